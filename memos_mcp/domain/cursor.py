@@ -1,0 +1,43 @@
+"""Opaque page cursors: a position, sealed with a digest of the question that it belongs to."""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import blake2b
+from typing import Final
+
+from memos_mcp.domain.errors import Invalid
+
+_DIGEST_BYTES: Final = 8
+
+
+def fingerprint(*parts: object) -> str:
+    """Digest what makes a question this question; datetimes, tuples and mappings count by their text."""
+    return blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
+
+
+def encode(position: tuple[str | int, ...], question: str) -> str:
+    """Return a cursor for this position in the answer to this question."""
+    body = json.dumps(position, separators=(",", ":")).encode()
+    return urlsafe_b64encode(_seal(body, question) + body).decode().rstrip("=")
+
+
+def decode(cursor: str, question: str) -> tuple[str | int, ...]:
+    """Return the position; raise `Invalid` for a cursor that was changed or belongs to another question.
+
+    The seal is no secret: a position gives access to nothing that the question itself does not.
+    """
+    try:
+        raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        seal, body = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
+        if seal == _seal(body, question):
+            return tuple(json.loads(body))
+    except ValueError:
+        pass
+    raise Invalid(
+        "cursor does not belong to this question. Repeat the call without cursor, "
+        "or with exactly the arguments of the call that returned it."
+    )
+
+
+def _seal(body: bytes, question: str) -> bytes:
+    return blake2b(body, key=question.encode()[:64], digest_size=_DIGEST_BYTES).digest()

@@ -1,0 +1,41 @@
+"""What can go wrong, as a caller sees it.
+
+Every message is read by a language model or a person: it names what was wrong and what to do next,
+and never holds a driver's text, a host or a secret.
+
+    MemosError
+    ├── Invalid            the input cannot be accepted as it is
+    ├── NotFound           an id that does not exist in this namespace
+    └── Unavailable        a part is not there just now: the same call can be repeated
+        ├── StoreUnavailable     Postgres
+        ├── IndexUnavailable     the vector index
+        └── EmbedderUnavailable  the embedding model
+"""
+
+
+class MemosError(Exception):
+    """The root of all anticipated failures."""
+
+
+class Invalid(MemosError):
+    """The input cannot be accepted; the message says which part and what is allowed."""
+
+
+class NotFound(MemosError):
+    """Nothing with this id exists in the caller's namespace."""
+
+
+class Unavailable(MemosError):
+    """A part is not there just now; nothing was changed, or the call can be repeated safely."""
+
+
+class StoreUnavailable(Unavailable):
+    """Postgres cannot be reached."""
+
+
+class IndexUnavailable(Unavailable):
+    """The vector index cannot be reached or is held by another process."""
+
+
+class EmbedderUnavailable(Unavailable):
+    """The embedding model cannot be loaded."""

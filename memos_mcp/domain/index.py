@@ -1,0 +1,261 @@
+"""The search index, its queue and the embedder as the services see them: ports and what passes through them.
+
+The index is a projection of Postgres: it proposes candidates and holds nothing that cannot be built again.
+An item (a memory or a tool) is one or more passages; each passage is a point with a dense and a BM25 vector.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+from uuid import UUID
+
+ItemKind: TypeAlias = Literal["memory", "tool"]
+Vector: TypeAlias = Sequence[float]
+
+ITEM_KINDS: Final[tuple[ItemKind, ...]] = ("memory", "tool")
+
+
+class Span(NamedTuple):
+    """Characters `start` to `end` (exclusive) of a text."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The payload fields of a kind that can be filtered on, by type."""
+
+    words: tuple[str, ...]
+    numbers: tuple[str, ...]
+
+
+FIELDS: Final[Mapping[ItemKind, Fields]] = {
+    "memory": Fields(
+        words=("agent_id", "kind", "tags", "session_id", "facts"),
+        numbers=("occurred_at", "expires_at"),
+    ),
+    "tool": Fields(words=("required_capabilities",), numbers=()),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a generation of the index was built for; one that differs from the wanted shape is rebuilt."""
+
+    model: str
+    dimensions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A part of an item's document that fits the model's window, with its dense vector."""
+
+    span: Span
+    text: str
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One item as the index holds it. `version` is the row's: a point with another one is out of date."""
+
+    item_id: UUID
+    version: int
+    namespace: str
+    passages: Sequence[Passage]
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What a point must satisfy, all parts together; applied before the nearest points are taken.
+
+    has_all: the field holds each of these words.  none_but: the field holds no word outside these.
+    at_least / at_most: the number is there and within the bound.  not_past: the number is missing or greater.
+    """
+
+    namespace: str
+    has_all: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    none_but: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    at_least: Mapping[str, float] = field(default_factory=dict)
+    at_most: Mapping[str, float] = field(default_factory=dict)
+    not_past: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An item proposed by one lane: its best passage there, and that lane's raw score (cosine, BM25 or ts_rank)."""
+
+    item_id: UUID
+    score: float
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """What each way of searching found, best first, at most one match an item in a lane."""
+
+    dense: Sequence[Match] = ()
+    bm25: Sequence[Match] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What the index holds now. `points` counts passages, `items` the memories and tools they belong to."""
+
+    generation: str
+    shape: Shape
+    items: Mapping[ItemKind, int]
+    points: Mapping[ItemKind, int]
+
+
+class Draft(Protocol):
+    """A generation that is being built beside the current one; nobody searches it yet."""
+
+    async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None: ...
+
+    async def commit(self) -> None:
+        """Build what makes it fast, swap it in as the current generation, remove the old one."""
+        ...
+
+    async def discard(self) -> None: ...
+
+
+class VectorIndex(Protocol):
+    """Where passages are searched. Every method raises `IndexUnavailable` when the index cannot be reached."""
+
+    async def open(self, shape: Shape) -> None:
+        """Open the current generation, or create an empty one. Cheap and harmless when it is open already."""
+        ...
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the current generation was built for another shape: it takes no `put` and has no dense lane."""
+        ...
+
+    async def wants_rebuild(self) -> bool:
+        """Whether a new generation would answer faster than this one (too many points outside the graph)."""
+        ...
+
+    async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None:
+        """Store these items' passages in place of whatever the index held of them."""
+        ...
+
+    async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None: ...
+
+    async def search(self, kind: ItemKind, text: str, vector: Vector | None, where: Where, limit: int) -> Lanes:
+        """Return up to `limit` items a lane. Without a vector, only the BM25 lane is asked."""
+        ...
+
+    async def versions(self, kind: ItemKind) -> dict[UUID, int]:
+        """Return every item the index holds, with the version it was indexed at."""
+        ...
+
+    async def draft(self, shape: Shape) -> Draft: ...
+
+    async def report(self) -> IndexReport: ...
+
+    async def close(self) -> None: ...
+
+
+class Embedder(Protocol):
+    """Turns text into vectors. Every method raises `EmbedderUnavailable` when the model cannot be loaded."""
+
+    @property
+    def model(self) -> str: ...
+
+    async def shape(self) -> Shape:
+        """Return the model's name and the size of its vectors, loading it if need be."""
+        ...
+
+    async def split(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Return, for each text, spans that each fit the model's window and together cover the text."""
+        ...
+
+    async def passages(self, texts: Sequence[str]) -> list[Vector]:
+        """Embed texts that fit the window, as documents."""
+        ...
+
+    async def query(self, text: str) -> Vector:
+        """Embed one text as a question; what is longer than the window is cut there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A claimed entry of the index queue: this item may differ from its points."""
+
+    kind: ItemKind
+    item_id: UUID
+    version: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """How far the index is behind. `oldest` is when the longest waiting item was queued."""
+
+    depth: Mapping[ItemKind, int]
+    oldest: datetime | None
+    last_error: str | None
+
+
+class IndexQueue(Protocol):
+    """What the index still owes: a set of items, marked by the schema itself in the writer's transaction."""
+
+    async def claim(self, limit: int, lease: timedelta) -> list[Due]: ...
+
+    async def finish(self, due: Sequence[Due]) -> None:
+        """Clear what is still at the claimed version; hand back at once what moved on meanwhile."""
+        ...
+
+    async def fail(self, due: Sequence[Due], reason: str, retry_in: timedelta) -> None: ...
+
+    async def release(self, due: Sequence[Due]) -> None:
+        """Hand claimed items back untried, as if they had never been claimed."""
+        ...
+
+    async def mark(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None: ...
+
+    async def mark_all(self) -> int:
+        """Queue every memory and tool; return how many."""
+        ...
+
+    async def state(self) -> QueueState: ...
+
+    async def wait(self, seconds: float) -> None:
+        """Return when something was queued by any process, or after this time."""
+        ...
+
+
+class EmbeddingStore(Protocol):
+    """Vectors that were computed before, by model and SHA-256 of the text: no text costs a second inference."""
+
+    async def get(self, model: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]: ...
+
+    async def add(self, model: str, vectors: Mapping[bytes, Vector]) -> None:
+        """Keep new vectors and count them as computed, in one statement."""
+        ...
+
+    async def computed(self, model: str) -> int:
+        """Return how many vectors were ever computed with this model."""
+        ...
+
+
+class IndexLog(Protocol):
+    """What the process that holds the index tells the others, and what they ask of it, through the database."""
+
+    async def publish(self, report: IndexReport) -> None: ...
+
+    async def published(self) -> tuple[IndexReport, datetime] | None: ...
+
+    async def request_rebuild(self) -> None: ...
+
+    async def rebuild_requested(self) -> datetime | None: ...
+
+    async def rebuild_done(self, requested_at: datetime) -> None:
+        """Clear the request, unless a newer one has come."""
+        ...

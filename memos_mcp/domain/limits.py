@@ -1,0 +1,129 @@
+"""What can be stored exactly: checks that raise `Invalid` with a message a model can act on, and change nothing."""
+
+import json
+import math
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, Final
+
+from memos_mcp.domain.errors import Invalid
+
+MAX_NAME_CHARS: Final = 255
+MAX_JSON_DEPTH: Final = 64
+MAX_INTEGER: Final = 2**63 - 1
+
+
+def check_text(field: str, text: str, *, max_chars: int | None = None, max_bytes: int | None = None) -> None:
+    """Refuse text that is blank, too long, or holds what UTF-8 or Postgres cannot."""
+    check_characters(field, text)
+    if not any(is_visible(character) for character in text):
+        raise Invalid(f"{field} is empty. Give it at least one visible character.")
+    if max_chars is not None and len(text) > max_chars:
+        raise Invalid(f"{field} has {len(text):,} characters; the limit is {max_chars:,}. Shorten it.")
+    if max_bytes is not None and (size := len(text.encode())) > max_bytes:
+        raise Invalid(f"{field} has {size:,} bytes; the limit is {max_bytes:,} ({max_bytes // 1024} KiB). Split it.")
+
+
+def check_characters(field: str, text: str) -> None:
+    """Refuse NUL and lone surrogates, which neither Postgres nor UTF-8 can hold."""
+    if "\x00" in text:
+        raise Invalid(f"{field} holds a NUL character (U+0000), which cannot be stored. Remove it.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(
+            f"{field} holds half a character at position {error.start} (a lone surrogate, "
+            "often an emoji that was cut in two). Remove it or send the whole character."
+        ) from None
+
+
+def check_name(field: str, text: str, *, max_chars: int = MAX_NAME_CHARS) -> None:
+    """Refuse an identifier or label that is blank, too long or not printable."""
+    check_text(field, text, max_chars=max_chars)
+    if not text.isprintable():
+        raise Invalid(f"{field} holds a character that cannot be printed. Use letters, digits, spaces and signs.")
+
+
+def check_labels(field: str, labels: Sequence[str], *, max_count: int, max_chars: int) -> None:
+    """Refuse a list of labels that is too long or holds one that is not a name."""
+    if len(labels) > max_count:
+        raise Invalid(f"{field} has {len(labels):,} entries; the limit is {max_count}. Keep the most telling ones.")
+    for label in labels:
+        check_name(f"an entry of {field}", label, max_chars=max_chars)
+
+
+def check_time(field: str, moment: datetime | None) -> None:
+    """Refuse a time without a zone, or one that leaves the calendar when it is turned into UTC."""
+    if moment is None:
+        return
+    if moment.tzinfo is None:
+        raise Invalid(f"{field} has no time zone. Add one, for example 2026-05-01T12:00:00Z.")
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        raise Invalid(f"{field} lies outside the years 1 to 9999 in UTC.") from None
+
+
+def check_json(field: str, value: object, *, max_chars: int) -> None:
+    """Refuse JSON that is too large or too deep, or holds what cannot be stored and read back as it is."""
+    for part, depth in walk(value):
+        if depth > MAX_JSON_DEPTH:
+            raise Invalid(f"{field} is nested more than {MAX_JSON_DEPTH} levels deep. Flatten it.")
+        if isinstance(part, str):
+            check_characters(f"a text in {field}", part)
+        elif isinstance(part, float) and not math.isfinite(part):
+            raise Invalid(f"{field} holds a number that JSON cannot carry (NaN or beyond 1e308). Send it as text.")
+        elif isinstance(part, int) and abs(part) > MAX_INTEGER:
+            raise Invalid(f"{field} holds an integer beyond 64 bits. Send it as text.")
+    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    if size > max_chars:
+        raise Invalid(f"{field} has {size:,} characters as JSON; the limit is {max_chars:,}.")
+
+
+def walk(value: object) -> Iterator[tuple[object, int]]:
+    """Yield every key and value of a JSON document with its depth, without recursion."""
+    pending: list[tuple[object, int]] = [(value, 0)]
+    while pending:
+        part, depth = pending.pop()
+        yield part, depth
+        if depth > MAX_JSON_DEPTH:
+            continue
+        if isinstance(part, Mapping):
+            for key, child in part.items():
+                yield key, depth
+                pending.append((child, depth + 1))
+        elif isinstance(part, list | tuple):
+            pending.extend((child, depth + 1) for child in part)
+
+
+def is_visible(character: str) -> bool:
+    """Whether a character leaves a mark: not white space, not a control, not zero-width."""
+    return not character.isspace() and unicodedata.category(character) not in {"Cc", "Cf", "Cn", "Zl", "Zp", "Zs"}
+
+
+def facts(document: Mapping[str, Any]) -> list[str]:
+    """Digest each scalar of a JSON document with its path, so that containment becomes a search for words.
+
+    `a @> b` in jsonb implies `set(facts(b)) <= set(facts(a))`: array positions are left out, and numbers that are
+    equal give the same digest. The converse does not hold, so Postgres has the last word.
+    """
+    return sorted({_digest(path, value) for path, value in _scalars(document, "")})
+
+
+def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            yield from _scalars(child, f"{path}.{json.dumps(key)}")
+    elif isinstance(value, list | tuple):
+        for child in value:
+            yield from _scalars(child, f"{path}[]")
+    else:
+        yield path, value
+
+
+def _digest(path: str, value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return blake2b(f"{path}={json.dumps(value)}".encode(), digest_size=8).hexdigest()

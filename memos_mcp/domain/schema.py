@@ -1,0 +1,56 @@
+"""Checks that a schema is JSON Schema or an OpenAPI 3 schema object, without fetching or running anything in it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jsonschema import Draft4Validator, Draft202012Validator
+from jsonschema.exceptions import best_match
+from jsonschema.protocols import Validator
+from jsonschema.validators import validator_for
+
+from memos_mcp.domain.errors import Invalid
+from memos_mcp.domain.limits import check_json, walk
+
+
+def check_schema(field: str, schema: Mapping[str, Any] | None, *, max_chars: int) -> int:
+    """Return the schema's size as compact JSON (0 for none); raise `Invalid` for what is not a usable schema.
+
+    A schema without `$schema` may be JSON Schema 2020-12 or an OpenAPI 3.0 schema object, whose assertions are
+    those of Draft 4 (https://spec.openapis.org/oas/v3.0.3#schema-object).
+    """
+    if schema is None:
+        return 0
+    check_json(field, schema, max_chars=max_chars)
+    _refuse_remote_references(field, schema)
+    problem = _problem(_dialect(field, schema), schema)
+    if problem is not None and ("$schema" in schema or _problem(Draft4Validator, schema) is not None):
+        raise Invalid(f"{field} is not JSON Schema: {problem}.")
+    return len(json.dumps(schema, ensure_ascii=False, separators=(",", ":")))
+
+
+def _dialect(field: str, schema: Mapping[str, Any]) -> type[Validator]:
+    if "$schema" not in schema:
+        return Draft202012Validator
+    dialect = validator_for(schema, default=None)
+    if dialect is None:
+        raise Invalid(f"{field} names an unknown $schema. Leave $schema out, or use a published JSON Schema draft.")
+    return dialect
+
+
+def _problem(dialect: type[Validator], schema: Mapping[str, Any]) -> str | None:
+    error = best_match(dialect(dialect.META_SCHEMA).iter_errors(schema))
+    if error is None:
+        return None
+    place = "/".join(str(step) for step in error.absolute_path) or "its top level"
+    return f"at {place}, {error.message[:200]}"
+
+
+def _refuse_remote_references(field: str, schema: Mapping[str, Any]) -> None:
+    for part, _ in walk(schema):
+        if not isinstance(part, Mapping):
+            continue
+        for keyword in ("$ref", "$dynamicRef"):
+            target = part.get(keyword)
+            if isinstance(target, str) and not target.startswith("#"):
+                raise Invalid(f"{field} refers to another document ({keyword}). Copy what it needs into $defs.")

@@ -1,0 +1,1 @@
+"""The embedding model: fastembed and the packaged weights."""

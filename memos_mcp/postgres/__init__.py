@@ -1,0 +1,1 @@
+"""The record: all SQL and everything that knows Postgres."""

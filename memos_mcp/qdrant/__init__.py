@@ -1,0 +1,1 @@
+"""The vector index: one port, an embedded adapter and one for a Qdrant server."""

@@ -1,0 +1,1 @@
+"""What the product does, on ports only: no driver, no SQL, no MCP."""

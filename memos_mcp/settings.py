@@ -1,0 +1,43 @@
+"""Everything that can be configured, read from `MEMOS_*` environment variables; the only reader of the environment."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+class Settings(BaseSettings):
+    """One field a variable: `home` is `MEMOS_HOME`, and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="MEMOS_", extra="ignore", frozen=True)
+
+    home: Path = Field(default_factory=lambda: user_data_path("memos-as"))
+    namespace: str = Field(default="default", min_length=1, max_length=255)
+    agent_id: str = Field(default="default", min_length=1, max_length=255)
+
+    database_url: SecretStr | None = None
+    qdrant_url: str | None = None
+    qdrant_api_key: SecretStr | None = None
+    qdrant_prefix: str = Field(default="memos", pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    embedding_model: str = DEFAULT_MODEL
+    embedding_threads: int | None = Field(default=None, ge=1)
+
+    index_wait_seconds: float = Field(default=2.0, ge=0, le=30)
+    hnsw_threshold: int = Field(default=20_000, ge=1_000)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8766, ge=0, le=65_535)
+    auth_token: SecretStr | None = None
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
