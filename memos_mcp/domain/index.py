@@ -132,6 +132,11 @@ class VectorIndex(Protocol):
         ...
 
     @property
+    def exclusive(self) -> bool:
+        """Whether only one process at a time can hold this index."""
+        ...
+
+    @property
     def outdated(self) -> bool:
         """Whether the current generation was built for another shape: it takes no `put` and has no dense lane."""
         ...
@@ -216,6 +221,14 @@ class IndexQueue(Protocol):
 
     async def release(self, due: Sequence[Due]) -> None:
         """Hand claimed items back untried, as if they had never been claimed."""
+        ...
+
+    async def reclaim(self) -> None:
+        """Hand back everything that is claimed, for the one process that alone may hold an embedded index."""
+        ...
+
+    async def waiting(self, kind: ItemKind, item_ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of these items that are still queued."""
         ...
 
     async def mark(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None: ...

@@ -75,6 +75,7 @@ class Added:
 
     memory_id: UUID
     created: bool
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +162,7 @@ class MemoryStore(Protocol):
         """Store a batch in one transaction; none may have `supersedes`."""
         ...
 
-    async def get(
-        self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime
-    ) -> dict[UUID, Memory]:
+    async def get(self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime) -> dict[UUID, Memory]:
         """Return those that are live, in this namespace, and pass the filter: the last word on every candidate."""
         ...
 

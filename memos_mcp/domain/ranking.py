@@ -38,9 +38,7 @@ def fuse(lanes: Lanes, waiting: Sequence[Match] = ()) -> list[Ranked]:
     scale = min(max(best, 0.0), 1.0)
     signals = _signals({"dense": lanes.dense, "bm25": lanes.bm25, "text": waiting})
     spans = {match.item_id: match.span for lane in (waiting, lanes.bm25, lanes.dense) for match in lane}
-    scores = {
-        item: DENSE_WEIGHT * dense.get(item, 0.0) + LEXICAL_WEIGHT * lexical.get(item, 0.0) for item in signals
-    }
+    scores = {item: DENSE_WEIGHT * dense.get(item, 0.0) + LEXICAL_WEIGHT * lexical.get(item, 0.0) for item in signals}
     order = sorted(scores, key=lambda item: (-scores[item], item))
     return [Ranked(item, round(scores[item] * scale, 4), signals[item], spans[item]) for item in order]
 

@@ -12,7 +12,6 @@ from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.index import Entry, Match, Passage, Where
 from memos_mcp.domain.limits import check_characters, check_labels, check_name, check_text
 from memos_mcp.domain.schema import check_schema
-from memos_mcp.domain.scope import Scope
 
 Outcome: TypeAlias = Literal["created", "updated", "unchanged"]
 Detail: TypeAlias = Literal["summary", "full"]

@@ -1,0 +1,39 @@
+"""Lets a writer wait until what it wrote is in the index."""
+
+from collections import OrderedDict
+from typing import Final
+from uuid import UUID
+
+import anyio
+
+from memos_mcp.domain.index import ItemKind
+
+REMEMBERED: Final = 4_096
+
+
+class Arrivals:
+    """The versions that were indexed last, and who waits for one."""
+
+    def __init__(self) -> None:
+        self._versions: OrderedDict[tuple[ItemKind, UUID], int] = OrderedDict()
+        self._changed = anyio.Event()
+
+    def note(self, kind: ItemKind, item_id: UUID, version: int) -> None:
+        """Remember that the index holds this version of the item."""
+        self._versions[kind, item_id] = version
+        self._versions.move_to_end((kind, item_id))
+        if len(self._versions) > REMEMBERED:
+            self._versions.popitem(last=False)
+
+    def announce(self) -> None:
+        """Wake everyone who waits, after some `note`s."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def wait(self, kind: ItemKind, item_id: UUID, version: int, seconds: float) -> bool:
+        """Return whether the index holds this version, or a later one, within this time."""
+        with anyio.move_on_after(seconds):
+            while self._versions.get((kind, item_id), 0) < version:
+                await self._changed.wait()
+            return True
+        return False

@@ -1,0 +1,205 @@
+"""Keeps the index what Postgres says it should be: drains the queue, reconciles, builds new generations."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import anyio
+from anyio.abc import TaskGroup
+
+from memos_mcp.domain.errors import Unavailable
+from memos_mcp.domain.index import ITEM_KINDS, Due, IndexLog, IndexQueue, ItemKind, VectorIndex
+from memos_mcp.services.arrivals import Arrivals
+from memos_mcp.services.projector import Projector
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 64
+LEASE: Final = timedelta(seconds=120)
+"""How long a claim is held. Work stops at half of it, so that nobody writes a point after losing the claim."""
+
+POLL_SECONDS: Final = 5.0
+FIRST_RETRY_SECONDS: Final = 0.5
+LAST_RETRY_SECONDS: Final = 15.0
+LAST_ITEM_RETRY: Final = timedelta(hours=1)
+REBUILD_RETRY_SECONDS: Final = 60.0
+OPENING_SECONDS: Final = 30.0
+REBUILD_BATCH: Final = 256
+
+
+class Indexer:
+    """The one task that writes to the index; also tells what its state is."""
+
+    def __init__(self, index: VectorIndex, queue: IndexQueue, log: IndexLog, projector: Projector) -> None:
+        self._index = index
+        self._queue = queue
+        self._log = log
+        self._projector = projector
+        self._arrivals = Arrivals()
+        self._tried = anyio.Event()
+        self._serving = False
+        self._idle = False
+        self._behind = False
+        self._rebuilding = False
+        self._next_rebuild = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be indexed."""
+        return self._idle
+
+    @property
+    def behind(self) -> bool:
+        """Whether more than a batch waits to be indexed."""
+        return self._behind
+
+    async def opened(self) -> None:
+        """Wait, for a bounded time, until the index was opened or could not be."""
+        with anyio.move_on_after(OPENING_SECONDS):
+            await self._tried.wait()
+
+    async def indexed(self, kind: ItemKind, item_id: UUID, version: int, *, fresh: bool, seconds: float) -> bool:
+        """Wait, for a bounded time, until the index holds this version; `fresh`: it was written just now."""
+        if fresh:
+            self._idle = False
+            if self._serving and await self._arrivals.wait(kind, item_id, version, seconds):
+                return True
+        return item_id not in await self._queue.waiting(kind, [item_id])
+
+    async def run(self) -> None:
+        """Serve until cancelled; an outage of any part is waited for, ever longer up to a bound."""
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                await self._open()
+                delay = FIRST_RETRY_SECONDS
+                async with anyio.create_task_group() as tasks:
+                    await self._serve(tasks)
+            except* Unavailable as group:
+                logger.warning("The index cannot be brought up to date just now: %s", group.exceptions[0])
+            except* Exception as group:  # a defect here must cost a retry, not the server
+                logger.exception("The indexer failed and will start again", exc_info=group)
+            finally:
+                self._serving = self._idle = False
+                self._tried.set()
+            await anyio.sleep(delay)
+            delay = min(delay * 2, LAST_RETRY_SECONDS)
+
+    async def settle(self) -> None:
+        """Open the index and bring it up to date once, for a command that ends afterwards."""
+        await self._open()
+        await self._reconcile()
+        while await self._drain():
+            pass
+        await self._log.publish(await self._index.report())
+
+    async def rebuild(self) -> None:
+        """Build a new generation beside the current one, swap it in, and catch up with what changed meanwhile."""
+        draft = await self._index.draft(await self._projector.shape())
+        try:
+            for kind in ITEM_KINDS:
+                ids = list(await self._projector.versions(kind))
+                for start in range(0, len(ids), REBUILD_BATCH):
+                    await draft.put(kind, await self._projector.entries(kind, ids[start : start + REBUILD_BATCH]))
+            await draft.commit()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await draft.discard()
+            raise
+        await self._reconcile()
+
+    async def _open(self) -> None:
+        await self._index.open(await self._projector.shape())
+        if self._index.exclusive:
+            await self._queue.reclaim()
+
+    async def _serve(self, tasks: TaskGroup) -> None:
+        self._serving = True
+        self._behind = not self._index.outdated and await self._reconcile() > BATCH
+        self._tried.set()
+        while True:
+            await self._start_rebuild_if_due(tasks)
+            if not self._index.outdated and await self._drain():
+                continue
+            self._idle = not self._index.outdated
+            await self._log.publish(await self._index.report())
+            await self._queue.wait(POLL_SECONDS)
+            self._idle = False
+
+    async def _start_rebuild_if_due(self, tasks: TaskGroup) -> None:
+        if self._rebuilding or anyio.current_time() < self._next_rebuild:
+            return
+        requested = await self._log.rebuild_requested()
+        if requested is not None or self._index.outdated or await self._index.wants_rebuild():
+            self._rebuilding = True
+            tasks.start_soon(self._rebuild, requested)
+
+    async def _rebuild(self, requested: datetime | None) -> None:
+        """Rebuild while the current generation goes on serving; a failure leaves it in place until the next try."""
+        try:
+            await self.rebuild()
+            if requested is not None:
+                await self._log.rebuild_done(requested)
+        except Exception:
+            logger.exception("A new generation of the index could not be built; the current one stays")
+            self._next_rebuild = anyio.current_time() + REBUILD_RETRY_SECONDS
+        finally:
+            self._rebuilding = False
+
+    async def _reconcile(self) -> int:
+        """Queue every item whose points differ from its row, in either direction; return how many."""
+        queued = 0
+        for kind in ITEM_KINDS:
+            held, truth = await self._index.versions(kind), await self._projector.versions(kind)
+            astray = [item for item in held.keys() | truth.keys() if held.get(item) != truth.get(item)]
+            await self._queue.mark(kind, astray)
+            queued += len(astray)
+        return queued
+
+    async def _drain(self) -> bool:
+        """Index one batch; return whether there was anything to do."""
+        due = await self._queue.claim(BATCH, LEASE)
+        self._behind = len(due) == BATCH
+        if due:
+            await self._work_off(due)
+        return bool(due)
+
+    async def _work_off(self, due: Sequence[Due]) -> None:
+        try:
+            with anyio.fail_after(LEASE.total_seconds() / 2):
+                versions = await self._project(due)
+        except (Unavailable, anyio.get_cancelled_exc_class()):
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+                await self._queue.release(due)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one item must not stop the others
+            await self._isolate(due, error)
+        else:
+            await self._queue.finish(due)
+            for item in due:
+                self._arrivals.note(item.kind, item.item_id, versions.get(item.item_id, 0))
+            self._arrivals.announce()
+
+    async def _isolate(self, due: Sequence[Due], error: Exception) -> None:
+        """Try the items of a failed batch one by one; let the one that fails alone wait, ever longer."""
+        if len(due) > 1:
+            for item in due:
+                await self._work_off([item])
+            return
+        logger.error("An item cannot be indexed and will be tried again", exc_info=error)
+        retry = min(timedelta(seconds=2 ** min(due[0].attempts, 20)), LAST_ITEM_RETRY)
+        await self._queue.fail(due, type(error).__name__, retry)
+
+    async def _project(self, due: Sequence[Due]) -> dict[UUID, int]:
+        versions: dict[UUID, int] = {}
+        for kind in ITEM_KINDS:
+            ids = [item.item_id for item in due if item.kind == kind]
+            if not ids:
+                continue
+            entries = await self._projector.entries(kind, ids)
+            versions |= {entry.item_id: entry.version for entry in entries}
+            await self._index.put(kind, entries)
+            await self._index.drop(kind, [item for item in ids if item not in versions])
+        return versions

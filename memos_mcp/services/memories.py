@@ -1,0 +1,104 @@
+"""What an agent does with its memory: store and query."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import astuple
+from datetime import datetime
+
+from memos_mcp.domain import cursor
+from memos_mcp.domain.errors import Invalid
+from memos_mcp.domain.index import Match
+from memos_mcp.domain.memory import (
+    Added,
+    ListKey,
+    Memory,
+    MemoryHit,
+    MemoryPage,
+    MemoryQuery,
+    MemoryStore,
+    NewMemory,
+    Stored,
+    where,
+)
+from memos_mcp.domain.scope import Scope
+from memos_mcp.services.indexer import Indexer
+from memos_mcp.services.search import Search, check_question
+
+
+class Memories:
+    """Stores into Postgres and asks the index. `now` tells the time; `wait` is how long a store waits to be found."""
+
+    def __init__(
+        self, store: MemoryStore, search: Search, indexer: Indexer, now: Callable[[], datetime], wait: float
+    ) -> None:
+        self._store = store
+        self._search = search
+        self._indexer = indexer
+        self._now = now
+        self._wait = wait
+
+    async def store(self, scope: Scope, new: NewMemory) -> Stored:
+        """Store one memory durably, then wait a short time until it can be found by meaning."""
+        new.check()
+        added = await self._store.add(scope, new, self._now())
+        indexed = await self._indexer.indexed(
+            "memory", added.memory_id, added.version, fresh=added.created, seconds=self._wait
+        )
+        return Stored(added.memory_id, added.created, indexed)
+
+    async def store_many(self, scope: Scope, new: Sequence[NewMemory]) -> list[Added]:
+        """Store a batch in one transaction, without waiting for the index."""
+        for memory in new:
+            memory.check()
+        return await self._store.add_many(scope, new, self._now())
+
+    async def query(self, scope: Scope, query: MemoryQuery) -> MemoryPage:
+        """Answer a question, best first; without a text, list what the filters admit, newest first."""
+        query.filter.check()
+        question = cursor.fingerprint(scope.namespace, query.text, astuple(query.filter), query.min_score)
+        position = () if query.cursor is None else cursor.decode(query.cursor, question)
+        if query.text is None:
+            return await self._list(scope, query, question, position)
+        check_question("query", query.text)
+        return await self._ask(scope, query, query.text, question, position)
+
+    async def _list(
+        self, scope: Scope, query: MemoryQuery, question: str, position: tuple[str | int, ...]
+    ) -> MemoryPage:
+        if query.min_score is not None:
+            raise Invalid("min_score needs a query: a listing has no scores. Leave min_score out.")
+        now = self._now()
+        after = _list_key(position) if position else None
+        rows = await self._store.newest(scope.namespace, query.filter, after, query.limit + 1, now)
+        total = await self._store.count(scope.namespace, query.filter, now)
+        hits = [MemoryHit(memory, _list_position(memory)) for memory in rows[: query.limit]]
+        return MemoryPage(hits, total, len(rows) > query.limit, question)
+
+    async def _ask(
+        self, scope: Scope, query: MemoryQuery, text: str, question: str, position: tuple[str | int, ...]
+    ) -> MemoryPage:
+        now, namespace = self._now(), scope.namespace
+        offset = int(position[0]) if position else 0
+
+        async def text_search(limit: int, *, waiting_only: bool) -> Sequence[Match]:
+            return await self._store.text_search(namespace, text, query.filter, limit, now, waiting_only=waiting_only)
+
+        candidates = await self._search.candidates(
+            "memory", text, where(namespace, query.filter, now), offset + query.limit, text_search
+        )
+        ids = [ranked.item_id for ranked in candidates.ranked if ranked.score >= (query.min_score or 0.0)]
+        found = await self._store.get(namespace, ids, query.filter, now)
+        ranked = [candidate for candidate in candidates.ranked if candidate.item_id in found]
+        hits = [
+            MemoryHit(found[hit.item_id], (offset + place,), hit.score, hit.signals, hit.span)
+            for place, hit in enumerate(ranked[offset : offset + query.limit], start=1)
+        ]
+        return MemoryPage(hits, len(ranked), len(ranked) > offset + len(hits), question, candidates.degraded)
+
+
+def _list_position(memory: Memory) -> tuple[str | int, ...]:
+    return (memory.occurred_at.isoformat(), memory.sequence)
+
+
+def _list_key(position: tuple[str | int, ...]) -> ListKey:
+    occurred_at, sequence = position
+    return ListKey(datetime.fromisoformat(str(occurred_at)), int(sequence))

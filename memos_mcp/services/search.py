@@ -1,0 +1,87 @@
+"""Finds candidates of either kind: by meaning and words in the index, by words alone where the index cannot help."""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable
+from memos_mcp.domain.index import Embedder, ItemKind, Lanes, Match, VectorIndex, Where
+from memos_mcp.domain.limits import check_text
+from memos_mcp.domain.ranking import Ranked, fuse, lexical
+
+MAX_QUERY_CHARS: Final = 10_000
+MIN_CANDIDATES: Final = 50
+CANDIDATES_PER_HIT: Final = 4
+MAX_CANDIDATES: Final = 1_000
+
+BEHIND: Final = "The index is catching up: what is not in it yet was matched by words only."
+OUTDATED: Final = "The index is being rebuilt for another embedding model: matched by words only."
+
+
+class TextSearch(Protocol):
+    """Full-text search of one kind in Postgres, bound to a namespace, a text and a filter."""
+
+    def __call__(self, limit: int, *, waiting_only: bool) -> Awaitable[Sequence[Match]]: ...
+
+
+class IndexState(Protocol):
+    """What the search must know of the index beside its answers."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be indexed."""
+        ...
+
+    @property
+    def behind(self) -> bool:
+        """Whether much waits to be indexed, so that an answer may lack meaning."""
+        ...
+
+    async def opened(self) -> None:
+        """Wait, for a bounded time, until the index was opened or could not be."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What might answer, best first, before Postgres has the last word; `degraded` says what could not be asked."""
+
+    ranked: Sequence[Ranked]
+    degraded: str | None = None
+
+
+class Search:
+    """Candidates for a question: both index lanes and what is still queued, or full-text search as a fallback."""
+
+    def __init__(self, index: VectorIndex, embedder: Embedder, state: IndexState) -> None:
+        self._index = index
+        self._embedder = embedder
+        self._state = state
+
+    async def candidates(
+        self, kind: ItemKind, text: str, where: Where, hits: int, text_search: TextSearch
+    ) -> Candidates:
+        """Rank enough items to fill `hits` places after some were refused by Postgres."""
+        limit = min(max(MIN_CANDIDATES, CANDIDATES_PER_HIT * hits), MAX_CANDIDATES)
+        await self._state.opened()
+        waiting = () if self._state.idle else await text_search(limit, waiting_only=True)
+        try:
+            lanes = await self._lanes(kind, text, where, limit)
+        except (IndexUnavailable, EmbedderUnavailable) as error:
+            found = lexical(await text_search(limit, waiting_only=False))
+            return Candidates(found, f"{error} Matched by words only.")
+        return Candidates(fuse(lanes, waiting), self._shortfall())
+
+    async def _lanes(self, kind: ItemKind, text: str, where: Where, limit: int) -> Lanes:
+        vector = None if self._index.outdated else await self._embedder.query(text)
+        return await self._index.search(kind, text, vector, where, limit)
+
+    def _shortfall(self) -> str | None:
+        if self._index.outdated:
+            return OUTDATED
+        return BEHIND if self._state.behind else None
+
+
+def check_question(field: str, text: str) -> None:
+    """Refuse a question that is blank, too long or cannot be encoded."""
+    check_text(field, text, max_chars=MAX_QUERY_CHARS)

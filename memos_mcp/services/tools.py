@@ -1,0 +1,88 @@
+"""What an agent does with its toolbox: register and discover."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from memos_mcp.domain.index import Match
+from memos_mcp.domain.ranking import Ranked, round_robin
+from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.tool import (
+    NewTool,
+    Registered,
+    ToolFilter,
+    ToolHit,
+    ToolPage,
+    ToolQuery,
+    ToolStore,
+    Upserted,
+    where,
+)
+from memos_mcp.services.indexer import Indexer
+from memos_mcp.services.search import Candidates, Search, check_question
+
+
+class Tools:
+    """Registers in Postgres and asks the index. `wait` is how long a registration waits to be found, in seconds."""
+
+    def __init__(
+        self, store: ToolStore, search: Search, indexer: Indexer, now: Callable[[], datetime], wait: float
+    ) -> None:
+        self._store = store
+        self._search = search
+        self._indexer = indexer
+        self._now = now
+        self._wait = wait
+
+    async def register(self, scope: Scope, new: NewTool) -> Registered:
+        """Register or update one tool durably, then wait a short time until it can be found by meaning."""
+        done = await self.record(scope, new)
+        indexed = await self._indexer.indexed(
+            "tool", done.id, done.version, fresh=done.outcome != "unchanged", seconds=self._wait
+        )
+        return Registered(new.tool_id, done.outcome, done.version, indexed)
+
+    async def record(self, scope: Scope, new: NewTool) -> Upserted:
+        """Register or update one tool without waiting for the index."""
+        new.check()
+        return await self._store.upsert(scope.namespace, new, self._now())
+
+    async def discover(self, scope: Scope, query: ToolQuery) -> ToolPage:
+        """Find tools for one or several needs, exact ids and names first; without a need, list them by name."""
+        query.filter.check()
+        for text in query.texts:
+            check_question("query", text)
+        if query.texts:
+            hits, degraded = await self._ask(scope.namespace, query)
+            total = len(hits)
+        else:
+            rows = await self._store.by_name(scope.namespace, query.filter, query.limit)
+            hits, degraded = [ToolHit(tool) for tool in rows], None
+            total = await self._store.count(scope.namespace, query.filter)
+        return ToolPage(hits[: query.limit], total, await self._withheld(scope.namespace, query.filter), degraded)
+
+    async def _ask(self, namespace: str, query: ToolQuery) -> tuple[list[ToolHit], str | None]:
+        answers = [await self._candidates(namespace, text, query) for text in query.texts]
+        ranked = round_robin([answer.ranked for answer in answers], key=_item_id)
+        named = await self._store.named(namespace, query.texts, query.filter)
+        found = await self._store.get(namespace, [hit.item_id for hit in ranked], query.filter)
+        hits = {tool.id: ToolHit(tool, 1.0, {"exact": 1.0}) for tool in named}
+        for hit in ranked:
+            if hit.item_id in found:
+                hits.setdefault(hit.item_id, ToolHit(found[hit.item_id], hit.score, hit.signals))
+        return list(hits.values()), next((answer.degraded for answer in answers if answer.degraded), None)
+
+    async def _candidates(self, namespace: str, text: str, query: ToolQuery) -> Candidates:
+        async def text_search(limit: int, *, waiting_only: bool) -> Sequence[Match]:
+            return await self._store.text_search(namespace, text, query.filter, limit, waiting_only=waiting_only)
+
+        return await self._search.candidates("tool", text, where(namespace, query.filter), query.limit, text_search)
+
+    async def _withheld(self, namespace: str, filter: ToolFilter) -> int:
+        if filter.agent_has is None:
+            return 0
+        every = await self._store.count(namespace, ToolFilter(required=filter.required))
+        return every - await self._store.count(namespace, filter)
+
+
+def _item_id(ranked: Ranked) -> object:
+    return ranked.item_id
