@@ -1,0 +1,56 @@
+# `make` builds .venv from the two locks; everything else runs out of it.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := install
+.DELETE_ON_ERROR:
+.PHONY: install demo test test-slow check fmt bench lock clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml requirements.lock requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'memOS.as needs Python 3.11 or newer; name one: make PYTHON=python3.12' >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || \
+		{ echo 'python3 cannot create an environment; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements.lock -r requirements-dev.lock
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install
+	$(BIN)/memos-as demo
+
+test: install
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+check: install
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(BIN)/python tests/house.py
+
+fmt: install
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: install
+	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit; done
+
+# Keeps every pin that still fits; `make lock UPGRADE=--upgrade` moves all to the newest.
+COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate $(UPGRADE)
+
+lock:
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip install -q uv==0.13.9
+	echo sentence-transformers | $(COMPILE) --excludes - pyproject.toml requirements.in -o requirements.lock
+	$(COMPILE) requirements-dev.in --constraints requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf .venv build dist .*_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
