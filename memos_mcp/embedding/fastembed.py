@@ -1,0 +1,230 @@
+"""The embedder on fastembed: a local ONNX model, loaded on first use, run in worker threads."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+from typing import Any, Final, TypeVar
+
+import anyio
+from anyio import to_thread
+
+from memos_mcp.domain import chunking
+from memos_mcp.domain.errors import EmbedderUnavailable
+from memos_mcp.domain.index import Shape, Span, Vector
+from memos_mcp.embedding.weights import minilm_folder
+
+Result = TypeVar("Result")
+
+_PACKAGED: Final = "sentence-transformers/all-MiniLM-L6-v2"
+_RETRY_SECONDS: Final = 30.0
+_KEPT_QUERIES: Final = 1_024
+_BATCH_ROWS: Final = 32
+_BATCH_CHARS: Final = 4_096
+"""Rows times the longest text of one inference: about 0.15 s on two cores. Larger batches are not faster there."""
+
+_DEFAULT_WINDOW: Final = 512
+"""Tokens of a passage for a model that states no limit."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A loaded model. `tokenizer` neither cuts nor pads; `window` is the room for a text's own tokens."""
+
+    embedding: Any
+    tokenizer: Any
+    window: int
+    dimensions: int
+
+
+class FastEmbedder:
+    """The `Embedder` port. Nothing is loaded before the first use or `load()`."""
+
+    def __init__(self, model: str, data: Path, threads: int | None = None) -> None:
+        self._name = model
+        self._data = data
+        self._threads = threads
+        self._loaded: _Model | None = None
+        self._failed: tuple[float, str] | None = None
+        self._loading = Lock()
+        self._load_turn = anyio.CapacityLimiter(1)
+        self._passage_turn = anyio.CapacityLimiter(1)
+        self._split_turn = anyio.CapacityLimiter(1)
+        self._query_turn = anyio.Lock()
+        self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._recent: OrderedDict[str, Vector] = OrderedDict()
+
+    @property
+    def model(self) -> str:
+        return self._name
+
+    async def load(self) -> None:
+        """Load the model unless it is there; raise `EmbedderUnavailable`, at once for a while after a failure."""
+        await self._ready()
+
+    async def shape(self) -> Shape:
+        return Shape(self._name, (await self._ready()).dimensions)
+
+    async def split(self, texts: Sequence[str]) -> list[list[Span]]:
+        model = await self._ready()
+        return [await to_thread.run_sync(_split, model, text, limiter=self._split_turn) for text in texts]
+
+    async def passages(self, texts: Sequence[str]) -> list[Vector]:
+        """Embed in batches of similar length; each waits for its turn, so that a small job is not behind a big one."""
+        model = await self._ready()
+        vectors: dict[int, Vector] = {}
+        for batch in _batches(texts):
+            chosen = [texts[place] for place in batch]
+            found = await to_thread.run_sync(_embed, model.embedding.passage_embed, chosen, limiter=self._passage_turn)
+            vectors.update(zip(batch, found, strict=True))
+        return [vectors[place] for place in range(len(texts))]
+
+    async def query(self, text: str) -> Vector:
+        """Embed a question; those that arrive during an inference share the next one."""
+        if (known := self._recall(text)) is not None:
+            return known
+        model = await self._ready()
+        self._waiting[text] = None
+        async with self._query_turn:
+            if (known := self._recall(text)) is not None:
+                return known
+            batch = self._next_queries(text)
+            vectors = await to_thread.run_sync(_embed, model.embedding.query_embed, batch)
+            self._recent.update(zip(batch, vectors, strict=True))
+            while len(self._recent) > _KEPT_QUERIES:
+                self._recent.popitem(last=False)
+            return vectors[0]
+
+    def _recall(self, text: str) -> Vector | None:
+        vector = self._recent.get(text)
+        if vector is not None:
+            self._recent.move_to_end(text)
+        return vector
+
+    def _next_queries(self, text: str) -> list[str]:
+        """Take this question and those that wait behind it; one whose taker was cancelled asks again for itself."""
+        self._waiting.pop(text, None)
+        batch = [text]
+        while self._waiting and len(batch) < _BATCH_ROWS:
+            batch.append(self._waiting.popitem(last=False)[0])
+        return batch
+
+    async def _ready(self) -> _Model:
+        if self._loaded is not None:
+            return self._loaded
+        return await to_thread.run_sync(self._load_once, limiter=self._load_turn)
+
+    def _load_once(self) -> _Model:
+        """Load in this thread, once for all who wait; its outcome is kept even if the caller has left."""
+        with self._loading:
+            if self._loaded is not None:
+                return self._loaded
+            if self._failed is not None and monotonic() - self._failed[0] < _RETRY_SECONDS:
+                raise EmbedderUnavailable(self._failed[1])
+            try:
+                self._loaded = _load(self._name, self._data, self._threads)
+            except EmbedderUnavailable as error:
+                self._failed = (monotonic(), str(error))
+                raise
+            return self._loaded
+
+
+def _load(name: str, data: Path, threads: int | None) -> _Model:
+    """Load a model by its name; the imports are here because they take most of a second."""
+    try:
+        _check_name(name)
+        folder = minilm_folder(data) if name.lower() == _PACKAGED.lower() else None
+        embedding = _downloaded(name, data, threads) if folder is None else _packaged(folder, threads)
+        return _model(embedding)
+    except EmbedderUnavailable:
+        raise
+    except Exception as error:
+        _log.warning("the embedding model %s cannot be loaded", name, exc_info=True)
+        raise EmbedderUnavailable(
+            f"The embedding model {name} cannot be loaded. Until it can, answers are by words only; "
+            "it is tried again from time to time."
+        ) from error
+
+
+def _check_name(name: str) -> None:
+    from fastembed import TextEmbedding
+
+    if name.lower() not in {str(model["model"]).lower() for model in TextEmbedding.list_supported_models()}:
+        raise EmbedderUnavailable(
+            f"MEMOS_EMBEDDING_MODEL names a model that fastembed does not have: {name}. "
+            f"Set it to one of its text models, for example {_PACKAGED}. Until then answers are by words only."
+        )
+
+
+def _packaged(folder: Path, threads: int | None) -> Any:
+    """Open the model that was built from the wheel.
+
+    The session is ours because fastembed cannot be told that idle threads shall not spin: on a machine with few cores
+    they take the time of the event loop and of Postgres, and a query's slowest tenth takes three times as long.
+    """
+    from fastembed import TextEmbedding
+    from onnxruntime import InferenceSession, SessionOptions  # type: ignore[import-untyped]  # it ships no types
+
+    embedding: Any = TextEmbedding(_PACKAGED, specific_model_path=str(folder), lazy_load=True)
+    options = SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    path = folder / embedding.model.model_description.model_file
+    embedding.model.model = InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return embedding
+
+
+def _downloaded(name: str, data: Path, threads: int | None) -> Any:
+    """Open any other model from the cache in the data folder, or download it into there."""
+    from fastembed import TextEmbedding
+
+    return TextEmbedding(name, cache_dir=str(data / "models"), threads=threads)
+
+
+def _model(embedding: Any) -> _Model:
+    embedding.token_count("")  # makes a lazily loaded model read its tokenizer
+    own = embedding.model.tokenizer
+    limit = own.truncation["max_length"] if own.truncation else _DEFAULT_WINDOW
+    tokenizer = type(own).from_str(own.to_str())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    window = limit - tokenizer.num_special_tokens_to_add(is_pair=False)
+    return _Model(embedding, tokenizer, window, embedding.embedding_size)
+
+
+def _split(model: _Model, text: str) -> list[Span]:
+    """Cut a text into spans that fit, and those again that grew because a word was cut."""
+    spans: list[Span] = []
+    pending = [Span(0, len(text))]
+    while pending:
+        start, end = pending.pop()
+        # The batch call, unlike the single one, releases the interpreter while it works.
+        encoding = model.tokenizer.encode_batch([text[start:end]], add_special_tokens=False)[0]
+        if len(encoding) <= model.window:
+            spans.append(Span(start, end))
+            continue
+        parts = chunking.passages(text[start:end], [Span(*place) for place in encoding.offsets], model.window)
+        pending.extend(Span(start + part.start, start + part.end) for part in reversed(parts))
+    return spans
+
+
+def _batches(texts: Sequence[str]) -> list[list[int]]:
+    """Group the places of texts of similar length, so that little is padded and one inference stays short."""
+    batches: list[list[int]] = []
+    for place in sorted(range(len(texts)), key=lambda place: len(texts[place])):
+        rows = len(batches[-1]) + 1 if batches else 0
+        if 0 < rows <= _BATCH_ROWS and rows * len(texts[place]) <= _BATCH_CHARS:
+            batches[-1].append(place)
+        else:
+            batches.append([place])
+    return batches
+
+
+def _embed(embed: Callable[..., Any], texts: Sequence[str]) -> list[Vector]:
+    return [vector.tolist() for vector in embed(list(texts), batch_size=len(texts))]
