@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from memos_mcp.domain.errors import IndexUnavailable, Unavailable
 from memos_mcp.domain.index import (
@@ -16,7 +15,7 @@ from memos_mcp.domain.index import (
     QueueState,
     VectorIndex,
 )
-from memos_mcp.services.projector import Projector
+from memos_mcp.services.projector import Projector, differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,35 +35,62 @@ class Checkup:
     problems: tuple[str, ...]
 
 
-async def check_up(
-    index: VectorIndex, queue: IndexQueue, embeddings: EmbeddingStore, log: IndexLog, projector: Projector, model: str
-) -> Checkup:
-    """Compare rows, points and queue; `StoreUnavailable` when Postgres cannot be asked."""
-    truth = {kind: await projector.versions(kind) for kind in ITEM_KINDS}
-    rows = {kind: len(versions) for kind, versions in truth.items()}
-    state = await queue.state()
-    computed = await embeddings.computed(model)
-    problems: list[str] = []
-    report, reported_at, astray = None, None, 0
-    try:
-        await index.open(await projector.shape())
-        report = await index.report()
-        for kind in ITEM_KINDS:
-            held = await index.versions(kind)
-            differing = [item for item in held.keys() | truth[kind].keys() if held.get(item) != truth[kind].get(item)]
-            astray += len(set(differing) - await queue.waiting(kind, differing))
-    except IndexUnavailable as error:
-        published = await log.published()
-        if published is None:
+class Doctor:
+    """Compares rows, points and queue."""
+
+    def __init__(
+        self,
+        index: VectorIndex,
+        queue: IndexQueue,
+        embeddings: EmbeddingStore,
+        log: IndexLog,
+        projector: Projector,
+        model: str,
+    ) -> None:
+        self._index = index
+        self._queue = queue
+        self._embeddings = embeddings
+        self._log = log
+        self._projector = projector
+        self._model = model
+
+    async def rows(self) -> dict[ItemKind, int]:
+        """Return how many items of each kind the index should hold."""
+        return {kind: len(await self._projector.versions(kind)) for kind in ITEM_KINDS}
+
+    async def check_up(self) -> Checkup:
+        """Compare all there is; `StoreUnavailable` when Postgres cannot be asked."""
+        state = await self._queue.state()
+        computed = await self._embeddings.computed(self._model)
+        problems: list[str] = []
+        report, reported_at, astray = None, None, 0
+        try:
+            await self._index.open(await self._projector.shape())
+            report, astray = await self._index.report(), await self._astray()
+        except IndexUnavailable as error:
+            published = await self._log.published()
+            if published is None:
+                problems.append(str(error))
+            else:
+                report, reported_at = published
+                astray = await self._unaccounted(report, state)
+        except Unavailable as error:
             problems.append(str(error))
-        else:
-            report, reported_at = published
-            missing = sum(abs(rows[kind] - report.items.get(kind, 0)) for kind in ITEM_KINDS)
-            astray = max(0, missing - sum(state.depth.values()))
-    except Unavailable as error:
-        problems.append(str(error))
-    if astray:
-        problems.append(f"{astray} items differ from their points and are not queued. Run: memos-as reindex")
-    if report is not None and report.shape.model != model:
-        problems.append(f"The index was built for {report.shape.model}. It is rebuilt when the server runs.")
-    return Checkup(model, rows, state, computed, report, reported_at, astray, tuple(problems))
+        if astray:
+            problems.append(f"{astray} items differ from their points and are not queued. Run: memos-as reindex")
+        if report is not None and report.shape.model != self._model:
+            problems.append(f"The index was built for {report.shape.model}. The server rebuilds it when it runs.")
+        return Checkup(self._model, await self.rows(), state, computed, report, reported_at, astray, tuple(problems))
+
+    async def _astray(self) -> int:
+        """Count the items whose points differ from their row although nothing is queued to mend that."""
+        astray = 0
+        for kind in ITEM_KINDS:
+            differing = await differences(self._index, self._projector, kind)
+            astray += len(set(differing) - await self._queue.waiting(kind, differing))
+        return astray
+
+    async def _unaccounted(self, report: IndexReport, state: QueueState) -> int:
+        """Estimate the same from the counts that the holder of the index published."""
+        missing = sum(abs(count - report.items.get(kind, 0)) for kind, count in (await self.rows()).items())
+        return max(0, missing - sum(state.depth.values()))

@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from memos_mcp.domain.errors import Unavailable
 from memos_mcp.domain.index import ITEM_KINDS, Due, IndexLog, IndexQueue, ItemKind, VectorIndex
 from memos_mcp.services.arrivals import Arrivals
-from memos_mcp.services.projector import Projector
+from memos_mcp.services.projector import Projector, differences
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Indexer:
         self._projector = projector
         self._arrivals = Arrivals()
         self._tried = anyio.Event()
+        self._trouble: str | None = "The search index is being opened."
         self._serving = False
         self._idle = False
         self._behind = False
@@ -54,6 +55,11 @@ class Indexer:
     def behind(self) -> bool:
         """Whether more than a batch waits to be indexed."""
         return self._behind
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps the index from being searched, if anything does."""
+        return self._trouble
 
     async def opened(self) -> None:
         """Wait, for a bounded time, until the index was opened or could not be."""
@@ -78,22 +84,16 @@ class Indexer:
                 async with anyio.create_task_group() as tasks:
                     await self._serve(tasks)
             except* Unavailable as group:
-                logger.warning("The index cannot be brought up to date just now: %s", group.exceptions[0])
+                self._trouble = str(group.exceptions[0])
+                logger.warning("The index cannot be brought up to date just now: %s", self._trouble)
             except* Exception as group:  # a defect here must cost a retry, not the server
                 logger.exception("The indexer failed and will start again", exc_info=group)
+                self._trouble = "The indexer failed; the log says why."
             finally:
                 self._serving = self._idle = False
                 self._tried.set()
             await anyio.sleep(delay)
             delay = min(delay * 2, LAST_RETRY_SECONDS)
-
-    async def settle(self) -> None:
-        """Open the index and bring it up to date once, for a command that ends afterwards."""
-        await self._open()
-        await self._reconcile()
-        while await self._drain():
-            pass
-        await self._log.publish(await self._index.report())
 
     async def rebuild(self) -> None:
         """Build a new generation beside the current one, swap it in, and catch up with what changed meanwhile."""
@@ -116,7 +116,7 @@ class Indexer:
             await self._queue.reclaim()
 
     async def _serve(self, tasks: TaskGroup) -> None:
-        self._serving = True
+        self._serving, self._trouble = True, None
         self._behind = not self._index.outdated and await self._reconcile() > BATCH
         self._tried.set()
         while True:
@@ -152,8 +152,7 @@ class Indexer:
         """Queue every item whose points differ from its row, in either direction; return how many."""
         queued = 0
         for kind in ITEM_KINDS:
-            held, truth = await self._index.versions(kind), await self._projector.versions(kind)
-            astray = [item for item in held.keys() | truth.keys() if held.get(item) != truth.get(item)]
+            astray = await differences(self._index, self._projector, kind)
             await self._queue.mark(kind, astray)
             queued += len(astray)
         return queued

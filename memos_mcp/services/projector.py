@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from memos_mcp.domain.index import Embedder, EmbeddingStore, Entry, ItemKind, Passage, Shape, Vector
+from memos_mcp.domain.index import Embedder, EmbeddingStore, Entry, ItemKind, Passage, Shape, Vector, VectorIndex
 
 Row = TypeVar("Row")
 
@@ -61,3 +61,9 @@ class Projector:
         if computed:
             await self._embeddings.add(model, {hashes[text]: vector for text, vector in computed.items()})
         return {text: computed[text] if text in computed else known[hashes[text]] for text in hashes}
+
+
+async def differences(index: VectorIndex, projector: Projector, kind: ItemKind) -> list[UUID]:
+    """Return the items whose points and row differ, in either direction."""
+    held, truth = await index.versions(kind), await projector.versions(kind)
+    return [item for item in held.keys() | truth.keys() if held.get(item) != truth.get(item)]

@@ -1,0 +1,143 @@
+"""The composition root: puts the parts together, and owns their lifetime and the clock."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import anyio
+
+from memos_mcp.domain import memory, tool
+from memos_mcp.domain.errors import Unavailable
+from memos_mcp.domain.index import IndexLog, IndexQueue, VectorIndex
+from memos_mcp.embedding.fastembed import FastEmbedder
+from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.embedded import EmbeddedPostgres
+from memos_mcp.postgres.embeddings import PostgresEmbeddings
+from memos_mcp.postgres.index_log import PostgresIndexLog
+from memos_mcp.postgres.index_queue import PostgresIndexQueue
+from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.postgres.tools import PostgresTools
+from memos_mcp.qdrant.edge import EdgeIndex
+from memos_mcp.qdrant.server import ServerIndex
+from memos_mcp.services.checkup import Doctor
+from memos_mcp.services.indexer import Indexer
+from memos_mcp.services.memories import Memories
+from memos_mcp.services.projector import Projection, Projector
+from memos_mcp.services.search import Search
+from memos_mcp.services.tools import Tools
+from memos_mcp.settings import Settings
+
+CLOSING_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What the doors above use. Nothing is connected before it is needed."""
+
+    settings: Settings
+    memories: Memories
+    tools: Tools
+    indexer: Indexer
+    doctor: Doctor
+    database: Database
+    index: VectorIndex
+    queue: IndexQueue
+    log: IndexLog
+
+    async def readiness(self) -> dict[str, str]:
+        """Return, for each part, "ok" or what is the matter."""
+        try:
+            await self.database.server_version()
+            store = "ok"
+        except Unavailable as error:
+            store = str(error)
+        return {"postgres": store, "index": self.indexer.trouble or "ok"}
+
+    async def reindex(self, *, fresh: bool) -> int:
+        """Queue everything, or ask for a new generation of the index; return how many items that concerns."""
+        if fresh:
+            await self.log.request_rebuild()
+            return sum((await self.doctor.rows()).values())
+        return await self.queue.mark_all()
+
+    async def close(self) -> None:
+        """Let go of the index and the database, within a bounded time."""
+        with anyio.move_on_after(CLOSING_SECONDS, shield=True):
+            await self.index.close()
+        with anyio.move_on_after(CLOSING_SECONDS, shield=True):
+            await self.database.close()
+
+
+def assemble(settings: Settings) -> App:
+    """Put the parts together without connecting to anything."""
+    database = Database(_source(settings))
+    memories, tools = PostgresMemories(database), PostgresTools(database)
+    queue, log, embeddings = PostgresIndexQueue(database), PostgresIndexLog(database), PostgresEmbeddings(database)
+    embedder = FastEmbedder(settings.embedding_model, settings.home / "models", settings.embedding_threads)
+    index = _index(settings)
+    projector = Projector(
+        embedder,
+        embeddings,
+        {
+            "memory": Projection(memories.current, memories.versions, _content, memory.entry),
+            "tool": Projection(tools.current, tools.versions, tool.document, tool.entry),
+        },
+    )
+    indexer = Indexer(index, queue, log, projector)
+    search = Search(index, embedder, indexer)
+    return App(
+        settings,
+        Memories(memories, search, indexer, _now, settings.index_wait_seconds),
+        Tools(tools, search, indexer, _now, settings.index_wait_seconds),
+        indexer,
+        Doctor(index, queue, embeddings, log, projector, settings.embedding_model),
+        database,
+        index,
+        queue,
+        log,
+    )
+
+
+@asynccontextmanager
+async def open_app(settings: Settings) -> AsyncIterator[App]:
+    """Lend an app whose parts are starting in the background; stop and close it at the end."""
+    app = assemble(settings)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_warm, app.database)
+            tasks.start_soon(app.indexer.run)
+            yield app
+            tasks.cancel_scope.cancel()
+    finally:
+        await app.close()
+
+
+async def _warm(database: Database) -> None:
+    """Connect before the first call does; whoever calls while Postgres is away is told so."""
+    with suppress(Unavailable):
+        await database.server_version()
+
+
+def _source(settings: Settings) -> str | EmbeddedPostgres:
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return EmbeddedPostgres(settings.home / "postgres")
+
+
+def _index(settings: Settings) -> VectorIndex:
+    if settings.qdrant_url is not None:
+        key = settings.qdrant_api_key
+        return ServerIndex(
+            settings.qdrant_url, key.get_secret_value() if key is not None else None, settings.qdrant_prefix
+        )
+    return EdgeIndex(settings.home / "index", settings.hnsw_threshold)
+
+
+def _content(row: memory.Memory) -> str:
+    return row.content
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

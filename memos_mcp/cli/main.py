@@ -1,0 +1,134 @@
+"""Reads the command line and runs one command."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import anyio
+from pydantic import ValidationError
+
+from memos_mcp import __version__
+from memos_mcp.domain.errors import MemosError
+from memos_mcp.settings import Settings
+
+Command = Callable[[Settings], Awaitable[int]]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name; return the exit code (2 for wrong arguments or settings)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        settings = Settings(**_given(arguments))
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            name = "_".join(str(part) for part in problem["loc"][:1]).upper()
+            print(f"memos-as: MEMOS_{name}: {problem['msg']}", file=sys.stderr)
+        return 2
+    _log_to_stderr(settings.log_level)
+    try:
+        return anyio.run(arguments.choose(arguments), settings)
+    except MemosError as error:
+        print(f"memos-as: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="memos-as",
+        description="A memory and a toolbox for LLM agents, served over MCP. Without a command: serve stdio.",
+        epilog="Settings are read from MEMOS_* environment variables; the README lists them.",
+    )
+    parser.add_argument("--version", action="version", version=f"memos-as {__version__}")
+    parser.add_argument("--in-process", action="store_true", help="serve stdio from this very process (the default)")
+    parser.set_defaults(choose=_stdio)
+    commands = parser.add_subparsers(metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="serve streamable HTTP at /mcp and SSE at /sse")
+    serve.add_argument("--host", help="address to bind (MEMOS_HOST, 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="port to bind, 0 for any free one (MEMOS_PORT, 8766)")
+    serve.set_defaults(choose=_serve)
+
+    migrate = commands.add_parser("migrate", help="bring the database schema up to date")
+    migrate.set_defaults(choose=_migrate)
+
+    load = commands.add_parser("import", help="import memories or tools from a JSON Lines file")
+    load.add_argument("file", type=Path, help="one JSON object a line: the arguments of store_memory or register_tool")
+    load.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
+    load.set_defaults(choose=_import)
+
+    again = commands.add_parser("reindex", help="bring every memory and tool into the index again")
+    again.add_argument("--fresh", action="store_true", help="build a new generation beside the current one")
+    again.set_defaults(choose=_reindex)
+
+    check = commands.add_parser("doctor", help="compare the record with the index; exit 1 when they disagree")
+    check.add_argument("--json", action="store_true", help="print the findings as JSON")
+    check.set_defaults(choose=_doctor)
+
+    demo = commands.add_parser("demo", help="show the four tools at work over a real stdio client")
+    demo.set_defaults(choose=_demo)
+    return parser
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return the settings that were given as arguments: they go before the environment."""
+    names = ("host", "port")
+    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
+
+
+# Each command is imported only when it is chosen: `migrate` and `doctor` do not wait for what the doors need.
+
+
+def _stdio(_arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.doors import stdio
+
+    return stdio
+
+
+def _serve(_arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.doors import serve
+
+    return serve
+
+
+def _migrate(_arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.upkeep import migrate
+
+    return migrate
+
+
+def _import(arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.importing import import_file
+
+    return partial(import_file, path=arguments.file, wait=not arguments.no_wait)
+
+
+def _reindex(arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.upkeep import reindex
+
+    return partial(reindex, fresh=arguments.fresh)
+
+
+def _doctor(arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.upkeep import doctor
+
+    return partial(doctor, as_json=arguments.json)
+
+
+def _demo(_arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.doors import demo
+
+    return demo
+
+
+def _log_to_stderr(level: str) -> None:
+    """Log to stderr: stdout belongs to the protocol."""
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # httpx logs every request with its URL, and a Qdrant URL may name an internal host
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,91 @@
+"""Shows the four tools at work: launches the real server over stdio, in a folder of its own, and calls it."""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+MEMORIES: Final[tuple[dict[str, Any], ...]] = (
+    {"content": "Mara reads answers on her phone and wants them short.", "kind": "semantic", "tags": ["preferences"]},
+    {"content": "On Tuesday the staging database moved to the new cluster; the old one is read-only.", "tags": ["ops"]},
+    {"content": "Release checklist: tag, build the wheel, publish, tell the channel.", "kind": "procedural"},
+)
+TOOLS: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "tool_id": "web.search",
+        "name": "Web Search",
+        "description": "Search the internet and return titles, links and snippets.",
+        "endpoint_url": "https://tools.example.com/search",
+        "request_schema": {
+            "type": "object",
+            "properties": {"query": {"type": "string", "description": "what to look for"}},
+            "required": ["query"],
+        },
+        "required_capabilities": ["network"],
+    },
+    {
+        "tool_id": "todo.add",
+        "name": "To-Do List",
+        "description": "Put an item on the user's list of things to do.",
+        "endpoint_url": "https://tools.example.com/todo",
+        "request_schema": {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]},
+    },
+)
+
+
+async def run_demo() -> int:
+    """Store, query, register and discover; return 0 when each answer is the expected one."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="memos-demo-") as home:
+        server = StdioServerParameters(
+            command=sys.executable, args=["-m", "memos_mcp", "--in-process"], env={"MEMOS_HOME": home}
+        )
+        async with Client(stdio_client(server)) as client:
+            tools = (await client.list_tools()).tools
+            print(f"connected after {time.perf_counter() - started:.1f} s; tools: {', '.join(t.name for t in tools)}")
+            found = await _remember(client) and await _equip(client)
+    print(f"\n{'all four tools answered as expected' if found else 'AN ANSWER WAS NOT THE EXPECTED ONE'}", end="")
+    print(f", {time.perf_counter() - started:.1f} s in all")
+    return 0 if found else 1
+
+
+async def _remember(client: Client) -> bool:
+    for memory in MEMORIES:
+        await _call(client, "store_memory", memory)
+    again = await _call(client, "store_memory", MEMORIES[0])
+    answer = await _call(client, "query_memory", {"query": "how should I write to Mara?", "limit": 1})
+    listing = await _call(client, "query_memory", {"tags": ["ops"]})
+    return (
+        not again["created"]
+        and answer["memories"][0]["content"] == MEMORIES[0]["content"]
+        and [memory["content"] for memory in listing["memories"]] == [MEMORIES[1]["content"]]
+    )
+
+
+async def _equip(client: Client) -> bool:
+    for tool in TOOLS:
+        await _call(client, "register_tool", tool)
+    search = await _call(client, "discover_tools", {"query": "look something up on the internet", "limit": 1})
+    both = await _call(client, "discover_tools", {"queries": ["find a web page", "remember what I have to do"]})
+    allowed = await _call(client, "discover_tools", {"query": "search", "agent_capabilities": []})
+    return (
+        search["tools"][0]["tool_id"] == "web.search"
+        and {tool["tool_id"] for tool in both["tools"]} == {"web.search", "todo.add"}
+        and allowed["withheld"] == 1
+    )
+
+
+async def _call(client: Client, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    began = time.perf_counter()
+    result = await client.call_tool(name, dict(arguments))
+    milliseconds = (time.perf_counter() - began) * 1000
+    print(f"\n{name}({json.dumps(arguments, ensure_ascii=False)[:110]})  [{milliseconds:.0f} ms]")
+    print(f"  -> {json.dumps(result.structured_content, ensure_ascii=False)[:400]}")
+    if result.is_error or result.structured_content is None:
+        raise SystemExit(f"{name} failed: {result.content}")
+    return result.structured_content
