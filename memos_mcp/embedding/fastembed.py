@@ -55,7 +55,7 @@ class FastEmbedder:
         self._load_turn = anyio.CapacityLimiter(1)
         self._passage_turn = anyio.CapacityLimiter(1)
         self._split_turn = anyio.CapacityLimiter(1)
-        self._query_turn = anyio.Lock()
+        self._query_turn = anyio.Lock(fast_acquire=True)
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._recent: OrderedDict[str, Vector] = OrderedDict()
 

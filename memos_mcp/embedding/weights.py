@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,8 +15,14 @@ _FORMAT: Final = 1
 """Counts up when the graph or the files beside it change, so that what an older version built is built again."""
 
 _MODEL: Final = "model.onnx"
+_WEIGHTS: Final = "model.onnx.data"
 _MANIFEST: Final = "manifest.json"
+_TOKENIZER_CONFIG: Final = "tokenizer_config.json"
 _COPIED: Final = ("tokenizer.json", "special_tokens_map.json", "config.json")
+_FILES: Final = (_WEIGHTS, _MODEL, _TOKENIZER_CONFIG, *_COPIED)
+_PAGE: Final = 4_096
+"""Where a tensor may start in the weights' file: the runtime maps them into memory by pages."""
+
 _HEADS: Final = 12
 _LAYERS: Final = 6
 _HIDDEN: Final = 384
@@ -61,7 +67,7 @@ def _is_whole(folder: Path) -> bool:
 def _manifest(folder: Path) -> dict[str, Any]:
     """Digest what a folder must hold; 90 MB take about 0.1 s, and a damaged model would answer nonsense for ever."""
     digests = {}
-    for name in (_MODEL, "tokenizer_config.json", *_COPIED):
+    for name in _FILES:
         with (folder / name).open("rb") as file:
             digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return {"format": _FORMAT, "sha256": digests}
@@ -71,19 +77,22 @@ def _build(source: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix="building-") as name:
         draft = Path(name)
-        _write(draft / _MODEL, _graph(source / "model.safetensors"))
-        _write(draft / "tokenizer_config.json", _tokenizer_config(source))
+        tensors = _tensors(source / "model.safetensors")
+        _write(draft / _WEIGHTS, *_paged(tensors))
+        _write(draft / _MODEL, _graph(tensors))
+        _write(draft / _TOKENIZER_CONFIG, _tokenizer_config(source))
         for copied in _COPIED:
             _write(draft / copied, (source / copied).read_bytes())
         _write(draft / _MANIFEST, json.dumps(_manifest(draft)).encode())
-        for file in (_MODEL, "tokenizer_config.json", *_COPIED, _MANIFEST):
+        for file in (*_FILES, _MANIFEST):
             (draft / file).replace(folder / file)
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, *parts: bytes | memoryview) -> None:
     """Write through to the disk: a rename that survives a power cut must not outlive its content."""
     with path.open("wb") as file:
-        file.write(content)
+        for part in parts:
+            file.write(part)
         file.flush()
         os.fsync(file.fileno())
 
@@ -95,12 +104,17 @@ def _tokenizer_config(source: Path) -> bytes:
     return json.dumps(config | {"model_max_length": window}).encode()
 
 
-def _graph(weights: Path) -> bytes:
-    """Return the BERT encoder as ONNX with the runtime's fused operators: token ids in, last hidden state out."""
-    from onnx import TensorProto, helper, numpy_helper
-    from safetensors.numpy import load_file
+def _paged(tensors: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
+    """Yield the content of the weights' file piece by piece: one string of 90 MB would stop all other threads."""
+    for tensor in tensors.values():
+        yield tensor.data
+        yield bytes(-tensor.nbytes % _PAGE)
 
-    tensors = _tensors(load_file(weights))
+
+def _graph(tensors: Mapping[str, Any]) -> bytes:
+    """Return the BERT encoder as ONNX with the runtime's fused operators: token ids in, last hidden state out."""
+    from onnx import TensorProto, helper
+
     nodes = [
         helper.make_node("Cast", ["input_ids"], ["ids"], to=TensorProto.INT32),
         helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.INT32),
@@ -113,19 +127,30 @@ def _graph(weights: Path) -> bytes:
     ]
     for layer in range(_LAYERS):
         nodes += _layer(f"layer{layer}", "last_hidden_state" if layer == _LAYERS - 1 else f"layer{layer + 1}")
-    graph = helper.make_graph(
-        nodes,
-        "all-MiniLM-L6-v2",
-        [
-            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"])
-            for name in ("input_ids", "attention_mask")
-        ],
-        [helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["batch", "sequence", _HIDDEN])],
-        [numpy_helper.from_array(tensor, name) for name, tensor in tensors.items()],
-    )
+    shape = ["batch", "sequence"]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in ("input_ids", "attention_mask")]
+    output = helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, [*shape, _HIDDEN])
+    graph = helper.make_graph(nodes, "all-MiniLM-L6-v2", inputs, [output], _references(tensors))
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     serialized: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
     return serialized
+
+
+def _references(tensors: Mapping[str, Any]) -> list[Any]:
+    """Say where in the weights' file each tensor is (https://onnx.ai/onnx/repo-docs/ExternalData.html)."""
+    from onnx import TensorProto
+
+    references = []
+    offset = 0
+    for name, tensor in tensors.items():
+        reference = TensorProto(
+            name=name, dims=tensor.shape, data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL
+        )
+        for key, value in (("location", _WEIGHTS), ("offset", offset), ("length", tensor.nbytes)):
+            reference.external_data.add(key=key, value=str(value))
+        references.append(reference)
+        offset += tensor.nbytes + -tensor.nbytes % _PAGE
+    return references
 
 
 def _layer(name: str, output: str) -> list[Any]:
@@ -159,10 +184,12 @@ def _fused(operator: str, inputs: list[str], outputs: list[str], **attributes: A
     return helper.make_node(operator, inputs, outputs, domain="com.microsoft", **attributes)
 
 
-def _tensors(weights: Mapping[str, Any]) -> dict[str, Any]:
+def _tensors(file: Path) -> dict[str, Any]:
     """Name and lay out the weights as the graph reads them: matrices from input to output, Q, K and V side by side."""
     import numpy as np
+    from safetensors.numpy import load_file
 
+    weights = load_file(file)
     tensors = {
         "words": weights["embeddings.word_embeddings.weight"],
         # Every text is of segment 0, so that segment's embedding is part of every position.
@@ -176,11 +203,11 @@ def _tensors(weights: Mapping[str, Any]) -> dict[str, Any]:
         parts = [f"{source}.attention.self.{part}" for part in ("query", "key", "value")]
         tensors[f"{target}.qkv"] = np.concatenate([weights[f"{part}.weight"].T for part in parts], axis=1)
         tensors[f"{target}.qkv.bias"] = np.concatenate([weights[f"{part}.bias"] for part in parts])
-        tensors[f"{target}.widen"] = np.ascontiguousarray(weights[f"{source}.intermediate.dense.weight"].T)
+        tensors[f"{target}.widen"] = weights[f"{source}.intermediate.dense.weight"].T
         tensors[f"{target}.widen.bias"] = weights[f"{source}.intermediate.dense.bias"]
         for name, part in ((f"{target}.merge", f"{source}.attention.output"), (f"{target}.narrow", f"{source}.output")):
-            tensors[name] = np.ascontiguousarray(weights[f"{part}.dense.weight"].T)
+            tensors[name] = weights[f"{part}.dense.weight"].T
             tensors[f"{name}.bias"] = weights[f"{part}.dense.bias"]
             tensors[f"{name}.scale"] = weights[f"{part}.LayerNorm.weight"]
             tensors[f"{name}.shift"] = weights[f"{part}.LayerNorm.bias"]
-    return tensors
+    return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
