@@ -1,0 +1,194 @@
+"""Keeps answers within what a client shows to its model, and says what was left out. Pure.
+
+Sizes are characters of the compact JSON text: a quote or a control character in a content costs more than one.
+"""
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from memos_mcp.domain import cursor
+from memos_mcp.domain.index import Span
+from memos_mcp.domain.memory import MemoryPage
+from memos_mcp.domain.tool import ToolPage
+
+DEFAULT_CHARS: Final = 8_000
+HARD_CHARS: Final = 40_000
+CHARS_PER_TOKEN: Final = 4
+MIN_TOKENS: Final = 200  # what one hit needs for its id, a few lines of content, a cursor and a note
+MAX_TOKENS: Final = HARD_CHARS // CHARS_PER_TOKEN
+
+USEFUL_CHARS: Final = 400
+WORD_CHARS: Final = 32
+
+_SPARED_LAST: Final = (
+    (),
+    ("metadata",),
+    ("metadata", "tags"),
+    ("metadata", "tags", "signals", "session_id", "agent_id", "importance", "created_at"),
+)
+
+
+def compact(value: object) -> str:
+    """Write JSON as it is sent: no spaces, no escapes but those that JSON needs."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def fit_memories(page: MemoryPage, found: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:
+    """Return the answer with as many of these hits as fit `limit` characters; the first one always comes."""
+    cursors = [cursor.encode(hit.position, page.fingerprint) for hit in page.hits]
+    longest = max(cursors, key=len, default=None)
+    answer: dict[str, Any] = {"memories": [], "total": page.total, "next_cursor": longest, "degraded": page.degraded}
+    room = min(limit, HARD_CHARS) - _size(answer | {"note": _memory_note(len(found), len(found))})
+    shown: list[Mapping[str, Any]] = []
+    for hit, memory in zip(page.hits, found, strict=True):
+        fitting = _fit_memory(memory, hit.span or Span(0, 0), room - 1, first=not shown)
+        if fitting is None:
+            break
+        shown.append(fitting)
+        room -= _size(fitting) + 1
+    left_out = len(found) - len(shown)
+    goes_on = page.more or left_out
+    answer |= {"memories": shown, "next_cursor": cursors[len(shown) - 1] if goes_on and shown else None}
+    note = _memory_note(left_out, sum("excerpt" in memory for memory in shown))
+    return answer | ({"note": note} if note else {})
+
+
+def fit_tools(
+    page: ToolPage, found: Sequence[Mapping[str, Any]], schemas: Sequence[Mapping[str, Any]] | None
+) -> dict[str, Any]:
+    """Return the answer with as many of these tools as fit; with `schemas`, the first one always has its own."""
+    answer: dict[str, Any] = {
+        "tools": [],
+        "total": page.total,
+        "has_more": False,
+        "withheld": page.withheld,
+        "degraded": page.degraded,
+    }
+    room = DEFAULT_CHARS - _size(answer | {"note": _tool_note(len(found), len(found))})
+    shown: list[Mapping[str, Any]] = []
+    for tool in found:
+        fitting = tool if shown or _size(tool) < room else _shorten(tool, room - 1)
+        if _size(fitting) >= room:
+            break
+        shown.append(fitting)
+        room -= _size(fitting) + 1
+    with_schemas, bare = (shown, 0) if schemas is None else _with_schemas(shown, schemas, room)
+    answer |= {"tools": with_schemas, "has_more": page.total > len(shown)}
+    note = _tool_note(len(found) - len(shown), bare)
+    return answer | ({"note": note} if note else {})
+
+
+def excerpt(text: str, span: Span, room: int) -> Span:
+    """Return the widest span around `span` whose text fits `room` characters of JSON, cut between words."""
+
+    def cost(width: int) -> int:
+        return _size(text[slice(*_around(text, span, width))]) - 2
+
+    width = bisect_right(range(1, min(len(text), room) + 1), room, key=cost)
+    return _at_words(text, _around(text, span, width))
+
+
+def _fit_memory(memory: Mapping[str, Any], span: Span, room: int, *, first: bool) -> Mapping[str, Any] | None:
+    for spared in _SPARED_LAST if first else _SPARED_LAST[:1]:
+        slim = _without(memory, spared)
+        if _size(slim) <= room:
+            return slim
+        least = 1 if spared == _SPARED_LAST[-1] else USEFUL_CHARS
+        if (cut := _cut(slim, span, room, least)) is not None:
+            return cut
+    return None
+
+
+def _without(item: Mapping[str, Any], spared: Sequence[str]) -> dict[str, Any]:
+    omitted = [name for name in spared if item.get(name)]
+    slim = {name: value for name, value in item.items() if name not in spared}
+    return slim | ({"omitted": omitted} if omitted else {})
+
+
+def _cut(memory: Mapping[str, Any], span: Span, room: int, least: int) -> Mapping[str, Any] | None:
+    """Replace the content by an excerpt that fits, unless fewer than `least` characters remain for it."""
+    content: str = memory["content"]
+    length = len(content)
+    bare = {**memory, "content": "", "excerpt": {"start": length, "end": length, "length": length}}
+    available = room - _size(bare)
+    if available < least:
+        return None
+    part = excerpt(content, span, available)
+    return bare | {
+        "content": content[slice(*part)],
+        "excerpt": {"start": part.start, "end": part.end, "length": length},
+    }
+
+
+def _around(text: str, span: Span, width: int) -> Span:
+    """Return `width` characters with `span` in their middle; a wider one contains every narrower one."""
+    before = max(0, width - (span.end - span.start)) // 2
+    start = max(0, min(span.start - before, len(text) - width))
+    return Span(start, start + width)
+
+
+def _at_words(text: str, part: Span) -> Span:
+    """Move cuts inward to the nearest white space, when there is some close by."""
+    start, end = part
+    if start > 0 and not text[start - 1].isspace():
+        start += next((at + 1 for at, char in enumerate(text[start : start + WORD_CHARS]) if char.isspace()), 0)
+    if end < len(text) and not text[end].isspace():
+        end -= next((at for at, char in enumerate(reversed(text[end - WORD_CHARS : end]), 1) if char.isspace()), 0)
+    return Span(start, end) if start < end else part
+
+
+def _shorten(tool: Mapping[str, Any], room: int) -> dict[str, Any]:
+    """Cut a tool's description, and leave out its capabilities when they alone are too long."""
+    omitted = ["description"]
+    bare = {**tool, "description": "", "omitted": omitted}
+    if room - _size(bare) < USEFUL_CHARS:
+        del bare["required_capabilities"]
+        omitted.append("required_capabilities")
+    description: str = tool["description"]
+    part = excerpt(description, Span(0, 0), max(1, room - _size(bare)))
+    return bare | {"description": description[slice(*part)]}
+
+
+def _with_schemas(
+    tools: Sequence[Mapping[str, Any]], schemas: Sequence[Mapping[str, Any]], room: int
+) -> tuple[list[Mapping[str, Any]], int]:
+    """Add schemas while there is room, to the first tool in any case; count the tools that had to go without."""
+    answered: list[Mapping[str, Any]] = []
+    bare = 0
+    for place, (tool, own) in enumerate(zip(tools, schemas, strict=False)):
+        cost = _size(own) - 1 if own else 0
+        if place == 0 or cost <= room:
+            answered.append({**tool, **own})
+            room -= cost
+        else:
+            answered.append(tool)
+            bare += 1
+    return answered, bare
+
+
+def _memory_note(left_out: int, excerpts: int) -> str:
+    return " ".join(_memory_notes(left_out, excerpts))
+
+
+def _memory_notes(left_out: int, excerpts: int) -> Iterator[str]:
+    if left_out:
+        yield f"{left_out} more did not fit: call again with cursor, a smaller limit or max_tokens up to {MAX_TOKENS}."
+    if excerpts:
+        yield f"{excerpts} shown as excerpts: a larger max_tokens shows more."
+
+
+def _tool_note(left_out: int, bare: int) -> str:
+    return " ".join(_tool_notes(left_out, bare))
+
+
+def _tool_notes(left_out: int, bare: int) -> Iterator[str]:
+    if left_out:
+        yield f"{left_out} more did not fit: ask for something narrower."
+    if bare:
+        yield f"{bare} without their schemas for want of room: ask again with the tool_id as query and detail='full'."
+
+
+def _size(value: object) -> int:
+    return len(compact(value))
