@@ -1,0 +1,34 @@
+FROM python:3.13-slim AS build
+WORKDIR /build
+
+# The locks change seldom and the source often: packages stand in layers of their own.
+COPY requirements.lock requirements-dev.lock ./
+RUN python -m venv --without-pip /opt/memos-as \
+    && pip --python /opt/memos-as/bin/python install --no-cache-dir --no-deps --require-hashes -r requirements.lock
+RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements-dev.lock
+
+COPY pyproject.toml README.md LICENSE ./
+COPY migrations migrations
+COPY memos_mcp memos_mcp
+RUN python -m hatchling build -t wheel -d dist \
+    && pip --python /opt/memos-as/bin/python install --no-cache-dir --no-deps dist/*.whl
+
+# A new named volume starts with the model in it; any other /data gets it at the first start.
+RUN /opt/memos-as/bin/python -c "from pathlib import Path; from memos_mcp.embedding.weights import minilm_folder; assert minilm_folder(Path('/data'))"
+
+
+FROM python:3.13-slim
+# The embedded Postgres wants a user with a name.
+RUN useradd --system --uid 10001 --user-group --home-dir /data --no-create-home memos
+COPY --from=build --chown=10001:10001 /data /data
+COPY --from=build /opt/memos-as /opt/memos-as
+ENV PATH=/opt/memos-as/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    MEMOS_HOME=/data
+USER 10001
+VOLUME /data
+EXPOSE 8766
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8766/readyz', timeout=4)"]
+ENTRYPOINT ["memos-as"]
+CMD ["serve", "--host", "0.0.0.0"]
