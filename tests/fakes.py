@@ -1,0 +1,137 @@
+"""Stand-ins for the two parts that a test may want small or broken: the model, and the index's availability."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from uuid import UUID
+
+from memos_mcp.domain import chunking
+from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable
+from memos_mcp.domain.index import (
+    Draft,
+    Embedder,
+    Entry,
+    IndexReport,
+    ItemKind,
+    Lanes,
+    Shape,
+    Span,
+    Vector,
+    VectorIndex,
+    Where,
+)
+
+
+class HashEmbedder:
+    """Texts with words in common are near: a deterministic unit vector of hashed words. Counts what it embedded."""
+
+    def __init__(self, dimensions: int = 64, window: int = 50) -> None:
+        self.dimensions = dimensions
+        self.window = window
+        self.passages_embedded = 0
+        self.queries_embedded = 0
+
+    @property
+    def model(self) -> str:
+        return f"hashed-words-{self.dimensions}"
+
+    async def shape(self) -> Shape:
+        return Shape(self.model, self.dimensions)
+
+    async def split(self, texts: Sequence[str]) -> list[list[Span]]:
+        return [chunking.passages(text, [Span(*word.span()) for word in _words(text)], self.window) for text in texts]
+
+    async def passages(self, texts: Sequence[str]) -> list[Vector]:
+        self.passages_embedded += len(texts)
+        return [self._vector(text) for text in texts]
+
+    async def query(self, text: str) -> Vector:
+        self.queries_embedded += 1
+        return self._vector(text)
+
+    def _vector(self, text: str) -> Vector:
+        vector = [0.0] * self.dimensions
+        for word in _words(text):
+            digest = blake2b(word.group().lower().encode(), digest_size=8).digest()
+            vector[int.from_bytes(digest[:4], "big") % self.dimensions] += 1.0 if digest[4] % 2 else -1.0
+        length = math.sqrt(sum(value * value for value in vector))
+        return [value / length for value in vector] if length else [1.0, *vector[1:]]
+
+
+@dataclass
+class BrokenEmbedder:
+    """An embedder that cannot be loaded until it is mended; then it is the one it wraps."""
+
+    inner: Embedder
+    mended: bool = False
+
+    @property
+    def model(self) -> str:
+        return self.inner.model
+
+    async def shape(self) -> Shape:
+        return await self._whole().shape()
+
+    async def split(self, texts: Sequence[str]) -> list[list[Span]]:
+        return await self._whole().split(texts)
+
+    async def passages(self, texts: Sequence[str]) -> list[Vector]:
+        return await self._whole().passages(texts)
+
+    async def query(self, text: str) -> Vector:
+        return await self._whole().query(text)
+
+    def _whole(self) -> Embedder:
+        if not self.mended:
+            raise EmbedderUnavailable("The embedding model cannot be loaded.")
+        return self.inner
+
+
+@dataclass
+class DownIndex:
+    """A real index that cannot be reached while it is `down`."""
+
+    inner: VectorIndex
+    down: bool = True
+
+    async def open(self, shape: Shape) -> None:
+        await self._up().open(shape)
+
+    @property
+    def outdated(self) -> bool:
+        return self.inner.outdated
+
+    async def wants_rebuild(self) -> bool:
+        return await self._up().wants_rebuild()
+
+    async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None:
+        await self._up().put(kind, entries)
+
+    async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None:
+        await self._up().drop(kind, item_ids)
+
+    async def search(self, kind: ItemKind, text: str, vector: Vector | None, where: Where, limit: int) -> Lanes:
+        return await self._up().search(kind, text, vector, where, limit)
+
+    async def versions(self, kind: ItemKind) -> dict[UUID, int]:
+        return await self._up().versions(kind)
+
+    async def draft(self, shape: Shape) -> Draft:
+        return await self._up().draft(shape)
+
+    async def report(self) -> IndexReport:
+        return await self._up().report()
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+    def _up(self) -> VectorIndex:
+        if self.down:
+            raise IndexUnavailable("The vector index cannot be reached.")
+        return self.inner
+
+
+def _words(text: str) -> list[re.Match[str]]:
+    return list(re.finditer(r"\w+", text))
