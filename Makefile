@@ -13,7 +13,7 @@ $(INSTALLED): pyproject.toml requirements.lock requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'memOS.as needs Python 3.11 or newer; name one: make PYTHON=python3.12' >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || \
-		{ echo 'python3 cannot create an environment; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+		{ echo '$(PYTHON) cannot create an environment; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
 	$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements.lock -r requirements-dev.lock
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation --editable .
 	@touch $@
