@@ -41,6 +41,8 @@ Never store passwords, keys, tokens or other secrets.
 An empty answer means nothing matched; a degraded answer means the search was not complete. \
 Failures say what to change, or that the same call can be repeated."""
 
+MAX_NAMED_CHARS: Final = 300
+
 _LIST_CACHE: Final = CacheHint(ttl_ms=300_000, scope="public")
 
 
@@ -105,7 +107,7 @@ async def _name_malformed_parameters(ctx: ServerRequestContext[Any], call_next: 
     try:
         return await call_next(ctx)
     except ValidationError as error:
-        places = {".".join(str(step) for step in problem["loc"][:2]) for problem in error.errors(include_input=False)}
-        raise MCPError(
-            types.INVALID_PARAMS, f"Invalid parameters of {ctx.method}: {', '.join(sorted(places))[:200]}."
-        ) from None
+        problems = error.errors(include_url=False, include_input=False)
+        named = {f"{'.'.join(map(str, problem['loc'][:2]))}: {problem['msg']}" for problem in problems}
+        message = f"Invalid parameters of {ctx.method}. {'; '.join(sorted(named))[:MAX_NAMED_CHARS]}."
+        raise MCPError(types.INVALID_PARAMS, message) from None

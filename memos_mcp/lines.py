@@ -1,0 +1,279 @@
+"""MCP over newline-delimited JSON-RPC, on any pair of byte streams: no line, however broken, goes without an answer."""
+
+import json
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp import types
+from mcp.server.lowlevel import Server
+from mcp.shared.message import SessionMessage
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, from_json
+
+logger = logging.getLogger(__name__)
+
+MAX_LINE_BYTES: Final = 16 * 1024 * 1024
+MAX_IN_FLIGHT: Final = 1_024
+GRACE_SECONDS: Final = 0.6
+FAREWELL_SECONDS: Final = 0.2
+
+Receive: TypeAlias = Callable[[], Awaitable[bytes]]
+"""Returns the next bytes, or none at the end."""
+
+Send: TypeAlias = Callable[[bytes], Awaitable[None]]
+
+_KEPT_BYTES: Final = 4_096
+_MAX_DIGITS: Final = 400
+_MEMBER: Final = re.compile(r'\s*[{,]\s*"((?:[^"\\]|\\.){0,64})"\s*:\s*')
+_ID_AT_THE_END: Final = re.compile(
+    r'[{,]\s*"id"\s*:\s*(-?\d{1,18}|"(?:[^"\\]|\\.){0,255}")\s*'
+    r'(?:,\s*"(?:jsonrpc|method)"\s*:\s*"[^"\\]*"\s*)*\}\s*\Z',
+)
+
+
+class Refused(Exception):
+    """A line that is no message; `answer` says why, to the request it was meant to be."""
+
+    def __init__(self, code: int, message: str, request_id: str | int | None = None) -> None:
+        super().__init__(message)
+        self.answer = types.JSONRPCError(
+            jsonrpc="2.0", id=request_id, error=types.ErrorData(code=code, message=message)
+        )
+
+
+async def serve_lines(
+    server: Server[Any], receive: Receive, send: Send, *, reading: anyio.CancelScope | None = None
+) -> None:
+    """Serve one client until its stream ends, or until `reading` is cancelled.
+
+    Requests that are under way then have `GRACE_SECONDS` to finish; after that they are cancelled and answered with
+    an error. The caller lends the streams and closes them.
+    """
+    requests_in, requests = anyio.create_memory_object_stream[SessionMessage | Exception]()
+    answers, outbox = anyio.create_memory_object_stream[SessionMessage]()
+    wire = _Wire(requests_in, answers.clone(), reading or anyio.CancelScope())
+
+    async with anyio.create_task_group() as tasks:
+
+        async def read() -> None:
+            await wire.read(receive)
+            await anyio.sleep(FAREWELL_SECONDS)
+            outbox.close()  # a client that reads no longer must not hold the process
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(read)
+        async with anyio.create_task_group() as serving:
+            serving.start_soon(wire.write, outbox, send)
+            await server.run(requests, answers, server.create_initialization_options())
+        tasks.cancel_scope.cancel()
+
+
+def parse(line: bytes) -> types.JSONRPCMessage:
+    """Return the message in these bytes; raise `Refused` for what is none, or cannot be read back as it was sent."""
+    try:
+        message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValidationError as error:
+        raise _refusal(line, error) from None
+    if isinstance(message, types.JSONRPCNotification) and "id" in from_json(line):
+        raise Refused(types.INVALID_REQUEST, "Invalid request: id must be a string or an integer.")
+    return message
+
+
+class _Wire:
+    """Both directions of one connection, and which requests wait for their answer."""
+
+    def __init__(
+        self,
+        requests: MemoryObjectSendStream[SessionMessage | Exception],
+        answers: MemoryObjectSendStream[SessionMessage],
+        reading: anyio.CancelScope,
+    ) -> None:
+        self._requests = requests
+        self._answers = answers
+        self._reading = reading
+        self._waiting: set[str | int] = set()
+        self._answered = anyio.Event()
+
+    async def read(self, receive: Receive) -> None:
+        """Hand on messages and answer what is none, until the end; then let what is under way finish."""
+        async with self._requests, self._answers:
+            with self._reading:
+                async for line, whole in _lines(receive):
+                    await self._deliver(line, whole=whole)
+                    await self._at_most(MAX_IN_FLIGHT)
+            with anyio.move_on_after(GRACE_SECONDS):
+                await self._at_most(0)
+
+    async def write(self, outbox: MemoryObjectReceiveStream[SessionMessage], send: Send) -> None:
+        """Write answers until there can be no more, or nobody reads them."""
+        try:
+            async with outbox:
+                async for item in outbox:
+                    await send(_encoded(item.message))
+                    if isinstance(item.message, types.JSONRPCResponse | types.JSONRPCError):
+                        self._settle(item.message.id)
+        except (OSError, anyio.BrokenResourceError):
+            logger.debug("the client reads no longer", exc_info=True)
+            self._reading.cancel()
+
+    async def _deliver(self, line: bytes, *, whole: bool) -> None:
+        try:
+            message = parse(line) if whole else _refuse_length(line)
+        except Refused as refused:
+            await self._answers.send(SessionMessage(refused.answer))
+            return
+        if isinstance(message, types.JSONRPCRequest):
+            self._waiting.add(message.id)
+        elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/cancelled":
+            self._settle((message.params or {}).get("requestId"))  # a cancelled request is never answered
+        await self._requests.send(SessionMessage(message))
+
+    def _settle(self, request_id: object) -> None:
+        if isinstance(request_id, str | int):
+            self._waiting.discard(request_id)
+            self._answered.set()
+            self._answered = anyio.Event()
+
+    async def _at_most(self, count: int) -> None:
+        while len(self._waiting) > count:
+            await self._answered.wait()
+
+
+async def _lines(receive: Receive) -> AsyncIterator[tuple[bytes, bool]]:
+    """Yield each line that is not blank, and whether it is whole: of one that is too long, only its two ends."""
+    held = _Line()
+    while chunk := await receive():
+        *parts, rest = chunk.split(b"\n")
+        for part in parts:
+            held.add(part)
+            if line := held.line():
+                yield line, held.whole
+            held = _Line()
+        held.add(rest)
+    if line := held.line():
+        yield line, held.whole
+
+
+class _Line:
+    """A line that is coming in, of which no more than `MAX_LINE_BYTES` are ever held."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self.whole = True
+
+    def add(self, part: bytes) -> None:
+        self._held += part
+        if self.whole and len(self._held) > MAX_LINE_BYTES:
+            self.whole = False
+        if not self.whole:
+            del self._held[_KEPT_BYTES:-_KEPT_BYTES]
+
+    def line(self) -> bytes:
+        return bytes(self._held).strip(b" \t\r")
+
+
+def _encoded(message: types.JSONRPCMessage) -> bytes:
+    try:
+        return message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+    except (PydanticSerializationError, UnicodeEncodeError):
+        logger.exception("an answer could not be written")
+    request_id = message.id if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) else None
+    answer = Refused(types.INTERNAL_ERROR, "The answer could not be written. Repeat the call.", request_id).answer
+    return answer.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+
+
+def _refuse_length(ends: bytes) -> types.JSONRPCMessage:
+    size = f"{MAX_LINE_BYTES // 1024 // 1024} MiB"
+    request_id = _recovered_id(ends.decode("utf-8", "replace"), balanced=True)
+    raise Refused(types.INVALID_REQUEST, f"The message is longer than {size}. Send less in one call.", request_id)
+
+
+def _refusal(line: bytes, error: ValidationError) -> Refused:
+    text = line.decode("utf-8", "replace")
+    request_id = _recovered_id(text, balanced=text.count("{") == text.count("}"))
+    problem = error.errors(include_url=False, include_input=False)[0]
+    if problem["type"] != "json_invalid":
+        return Refused(types.INVALID_REQUEST, _misshapen(text, error), request_id)
+    cause = str(problem["ctx"]["error"])
+    if "recursion" in cause:
+        message = "The message is nested too deeply. Flatten it, or send the nested part as text."
+        return Refused(types.INVALID_PARAMS, message, request_id)
+    if "number" in cause and _document(text) is not None:
+        message = "The message holds a number of thousands of digits. Send it as text."
+        return Refused(types.INVALID_PARAMS, message, request_id)
+    if not _is_utf8(line):
+        return Refused(types.PARSE_ERROR, "Parse error: the message is not valid UTF-8.", request_id)
+    if _document(text) is not None:
+        message = (
+            "The message holds half a character (a lone surrogate escape such as \\ud83d, often an emoji that was "
+            "cut in two). Remove it or send the whole character."
+        )
+        return Refused(types.INVALID_PARAMS, message, request_id)
+    return Refused(types.PARSE_ERROR, f"Parse error: {cause}.", request_id)
+
+
+def _misshapen(text: str, error: ValidationError) -> str:
+    if text.startswith("["):
+        return "Invalid request: batches are not supported. Send one message at a time."
+    places = [problem["loc"] for problem in error.errors(include_url=False, include_input=False)]
+    names = dict.fromkeys(str(place[1]) for place in places if len(place) > 1 and place[0] == "JSONRPCRequest")
+    if not names:
+        return "Invalid request: a message is one JSON object."
+    return f"Invalid request: missing or of the wrong type: {', '.join(names)}."
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _document(text: str) -> Any:
+    """Read JSON more leniently than messages are: half characters and endless numbers pass. None for what is none."""
+    try:
+        return json.loads(text, parse_int=_short_int)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _short_int(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MAX_DIGITS else None
+
+
+def _recovered_id(text: str, *, balanced: bool) -> str | int | None:
+    """Return the id of the request that a broken line was meant to be, if it is beyond doubt."""
+    document = _document(text)
+    if document is not None:
+        is_answer = not isinstance(document, dict) or "result" in document or "error" in document
+        return None if is_answer else _usable_id(document.get("id"))
+    found = _leading_members(text).get("id")
+    if found is None and balanced and (match := _ID_AT_THE_END.search(text[-_KEPT_BYTES:])):
+        found = _document(match[1])
+    return _usable_id(found)
+
+
+def _leading_members(text: str) -> dict[str, Any]:
+    """Return the members of an object up to the first that cannot be read."""
+    members: dict[str, Any] = {}
+    decoder = json.JSONDecoder(parse_int=_short_int)
+    place = 0
+    while match := _MEMBER.match(text, place):
+        try:
+            members[match[1]], place = decoder.raw_decode(text, match.end())
+        except (ValueError, RecursionError):
+            break
+    return members
+
+
+def _usable_id(value: object) -> str | int | None:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    if isinstance(value, str) and not value.isascii() and value != value.encode("utf-8", "replace").decode():
+        return None
+    return value
