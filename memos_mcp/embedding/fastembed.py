@@ -111,7 +111,9 @@ class FastEmbedder:
         self._waiting.pop(text, None)
         batch = [text]
         while self._waiting and len(batch) < _BATCH_ROWS:
-            batch.append(self._waiting.popitem(last=False)[0])
+            other, _ = self._waiting.popitem(last=False)
+            if other not in self._recent:
+                batch.append(other)
         return batch
 
     async def _ready(self) -> _Model:

@@ -104,6 +104,13 @@ def _tokenizer_config(source: Path) -> bytes:
     return json.dumps(config | {"model_max_length": window}).encode()
 
 
+def _warm(file: Path) -> None:
+    """Have the system read a file: mapped cold, each page would be waited for while no other thread can run."""
+    with file.open("rb", buffering=0) as stream:
+        while stream.read(1 << 20):
+            pass
+
+
 def _paged(tensors: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
     """Yield the content of the weights' file piece by piece: one string of 90 MB would stop all other threads."""
     for tensor in tensors.values():
@@ -189,6 +196,7 @@ def _tensors(file: Path) -> dict[str, Any]:
     import numpy as np
     from safetensors.numpy import load_file
 
+    _warm(file)
     weights = load_file(file)
     tensors = {
         "words": weights["embeddings.word_embeddings.weight"],

@@ -1,0 +1,324 @@
+import asyncio
+import math
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import pytest
+
+from memos_mcp.domain.errors import EmbedderUnavailable
+from memos_mcp.domain.index import Shape, Vector
+from memos_mcp.embedding import fastembed, weights
+from memos_mcp.embedding.fastembed import FastEmbedder
+
+pytestmark = pytest.mark.anyio
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@pytest.fixture(scope="module")
+async def embedder(anyio_backend: str, data: Path) -> FastEmbedder:  # noqa: ARG001 - it makes the loop
+    embedder = FastEmbedder(MINILM, data)
+    await embedder.load()
+    return embedder
+
+
+def cosine(a: Vector, b: Vector) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+async def test_the_default_model_gives_its_published_similarity(embedder: FastEmbedder) -> None:
+    food, bread = await embedder.passages(["A man is eating food.", "A man is eating a piece of bread."])
+
+    assert cosine(food, bread) == pytest.approx(0.7553, abs=0.0005)
+    assert cosine(food, food) == pytest.approx(1.0, abs=1e-5)
+    assert await embedder.shape() == Shape(MINILM, 384)
+
+
+async def test_a_question_is_nearer_to_its_answer_than_to_anything_else(embedder: FastEmbedder) -> None:
+    answers = [
+        "The cat sleeps on the sofa.",
+        "Invoices are paid within thirty days.",
+        "Paris is the capital of France.",
+    ]
+
+    question = await embedder.query("when do we have to pay a bill?")
+    vectors = await embedder.passages(answers)
+
+    assert max(range(3), key=lambda place: cosine(question, vectors[place])) == 1
+
+
+async def test_a_batch_gives_each_text_the_vector_it_has_alone_and_in_its_place(embedder: FastEmbedder) -> None:
+    texts = [f"{'long ' * (40 * (place % 3))}text number {place}" for place in range(50)]
+
+    together = await embedder.passages(texts)
+
+    for place in (0, 1, 2, 25, 49):
+        [alone] = await embedder.passages([texts[place]])
+        assert together[place] == pytest.approx(alone, abs=1e-5)
+
+
+async def test_no_texts_give_no_vectors_and_no_spans(embedder: FastEmbedder) -> None:
+    assert await embedder.passages([]) == []
+    assert await embedder.split([]) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The gardener waters the roses. They bloom in June!\n\n" * 400,
+        "日本語の文章です。" * 200,
+        "supercalifragilisticexpialidocious-" * 120,
+        "🦜 e\u0301 \u200b ﷺ " * 200,
+        "a" * 99 + "zqx" * 3_000,
+        " ".join(f"0x{place**9:x}" for place in range(300)),
+        "x",
+    ],
+    ids=["prose", "no spaces", "long words", "odd characters", "one word", "identifiers", "one letter"],
+)
+async def test_a_long_text_is_cut_into_passages_that_fit_the_window(embedder: FastEmbedder, text: str) -> None:
+    [spans] = await embedder.split([text])
+
+    model = embedder._loaded
+    assert model is not None
+    counts = [len(model.tokenizer.encode(text[span.start : span.end]).ids) for span in spans]
+    covered = {place for span in spans for place in range(*span)}
+    assert max(counts) <= 256
+    assert all(place in covered for place, character in enumerate(text) if not character.isspace())
+
+
+async def test_splitting_leaves_the_models_own_cut_alone(embedder: FastEmbedder) -> None:
+    text = "word " * 2_000
+    before = await embedder.query(text)
+
+    await embedder.split([text])
+
+    assert await embedder.query(text + " ") == pytest.approx(before, abs=1e-5)
+
+
+async def test_the_largest_text_is_split_while_the_loop_goes_on(embedder: FastEmbedder) -> None:
+    text = ("Every word of this text counts, up to the very last one. " * 5_000)[: 256 * 1024]
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await anyio.lowlevel.checkpoint()
+            ticks += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(tick)
+        [spans] = await embedder.split([text])
+        tasks.cancel_scope.cancel()
+
+    assert len(spans) > 200
+    assert ticks > 10
+
+
+async def test_questions_are_answered_while_a_bulk_job_runs(embedder: FastEmbedder) -> None:
+    finished: list[str] = []
+
+    async def bulk() -> None:
+        await embedder.passages([f"passage {place} of a long import " * 8 for place in range(100)])
+        finished.append("bulk")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bulk)
+        await anyio.lowlevel.checkpoint()
+        for place in range(5):
+            await embedder.query(f"a question meanwhile, number {place}")
+        finished.append("questions")
+
+    assert finished == ["questions", "bulk"]
+
+
+async def test_a_small_job_does_not_wait_for_a_big_one(embedder: FastEmbedder) -> None:
+    finished: list[str] = []
+
+    async def job(name: str, size: int) -> None:
+        await embedder.passages([f"{name} {place} with some more words " * 6 for place in range(size)])
+        finished.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(job, "big", 100)
+        tasks.start_soon(job, "small", 1)
+
+    assert finished == ["small", "big"]
+
+
+async def test_questions_that_arrive_together_share_inferences(
+    embedder: FastEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    embed = fastembed._embed
+
+    def counted(model: Callable[..., object], texts: Sequence[str]) -> list[Vector]:
+        batches.append(len(texts))
+        return embed(model, texts)
+
+    monkeypatch.setattr(fastembed, "_embed", counted)
+    vectors: dict[int, Vector] = {}
+
+    async def ask(place: int) -> None:
+        vectors[place] = await embedder.query(f"question {place % 20} of a crowd")
+
+    async with anyio.create_task_group() as tasks:
+        for place in range(40):
+            tasks.start_soon(ask, place)
+
+    assert sum(batches) == 20
+    assert len(batches) <= 3
+    assert all(vectors[place] == vectors[place + 20] for place in range(20))
+    assert vectors[7] == pytest.approx((await embedder.passages(["question 7 of a crowd"]))[0], abs=1e-5)
+
+
+async def test_a_question_is_answered_though_the_one_who_took_it_along_was_cancelled(
+    embedder: FastEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed = fastembed._embed
+    batches: list[list[str]] = []
+    began = [threading.Event() for _ in range(3)]
+    go_on = [threading.Event() for _ in range(3)]
+
+    def held(model: Callable[..., object], texts: Sequence[str]) -> list[Vector]:
+        turn = len(batches)
+        batches.append(list(texts))
+        began[turn].set()
+        assert go_on[turn].wait(10)
+        return embed(model, texts)
+
+    monkeypatch.setattr(fastembed, "_embed", held)
+    first = asyncio.create_task(embedder.query("the first question"))
+    await anyio.to_thread.run_sync(began[0].wait, 10)
+    second = asyncio.create_task(embedder.query("the second, which takes the third along"))
+    third = asyncio.create_task(embedder.query("the third question"))
+    await anyio.wait_all_tasks_blocked()
+    go_on[0].set()
+    await anyio.to_thread.run_sync(began[1].wait, 10)
+
+    second.cancel()
+    go_on[2].set()
+    with anyio.fail_after(10):
+        answer = await third
+
+    assert batches[1:] == [["the second, which takes the third along", "the third question"], ["the third question"]]
+    go_on[1].set()
+    monkeypatch.undo()
+    assert answer == pytest.approx((await embedder.passages(["the third question"]))[0], abs=1e-5)
+    assert len(await first) == 384
+
+
+async def test_the_cache_of_questions_is_bounded(embedder: FastEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastembed, "_KEPT_QUERIES", 3)
+
+    for place in range(6):
+        await embedder.query(f"question {place} for the cache")
+
+    assert len(embedder._recent) == 3
+    assert "question 5 for the cache" in embedder._recent
+
+
+async def test_first_users_at_once_load_the_model_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[str] = []
+    load = fastembed._load
+
+    def counted(name: str, folder: Path, threads: int | None) -> object:
+        loads.append(name)
+        return load(name, folder, threads)
+
+    monkeypatch.setattr(fastembed, "_load", counted)
+    embedder = FastEmbedder(MINILM, data)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(embedder.load)
+        tasks.start_soon(embedder.shape)
+        tasks.start_soon(embedder.query, "who is first?")
+        tasks.start_soon(embedder.passages, ["one", "two"])
+
+    assert loads == [MINILM]
+
+
+async def test_the_loop_goes_on_while_the_model_is_built_and_loaded(tmp_path: Path) -> None:
+    embedder = FastEmbedder(MINILM, tmp_path)
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await anyio.lowlevel.checkpoint()
+            ticks += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(tick)
+        await embedder.load()
+        tasks.cancel_scope.cancel()
+
+    assert ticks > 10
+
+
+async def test_a_model_that_fastembed_does_not_have_names_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(EmbedderUnavailable, match=r"MEMOS_EMBEDDING_MODEL.*no/such-model"):
+        await FastEmbedder("no/such-model", tmp_path).query("anything")
+
+
+async def test_without_the_wheel_and_the_hub_the_model_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "find_spec", lambda _: None)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    with anyio.fail_after(10), pytest.raises(EmbedderUnavailable, match="by words only"):
+        await FastEmbedder(MINILM, tmp_path).passages(["anything"])
+
+
+async def test_a_failed_load_is_tried_again_later_and_not_at_every_call(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    tries = 0
+    load = fastembed._load
+
+    def failing_once(name: str, folder: Path, threads: int | None) -> object:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise EmbedderUnavailable("The model is not there yet.")
+        return load(name, folder, threads)
+
+    monkeypatch.setattr(fastembed, "_load", failing_once)
+    monkeypatch.setattr(fastembed, "monotonic", lambda: now)
+    embedder = FastEmbedder(MINILM, data)
+    for _ in range(3):
+        with pytest.raises(EmbedderUnavailable, match="not there yet"):
+            await embedder.load()
+    assert tries == 1
+
+    now += 31
+    assert await embedder.query("and now?")
+    assert tries == 2
+
+
+async def test_a_data_folder_that_cannot_be_written_makes_the_model_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file where the folder should be")
+
+    with pytest.raises(EmbedderUnavailable) as caught:
+        await FastEmbedder(MINILM, tmp_path).load()
+
+    assert str(tmp_path) not in str(caught.value)
+
+
+async def test_vectors_are_finite_for_a_text_without_tokens(embedder: FastEmbedder) -> None:
+    assert all(math.isfinite(value) for value in await embedder.query("\u200b"))
+
+
+def test_importing_the_room_imports_no_model_library() -> None:
+    code = "import sys, memos_mcp.embedding.fastembed; print({'fastembed', 'onnx', 'onnxruntime'} & set(sys.modules))"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "set()"
