@@ -1,0 +1,119 @@
+"""What a passage looks like as a point: its id, its payload, the names of its vectors. Knows no driver."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+from uuid import UUID, uuid5
+
+from memos_mcp.domain.index import Entry, Match, Passage, Span, Vector
+
+DENSE: Final = "dense"
+BM25: Final = "bm25"
+
+ITEM: Final = "item"
+NAMESPACE: Final = "namespace"
+VERSION: Final = "version"
+PASSAGE: Final = "passage"
+PASSAGES: Final = "passages"
+START: Final = "start"
+END: Final = "end"
+
+M: Final = 16
+EF_CONSTRUCT: Final = 100
+"""Qdrant's own defaults for the graph, https://qdrant.tech/documentation/concepts/indexing/#vector-index."""
+
+SPARSE_FULL_SCAN: Final = 100
+"""Filtered points up to which BM25 is computed point by point. Qdrant's default of 5,000 cost 4 ms for a namespace of
+3,000 among 60,000; through the inverted index it is 1.4 ms."""
+
+PIECE: Final = 64
+"""Points written at once. The shard answers nobody meanwhile: 64 points took 4 ms, 500 took 25 to 150."""
+
+PAGE: Final = 1_000
+MAX_CANDIDATE_POINTS: Final = 4_096
+
+INCOMPLETE: Final = -1
+"""Stands for the version of an item of which passages are missing: no row has it, so it is indexed again."""
+
+
+class Point(NamedTuple):
+    """One passage as it is written; the BM25 vector is made from its text at the place that writes."""
+
+    id: UUID
+    payload: Mapping[str, Any]
+    text: str
+    vector: Vector
+
+
+@dataclass(slots=True)
+class Piece:
+    """Points to write at once, then the items that end here: whatever they had from that number on is left over."""
+
+    points: list[Point] = field(default_factory=list)
+    ends: dict[int, list[UUID]] = field(default_factory=dict)
+
+
+def point_id(item_id: UUID, number: int) -> UUID:
+    """Return the id of an item's passage: the same in every generation, so that a repeated write changes nothing."""
+    return uuid5(item_id, str(number))
+
+
+def pieces(entries: Iterable[Entry]) -> Iterator[Piece]:
+    """Yield the entries' points in pieces of at most `PIECE`, an item's passages in order."""
+    piece = Piece()
+    for entry in entries:
+        for number, passage in enumerate(entry.passages):
+            if len(piece.points) == PIECE:
+                yield piece
+                piece = Piece()
+            point = Point(
+                point_id(entry.item_id, number), _payload(entry, number, passage), passage.text, passage.vector
+            )
+            piece.points.append(point)
+        piece.ends.setdefault(len(entry.passages), []).append(entry.item_id)
+    if piece.points or piece.ends:
+        yield piece
+
+
+def best_matches(points: Iterable[tuple[Mapping[str, Any], float]], limit: int) -> list[Match]:
+    """Keep each item's first point, in the order given: best first."""
+    best: dict[str, Match] = {}
+    for payload, score in points:
+        item = payload[ITEM]
+        if item not in best:
+            best[item] = Match(UUID(item), score, Span(payload[START], payload[END]))
+            if len(best) == limit:
+                break
+    return list(best.values())
+
+
+class Census:
+    """Counts an index's points to tell at which version it holds each item."""
+
+    def __init__(self) -> None:
+        self._seen: dict[UUID, tuple[int, int]] = {}
+
+    def add(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Count points, each given as item, version and the number of passages that its item has."""
+        for item, version, passages in rows:
+            key = UUID(item)
+            least, missing = self._seen.get(key, (version, passages))
+            self._seen[key] = min(least, version), missing - 1
+
+    def versions(self) -> dict[UUID, int]:
+        """Return each item's smallest version; `INCOMPLETE` where passages are missing or left over."""
+        return {item: INCOMPLETE if missing else version for item, (version, missing) in self._seen.items()}
+
+
+def _payload(entry: Entry, number: int, passage: Passage) -> dict[str, Any]:
+    return {
+        ITEM: str(entry.item_id),
+        NAMESPACE: entry.namespace,
+        VERSION: entry.version,
+        PASSAGE: number,
+        PASSAGES: len(entry.passages),
+        START: passage.span.start,
+        END: passage.span.end,
+        **{name: list(words) for name, words in entry.words.items()},
+        **entry.numbers,
+    }
