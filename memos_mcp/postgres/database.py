@@ -1,0 +1,135 @@
+"""The way to the database: opens on first use, heals by itself."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+import anyio
+
+from memos_mcp.domain.errors import MemosError
+from memos_mcp.postgres.connection import (
+    CONNECT_SECONDS,
+    Connection,
+    Lost,
+    Pool,
+    connect,
+    open_pool,
+    translated,
+)
+from memos_mcp.postgres.migrate import migrate, migrations_folder, read_migrations
+
+POOL_SIZE: Final = 10
+RETRY_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 5.0
+
+_VERSION: Final = "SHOW server_version"
+
+
+class Server(Protocol):
+    """A Postgres server that somebody has to start."""
+
+    async def start(self) -> str:
+        """Make sure that it runs; return its address."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop it, unless others still use it."""
+        ...
+
+
+class Database:
+    """Connections to Postgres, migrated to the shape that this program expects.
+
+    Making one does no I/O. Whatever is missing (the server, the pool, migrations) is brought about by the next use;
+    when that fails, uses in the following second fail at once, and then one tries again.
+    """
+
+    def __init__(self, source: str | Server) -> None:
+        self._source = source
+        self._opening = anyio.Lock()
+        self._sound = False
+        self._dsn: str | None = None
+        self._pool: Pool | None = None
+        self._failure: MemosError | None = None
+        self._failed_at = 0.0
+        self._listening: list[Connection] = []
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection; every failure of the driver inside becomes `StoreUnavailable`."""
+        pool = self._pool if self._sound and self._pool is not None else await self._open()
+        try:
+            with translated():
+                async with pool.acquire(timeout=CONNECT_SECONDS) as connection:
+                    yield connection
+        except Lost:
+            self._sound = False
+            raise
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Lend a connection inside a transaction, which an exception rolls back."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def listener(self) -> Connection:
+        """Open a connection for listening that belongs to the caller; what is still open is closed with the rest."""
+        if not self._sound:
+            await self._open()
+        assert self._dsn is not None  # noqa: S101 - _open() has set it, or raised
+        connection = await connect(self._dsn)
+        self._listening = [other for other in self._listening if not other.is_closed()]
+        self._listening.append(connection)
+        return connection
+
+    async def server_version(self) -> str:
+        """Return the server's version, for example "18.1"."""
+        async with self.connection() as connection:
+            return str(await connection.fetchval(_VERSION))
+
+    async def close(self) -> None:
+        """Close all connections, and stop the server if this was its last user. The next use would open again."""
+        self._sound = False
+        pool, self._pool = self._pool, None
+        listening, self._listening = self._listening, []
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            for connection in listening:
+                await connection.close(timeout=CLOSE_SECONDS)
+            if pool is not None:
+                await pool.close()
+                pool = None
+        if pool is not None:
+            pool.terminate()
+        if not isinstance(self._source, str):
+            await self._source.stop()
+
+    async def _open(self) -> Pool:
+        async with self._opening:
+            if self._sound and self._pool is not None:
+                return self._pool
+            if self._failure is not None and time.monotonic() - self._failed_at < RETRY_SECONDS:
+                raise type(self._failure)(*self._failure.args)
+            try:
+                pool = await self._connected()
+            except MemosError as error:
+                self._failure, self._failed_at = error, time.monotonic()
+                raise
+            self._sound, self._failure = True, None
+            return pool
+
+    async def _connected(self) -> Pool:
+        with translated():
+            dsn = self._source if isinstance(self._source, str) else await self._source.start()
+        connection = await connect(dsn, command_timeout=None)
+        try:
+            with translated():
+                await migrate(connection, read_migrations(migrations_folder()))
+        finally:
+            with anyio.CancelScope(shield=True):
+                await connection.close(timeout=CONNECT_SECONDS)
+        if self._pool is None or dsn != self._dsn:
+            stale, self._pool, self._dsn = self._pool, await open_pool(dsn, POOL_SIZE), dsn
+            if stale is not None:
+                stale.terminate()
+        return self._pool

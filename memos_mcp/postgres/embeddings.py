@@ -1,0 +1,57 @@
+"""Vectors that were computed before, in Postgres."""
+
+import sys
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from memos_mcp.domain.index import Vector
+from memos_mcp.postgres.database import Database
+
+_GET: Final = "SELECT content_hash, vector FROM embeddings WHERE model = $1 AND content_hash = ANY ($2::bytea[])"
+_ADD: Final = """
+    WITH kept AS (
+        INSERT INTO embeddings (model, content_hash, vector)
+        SELECT $1, content_hash, vector FROM unnest($2::bytea[], $3::bytea[]) AS new (content_hash, vector)
+        ON CONFLICT (model, content_hash) DO NOTHING
+    )
+    INSERT INTO embedding_counts AS counted (model, computed)
+    VALUES ($1, cardinality($2::bytea[]))
+    ON CONFLICT (model) DO UPDATE SET computed = counted.computed + excluded.computed
+"""
+_COMPUTED: Final = "SELECT computed FROM embedding_counts WHERE model = $1"
+
+
+class PostgresEmbeddings:
+    """The `EmbeddingStore` port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, model: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_GET, model, hashes)
+        return {row["content_hash"]: _vector(row["vector"]) for row in rows}
+
+    async def add(self, model: str, vectors: Mapping[bytes, Vector]) -> None:
+        ordered = sorted(vectors)  # an order that all writers share, so that they cannot wait for each other
+        async with self._database.connection() as connection:
+            await connection.execute(_ADD, model, ordered, [_bytes(vectors[key]) for key in ordered])
+
+    async def computed(self, model: str) -> int:
+        async with self._database.connection() as connection:
+            return int(await connection.fetchval(_COMPUTED, model) or 0)
+
+
+def _bytes(vector: Vector) -> bytes:
+    return _little_endian(array("f", vector)).tobytes()
+
+
+def _vector(stored: bytes) -> Vector:
+    return _little_endian(array("f", stored))
+
+
+def _little_endian(numbers: "array[float]") -> "array[float]":
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers

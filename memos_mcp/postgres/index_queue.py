@@ -1,0 +1,179 @@
+"""The queue of what the index still owes, in Postgres."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import anyio
+
+from memos_mcp.domain.errors import StoreUnavailable
+from memos_mcp.domain.index import Due, ItemKind, QueueState
+from memos_mcp.postgres.connection import Connection, translated
+from memos_mcp.postgres.database import Database
+
+CHANNEL: Final = "index_queue"
+MAX_REASON_CHARS: Final = 300
+OUTAGE_SECONDS: Final = 1.0
+
+# A lease is a timestamp, not a row lock, so it outlives the transaction and never keeps a writer waiting.
+_CLAIM: Final = """
+    UPDATE index_queue AS queued
+       SET claimed_until = now() + $2::interval, attempts = attempts + 1
+      FROM (
+        SELECT kind, item_id
+          FROM index_queue
+         WHERE (claimed_until IS NULL OR claimed_until < now())
+           AND (retry_at IS NULL OR retry_at < now())
+         ORDER BY priority, queued_at
+         LIMIT $1
+           FOR UPDATE SKIP LOCKED
+      ) AS due
+     WHERE (queued.kind, queued.item_id) = (due.kind, due.item_id)
+    RETURNING queued.kind, queued.item_id, queued.version, queued.attempts
+"""
+# Two statements on purpose: folded into one, both halves would see one snapshot, and an edit that commits between
+# them would stay leased until the lease ends.
+_CLEAR: Final = """
+    DELETE FROM index_queue AS queued
+     USING unnest($1::text[], $2::uuid[], $3::bigint[]) AS done (kind, item_id, version)
+     WHERE (queued.kind, queued.item_id, queued.version) = (done.kind, done.item_id, done.version)
+"""
+_HAND_BACK: Final = """
+    UPDATE index_queue AS queued
+       SET claimed_until = NULL
+      FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS done (kind, item_id, version)
+     WHERE (queued.kind, queued.item_id) = (done.kind, done.item_id)
+       AND queued.version > done.version
+"""
+_FAIL: Final = """
+    UPDATE index_queue AS queued
+       SET claimed_until = NULL,
+           last_error = CASE WHEN queued.version = failed.version THEN $4 END,
+           retry_at = CASE WHEN queued.version = failed.version THEN now() + $5::interval END
+      FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS failed (kind, item_id, version)
+     WHERE (queued.kind, queued.item_id) = (failed.kind, failed.item_id)
+"""
+_RELEASE: Final = """
+    UPDATE index_queue AS queued
+       SET claimed_until = NULL,
+           attempts = greatest(queued.attempts - CASE WHEN queued.version = untried.version THEN 1 ELSE 0 END, 0)
+      FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS untried (kind, item_id, version)
+     WHERE (queued.kind, queued.item_id) = (untried.kind, untried.item_id)
+"""
+_RECLAIM: Final = "UPDATE index_queue SET claimed_until = NULL WHERE claimed_until IS NOT NULL"
+_WAITING: Final = "SELECT item_id FROM index_queue WHERE kind = $1 AND item_id = ANY ($2::uuid[])"
+_MARK: Final = """
+    INSERT INTO index_queue (kind, item_id, priority)
+    SELECT $1, item_id, 1
+      FROM unnest($2::uuid[]) AS item_id
+     GROUP BY item_id
+     ORDER BY item_id
+    ON CONFLICT (kind, item_id) DO UPDATE
+        SET version = excluded.version, attempts = 0, retry_at = NULL, last_error = NULL
+"""
+_MARK_ALL: Final = """
+    WITH marked AS (
+        INSERT INTO index_queue (kind, item_id, priority)
+        SELECT 'memory', id, 1 FROM agent_memories WHERE superseded_by IS NULL
+        UNION ALL
+        SELECT 'tool', point_id, 1 FROM registered_tools WHERE enabled
+        ON CONFLICT (kind, item_id) DO UPDATE
+            SET version = excluded.version, attempts = 0, retry_at = NULL, last_error = NULL
+        RETURNING item_id
+    )
+    SELECT count(*) FROM marked
+"""
+_NOTIFY: Final = "SELECT pg_notify('index_queue', '')"
+_STATE: Final = """
+    SELECT count(*) FILTER (WHERE kind = 'memory') AS memory,
+           count(*) FILTER (WHERE kind = 'tool') AS tool,
+           min(queued_at) AS oldest,
+           (array_agg(last_error ORDER BY attempts DESC, queued_at) FILTER (WHERE last_error IS NOT NULL))[1]
+               AS last_error
+      FROM index_queue
+"""
+
+
+class PostgresIndexQueue:
+    """The `IndexQueue` port. One task at a time may `wait`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._listener: Connection | None = None
+        self._news = anyio.Event()
+
+    async def claim(self, limit: int, lease: timedelta) -> list[Due]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_CLAIM, limit, lease)
+        return [Due(row["kind"], row["item_id"], row["version"], row["attempts"]) for row in rows]
+
+    async def finish(self, due: Sequence[Due]) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(_CLEAR, *_columns(due))
+            await connection.execute(_HAND_BACK, *_columns(due))
+
+    async def fail(self, due: Sequence[Due], reason: str, retry_in: timedelta) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(_FAIL, *_columns(due), reason[:MAX_REASON_CHARS], retry_in)
+
+    async def release(self, due: Sequence[Due]) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(_RELEASE, *_columns(due))
+
+    async def reclaim(self) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(_RECLAIM)
+
+    async def waiting(self, kind: ItemKind, item_ids: Sequence[UUID]) -> set[UUID]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_WAITING, kind, item_ids)
+        return {row["item_id"] for row in rows}
+
+    async def mark(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None:
+        async with self._database.transaction() as connection:
+            await connection.execute(_MARK, kind, item_ids)
+            await connection.execute(_NOTIFY)
+
+    async def mark_all(self) -> int:
+        async with self._database.transaction() as connection:
+            count = int(await connection.fetchval(_MARK_ALL))
+            await connection.execute(_NOTIFY)
+        return count
+
+    async def state(self) -> QueueState:
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(_STATE)
+        assert row is not None  # noqa: S101 - an aggregate always has a row
+        return QueueState({"memory": row["memory"], "tool": row["tool"]}, row["oldest"], row["last_error"])
+
+    async def wait(self, seconds: float) -> None:
+        with anyio.move_on_after(seconds):
+            if self._listener is None or self._listener.is_closed():
+                # What was queued before we listened may have gone unheard, so this wait is over at once.
+                await self._listen()
+            else:
+                await self._news.wait()
+        if self._news.is_set():
+            self._news = anyio.Event()
+
+    async def _listen(self) -> None:
+        try:
+            self._listener = await self._database.listener()
+            with translated():
+                self._listener.add_termination_listener(self._closed)
+                await self._listener.add_listener(CHANNEL, self._heard)
+        except StoreUnavailable:
+            await anyio.sleep(OUTAGE_SECONDS)
+
+    def _heard(self, _connection: Any, _pid: int, _channel: str, _payload: str) -> None:
+        self._news.set()
+
+    def _closed(self, _connection: Any) -> None:
+        self._news.set()
+
+
+def _columns(due: Sequence[Due]) -> tuple[list[str], list[UUID], list[int]]:
+    """Return the batch as arrays, in an order that all batches share."""
+    ordered = sorted(due, key=lambda one: (one.kind, one.item_id))
+    return [one.kind for one in ordered], [one.item_id for one in ordered], [one.version for one in ordered]

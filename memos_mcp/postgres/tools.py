@@ -1,0 +1,217 @@
+"""The record of tools in Postgres."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from memos_mcp.domain.errors import StoreUnavailable
+from memos_mcp.domain.index import Match, Span
+from memos_mcp.domain.tool import NewTool, Outcome, Tool, ToolFilter, Upserted, document
+from memos_mcp.postgres.connection import UNAVAILABLE, Contended, Row
+from memos_mcp.postgres.database import Database
+
+ATTEMPTS: Final = 5
+
+_UNCHANGED: Final = """
+    SELECT point_id, version
+      FROM registered_tools
+     WHERE namespace = $1
+       AND tool_id = $2
+       AND (name, description, endpoint_url, request_schema, response_schema,
+            coalesce(required_capabilities, '{}'::text[]))
+           IS NOT DISTINCT FROM ($3, $4, $5, $6::jsonb, $7::jsonb, $8::text[])
+"""
+# `enabled` is an operator's word: a registration does not touch it.
+_UPSERT: Final = """
+    INSERT INTO registered_tools AS old (
+        namespace, tool_id, name, description, endpoint_url, request_schema, response_schema, required_capabilities,
+        created_at, updated_at
+    )
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+    ON CONFLICT (namespace, tool_id) DO UPDATE SET
+        name = excluded.name, description = excluded.description, endpoint_url = excluded.endpoint_url,
+        request_schema = excluded.request_schema, response_schema = excluded.response_schema,
+        required_capabilities = excluded.required_capabilities, updated_at = excluded.updated_at,
+        version = old.version + 1
+    WHERE (old.name, old.description, old.endpoint_url, old.request_schema, old.response_schema,
+           coalesce(old.required_capabilities, '{}'))
+          IS DISTINCT FROM
+          (excluded.name, excluded.description, excluded.endpoint_url, excluded.request_schema,
+           excluded.response_schema, excluded.required_capabilities)
+    RETURNING point_id, version
+"""
+_GET: Final = """
+    SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
+           required_capabilities, version
+      FROM registered_tools
+     WHERE namespace = $1
+       AND enabled
+       AND ($2::text[] IS NULL OR required_capabilities @> $2)
+       AND ($3::text[] IS NULL OR coalesce(required_capabilities, '{}') <@ $3)
+       AND point_id = ANY ($4::uuid[])
+"""
+_NAMED: Final = """
+    SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
+           required_capabilities, version
+      FROM registered_tools
+     WHERE namespace = $1
+       AND enabled
+       AND ($2::text[] IS NULL OR required_capabilities @> $2)
+       AND ($3::text[] IS NULL OR coalesce(required_capabilities, '{}') <@ $3)
+       AND (tool_id = ANY ($4::text[]) OR lower(name) = ANY (ARRAY(SELECT lower(text) FROM unnest($4::text[]) AS text)))
+     ORDER BY tool_id = ANY ($4::text[]) DESC, name, tool_id
+"""
+_BY_NAME: Final = """
+    SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
+           required_capabilities, version
+      FROM registered_tools
+     WHERE namespace = $1
+       AND enabled
+       AND ($2::text[] IS NULL OR required_capabilities @> $2)
+       AND ($3::text[] IS NULL OR coalesce(required_capabilities, '{}') <@ $3)
+     ORDER BY lower(name), tool_id
+     LIMIT $4
+"""
+_COUNT: Final = """
+    SELECT count(*)
+      FROM registered_tools
+     WHERE namespace = $1
+       AND enabled
+       AND ($2::text[] IS NULL OR required_capabilities @> $2)
+       AND ($3::text[] IS NULL OR coalesce(required_capabilities, '{}') <@ $3)
+"""
+_SEARCH: Final = """
+    SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
+           required_capabilities, version, ts_rank(search, query, 1) AS score
+      FROM registered_tools, any_word_of($4) AS query
+     WHERE search @@ query
+       AND namespace = $1
+       AND enabled
+       AND ($2::text[] IS NULL OR required_capabilities @> $2)
+       AND ($3::text[] IS NULL OR coalesce(required_capabilities, '{}') <@ $3)
+     ORDER BY score DESC, tool_id
+     LIMIT $5
+"""
+# OFFSET 0 keeps the planner from starting at the tools: the queue is nearly always empty, and then this costs nothing.
+_SEARCH_WAITING: Final = """
+    SELECT waiting.*, ts_rank(waiting.search, query, 1) AS score
+      FROM any_word_of($4) AS query, index_queue
+     CROSS JOIN LATERAL (
+        SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
+               required_capabilities, version, search
+          FROM registered_tools
+         WHERE point_id = index_queue.item_id
+           AND namespace = $1
+           AND enabled
+           AND ($2::text[] IS NULL OR required_capabilities @> $2)
+           AND ($3::text[] IS NULL OR coalesce(required_capabilities, '{}') <@ $3)
+        OFFSET 0
+     ) AS waiting
+     WHERE index_queue.kind = 'tool'
+       AND waiting.search @@ query
+     ORDER BY score DESC, waiting.tool_id
+     LIMIT $5
+"""
+_CURRENT: Final = """
+    SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
+           required_capabilities, version
+      FROM registered_tools
+     WHERE point_id = ANY ($1::uuid[])
+       AND enabled
+"""
+_VERSIONS: Final = "SELECT point_id, version FROM registered_tools WHERE enabled"
+
+
+class PostgresTools:
+    """The `ToolStore` port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def upsert(self, namespace: str, new: NewTool, now: datetime) -> Upserted:
+        values = _values(namespace, new)
+        for _ in range(ATTEMPTS):
+            try:
+                async with self._database.connection() as connection:
+                    # Looked for first, because clients register the same tools at every start.
+                    same = await connection.fetchrow(_UNCHANGED, *values)
+                    if same is not None:
+                        return Upserted(same["point_id"], "unchanged", same["version"])
+                    row = await connection.fetchrow(_UPSERT, *values, now)
+            except Contended:
+                continue
+            if row is not None:
+                outcome: Outcome = "created" if row["version"] == 1 else "updated"
+                return Upserted(row["point_id"], outcome, row["version"])
+        raise StoreUnavailable(UNAVAILABLE)
+
+    async def get(self, namespace: str, ids: Sequence[UUID], filter: ToolFilter) -> dict[UUID, Tool]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_GET, *_filter(namespace, filter), ids)
+        return {row["point_id"]: _tool(row) for row in rows}
+
+    async def named(self, namespace: str, texts: Sequence[str], filter: ToolFilter) -> list[Tool]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_NAMED, *_filter(namespace, filter), texts)
+        return [_tool(row) for row in rows]
+
+    async def by_name(self, namespace: str, filter: ToolFilter, limit: int) -> list[Tool]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_BY_NAME, *_filter(namespace, filter), limit)
+        return [_tool(row) for row in rows]
+
+    async def count(self, namespace: str, filter: ToolFilter) -> int:
+        async with self._database.connection() as connection:
+            return int(await connection.fetchval(_COUNT, *_filter(namespace, filter)))
+
+    async def text_search(
+        self, namespace: str, text: str, filter: ToolFilter, limit: int, *, waiting_only: bool
+    ) -> list[Match]:
+        statement = _SEARCH_WAITING if waiting_only else _SEARCH
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(statement, *_filter(namespace, filter), text, limit)
+        return [Match(row["point_id"], row["score"], Span(0, len(document(_tool(row))))) for row in rows]
+
+    async def current(self, ids: Sequence[UUID]) -> dict[UUID, Tool]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_CURRENT, ids)
+        return {row["point_id"]: _tool(row) for row in rows}
+
+    async def versions(self) -> dict[UUID, int]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_VERSIONS)
+        return {row["point_id"]: row["version"] for row in rows}
+
+
+def _values(namespace: str, new: NewTool) -> tuple[Any, ...]:
+    return (
+        namespace,
+        new.tool_id,
+        new.name,
+        new.description,
+        new.endpoint_url,
+        new.request_schema,
+        new.response_schema,
+        list(new.required_capabilities),
+    )
+
+
+def _filter(namespace: str, filter: ToolFilter) -> tuple[Any, ...]:
+    """Return the parameters $1 to $3 of the statements that filter; to require nothing is no filter."""
+    return namespace, filter.required or None, filter.agent_has
+
+
+def _tool(row: Row) -> Tool:
+    return Tool(
+        id=row["point_id"],
+        namespace=row["namespace"],
+        tool_id=row["tool_id"],
+        name=row["name"],
+        description=row["description"],
+        endpoint_url=row["endpoint_url"],
+        request_schema=row["request_schema"],
+        response_schema=row["response_schema"],
+        required_capabilities=row["required_capabilities"] or [],
+        version=row["version"],
+    )

@@ -1,0 +1,84 @@
+"""A real Postgres for every test that asks: one server, one migrated template, a fresh copy for each test."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import anyio
+import pytest
+
+from memos_mcp.postgres.connection import connect
+from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.embedded import EmbeddedPostgres
+from memos_mcp.postgres.migrate import migrate, migrations_folder, read_migrations
+
+SETTINGS = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+"""Nothing here outlives the test run."""
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a database on the test server: MEMOS_TEST_DATABASE_URL, or an embedded server of our own."""
+    if url := os.environ.get("MEMOS_TEST_DATABASE_URL"):
+        yield url
+        return
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("server") / "postgres", settings=SETTINGS)
+    yield anyio.run(server.start)
+    anyio.run(server.stop)
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """The name of a migrated, empty database to copy."""
+    name = f"memos_template_{uuid4().hex}"
+    anyio.run(_create_template, server_url, name)
+    yield name
+    anyio.run(_execute, server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def empty_url(server_url: str) -> AsyncIterator[str]:
+    """The address of an empty database without our tables."""
+    name = f"memos_test_{uuid4().hex}"
+    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+    yield _renamed(server_url, name)
+    await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database_url(server_url: str, template: str) -> AsyncIterator[str]:
+    """The address of a migrated, empty database."""
+    name = f"memos_test_{uuid4().hex}"
+    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _renamed(server_url, name)
+    await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    yield database
+    await database.close()
+
+
+async def _create_template(server_url: str, name: str) -> None:
+    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+    connection = await connect(_renamed(server_url, name))
+    await migrate(connection, read_migrations(migrations_folder()))
+    await connection.close(timeout=5)
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await connect(url)
+    await connection.execute(statement)
+    await connection.close(timeout=5)
+
+
+def _renamed(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
