@@ -1,0 +1,48 @@
+"""Small deterministic entries: a unit vector for each seed, so that an item's own vector finds it first."""
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from memos_mcp.domain.index import Entry, Lanes, Passage, Shape, Span, Vector
+
+SHAPE = Shape("a-model", 16)
+OTHER_SHAPE = Shape("another-model", 24)
+
+
+def item(number: int) -> UUID:
+    return UUID(int=number)
+
+
+def vector(seed: object, dimensions: int = SHAPE.dimensions) -> Vector:
+    source = random.Random(str(seed))
+    values = [source.gauss(0, 1) for _ in range(dimensions)]
+    length = math.sqrt(sum(value * value for value in values))
+    return [value / length for value in values]
+
+
+def entry(
+    number: int,
+    *texts: str,
+    version: int = 1,
+    namespace: str = "ours",
+    words: Mapping[str, Sequence[str]] | None = None,
+    numbers: Mapping[str, float] | None = None,
+    dimensions: int = SHAPE.dimensions,
+) -> Entry:
+    """Return an item whose passage `n` has the vector of `(number, n)`."""
+    passages, start = [], 0
+    for place, text in enumerate(texts or (f"word{number}",)):
+        span = Span(start, start + len(text))
+        passages.append(Passage(span, text, vector((number, place), dimensions)))
+        start = span.end + 1
+    return Entry(item(number), version, namespace, passages, words or {}, numbers or {})
+
+
+def dense(lanes: Lanes) -> list[int]:
+    return [match.item_id.int for match in lanes.dense]
+
+
+def bm25(lanes: Lanes) -> list[int]:
+    return [match.item_id.int for match in lanes.bm25]
