@@ -14,6 +14,11 @@ MAX_NAME_CHARS: Final = 255
 MAX_JSON_DEPTH: Final = 64
 MAX_INTEGER: Final = 2**63 - 1
 
+_BLANKS: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10)))
+)
+"""Letters, signs and marks by category that show nothing: fillers, the empty Braille cell, variation selectors."""
+
 
 def check_text(field: str, text: str, *, max_chars: int | None = None, max_bytes: int | None = None) -> None:
     """Refuse text that is blank, too long, or holds what UTF-8 or Postgres cannot."""
@@ -99,8 +104,12 @@ def walk(value: object) -> Iterator[tuple[object, int]]:
 
 
 def is_visible(character: str) -> bool:
-    """Whether a character leaves a mark: not white space, not a control, not zero-width."""
-    return not character.isspace() and unicodedata.category(character) not in {"Cc", "Cf", "Cn", "Zl", "Zp", "Zs"}
+    """Whether a character leaves a mark: not white space, not a control, not zero-width, not a blank filler."""
+    return (
+        not character.isspace()
+        and character not in _BLANKS
+        and unicodedata.category(character) not in {"Cc", "Cf", "Cn", "Zl", "Zp", "Zs"}
+    )
 
 
 def facts(document: Mapping[str, Any]) -> list[str]:

@@ -2,15 +2,39 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from jsonschema import Draft4Validator, Draft202012Validator
+from jsonschema import (
+    Draft3Validator,
+    Draft4Validator,
+    Draft6Validator,
+    Draft7Validator,
+    Draft201909Validator,
+    Draft202012Validator,
+)
 from jsonschema.exceptions import best_match
 from jsonschema.protocols import Validator
-from jsonschema.validators import validator_for
 
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.limits import check_json, walk
+
+
+def _address(name: object) -> str:
+    """Reduce a `$schema` to what tells drafts apart; many write https where the draft says http."""
+    return str(name).removeprefix("https://").removeprefix("http://").rstrip("#")
+
+
+_DIALECTS: Final[Mapping[str, type[Validator]]] = {
+    _address(dialect.META_SCHEMA["$schema"]): dialect
+    for dialect in (
+        Draft3Validator,
+        Draft4Validator,
+        Draft6Validator,
+        Draft7Validator,
+        Draft201909Validator,
+        Draft202012Validator,
+    )
+}
 
 
 def check_schema(field: str, schema: Mapping[str, Any] | None, *, max_chars: int) -> int:
@@ -32,7 +56,7 @@ def check_schema(field: str, schema: Mapping[str, Any] | None, *, max_chars: int
 def _dialect(field: str, schema: Mapping[str, Any]) -> type[Validator]:
     if "$schema" not in schema:
         return Draft202012Validator
-    dialect = validator_for(schema, default=None)
+    dialect = _DIALECTS.get(_address(schema["$schema"]))
     if dialect is None:
         raise Invalid(f"{field} names an unknown $schema. Leave $schema out, or use a published JSON Schema draft.")
     return dialect

@@ -22,6 +22,12 @@ MAX_CAPABILITIES: Final = 64
 MAX_CAPABILITY_CHARS: Final = 128
 MAX_SCHEMAS_CHARS: Final = 30_000
 
+_NAMED_SCHEMAS: Final = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
+"""Keywords whose keys are names, not keywords: a property may well be called `default`."""
+
+_EXAMPLES: Final = frozenset({"example", "examples", "default", "enum", "const"})
+"""Keywords that hold values, not schemas."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewTool:
@@ -221,9 +227,12 @@ def _parameters(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(part, list):
             pending.extend(part)
         elif isinstance(part, Mapping):
+            for keyword, child in part.items():
+                if keyword in _NAMED_SCHEMAS and isinstance(child, Mapping):
+                    pending.extend(child.values())
+                elif keyword not in _EXAMPLES:
+                    pending.append(child)
             properties = part.get("properties")
-            if isinstance(properties, Mapping):
-                for name, child in properties.items():
-                    text = child.get("description") if isinstance(child, Mapping) else None
-                    yield spoken(str(name)), text if isinstance(text, str) else ""
-            pending.extend(child for key, child in part.items() if key not in {"example", "examples", "default"})
+            for name, child in properties.items() if isinstance(properties, Mapping) else ():
+                text = child.get("description") if isinstance(child, Mapping) else None
+                yield spoken(str(name)), text if isinstance(text, str) else ""
