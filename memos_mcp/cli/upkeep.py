@@ -41,12 +41,12 @@ async def indexed(app: App) -> int:
     if app.indexer.trouble is not None:
         print(f"{app.indexer.trouble} The rest is done by the process that holds it, or when it is back.")
         return 0
-    left = await _left(app)
-    with tqdm(total=left, unit="item", desc="indexed") as bar:
+    total = left = await _left(app)
+    with tqdm(total=total, unit="item", desc="indexed") as bar:
         while left:
             await anyio.sleep(PROGRESS_SECONDS)
             left = await _left(app)
-            bar.update(max(0, bar.total - left - bar.n))
+            bar.update(max(0, total - left - bar.n))
     return 0
 
 

@@ -30,10 +30,7 @@ class Arrivals:
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def wait(self, kind: ItemKind, item_id: UUID, version: int, seconds: float) -> bool:
-        """Return whether the index holds this version, or a later one, within this time."""
-        with anyio.move_on_after(seconds):
-            while self._versions.get((kind, item_id), 0) < version:
-                await self._changed.wait()
-            return True
-        return False
+    async def wait(self, kind: ItemKind, item_id: UUID, version: int) -> None:
+        """Return when the index holds this version or a later one."""
+        while self._versions.get((kind, item_id), 0) < version:
+            await self._changed.wait()

@@ -70,8 +70,11 @@ class Indexer:
         """Wait, for a bounded time, until the index holds this version; `fresh`: it was written just now."""
         if fresh:
             self._idle = False
-            if self._serving and await self._arrivals.wait(kind, item_id, version, seconds):
-                return True
+            with anyio.move_on_after(seconds):
+                await self._tried.wait()
+                if self._serving:
+                    await self._arrivals.wait(kind, item_id, version)
+                    return True
         return item_id not in await self._queue.waiting(kind, [item_id])
 
     async def run(self) -> None:
