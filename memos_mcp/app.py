@@ -1,16 +1,16 @@
 """The composition root: puts the parts together, and owns their lifetime and the clock."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
 from memos_mcp.domain import memory, tool
 from memos_mcp.domain.errors import Unavailable
-from memos_mcp.domain.index import IndexLog, IndexQueue, VectorIndex
+from memos_mcp.domain.index import Embedder, IndexLog, IndexQueue, ItemKind, VectorIndex
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded import EmbeddedPostgres
@@ -70,21 +70,26 @@ class App:
             await self.database.close()
 
 
+def open_app(settings: Settings) -> AbstractAsyncContextManager[App]:
+    """Lend an app whose parts are starting in the background; stop and close it at the end."""
+    return running(assemble(settings))
+
+
 def assemble(settings: Settings) -> App:
-    """Put the parts together without connecting to anything."""
-    database = Database(_source(settings))
+    """Choose the parts that the settings name, without connecting to anything."""
+    embedder = FastEmbedder(settings.embedding_model, settings.home / "models", settings.embedding_threads)
+    return compose(settings, Database(_source(settings)), _index(settings), embedder)
+
+
+def compose(settings: Settings, database: Database, index: VectorIndex, embedder: Embedder) -> App:
+    """Put the parts together."""
     memories, tools = PostgresMemories(database), PostgresTools(database)
     queue, log, embeddings = PostgresIndexQueue(database), PostgresIndexLog(database), PostgresEmbeddings(database)
-    embedder = FastEmbedder(settings.embedding_model, settings.home / "models", settings.embedding_threads)
-    index = _index(settings)
-    projector = Projector(
-        embedder,
-        embeddings,
-        {
-            "memory": Projection(memories.current, memories.versions, _content, memory.entry),
-            "tool": Projection(tools.current, tools.versions, tool.document, tool.entry),
-        },
-    )
+    projections: dict[ItemKind, Projection[Any]] = {
+        "memory": Projection(memories.current, memories.versions, _content, memory.entry),
+        "tool": Projection(tools.current, tools.versions, tool.document, tool.entry),
+    }
+    projector = Projector(embedder, embeddings, projections)
     indexer = Indexer(index, queue, log, projector)
     search = Search(index, embedder, indexer)
     return App(
@@ -92,7 +97,7 @@ def assemble(settings: Settings) -> App:
         Memories(memories, search, indexer, _now, settings.index_wait_seconds),
         Tools(tools, search, indexer, _now, settings.index_wait_seconds),
         indexer,
-        Doctor(index, queue, embeddings, log, projector, settings.embedding_model),
+        Doctor(index, queue, embeddings, log, projector, embedder.model),
         database,
         index,
         queue,
@@ -101,9 +106,8 @@ def assemble(settings: Settings) -> App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings) -> AsyncIterator[App]:
-    """Lend an app whose parts are starting in the background; stop and close it at the end."""
-    app = assemble(settings)
+async def running(app: App) -> AsyncIterator[App]:
+    """Connect and index in the background for as long as the app is lent."""
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_warm, app.database)
