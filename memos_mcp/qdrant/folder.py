@@ -21,11 +21,9 @@ from uuid import uuid4
 
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Shape
+from memos_mcp.qdrant.points import FORMAT
 
 logger = logging.getLogger(__name__)
-
-FORMAT: Final = 1
-"""Grows when points, payload or BM25 vectors change in a way that an older generation cannot be searched with."""
 
 LOCK: Final = "lock"
 CURRENT: Final = "current"

@@ -7,6 +7,9 @@ from uuid import UUID, uuid5
 
 from memos_mcp.domain.index import Entry, Match, Passage, Span, Vector
 
+FORMAT: Final = 1
+"""Grows when payload or BM25 vectors change in a way that an older generation cannot be searched with."""
+
 DENSE: Final = "dense"
 BM25: Final = "bm25"
 

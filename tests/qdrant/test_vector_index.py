@@ -7,7 +7,7 @@ from qdrant_samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, vector
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Span, VectorIndex, Where
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
 OURS = Where("ours")
 
