@@ -100,6 +100,10 @@ class DownIndex:
         await self._up().open(shape)
 
     @property
+    def exclusive(self) -> bool:
+        return self.inner.exclusive
+
+    @property
     def outdated(self) -> bool:
         return self.inner.outdated
 

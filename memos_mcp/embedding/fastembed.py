@@ -139,10 +139,11 @@ class FastEmbedder:
 def _load(name: str, data: Path, threads: int | None) -> _Model:
     """Load a model by its name; the imports are here because they take most of a second."""
     try:
-        _check_name(name)
+        description = _description(name)
         folder = minilm_folder(data) if name.lower() == _PACKAGED.lower() else None
-        embedding = _downloaded(name, data, threads) if folder is None else _packaged(folder, threads)
-        return _model(embedding)
+        if folder is not None:
+            return _model(_packaged(folder, threads))
+        return _model(_downloaded(description, data, threads))
     except EmbedderUnavailable:
         raise
     except Exception as error:
@@ -153,14 +154,17 @@ def _load(name: str, data: Path, threads: int | None) -> _Model:
         ) from error
 
 
-def _check_name(name: str) -> None:
+def _description(name: str) -> Any:
+    """Return what fastembed knows of a model; raise `EmbedderUnavailable` when that is nothing."""
     from fastembed import TextEmbedding
 
-    if name.lower() not in {str(model["model"]).lower() for model in TextEmbedding.list_supported_models()}:
-        raise EmbedderUnavailable(
-            f"MEMOS_EMBEDDING_MODEL names a model that fastembed does not have: {name}. "
-            f"Set it to one of its text models, for example {_PACKAGED}. Until then answers are by words only."
-        )
+    for description in TextEmbedding._list_supported_models():  # noqa: SLF001 - its public twin leaves out the type
+        if description.model.lower() == name.lower():
+            return description
+    raise EmbedderUnavailable(
+        f"MEMOS_EMBEDDING_MODEL names a model that fastembed does not have: {name}. "
+        f"Set it to one of its text models, for example {_PACKAGED}. Until then answers are by words only."
+    )
 
 
 def _packaged(folder: Path, threads: int | None) -> Any:
@@ -182,11 +186,15 @@ def _packaged(folder: Path, threads: int | None) -> Any:
     return embedding
 
 
-def _downloaded(name: str, data: Path, threads: int | None) -> Any:
-    """Open any other model from the cache in the data folder, or download it into there."""
+def _downloaded(description: Any, data: Path, threads: int | None) -> Any:
+    """Open any other model from the cache in the data folder, or download it into there in a single attempt.
+
+    Left to itself fastembed tries three times and sleeps 39 s in between, while every question waits.
+    """
     from fastembed import TextEmbedding
 
-    return TextEmbedding(name, cache_dir=str(data / "models"), threads=threads)
+    folder = TextEmbedding.download_model(description, str(data / "models"), retries=1)
+    return TextEmbedding(description.model, specific_model_path=str(folder), threads=threads)
 
 
 def _model(embedding: Any) -> _Model:
@@ -208,7 +216,7 @@ def _split(model: _Model, text: str) -> list[Span]:
         start, end = pending.pop()
         # The batch call, unlike the single one, releases the interpreter while it works.
         encoding = model.tokenizer.encode_batch([text[start:end]], add_special_tokens=False)[0]
-        if len(encoding) <= model.window:
+        if len(encoding) <= model.window or end - start == 1:
             spans.append(Span(start, end))
             continue
         parts = chunking.passages(text[start:end], [Span(*place) for place in encoding.offsets], model.window)

@@ -22,6 +22,11 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 @pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("model")
+
+
+@pytest.fixture(scope="module")
 async def embedder(anyio_backend: str, data: Path) -> FastEmbedder:  # noqa: ARG001 - it makes the loop
     embedder = FastEmbedder(MINILM, data)
     await embedder.load()

@@ -9,6 +9,11 @@ from onnxruntime import InferenceSession  # type: ignore[import-untyped]  # it s
 from memos_mcp.embedding import weights
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("model")
+
+
 def hidden_state(folder: Path) -> list[float]:
     session = InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
     inputs = {"input_ids": [[101, 7592, 102]], "attention_mask": [[1, 1, 1]]}
