@@ -1,15 +1,43 @@
-"""What every vector index does, whichever way it is kept."""
+"""What every vector index does; a real server joins in when `MEMOS_TEST_QDRANT_URL` names one."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
 
 import anyio
 import pytest
+from qdrant_client import AsyncQdrantClient
 from qdrant_samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, vector
 
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Span, VectorIndex, Where
+from memos_mcp.qdrant.edge import EdgeIndex
+from memos_mcp.qdrant.server import ServerIndex
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
+SERVER = os.environ.get("MEMOS_TEST_QDRANT_URL")
 OURS = Where("ours")
+
+
+@pytest.fixture(params=["edge", "local", *(["server"] if SERVER else [])])
+async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[VectorIndex]:
+    if request.param == "edge":
+        embedded = EdgeIndex(tmp_path, hnsw_threshold=100)
+        await embedded.open(SHAPE)
+        yield embedded
+        await embedded.close()
+        return
+    client = AsyncQdrantClient(":memory:") if request.param == "local" else AsyncQdrantClient(url=SERVER)
+    remote = ServerIndex("", None, f"test-{uuid4().hex[:8]}", client)
+    await remote.open(SHAPE)
+    yield remote
+    await remote.close()
+    for collection in (await client.get_collections()).collections:
+        if collection.name.startswith(remote._prefix):
+            await client.delete_collection(collection.name)
+    await client.close()
 
 
 async def test_an_empty_index_answers_nothing(index: VectorIndex) -> None:
@@ -195,11 +223,10 @@ async def test_more_items_than_a_page_are_counted_once_each(index: VectorIndex) 
 
 async def test_searches_are_answered_while_others_write(index: VectorIndex) -> None:
     await index.put("memory", [entry(1, "cat")])
-    answers = []
+    answers: list[list[int]] = []
 
     async def ask() -> None:
-        for _ in range(20):
-            answers.append(bm25(await index.search("memory", "cat", vector((1, 0)), OURS, 1)))
+        answers.extend([bm25(await index.search("memory", "cat", vector((1, 0)), OURS, 1)) for _ in range(20)])
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask)
