@@ -138,8 +138,6 @@ def _guess(name: str, choices: Sequence[str]) -> str:
 def _problem(properties: Mapping[str, Any], problem: ErrorDetails) -> str:
     field, *place = map(str, problem["loc"])
     wanted = expected(properties[field])
-    if problem["type"] == "string_unicode":
-        return f"{field} holds half a character (a lone surrogate, often an emoji that was cut in two). Send it whole."
     if problem["type"] == "missing":
         return f"{field} is required: {wanted}."
     got = f"entry {place[0]} is" if place else "got"
