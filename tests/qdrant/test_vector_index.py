@@ -8,12 +8,12 @@ from uuid import uuid4
 import anyio
 import pytest
 from qdrant_client import AsyncQdrantClient
-from qdrant_samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, vector
 
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Span, VectorIndex, Where
 from memos_mcp.qdrant.edge import EdgeIndex
 from memos_mcp.qdrant.server import ServerIndex
+from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, vector
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
