@@ -22,7 +22,7 @@ CREATE FUNCTION any_word_of(question text) RETURNS tsquery
             SELECT lexeme
               FROM unnest(searchable_text(left(question, 20000)))
              ORDER BY cardinality(positions) DESC, positions[1]
-             LIMIT 200
+             LIMIT 64
           ) AS words
     );
 
@@ -87,6 +87,9 @@ CREATE TABLE agent_memories (
     superseded_by uuid,
     version       int NOT NULL DEFAULT 1,
     search        tsvector NOT NULL GENERATED ALWAYS AS (searchable_text(content)) STORED
+) WITH (
+    -- A bulk import should not wait long for its statistics.
+    autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1
 );
 
 -- The same content in the same scope is stored once. Digests, because three names of 255 characters would not fit
@@ -94,7 +97,8 @@ CREATE TABLE agent_memories (
 CREATE UNIQUE INDEX agent_memories_once
     ON agent_memories (namespace, content_hash, md5(agent_id), coalesce(md5(session_id), ''))
     WHERE superseded_by IS NULL;
-CREATE INDEX agent_memories_newest ON agent_memories (namespace, occurred_at DESC, sequence DESC)
+-- expires_at lets a namespace be counted without reading its contents.
+CREATE INDEX agent_memories_newest ON agent_memories (namespace, occurred_at DESC, sequence DESC) INCLUDE (expires_at)
     WHERE superseded_by IS NULL;
 CREATE INDEX agent_memories_session ON agent_memories (namespace, session_id, occurred_at DESC, sequence DESC)
     WHERE superseded_by IS NULL AND session_id IS NOT NULL;

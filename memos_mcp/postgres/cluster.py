@@ -35,6 +35,7 @@ max_wal_senders = 0
 max_parallel_workers_per_gather = 0
 random_page_cost = 1.1
 jit = off
+autovacuum_naptime = '15s'
 timezone = 'UTC'
 log_timezone = 'UTC'
 log_checkpoints = off

@@ -76,7 +76,9 @@ class Connection(Protocol):
 class Pool(Protocol):
     """What this room uses of an asyncpg pool."""
 
-    def acquire(self, *, timeout: float) -> AbstractAsyncContextManager[Connection]: ...
+    async def acquire(self, *, timeout: float) -> Connection: ...  # noqa: ASYNC109 - asyncpg's own parameter
+
+    async def release(self, connection: Connection) -> None: ...
 
     async def close(self) -> None: ...
 

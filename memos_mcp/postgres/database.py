@@ -58,14 +58,16 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection; every failure of the driver inside becomes `StoreUnavailable`."""
-        pool = self._pool if self._sound and self._pool is not None else await self._open()
+        pool, connection = await self._acquire()
         try:
             with translated():
-                async with pool.acquire(timeout=CONNECT_SECONDS) as connection:
-                    yield connection
+                yield connection
         except Lost:
             self._sound = False
             raise
+        finally:
+            with translated():
+                await pool.release(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -75,8 +77,7 @@ class Database:
 
     async def listener(self) -> Connection:
         """Open a connection for listening that belongs to the caller; what is still open is closed with the rest."""
-        if not self._sound:
-            await self._open()
+        await self._open()
         assert self._dsn is not None  # noqa: S101 - _open() has set it, or raised
         connection = await connect(self._dsn)
         self._listening = [other for other in self._listening if not other.is_closed()]
@@ -104,7 +105,19 @@ class Database:
         if not isinstance(self._source, str):
             await self._source.stop()
 
+    async def _acquire(self) -> tuple[Pool, Connection]:
+        pool = await self._open()
+        try:
+            return pool, await _acquired(pool)
+        except Lost:
+            self._sound = False
+        # Nothing was sent yet, and an embedded server may only need to be started again.
+        pool = await self._open()
+        return pool, await _acquired(pool)
+
     async def _open(self) -> Pool:
+        if self._sound and self._pool is not None:
+            return self._pool
         async with self._opening:
             if self._sound and self._pool is not None:
                 return self._pool
@@ -133,3 +146,8 @@ class Database:
             if stale is not None:
                 stale.terminate()
         return self._pool
+
+
+async def _acquired(pool: Pool) -> Connection:
+    with translated():
+        return await pool.acquire(timeout=CONNECT_SECONDS)

@@ -21,6 +21,7 @@ LOCK_SECONDS: Final = START_SECONDS + 10.0
 POLL_SECONDS: Final = 0.02
 DATABASE: Final = "memos"
 
+_TAKE_TURNS: Final = "SELECT pg_advisory_lock(7305168201845)"
 _EXISTS: Final = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
 _CREATE: Final = """
     CREATE DATABASE memos TEMPLATE template0 ENCODING 'UTF8'
@@ -78,6 +79,7 @@ class EmbeddedPostgres:
         connection = await connect(address)
         try:
             with translated():
+                await connection.execute(_TAKE_TURNS)
                 if not await connection.fetchval(_EXISTS, DATABASE):
                     await connection.execute(_CREATE)
         finally:

@@ -1,61 +1,32 @@
 """The record of memories in Postgres."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, TypeAlias
-from uuid import UUID, uuid4
+from typing import Any, Final
+from uuid import UUID
 
-from memos_mcp.domain.errors import NotFound, StoreUnavailable
+from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.index import Match, Span
 from memos_mcp.domain.memory import Added, ListKey, Memory, MemoryFilter, NewMemory
 from memos_mcp.domain.scope import Scope
-from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, Row
+from memos_mcp.postgres.connection import UNAVAILABLE, Contended, Row
 from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.memory_writes import add, add_in_place_of, add_many
 
 ATTEMPTS: Final = 5
 """How often a store is repeated when another writer was in its way at the same moment."""
 
-_Once: TypeAlias = tuple[str | None, bytes]
-"""Session and content hash: what is stored once in a scope."""
-
-# A live row is left as it is; an expired one is overwritten, because it is gone for everybody.
-_INSERT: Final = """
-    INSERT INTO agent_memories AS old (
-        id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
-        expires_at
-    )
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, $12), $12, $11)
-    ON CONFLICT (namespace, content_hash, md5(agent_id), coalesce(md5(session_id), '')) WHERE superseded_by IS NULL
-    DO UPDATE SET
-        kind = excluded.kind, tags = excluded.tags, metadata = excluded.metadata, importance = excluded.importance,
-        occurred_at = excluded.occurred_at, created_at = excluded.created_at, expires_at = excluded.expires_at
-    WHERE old.expires_at <= $12
-    RETURNING id, session_id, content_hash, version
-"""
-_FIND: Final = """
-    SELECT id, session_id, content_hash, version
-      FROM agent_memories
-     WHERE namespace = $1
-       AND content_hash = $2
-       AND md5(agent_id) = md5($3)
-       AND coalesce(md5(session_id), '') = coalesce(md5($4), '')
-       AND superseded_by IS NULL
-"""
-_SUPERSEDE: Final = """
-    UPDATE agent_memories
-       SET superseded_by = $3
-     WHERE id = $2
-       AND namespace = $1
-       AND superseded_by IS NULL
-       AND (expires_at IS NULL OR expires_at > $4)
-    RETURNING id
-"""
-_CORRECT: Final = "UPDATE agent_memories SET superseded_by = $2 WHERE id = $1"
+# Materialized, so that the rows are found by id: before the first ANALYZE the planner prefers other indexes.
 _GET: Final = """
+    WITH asked AS MATERIALIZED (
+        SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
+               expires_at, version, sequence, superseded_by
+          FROM agent_memories
+         WHERE id = ANY ($10::uuid[])
+    )
     SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
            expires_at, version, sequence
-      FROM agent_memories
+      FROM asked
      WHERE namespace = $1
        AND superseded_by IS NULL
        AND (expires_at IS NULL OR expires_at > $2)
@@ -66,7 +37,6 @@ _GET: Final = """
        AND ($7::text IS NULL OR agent_id = $7)
        AND ($8::timestamptz IS NULL OR occurred_at >= $8)
        AND ($9::timestamptz IS NULL OR occurred_at <= $9)
-       AND id = ANY ($10::uuid[])
 """
 _NEWEST: Final = """
     SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
@@ -143,11 +113,16 @@ _SEARCH_WAITING: Final = """
      LIMIT $11
 """
 _CURRENT: Final = """
+    WITH asked AS MATERIALIZED (
+        SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
+               expires_at, version, sequence, superseded_by
+          FROM agent_memories
+         WHERE id = ANY ($1::uuid[])
+    )
     SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
            expires_at, version, sequence
-      FROM agent_memories
-     WHERE id = ANY ($1::uuid[])
-       AND superseded_by IS NULL
+      FROM asked
+     WHERE superseded_by IS NULL
 """
 _VERSIONS: Final = "SELECT id, version FROM agent_memories WHERE superseded_by IS NULL"
 
@@ -163,9 +138,9 @@ class PostgresMemories:
             try:
                 if new.supersedes is not None:
                     async with self._database.transaction() as connection:
-                        return await _replace(connection, scope, new, new.supersedes, now)
+                        return await add_in_place_of(connection, new.supersedes, scope, new, now)
                 async with self._database.connection() as connection:
-                    return await _add(connection, scope, new, uuid4(), now)
+                    return await add(connection, scope, new, now)
             except Contended:
                 continue
         raise StoreUnavailable(UNAVAILABLE)
@@ -174,7 +149,7 @@ class PostgresMemories:
         for _ in range(ATTEMPTS):
             try:
                 async with self._database.transaction() as connection:
-                    return await _add_many(connection, scope, new, now)
+                    return await add_many(connection, scope, new, now)
             except Contended:
                 continue
         raise StoreUnavailable(UNAVAILABLE)
@@ -213,75 +188,6 @@ class PostgresMemories:
         async with self._database.connection() as connection:
             rows = await connection.fetch(_VERSIONS)
         return {row["id"]: row["version"] for row in rows}
-
-
-async def _add(connection: Connection, scope: Scope, new: NewMemory, memory_id: UUID, now: datetime) -> Added:
-    """Store one; raise `Contended` when the row that was in the way is gone again."""
-    row = await connection.fetchrow(_INSERT, *_values(scope, new, memory_id, now))
-    if row is not None:
-        return Added(row["id"], created=True, version=row["version"])
-    row = await connection.fetchrow(_FIND, *_key(scope, new))
-    if row is None:
-        raise Contended(UNAVAILABLE)
-    return Added(row["id"], created=False, version=row["version"])
-
-
-async def _replace(connection: Connection, scope: Scope, new: NewMemory, old: UUID, now: datetime) -> Added:
-    """Store one in place of another, which leaves the unique index first: both may have the same content."""
-    memory_id = uuid4()
-    if await connection.fetchrow(_SUPERSEDE, scope.namespace, old, memory_id, now) is None:
-        raise NotFound("supersedes: no live memory with this id in this namespace. Query for it first.")
-    added = await _add(connection, scope, new, memory_id, now)
-    if added.memory_id != memory_id:
-        await connection.execute(_CORRECT, old, added.memory_id)
-    return added
-
-
-async def _add_many(connection: Connection, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added]:
-    """Store a batch, in an order that all writers share, so that two batches cannot wait for each other."""
-    first: dict[_Once, NewMemory] = {}
-    for one in new:
-        first.setdefault((one.session_id, one.content_hash), one)
-    ordered = sorted(first.values(), key=lambda one: (one.content_hash, one.session_id or ""))
-    rows = await connection.fetchmany(_INSERT, [_values(scope, one, uuid4(), now) for one in ordered])
-    there = _by_content(rows, created=True)
-    present = [_key(scope, one) for key, one in first.items() if key not in there]
-    if present:
-        there |= _by_content(await connection.fetchmany(_FIND, present), created=False)
-    if len(there) < len(first):
-        raise Contended(UNAVAILABLE)
-    return [_answer(one, first, there) for one in new]
-
-
-def _by_content(rows: Sequence[Row], *, created: bool) -> dict[_Once, Added]:
-    return {(row["session_id"], row["content_hash"]): Added(row["id"], created, row["version"]) for row in rows}
-
-
-def _answer(one: NewMemory, first: Mapping[_Once, NewMemory], there: Mapping[_Once, Added]) -> Added:
-    """Return what became of one of a batch; only the first of equals can have been created."""
-    key = (one.session_id, one.content_hash)
-    return there[key] if one is first[key] else replace(there[key], created=False)
-
-
-def _values(scope: Scope, new: NewMemory, memory_id: UUID, now: datetime) -> tuple[Any, ...]:
-    return (
-        memory_id,
-        scope.namespace,
-        scope.agent_id,
-        new.session_id,
-        new.kind,
-        new.content,
-        list(new.tags),
-        new.metadata,
-        new.importance,
-        new.occurred_at,
-        new.expires_at,
-        now,
-    )
-
-
-def _key(scope: Scope, new: NewMemory) -> tuple[str, bytes, str, str | None]:
-    return scope.namespace, new.content_hash, scope.agent_id, new.session_id
 
 
 def _filter(namespace: str, filter: MemoryFilter, now: datetime) -> tuple[Any, ...]:
