@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+INTEROP := build/interop
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo test test-slow check fmt bench lock clean
+.PHONY: install demo test test-slow interop conformance check fmt bench lock clean
 
 install: $(INSTALLED)
 
@@ -26,6 +27,22 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
+
+interop: install $(INTEROP)/.installed
+	$(BIN)/python tests/interop/run_session.py
+	$(BIN)/python tests/interop/run_inspector.py
+
+conformance: install $(INTEROP)/.installed
+	$(BIN)/python tests/interop/run_scenarios.py
+
+# Other makers' clients and the conformance suite, pinned; these alone need npm.
+$(INTEROP)/.installed: tests/interop/package.json tests/interop/.npmrc tests/interop/fastmcp.txt
+	mkdir -p $(INTEROP)
+	cp tests/interop/package.json tests/interop/.npmrc $(INTEROP)
+	cd $(INTEROP) && npm install --loglevel=error
+	$(PYTHON) -m venv $(INTEROP)/fastmcp
+	$(INTEROP)/fastmcp/bin/python -m pip install -q -r tests/interop/fastmcp.txt
+	@touch $@
 
 check: install
 	$(BIN)/ruff format --check
