@@ -20,6 +20,7 @@ MIN_TOKENS: Final = 200  # what one hit needs for its id, a few lines of content
 MAX_TOKENS: Final = HARD_CHARS // CHARS_PER_TOKEN
 
 USEFUL_CHARS: Final = 400
+SHARE_CHARS: Final = 1_200
 WORD_CHARS: Final = 32
 
 _SPARED_LAST: Final = (
@@ -41,9 +42,13 @@ def fit_memories(page: MemoryPage, found: Sequence[Mapping[str, Any]], limit: in
     longest = max(cursors, key=len, default=None)
     answer: dict[str, Any] = {"memories": [], "total": page.total, "next_cursor": longest, "degraded": page.degraded}
     room = min(limit, HARD_CHARS) - _size(answer | {"note": _memory_note(len(found), len(found))})
+    sizes = [_size_up_to_the_limit(memory) + 1 for memory in found]
+    rest = sum(sizes)
     shown: list[Mapping[str, Any]] = []
-    for hit, memory in zip(page.hits, found, strict=True):
-        fitting = _fit_memory(memory, hit.span or Span(0, 0), room - 1, first=not shown)
+    for hit, memory, size in zip(page.hits, found, sizes, strict=True):
+        rest -= size
+        share = min(room, max(room - rest, room // (len(found) - len(shown)), SHARE_CHARS))
+        fitting = _fit_memory(memory, hit.span or Span(0, 0), room - 1, share - 1, first=not shown)
         if fitting is None:
             break
         shown.append(fitting)
@@ -90,13 +95,16 @@ def excerpt(text: str, span: Span, room: int) -> Span:
     return _at_words(text, _around(text, span, width))
 
 
-def _fit_memory(memory: Mapping[str, Any], span: Span, room: int, *, first: bool) -> Mapping[str, Any] | None:
+def _fit_memory(
+    memory: Mapping[str, Any], span: Span, room: int, share: int, *, first: bool
+) -> Mapping[str, Any] | None:
+    """Return the memory as it is if it fits the room, else an excerpt that leaves the memories after it theirs."""
     for spared in _SPARED_LAST if first else _SPARED_LAST[:1]:
         slim = _without(memory, spared)
-        if _size(slim) <= room:
+        if _size_up_to_the_limit(slim) <= room:
             return slim
         least = 1 if spared == _SPARED_LAST[-1] else USEFUL_CHARS
-        if (cut := _cut(slim, span, room, least)) is not None:
+        if (cut := _cut(slim, span, share, least)) is not None:
             return cut
     return None
 
@@ -176,7 +184,7 @@ def _memory_notes(left_out: int, excerpts: int) -> Iterator[str]:
     if left_out:
         yield f"{left_out} more did not fit: call again with cursor, a smaller limit or max_tokens up to {MAX_TOKENS}."
     if excerpts:
-        yield f"{excerpts} shown as excerpts: a larger max_tokens shows more."
+        yield f"{excerpts} shown in part, see excerpt: a larger max_tokens shows more."
 
 
 def _tool_note(left_out: int, bare: int) -> str:
@@ -188,6 +196,11 @@ def _tool_notes(left_out: int, bare: int) -> Iterator[str]:
         yield f"{left_out} more did not fit: ask for something narrower."
     if bare:
         yield f"{bare} without their schemas for want of room: ask again with the tool_id as query and detail='full'."
+
+
+def _size_up_to_the_limit(memory: Mapping[str, Any]) -> int:
+    """Return the size of a memory; of one that cannot fit whole, only enough to see that."""
+    return _size({**memory, "content": memory["content"][:HARD_CHARS]})
 
 
 def _size(value: object) -> int:

@@ -117,6 +117,15 @@ def test_a_long_memory_further_down_becomes_an_excerpt_while_there_is_room() -> 
     assert [("excerpt" in memory) for memory in answer["memories"]] == [False, True]
 
 
+def test_a_long_memory_leaves_the_ones_after_it_their_room() -> None:
+    long = "word " * 40_000
+    mixed = fitted(memory_page([memory_hit(1, content=long), *(memory_hit(n, content="y" * 400) for n in range(2, 8))]))
+    assert [("excerpt" in memory) for memory in mixed["memories"]] == [True] + [False] * 6
+    assert len(compact(mixed)) > 0.95 * DEFAULT_CHARS
+    many = fitted(memory_page([memory_hit(number, content=long) for number in range(1, 6)]))
+    assert [len(memory["content"]) > 1_000 for memory in many["memories"]] == [True] * 5
+
+
 def test_metadata_that_leaves_no_room_is_named_as_omitted() -> None:
     page = memory_page([memory_hit(1, content="short", metadata={"big": "x" * 9_000}, tags=["a"])])
     assert fitted(page)["memories"][0]["omitted"] == ["metadata"]
