@@ -38,10 +38,25 @@ def compact(value: object) -> str:
 
 def fit_memories(page: MemoryPage, found: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:
     """Return the answer with as many of these hits as fit `limit` characters; the first one always comes."""
+    limit = min(limit, HARD_CHARS)
     cursors = [cursor.encode(hit.position, page.fingerprint) for hit in page.hits]
-    longest = max(cursors, key=len, default=None)
-    answer: dict[str, Any] = {"memories": [], "total": page.total, "next_cursor": longest, "degraded": page.degraded}
-    room = min(limit, HARD_CHARS) - _size(answer | {"note": _memory_note(len(found), len(found))})
+    answer: dict[str, Any] = {
+        "memories": found,
+        "total": page.total,
+        "next_cursor": cursors[-1] if page.more and cursors else None,
+        "degraded": page.degraded,
+    }
+    if sum(len(memory["content"]) for memory in found) <= limit and _size(answer) <= limit:
+        return answer
+    longest = {"memories": [], "next_cursor": max(cursors, key=len), "note": _memory_note(len(found), len(found))}
+    shown = _fit(page, found, limit - _size(answer | longest))
+    left_out = len(found) - len(shown)
+    answer |= {"memories": shown, "next_cursor": cursors[len(shown) - 1] if page.more or left_out else None}
+    note = _memory_note(left_out, sum("excerpt" in memory for memory in shown))
+    return answer | ({"note": note} if note else {})
+
+
+def _fit(page: MemoryPage, found: Sequence[Mapping[str, Any]], room: int) -> list[Mapping[str, Any]]:
     sizes = [_size_up_to_the_limit(memory) + 1 for memory in found]
     rest = sum(sizes)
     shown: list[Mapping[str, Any]] = []
@@ -53,11 +68,7 @@ def fit_memories(page: MemoryPage, found: Sequence[Mapping[str, Any]], limit: in
             break
         shown.append(fitting)
         room -= _size(fitting) + 1
-    left_out = len(found) - len(shown)
-    goes_on = page.more or left_out
-    answer |= {"memories": shown, "next_cursor": cursors[len(shown) - 1] if goes_on and shown else None}
-    note = _memory_note(left_out, sum("excerpt" in memory for memory in shown))
-    return answer | ({"note": note} if note else {})
+    return shown
 
 
 def fit_tools(
