@@ -31,13 +31,18 @@ def fuse(lanes: Lanes, waiting: Sequence[Match] = ()) -> list[Ranked]:
     was at or above BM25 alone and reciprocal-rank fusion on seven public tool-retrieval sets. The sum gives the order;
     times the best cosine it also tells a good best answer from a bad one, which is what `score` reports.
     `waiting` are items that are not in the index yet, by Postgres full-text rank: they stand in as a lexical lane.
+    The passage shown is that of the lane which speaks louder for the item, of words when both do alike.
     """
     dense = _min_max(lanes.dense)
     lexical = _by_greatest(lanes.bm25) | _by_greatest(waiting)
     best = max((match.score for match in lanes.dense), default=1.0)
     scale = min(max(best, 0.0), 1.0)
     signals = _signals({"dense": lanes.dense, "bm25": lanes.bm25, "text": waiting})
-    spans = {match.item_id: match.span for lane in (waiting, lanes.bm25, lanes.dense) for match in lane}
+    spans = _spans(lanes.dense) | {
+        item: span
+        for item, span in _spans((*waiting, *lanes.bm25)).items()
+        if lexical[item] >= dense.get(item, 0.0)
+    }
     scores = {item: DENSE_WEIGHT * dense.get(item, 0.0) + LEXICAL_WEIGHT * lexical.get(item, 0.0) for item in signals}
     order = sorted(scores, key=lambda item: (-scores[item], item))
     return [Ranked(item, round(scores[item] * scale, 4), signals[item], spans[item]) for item in order]
@@ -60,6 +65,10 @@ def round_robin(rankings: Iterable[Sequence[Item]], key: Callable[[Item], Hashab
             if item is not None:
                 merged.setdefault(key(item), item)
     return list(merged.values())
+
+
+def _spans(matches: Sequence[Match]) -> dict[UUID, Span]:
+    return {match.item_id: match.span for match in matches}
 
 
 def _min_max(matches: Sequence[Match]) -> dict[UUID, float]:

@@ -39,6 +39,7 @@ class Indexer:
         self._projector = projector
         self._arrivals = Arrivals()
         self._tried = anyio.Event()
+        self._rested = anyio.Event()
         self._trouble: str | None = "The search index is being opened."
         self._serving = False
         self._idle = False
@@ -65,6 +66,11 @@ class Indexer:
         """Wait, for a bounded time, until the index was opened or could not be."""
         with anyio.move_on_after(OPENING_SECONDS):
             await self._tried.wait()
+
+    async def caught_up(self) -> None:
+        """Wait until the index was opened and nothing waits to be indexed."""
+        while not self._idle:
+            await self._rested.wait()
 
     async def indexed(self, kind: ItemKind, item_id: UUID, version: int, *, fresh: bool, seconds: float) -> bool:
         """Wait, for a bounded time, until the index holds this version; `fresh`: it was written just now."""
@@ -126,10 +132,17 @@ class Indexer:
             await self._start_rebuild_if_due(tasks)
             if not self._index.outdated and await self._drain():
                 continue
-            self._idle = not self._index.outdated
             await self._log.publish(await self._index.report())
-            await self._queue.wait(POLL_SECONDS)
-            self._idle = False
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait until something is queued, or look again after a while."""
+        if not self._index.outdated:
+            self._idle = True
+            self._rested.set()
+            self._rested = anyio.Event()
+        await self._queue.wait(POLL_SECONDS)
+        self._idle = False
 
     async def _start_rebuild_if_due(self, tasks: TaskGroup) -> None:
         if self._rebuilding or anyio.current_time() < self._next_rebuild:

@@ -37,6 +37,11 @@ class IndexState(Protocol):
         """Whether much waits to be indexed, so that an answer may lack meaning."""
         ...
 
+    @property
+    def trouble(self) -> str | None:
+        """What keeps the index from being brought up to date, if anything does."""
+        ...
+
     async def opened(self) -> None:
         """Wait, for a bounded time, until the index was opened or could not be."""
         ...
@@ -79,7 +84,7 @@ class Search:
     def _shortfall(self) -> str | None:
         if self._index.outdated:
             return OUTDATED
-        return BEHIND if self._state.behind else None
+        return BEHIND if self._state.behind or self._state.trouble else None
 
 
 def check_question(field: str, text: str) -> None:

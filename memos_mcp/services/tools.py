@@ -50,7 +50,7 @@ class Tools:
         """Find tools for one or several needs, exact ids and names first; without a need, list them by name."""
         query.filter.check()
         for text in query.texts:
-            check_question("query", text)
+            check_question("query" if len(query.texts) == 1 else "an entry of queries", text)
         if query.texts:
             hits, degraded = await self._ask(scope.namespace, query)
             total = len(hits)

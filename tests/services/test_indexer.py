@@ -1,0 +1,195 @@
+"""The index follows the record, whatever happens to either."""
+
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from memos_mcp.app import App, compose, running
+from memos_mcp.domain.index import Vector
+from memos_mcp.domain.memory import MemoryQuery, NewMemory
+from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.tool import NewTool, ToolQuery
+from memos_mcp.postgres.database import Database
+from memos_mcp.qdrant.edge import EdgeIndex
+from memos_mcp.settings import Settings
+from tests.fakes import BrokenEmbedder, DownIndex, HashEmbedder
+
+pytestmark = pytest.mark.anyio
+
+SCOPE = Scope("here", "tester")
+
+LEASE = timedelta(seconds=60)
+HERONS = [NewMemory(f"heron number {number} was seen at the lake") for number in range(100)]
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    with anyio.fail_after(30):
+        while not await condition():
+            await anyio.lowlevel.checkpoint()
+
+
+async def caught_up(app: App) -> None:
+    with anyio.fail_after(30):
+        await app.indexer.caught_up()
+
+
+async def test_while_the_index_is_down_stores_succeed_and_answers_say_so_and_later_all_is_well(
+    idle_app: App, index: DownIndex
+) -> None:
+    index.down = True
+    async with running(idle_app) as app:
+        stored = await app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))
+        registered = await app.tools.register(SCOPE, NewTool("ferry", "Ferry", "Book a ferry", "https://e.example.com"))
+        memories = await app.memories.query(SCOPE, MemoryQuery("when does the ferry leave"))
+        tools = await app.tools.discover(SCOPE, ToolQuery(["book a boat ferry"]))
+        assert (stored.created, stored.indexed, registered.indexed) == (True, False, False)
+        assert [hit.memory.content for hit in memories.hits] == ["the ferry leaves at nine"]
+        assert [hit.tool.tool_id for hit in tools.hits] == ["ferry"]
+        assert memories.degraded is not None
+        assert tools.degraded is not None
+        assert "words only" in memories.degraded
+        assert (await app.readiness())["index"] != "ok"
+
+        index.down = False
+        await caught_up(app)
+        memories = await app.memories.query(SCOPE, MemoryQuery("when does the ferry leave"))
+        assert memories.degraded is None
+        assert "dense" in memories.hits[0].signals
+        assert await app.readiness() == {"postgres": "ok", "index": "ok"}
+
+
+async def test_an_index_that_fails_while_serving_comes_back_by_itself(app: App, index: DownIndex) -> None:
+    await app.memories.store(SCOPE, NewMemory("first note"))
+    index.down = True
+    missed = await app.memories.store(SCOPE, NewMemory("second note"))
+    index.down = False
+    await caught_up(app)
+    page = await app.memories.query(SCOPE, MemoryQuery("second note"))
+    assert not missed.indexed
+    assert page.degraded is None
+    assert "dense" in page.hits[0].signals
+
+
+async def test_without_the_model_answers_are_by_words_until_it_can_be_loaded(
+    tmp_path: Path, database: Database, embedder: HashEmbedder
+) -> None:
+    broken = BrokenEmbedder(embedder)
+    index = EdgeIndex(tmp_path / "index", hnsw_threshold=1_000)
+    async with running(compose(Settings(home=tmp_path), database, index, broken)) as app:
+        stored = await app.memories.store(SCOPE, NewMemory("the kiln is too hot"))
+        page = await app.memories.query(SCOPE, MemoryQuery("kiln hot"))
+        assert not stored.indexed
+        assert len(page.hits) == 1
+        assert page.degraded is not None
+        assert "model" in page.degraded
+        broken.mended = True
+        await caught_up(app)
+        assert (await app.memories.query(SCOPE, MemoryQuery("kiln hot"))).degraded is None
+
+
+async def test_a_deleted_index_is_filled_again_without_embedding_anything_twice(
+    tmp_path: Path, database_url: str, embedder: HashEmbedder
+) -> None:
+    for attempt in range(2):
+        index = EdgeIndex(tmp_path / "index", hnsw_threshold=1_000)
+        app = compose(Settings(home=tmp_path), Database(database_url), index, embedder)
+        async with running(app):
+            if attempt == 0:
+                await app.memories.store_many(SCOPE, HERONS)
+                await app.tools.register(SCOPE, NewTool("t", "Telescope", "Watch birds", "https://e.example.com"))
+            await caught_up(app)
+            report = await app.index.report()
+            assert report.items == {"memory": 100, "tool": 1}
+            assert (await app.doctor.check_up()).computed == 101
+            assert len((await app.memories.query(SCOPE, MemoryQuery("heron number 42", limit=1))).hits) == 1
+        shutil.rmtree(tmp_path / "index")
+    assert embedder.passages_embedded == 101
+
+
+async def test_doctor_names_a_difference_that_nothing_is_queued_for(
+    tmp_path: Path, database: Database, embedder: HashEmbedder
+) -> None:
+    app = compose(Settings(home=tmp_path), database, EdgeIndex(tmp_path / "index", 1_000), embedder)
+    await app.memories.store_many(SCOPE, HERONS[:3])
+    queued = await app.doctor.check_up()
+    await app.queue.finish(await app.queue.claim(10, lease=LEASE))
+    lost = await app.doctor.check_up()
+    await app.close()
+    assert (queued.astray, queued.problems) == (0, ())
+    assert lost.astray == 3
+    assert "reindex" in lost.problems[0]
+
+
+async def test_a_row_changed_behind_our_back_while_nobody_ran_is_noticed(idle_app: App, database: Database) -> None:
+    async with database.connection() as connection:
+        await idle_app.memories.store_many(SCOPE, [NewMemory("the gate is green")])
+        await connection.execute("UPDATE agent_memories SET content = 'the gate is violet'")
+        await connection.execute("DELETE FROM index_queue")
+    async with running(idle_app) as app:
+        await caught_up(app)
+        page = await app.memories.query(SCOPE, MemoryQuery("violet gate"))
+    assert [hit.memory.content for hit in page.hits] == ["the gate is violet"]
+    assert "dense" in page.hits[0].signals
+
+
+async def test_one_item_that_cannot_be_indexed_does_not_hold_up_the_others(tmp_path: Path, database: Database) -> None:
+    class Choosy(HashEmbedder):
+        async def passages(self, texts: Sequence[str]) -> list[Vector]:
+            if any("poison" in text for text in texts):
+                raise ValueError("cannot embed this")
+            return await super().passages(texts)
+
+    app = compose(Settings(home=tmp_path), database, EdgeIndex(tmp_path / "index", 1_000), Choosy())
+    await app.memories.store_many(SCOPE, [*HERONS[:5], NewMemory("poison apple"), *HERONS[5:10]])
+    async with running(app):
+
+        async def only_the_poison_is_left() -> bool:
+            state = await app.queue.state()
+            return state.depth["memory"] == 1 and state.last_error == "ValueError"
+
+        await until(only_the_poison_is_left)
+        report = await app.index.report()
+        page = await app.memories.query(SCOPE, MemoryQuery("poison apple"))
+    assert report.items["memory"] == 10
+    assert "poison apple" in [hit.memory.content for hit in page.hits]
+
+
+async def test_another_model_gets_a_generation_of_its_own(tmp_path: Path, database_url: str) -> None:
+    for embedder in (HashEmbedder(64), HashEmbedder(32)):
+        index = EdgeIndex(tmp_path / "index", hnsw_threshold=1_000)
+        app = compose(Settings(home=tmp_path), Database(database_url), index, embedder)
+        async with running(app):
+            await app.memories.store_many(SCOPE, HERONS[:20])
+            await caught_up(app)
+            report = await app.index.report()
+            page = await app.memories.query(SCOPE, MemoryQuery("heron number 7 was seen"))
+            assert report.shape.dimensions == embedder.dimensions
+            assert report.items["memory"] == 20
+            assert "dense" in page.hits[0].signals
+            assert page.degraded is None
+
+
+async def test_a_requested_rebuild_swaps_in_a_new_generation_with_everything_stored_meanwhile(
+    app: App, embedder: HashEmbedder
+) -> None:
+    await app.memories.store_many(SCOPE, HERONS[:30])
+    await caught_up(app)
+    before = await app.index.report()
+    await app.reindex(fresh=True)
+    for memory in HERONS[30:40]:
+        assert (await app.memories.store(SCOPE, memory)).created
+
+    async def done() -> bool:
+        return await app.log.rebuild_requested() is None
+
+    await until(done)
+    await caught_up(app)
+    after = await app.index.report()
+    assert after.generation != before.generation
+    assert after.items["memory"] == 40
+    assert embedder.passages_embedded == 40

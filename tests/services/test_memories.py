@@ -1,0 +1,157 @@
+"""What an agent's memory does, on real stores."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import anyio
+import pytest
+
+from memos_mcp.app import App
+from memos_mcp.domain import cursor
+from memos_mcp.domain.errors import Invalid, NotFound
+from memos_mcp.domain.memory import MemoryFilter, MemoryPage, MemoryQuery, NewMemory
+from memos_mcp.domain.scope import Scope
+
+pytestmark = pytest.mark.anyio
+
+SCOPE = Scope("here", "tester")
+
+
+def contents(page: MemoryPage) -> list[str]:
+    return [hit.memory.content for hit in page.hits]
+
+
+async def test_what_was_stored_is_found_at_once_by_its_words(app: App) -> None:
+    stored = await app.memories.store(SCOPE, NewMemory("The boiler key hangs behind the pantry door"))
+    page = await app.memories.query(SCOPE, MemoryQuery("where is the boiler key"))
+    assert stored.created
+    assert stored.indexed
+    assert contents(page) == ["The boiler key hangs behind the pantry door"]
+    assert page.degraded is None
+    assert set(page.hits[0].signals) == {"dense", "bm25"}
+
+
+async def test_the_same_content_is_stored_once_in_a_session_and_again_in_another(app: App) -> None:
+    first = await app.memories.store(SCOPE, NewMemory("deployed to production", session_id="monday"))
+    again = await app.memories.store(SCOPE, NewMemory("deployed to production", session_id="monday"))
+    other = await app.memories.store(SCOPE, NewMemory("deployed to production", session_id="tuesday"))
+    assert (again.memory_id, again.created, again.indexed) == (first.memory_id, False, True)
+    assert other.created
+    assert other.memory_id != first.memory_id
+
+
+async def test_another_namespace_sees_nothing_and_can_supersede_nothing(app: App) -> None:
+    stored = await app.memories.store(SCOPE, NewMemory("the vault code is kept by Ada"))
+    stranger = Scope("elsewhere", "tester")
+    assert contents(await app.memories.query(stranger, MemoryQuery("vault code"))) == []
+    assert contents(await app.memories.query(stranger, MemoryQuery())) == []
+    with pytest.raises(NotFound):
+        await app.memories.store(stranger, NewMemory("mine now", supersedes=stored.memory_id))
+
+
+async def test_a_superseded_memory_is_gone_from_search_and_listing(app: App) -> None:
+    old = await app.memories.store(SCOPE, NewMemory("the office is in Lisbon"))
+    await app.memories.store(SCOPE, NewMemory("the office is in Porto", supersedes=old.memory_id))
+    assert contents(await app.memories.query(SCOPE, MemoryQuery("where is the office"))) == ["the office is in Porto"]
+    assert contents(await app.memories.query(SCOPE, MemoryQuery())) == ["the office is in Porto"]
+
+
+async def test_an_expired_memory_is_gone_although_its_point_is_still_there(app: App) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    await app.memories.store(SCOPE, NewMemory("the parking pass is valid", expires_at=past))
+    page = await app.memories.query(SCOPE, MemoryQuery("parking pass"))
+    assert (contents(page), page.total, page.degraded) == ([], 0, None)
+
+
+async def test_filters_apply_before_the_best_are_taken(app: App) -> None:
+    for number in range(60):
+        await app.memories.store_many(SCOPE, [NewMemory(f"meeting notes number {number}", tags=["noise"])])
+    wanted = NewMemory(
+        "meeting notes of long ago, of another sort altogether, with many other words in them",
+        kind="document",
+        tags=["signal", "rare"],
+        metadata={"path": "a/b.md", "lines": [1, 2.0]},
+        session_id="s1",
+        occurred_at=datetime(2020, 5, 1, tzinfo=UTC),
+    )
+    await app.memories.store(SCOPE, wanted)
+    for asked in (
+        MemoryFilter(kind="document"),
+        MemoryFilter(tags=["rare", "signal"]),
+        MemoryFilter(metadata={"lines": [2]}),
+        MemoryFilter(session_id="s1"),
+        MemoryFilter(until=datetime(2021, 1, 1, tzinfo=UTC)),
+    ):
+        page = await app.memories.query(SCOPE, MemoryQuery("meeting notes", asked, limit=1))
+        assert contents(page) == [wanted.content], asked
+        assert page.degraded is None
+
+
+async def test_a_listing_goes_on_where_it_stopped_even_when_something_new_comes_in_between(app: App) -> None:
+    for number in range(5):
+        await app.memories.store(SCOPE, NewMemory(f"entry {number}"))
+    first = await app.memories.query(SCOPE, MemoryQuery(limit=2))
+    await app.memories.store(SCOPE, NewMemory("late entry"))
+    where = cursor.encode(first.hits[-1].position, first.fingerprint)
+    second = await app.memories.query(SCOPE, MemoryQuery(limit=10, cursor=where))
+    assert contents(first) == ["entry 4", "entry 3"]
+    assert (first.total, first.more) == (5, True)
+    assert contents(second) == ["entry 2", "entry 1", "entry 0"]
+    assert not second.more
+
+
+async def test_a_search_goes_on_where_it_stopped(app: App) -> None:
+    await app.memories.store_many(SCOPE, [NewMemory(f"apple tree {number}") for number in range(7)])
+    seen: list[str] = []
+    where = None
+    with anyio.fail_after(20):
+        while True:
+            page = await app.memories.query(SCOPE, MemoryQuery("apple tree", limit=3, cursor=where))
+            seen += contents(page)
+            if not page.more:
+                break
+            where = cursor.encode(page.hits[-1].position, page.fingerprint)
+    assert sorted(seen) == sorted(f"apple tree {number}" for number in range(7))
+
+
+async def test_a_cursor_of_another_question_is_refused(app: App) -> None:
+    await app.memories.store_many(SCOPE, [NewMemory(f"pear {number}") for number in range(3)])
+    page = await app.memories.query(SCOPE, MemoryQuery(limit=1))
+    where = cursor.encode(page.hits[-1].position, page.fingerprint)
+    for scope, query in (
+        (SCOPE, MemoryQuery(filter=MemoryFilter(kind="document"), cursor=where)),
+        (Scope("elsewhere", "tester"), MemoryQuery(cursor=where)),
+        (SCOPE, MemoryQuery("pear", cursor=where)),
+        (SCOPE, MemoryQuery(cursor=where[:-2])),
+        (SCOPE, MemoryQuery(cursor="not a cursor")),
+    ):
+        with pytest.raises(Invalid, match="cursor"):
+            await app.memories.query(scope, query)
+
+
+async def test_a_long_text_is_several_passages_and_one_hit(app: App) -> None:
+    filler = " ".join(f"filler{number}" for number in range(400))
+    await app.memories.store(SCOPE, NewMemory(f"{filler} the zebra crossing was repainted {filler}"))
+    page = await app.memories.query(SCOPE, MemoryQuery("zebra crossing repainted"))
+    report = await app.index.report()
+    [hit] = page.hits
+    assert hit.span is not None
+    assert "zebra crossing" in hit.memory.content[hit.span.start : hit.span.end]
+    assert report.items["memory"] == 1
+    assert report.points["memory"] > 10
+
+
+async def test_min_score_leaves_out_weaker_matches(app: App) -> None:
+    await app.memories.store(SCOPE, NewMemory("copper kettle on the stove"))
+    await app.memories.store(SCOPE, NewMemory("annual report draft"))
+    every = await app.memories.query(SCOPE, MemoryQuery("copper kettle stove"))
+    best = await app.memories.query(SCOPE, MemoryQuery("copper kettle stove", min_score=0.5))
+    assert len(every.hits) == 2
+    assert contents(best) == ["copper kettle on the stove"]
+
+
+async def test_a_store_that_is_refused_leaves_nothing_behind(app: App) -> None:
+    for bad in (NewMemory("  \u200b "), NewMemory("a\x00b"), NewMemory("x", supersedes=uuid4())):
+        with pytest.raises((Invalid, NotFound)):
+            await app.memories.store(SCOPE, bad)
+    assert (await app.memories.query(SCOPE, MemoryQuery())).total == 0
