@@ -66,6 +66,8 @@ class Connection(Protocol):
 
     def is_closed(self) -> bool: ...
 
+    def terminate(self) -> None: ...
+
     async def close(self, *, timeout: float) -> None: ...  # noqa: ASYNC109 - asyncpg's own parameter
 
     async def add_listener(self, channel: str, callback: Listener) -> None: ...
@@ -96,7 +98,11 @@ async def connect(dsn: str, *, command_timeout: float | None = COMMAND_SECONDS) 
             _log.warning("the address of the database cannot be used (%s)", type(error).__name__)
             # The driver's text may quote a part of the address, so it goes no further.
             raise StoreUnavailable(BAD_ADDRESS) from None
-        await _prepare(connection)
+        try:
+            await _prepare(connection)
+        except BaseException:  # a caller that was cancelled here cannot close what it never got
+            connection.terminate()
+            raise
     return connection
 
 
