@@ -9,7 +9,7 @@ from typing import Any, Final
 import anyio
 
 from memos_mcp.domain import memory, tool
-from memos_mcp.domain.errors import Unavailable
+from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.domain.index import Embedder, IndexLog, IndexQueue, ItemKind, VectorIndex
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.postgres.database import Database
@@ -108,14 +108,20 @@ def compose(settings: Settings, database: Database, index: VectorIndex, embedder
 @asynccontextmanager
 async def running(app: App) -> AsyncIterator[App]:
     """Connect and index in the background for as long as the app is lent."""
+    failure: MemosError | None = None
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_warm, app.database)
             tasks.start_soon(app.indexer.run)
-            yield app
+            try:
+                yield app
+            except MemosError as error:  # raised below: the task group would wrap it
+                failure = error
             tasks.cancel_scope.cancel()
     finally:
         await app.close()
+    if failure is not None:
+        raise failure
 
 
 async def _warm(database: Database) -> None:

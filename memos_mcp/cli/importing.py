@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from memos_mcp.app import App, open_app
 from memos_mcp.cli.doors import scope_of
 from memos_mcp.cli.upkeep import indexed
-from memos_mcp.domain.errors import Invalid
+from memos_mcp.domain.errors import Invalid, MemosError, NotFound
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool
@@ -47,7 +47,8 @@ async def import_file(settings: Settings, *, path: Path, wait: bool) -> int:
         async with open_app(settings) as app:
             with tqdm(total=os.fstat(file.fileno()).st_size, unit="B", unit_scale=True, desc="stored") as bar:
                 for batch in _batches(file):
-                    await _store(app, scope, [_read(number, line, tally) for number, line in batch], tally)
+                    read = {number: new for number, line in batch if (new := _read(number, line, tally)) is not None}
+                    await _store(app, scope, read, tally)
                     bar.update(sum(len(line) for _, line in batch))
             print(", ".join(f"{lines:,} {outcome}" for outcome, lines in sorted(tally.outcomes.items())) or "no lines")
             if wait:
@@ -75,9 +76,13 @@ def _read(number: int, line: bytes, tally: Tally) -> NewMemory | NewTool | None:
     try:
         return _parse(line)
     except Invalid as error:
-        tally.count("refused")
-        tqdm.write(f"line {number}: {error}", file=sys.stderr)
+        _refuse(number, error, tally)
         return None
+
+
+def _refuse(number: int, error: MemosError, tally: Tally) -> None:
+    tally.count("refused")
+    tqdm.write(f"line {number}: {error}", file=sys.stderr)
 
 
 def _parse(line: bytes) -> NewMemory | NewTool:
@@ -97,14 +102,22 @@ def _parse(line: bytes) -> NewMemory | NewTool:
     return new
 
 
-async def _store(app: App, scope: Scope, batch: Sequence[NewMemory | NewTool | None], tally: Tally) -> None:
-    plain = [new for new in batch if isinstance(new, NewMemory) and new.supersedes is None]
+async def _store(app: App, scope: Scope, batch: Mapping[int, NewMemory | NewTool], tally: Tally) -> None:
+    plain = [new for new in batch.values() if isinstance(new, NewMemory) and new.supersedes is None]
     if plain:
         for added in await app.memories.store_many(scope, plain):
             tally.count("memories created" if added.created else "memories there already")
-    for new in batch:
+    for number, new in batch.items():
         if isinstance(new, NewTool):
             tally.count(f"tools {(await app.tools.record(scope, new)).outcome}")
-        elif new is not None and new.supersedes is not None:
-            await app.memories.store(scope, new)
-            tally.count("memories created")
+        elif new.supersedes is not None:
+            await _replace(app, scope, number, new, tally)
+
+
+async def _replace(app: App, scope: Scope, number: int, new: NewMemory, tally: Tally) -> None:
+    try:
+        stored = await app.memories.store(scope, new)
+    except NotFound as error:
+        _refuse(number, error, tally)
+    else:
+        tally.count("memories created" if stored.created else "memories there already")

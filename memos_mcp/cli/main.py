@@ -2,10 +2,12 @@
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import anyio
@@ -29,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"memos-as: MEMOS_{name}: {problem['msg']}", file=sys.stderr)
         return 2
     _log_to_stderr(settings.log_level)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         command: Command = arguments.choose(arguments)
         return anyio.run(command, settings)
@@ -125,6 +128,11 @@ def _demo(_arguments: argparse.Namespace) -> Command:
     from memos_mcp.cli.doors import demo
 
     return demo
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Leave at SIGTERM as at Ctrl-C, so that the embedded Postgres is stopped; what serves has its own way."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def _log_to_stderr(level: str) -> None:
