@@ -119,7 +119,7 @@ class _Gate:
     """Lets a request in to the MCP transports: right host and origin, right token, a body that is one message."""
 
     def __init__(self, app: ASGIApp, *, security: TransportSecurityMiddleware, token: bytes | None) -> None:
-        self._app = RequestBodyLimitMiddleware(partial(_pass_messages, app), MAX_BODY_BYTES)
+        self._app = RequestBodyLimitMiddleware(partial(_pass_messages, partial(_finish, app)), MAX_BODY_BYTES)
         self._security = security
         self._token = token
 
@@ -158,6 +158,20 @@ async def _pass_messages(app: ASGIApp, connection: Connection, receive: Receive,
         return unread.pop() if unread else await receive()
 
     await app(connection, replay, send)
+
+
+async def _finish(app: ASGIApp, connection: Connection, receive: Receive, send: Send) -> None:
+    """End the stream that a stop leaves open: else the client sees a broken one, and the log an error."""
+    is_open = False
+
+    async def watch(message: Message) -> None:
+        nonlocal is_open
+        is_open = message["type"] == "http.response.start" or message.get("more_body", False)
+        await send(message)
+
+    await app(connection, receive, watch)
+    if is_open:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _serve_sse(

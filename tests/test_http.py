@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import anyio
 import httpx
 import pytest
 from mcp import Client
@@ -198,6 +199,27 @@ async def test_health_is_told_to_anyone() -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
+async def test_a_call_whose_client_has_left_is_cancelled() -> None:
+    services = StandIn()
+    web = build_http(services.app, SCOPE, Settings())
+    body = [call().replace('"content":"x"', '"content":"wait"').encode()]
+
+    async def receive() -> dict[str, Any]:
+        if body:
+            return {"type": "http.request", "body": body.pop()}
+        await services.memories.started.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Any) -> None: ...
+
+    headers = [(name.encode(), value.encode()) for name, value in (HEADERS | {"host": "localhost"}).items()]
+    connection = {"type": "http", "method": "POST", "path": "/mcp", "query_string": b"", "headers": headers}
+    async with web.router.lifespan_context(web):
+        with anyio.fail_after(5):
+            await web(connection, receive, send)
+    assert services.memories.stored == []
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A server process on a port of its own choosing."""
@@ -233,9 +255,10 @@ def test_a_call_is_not_held_back_by_the_network(server: tuple[str, subprocess.Po
 def test_the_server_stops_in_good_order_while_streams_are_open(server: tuple[str, subprocess.Popen[bytes]]) -> None:
     url, process = server
     with httpx.Client() as client, client.stream("GET", url + "/sse") as stream:
-        assert stream.status_code == 200
-        assert next(stream.iter_lines()) == "event: endpoint"
+        events = stream.iter_lines()
+        assert (stream.status_code, next(events)) == (200, "event: endpoint")
         process.send_signal(signal.SIGTERM)
+        assert [line for line in events if line.startswith("event")] == []
         assert process.wait(timeout=10) == 0
     assert process.stderr
-    assert process.stderr.read().decode().endswith("closed in good order\n")
+    assert process.stderr.read() == b"closed in good order\n"
