@@ -27,6 +27,9 @@ from memos_mcp.qdrant.process import CLOSED, FAILED, Gone, Host, Running
 
 logger = logging.getLogger(__name__)
 
+ANSWER_SECONDS: Final = 60.0
+"""When an index process that does not answer is given up and killed; its slowest answer is a load of some seconds."""
+
 UNUSABLE: Final = "The search index's folder cannot be used. The server's log says why."
 OUTDATED: Final = "The search index is being rebuilt for another model and takes no entries until then."
 
@@ -139,10 +142,15 @@ class EdgeIndex:
         while True:
             running = self._running()
             try:
-                return await running.host.ask(operation, vectors, **arguments)
+                with anyio.fail_after(ANSWER_SECONDS):
+                    return await running.host.ask(operation, vectors, **arguments)
             except Gone as error:
                 if running is self._current:
                     raise IndexUnavailable(FAILED) from error
+            except TimeoutError as error:
+                logger.exception("The index process does not answer; it is ended and started again")
+                await running.host.kill()
+                raise IndexUnavailable(FAILED) from error
 
     async def _open(self, shape: Shape) -> None:
         await self._stop_current()
@@ -165,7 +173,8 @@ class EdgeIndex:
         """Return the generation, or nothing when it cannot be read and was moved out of the way."""
         host = await self._start(generation)
         try:
-            await host.ask("load")
+            with anyio.fail_after(ANSWER_SECONDS):
+                await host.ask("load")
         except (Gone, IndexUnavailable):
             logger.exception("The search index cannot be read; it is kept aside and built again from the record")
             await host.kill()
@@ -180,7 +189,8 @@ class EdgeIndex:
         generation = await run_sync(disk.new_generation, self._folder, shape)
         host = await self._start(generation, background=background)
         try:
-            await host.ask("create")
+            with anyio.fail_after(ANSWER_SECONDS):
+                await host.ask("create")
         except BaseException as error:
             await host.kill()
             await remove(generation)

@@ -7,6 +7,7 @@ another thread: load 470-540 ms, flush 34 ms after 64 points and 430 ms after 60
 2.2 s, optimize 25-148 s. So no event loop lives in the process that makes these calls.
 """
 
+import json
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,16 @@ from memos_mcp.qdrant.points import (
 FULL_SCAN_KB: Final = 10_000
 """Vectors that a filter may leave for an exact scan instead of the graph; Qdrant's default, 6,600 of 384 floats."""
 
+GRAPH: Final = "graph"
+OUTSIDE: Final = "outside"
+"""A payload field and its only word: marks points that came after the graph was built.
+
+Edge's own count of indexed vectors cannot tell: it counts sparse ones too, and those of replaced points for ever.
+"""
+
+GRAPHS: Final = "graphs.json"
+"""In a generation's folder, the kinds that have a graph."""
+
 FLUSH_POINTS: Final = 1_000
 """Points after which the files are brought up to date: each 1,000 it takes 30 ms, once after 60,000 it takes 430."""
 
@@ -50,6 +61,7 @@ class Shards:
         self._hnsw_threshold = hnsw_threshold
         self._bm25 = bm25()
         self._shards: dict[ItemKind, edge.EdgeShard] = {}
+        self._graphs: set[ItemKind] = set()
         self._unflushed = 0
 
     @property
@@ -71,6 +83,8 @@ class Shards:
     def load(self) -> None:
         """Open the shards that are there; what was written but not flushed is read from their write-ahead logs."""
         self._shards = {kind: edge.EdgeShard.load(str(self._folder / kind)) for kind in ITEM_KINDS}
+        if (self._folder / GRAPHS).exists():
+            self._graphs = set(json.loads((self._folder / GRAPHS).read_text()))
 
     def put(
         self, kind: ItemKind, points: Sequence[Sequence[Any]], ends: Mapping[str, Sequence[str]], floats: "array[float]"
@@ -79,12 +93,12 @@ class Shards:
 
         In this order a crash in between leaves an item with passages of two versions, which `rows` shows.
         """
-        size = self._dimensions
+        size, late = self._dimensions, {GRAPH: OUTSIDE} if kind in self._graphs else {}
         upserts = [
             edge.Point(
                 id=UUID(point),
                 vector={DENSE: floats[at * size : (at + 1) * size].tolist(), BM25: self._bm25.embed_document(text)},
-                payload=payload,
+                payload=payload | late,
             )
             for at, (point, payload, text) in enumerate(points)
         ]
@@ -140,23 +154,23 @@ class Shards:
         }
 
     def graph(self) -> dict[str, list[int]]:
-        """Return how many points each kind has, and how many of them are in the graph.
-
-        Edge counts every sparse vector as indexed, and every dense one that is in a graph.
-        """
-        infos = {kind: shard.info() for kind, shard in self._shards.items()}
-        return {
-            kind: [info.points_count, max(0, info.indexed_vectors_count - info.points_count)]
-            for kind, info in infos.items()
-        }
+        """Return how many points each kind has, and how many of them are in its graph."""
+        late = edge.Filter(must=[_word(GRAPH, OUTSIDE)])
+        counts: dict[str, list[int]] = {}
+        for kind, shard in self._shards.items():
+            points = shard.info().points_count
+            outside = shard.count(edge.CountRequest(exact=True, filter=late)) if kind in self._graphs else points
+            counts[kind] = [points, points - outside]
+        return counts
 
     def build(self) -> None:
         """Build the graph of each kind that is large enough to gain from one: seconds to minutes without an answer."""
-        for shard in self._shards.values():
+        for kind, shard in self._shards.items():
             if shard.info().points_count > self._hnsw_threshold:
                 shard.optimize()
-            shard.flush()
-        self._unflushed = 0
+                self._graphs.add(kind)
+        self.flush()
+        (self._folder / GRAPHS).write_text(json.dumps(sorted(self._graphs)))
 
     def flush(self) -> None:
         """Bring the files up to date; until then, the write-ahead log alone holds what is new."""
@@ -224,6 +238,7 @@ def _field_indexes(kind: ItemKind) -> list[tuple[str, Any]]:
     return [
         (NAMESPACE, edge.KeywordIndexParams(is_tenant=True)),
         (ITEM, keyword),
+        (GRAPH, keyword),
         (PASSAGE, edge.IntegerIndexParams(lookup=False, range=True, enable_hnsw=False)),
         *((field, keyword) for field in FIELDS[kind].words),
         *((field, number) for field in FIELDS[kind].numbers),

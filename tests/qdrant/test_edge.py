@@ -74,6 +74,15 @@ def generations(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
+def graphs(folder: Path) -> dict[str, bool]:
+    """Return, for each kind of the only generation, whether one of its segments has a graph."""
+    (generation,) = generations(folder)
+    return {
+        kind: any('"type":"hnsw"' in path.read_text() for path in (folder / generation / kind).rglob("segment.json"))
+        for kind in ("memory", "tool")
+    }
+
+
 async def test_only_one_process_at_a_time_holds_the_folder(tmp_path: Path) -> None:
     process, _ = await writer(tmp_path)
     index = EdgeIndex(tmp_path, THRESHOLD)
@@ -132,6 +141,19 @@ async def test_a_search_that_gets_no_answer_can_be_given_up(index: EdgeIndex) ->
     process.send_signal(signal.SIGCONT)
     assert patience.cancelled_caught
     assert bm25(await index.search("memory", "dog", None, OURS, 1)) == [2]
+
+
+async def test_an_index_process_that_hangs_is_ended_and_started_again(
+    index: EdgeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await index.put("memory", [entry(1, "cat")])
+    with monkeypatch.context() as patch:
+        patch.setattr("memos_mcp.qdrant.edge.ANSWER_SECONDS", 0.05)
+        index._running().host._process.send_signal(signal.SIGSTOP)
+        with pytest.raises(IndexUnavailable):
+            await index.search("memory", "cat", None, OURS, 1)
+    await index.open(SHAPE)
+    assert bm25(await index.search("memory", "cat", None, OURS, 1)) == [1]
 
 
 async def test_a_generation_that_cannot_be_read_is_kept_aside_and_an_empty_one_opened(
@@ -222,13 +244,23 @@ async def test_a_commit_builds_the_graph_and_the_answers_stay_the_same(index: Ed
     assert len(generations(tmp_path)) == 1
 
 
-async def test_a_rebuild_is_wanted_again_when_half_as_much_has_come_as_the_graph_holds(index: EdgeIndex) -> None:
+async def test_a_rebuild_is_wanted_again_when_half_as_much_is_outside_the_graph_as_in_it(
+    index: EdgeIndex, tmp_path: Path
+) -> None:
     draft = await index.draft(SHAPE)
     await draft.put("memory", [entry(n) for n in range(3 * THRESHOLD)])
     await draft.commit()
-    await index.put("memory", [entry(n) for n in range(1_000, 1_150)])
+    assert graphs(tmp_path) == {"memory": True, "tool": False}
+    await index.put("memory", [entry(n, version=2) for n in range(80)])
+    await index.put("memory", [entry(n) for n in range(1_000, 1_050)])
+    assert (await index._ask("graph"))["memory"] == [350, 220]
+    assert await index.wants_rebuild()
+    await index.drop("memory", [item(n) for n in range(1_000, 1_050)])
     assert not await index.wants_rebuild()
-    await index.put("memory", [entry(n) for n in range(2_000, 2_010)])
+    await index.close()
+    await index.open(SHAPE)
+    await index.put("memory", [entry(n, version=3) for n in range(80, 150)])
+    assert (await index._ask("graph"))["memory"] == [300, 150]
     assert await index.wants_rebuild()
 
 
