@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeAlias
 
 import asyncpg  # type: ignore[import-untyped]  # asyncpg ships no types; Connection below stands for them
@@ -163,10 +164,29 @@ _FRESH_PLANS: Final = "SET plan_cache_mode = force_custom_plan"
 async def _prepare(connection: Any) -> None:
     await connection.execute(_FRESH_PLANS)
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=dump_json, decoder=load_json)
+    await connection.set_type_codec(
+        "timestamptz", schema="pg_catalog", encoder=_dump_time, decoder=_load_time, format="tuple"
+    )
 
 
 async def _keep(_connection: Any) -> None:
     """Leave the session as it is: nobody in this room changes it, and a reset would undo `_prepare`."""
+
+
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def _dump_time(moment: datetime) -> tuple[int]:
+    return ((moment - _EPOCH) // _MICROSECOND,)
+
+
+def _load_time(microseconds: tuple[int]) -> datetime:
+    """Read a time as UTC, infinity as the end of the calendar; the driver takes the calendar's ends for infinity."""
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds[0])
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if microseconds[0] > 0 else datetime.min.replace(tzinfo=UTC)
 
 
 def _integer(digits: str) -> int | float:
