@@ -8,9 +8,9 @@ import anyio
 import pytest
 from mcp import types
 
-from memos_mcp.lines import GRACE_SECONDS, MAX_LINE_BYTES, Receive, parse, serve_lines
+from memos_mcp.lines import GRACE_SECONDS, MAX_IN_FLIGHT, MAX_LINE_BYTES, Receive, parse, serve_lines
 from memos_mcp.server.build import build_server
-from tests.stand_in import SCOPE, StandIn
+from tests.stand_in import SCOPE, StandIn, memory_hit, memory_page
 
 pytestmark = pytest.mark.anyio
 
@@ -67,14 +67,13 @@ def at_the_end_none(receive: Receive) -> Receive:
 async def connected() -> AsyncIterator[Wire]:
     """A client that has shaken hands."""
     wire = Wire(StandIn())
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(wire.serve)
-        await wire.say(request("initialize", "hello", **HELLO), notification("notifications/initialized"))
-        await wire.hear_of("hello")
-        yield wire
-        tasks.cancel_scope.cancel()
-    wire.to_server.close()
-    wire.from_server.close()
+    with wire.to_server, wire.from_server:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wire.serve)
+            await wire.say(request("initialize", "hello", **HELLO), notification("notifications/initialized"))
+            await wire.hear_of("hello")
+            yield wire
+            tasks.cancel_scope.cancel()
 
 
 def request(method: str, request_id: int | str = 1, **params: Any) -> dict[str, Any]:
@@ -264,6 +263,23 @@ async def test_two_hundred_calls_at_once_are_all_answered() -> None:
         tasks.start_soon(wire.say, *[store(f"memory {number}", number) for number in range(200)])
         answers = [await wire.hear() for _ in range(200)]
     assert {answer["id"] for answer in answers} == set(range(200))
+
+
+async def test_more_calls_than_may_be_under_way_at_once_are_all_answered() -> None:
+    async with connected() as wire, anyio.create_task_group() as tasks:
+        calls = MAX_IN_FLIGHT + 200
+        tasks.start_soon(wire.say, *[store("wait", number) for number in range(calls)])
+        await wire.services.memories.started.wait()
+        wire.services.memories.proceed.set()
+        assert {(await wire.hear())["id"] for _ in range(calls)} == set(range(calls))
+
+
+async def test_an_answer_that_cannot_be_written_is_an_error_under_the_calls_id() -> None:
+    async with connected() as wire:
+        wire.services.memories.page = memory_page([memory_hit(content="\ud83d")])
+        await wire.say(request("tools/call", 5, name="query_memory", arguments={}))
+        assert "error" in await wire.hear_of(5)
+        assert await still_serves(wire)
 
 
 async def test_a_client_of_the_modern_era_needs_no_handshake() -> None:
