@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -22,15 +24,23 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder for an embedded server: pytest's own are closed to other users again whenever another run starts."""
+    with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_url() -> Iterator[str]:
     """The address of a database on the test server: MEMOS_TEST_DATABASE_URL, or an embedded server of our own."""
     if url := os.environ.get("MEMOS_TEST_DATABASE_URL"):
         yield url
         return
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("server") / "postgres", settings=SETTINGS)
-    yield anyio.run(server.start)
-    anyio.run(server.stop)
+    with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
+        server = EmbeddedPostgres(Path(folder) / "postgres", settings=SETTINGS)
+        yield anyio.run(server.start)
+        anyio.run(server.stop)
 
 
 @pytest.fixture(scope="session")

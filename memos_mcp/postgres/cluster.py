@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,14 @@ from types import ModuleType
 from typing import Final
 from urllib.parse import quote
 
-START_SECONDS: Final = 60
+START_SECONDS: Final = 30
 STOP_SECONDS: Final = 20
+POLL_SECONDS: Final = 0.02
 MAX_SOCKET_FOLDER_BYTES: Final = 80
 """The path of a socket fits 104 bytes (macOS) or 108 (Linux), and its name takes some of them."""
 
+# The lines of postmaster.pid.
+_PORT, _SOCKETS, _HOST, _STATUS = 3, 4, 5, 7
 _SETTINGS: Final = """\
 # Written by memos-as at every start; edit postgresql.conf instead, which is read first.
 listen_addresses = '{hosts}'
@@ -81,22 +85,24 @@ class Cluster:
         _run("pg_ctl", "-w", "-t", str(START_SECONDS), "-l", log, "-D", str(self.data), "start")
 
     def _running(self) -> tuple[str, int] | None:
-        """Return socket folder (or host) and port of the running server, if there is one.
+        """Return socket folder (or host) and port of the running server; wait for one that is starting or stopping.
 
         After a crash postmaster.pid may name a process that has nothing to do with Postgres; it is removed then.
         """
+        deadline = time.monotonic() + START_SECONDS
         file = self.data / "postmaster.pid"
-        try:
-            info = _wheel().PostmasterInfo.read_from_pgdata(self.data)
-        except (AssertionError, ValueError):
-            file.unlink(missing_ok=True)
-            return None
-        if info is None or info.process is None or not info.is_running():
-            return None
-        if "postgres" not in info.process.name():
-            file.unlink(missing_ok=True)
-            return None
-        return str(info.socket_dir or info.hostname), info.port or 5432
+        while time.monotonic() < deadline:
+            try:
+                lines = [line.strip() for line in file.read_text().splitlines()]
+            except FileNotFoundError:
+                return None
+            if not lines or not _is_postgres(lines[0]):
+                file.unlink(missing_ok=True)
+                return None
+            if len(lines) > _STATUS and lines[_STATUS] == "ready":
+                return lines[_SOCKETS] or lines[_HOST], int(lines[_PORT])
+            time.sleep(POLL_SECONDS)
+        raise TimeoutError("the embedded PostgreSQL is still starting or stopping")
 
     def _prepare(self) -> None:
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -124,6 +130,14 @@ class Cluster:
         folder = Path(mkdtemp(prefix="memos-"))
         _hand_over(folder)
         return folder
+
+
+def _is_postgres(pid: str) -> bool:
+    psutil = _wheel().psutil
+    try:
+        return "postgres" in psutil.Process(int(pid)).name()
+    except (ValueError, psutil.NoSuchProcess):
+        return False
 
 
 def _wheel() -> ModuleType:

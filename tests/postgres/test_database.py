@@ -27,11 +27,10 @@ async def until_it_works(call: Callable[[], Awaitable[object]]) -> None:
                 return
 
 
-async def test_making_a_database_does_nothing(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    await Database(EmbeddedPostgres(home / "postgres")).close()
+async def test_making_a_database_does_nothing(home: Path) -> None:
+    await Database(EmbeddedPostgres(home / "none" / "postgres")).close()
     await Database("postgresql://nobody@nowhere.invalid/x").close()
-    assert not home.exists()
+    assert not (home / "none").exists()
 
 
 async def test_the_first_use_migrates(empty_url: str) -> None:
@@ -117,9 +116,9 @@ async def test_drift_is_told_on_every_call(database_url: str) -> None:
     await database.close()
 
 
-async def test_calls_work_again_when_the_server_is_back_and_an_embedded_one_is_brought_back(tmp_path: Path) -> None:
+async def test_calls_work_again_when_the_server_is_back_and_an_embedded_one_is_brought_back(home: Path) -> None:
     insert = "INSERT INTO agent_memories (namespace, agent_id, content) VALUES ('n', 'a', 'x')"
-    folder = tmp_path / "postgres"
+    folder = home / "postgres"
     server = EmbeddedPostgres(folder)
     remote, embedded = Database(await server.start()), Database(server)
     async with embedded.connection() as connection:

@@ -60,8 +60,8 @@ def runs(folder: Path) -> bool:
     return (folder / "data" / "postmaster.pid").exists()
 
 
-async def test_the_last_user_stops_the_server(tmp_path: Path) -> None:
-    folder = tmp_path / "a home" / "postgres"
+async def test_the_last_user_stops_the_server(home: Path) -> None:
+    folder = home / "a home" / "postgres"
     async with user(folder) as first, user(folder) as second:
         async with anyio.create_task_group() as tasks:  # both find an empty folder
             tasks.start_soon(first.does, "ask")
@@ -73,8 +73,8 @@ async def test_the_last_user_stops_the_server(tmp_path: Path) -> None:
         assert not runs(folder)
 
 
-async def test_a_user_that_is_killed_neither_stops_the_server_nor_keeps_it(tmp_path: Path) -> None:
-    folder = tmp_path / "postgres"
+async def test_a_user_that_is_killed_neither_stops_the_server_nor_keeps_it(home: Path) -> None:
+    folder = home / "postgres"
     async with user(folder) as killed, user(folder) as other:
         await killed.does("ask")
         await other.does("ask")
@@ -94,28 +94,28 @@ async def test_a_user_that_is_killed_neither_stops_the_server_nor_keeps_it(tmp_p
     assert not runs(folder)
 
 
-async def test_a_start_waits_for_a_stop_in_progress(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / "postgres")
+async def test_a_start_waits_for_a_stop_in_progress(home: Path) -> None:
+    server = EmbeddedPostgres(home / "postgres")
     started = anyio.Event()
 
     async def start() -> None:
         await server.start()
         started.set()
 
-    stopping = embedded._locked(tmp_path / "postgres.lock", exclusive=True, seconds=1)
+    stopping = embedded._locked(home / "postgres.lock", exclusive=True, seconds=1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(start)
         with anyio.move_on_after(0.2):
             await started.wait()
         assert not started.is_set()
-        assert not runs(tmp_path / "postgres")
+        assert not runs(home / "postgres")
         stopping.close()
     assert started.is_set()
     await server.stop()
 
 
-async def test_a_stale_pid_of_another_program_does_not_keep_the_server_from_starting(tmp_path: Path) -> None:
-    folder = tmp_path / "postgres"
+async def test_a_stale_pid_of_another_program_does_not_keep_the_server_from_starting(home: Path) -> None:
+    folder = home / "postgres"
     database = Database(EmbeddedPostgres(folder))
     await database.server_version()
     pid_file = folder / "data" / "postmaster.pid"
@@ -127,8 +127,8 @@ async def test_a_stale_pid_of_another_program_does_not_keep_the_server_from_star
     assert not runs(folder)
 
 
-async def test_the_server_is_durable_private_and_knows_every_alphabet(tmp_path: Path) -> None:
-    database = Database(EmbeddedPostgres(tmp_path / ("a very long name " * 8) / "postgres"))
+async def test_the_server_is_durable_private_and_knows_every_alphabet(home: Path) -> None:
+    database = Database(EmbeddedPostgres(home / ("a very long name " * 8) / "postgres"))
     async with database.connection() as connection:
         rows = await connection.fetch("SELECT name, setting FROM pg_settings")
         assert await connection.fetchval("SELECT lower('ÄÉЖΩ')") == "äéжω"
