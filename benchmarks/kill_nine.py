@@ -1,0 +1,182 @@
+"""Kills the stdio server with SIGKILL while 16 writers store, again and again, and counts what came to harm.
+
+Each round: pipeline stores, kill at a random moment, start again, find every acknowledged memory by its own words.
+At the end every content is stored once more, the unacknowledged ones too, and all rows are listed.
+
+    python benchmarks/kill_nine.py --rounds 30
+"""
+
+import argparse
+import json
+import random
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from line_client import LineClient, processes_of
+
+WRITERS = 16
+STORES_A_ROUND = 2_000
+EARLIEST_KILL_SECONDS = 0.05
+LATEST_KILL_SECONDS = 2.0
+FIND_SECONDS = 5.0
+GIVE_UP_SECONDS = 30.0
+CHILD_SECONDS = 5.0
+
+WHO = ("Mara", "Jonas", "the night shift", "Priya", "the auditor", "Oluwaseun", "the plumber", "Ines")
+DID = ("moved", "repaired", "forgot", "ordered", "painted", "returned", "measured", "sold")
+WHAT = ("the blue kettle", "a crate of lemons", "the spare key", "an invoice", "the projector", "two bicycles")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened. `late`: found, but not within 5 s of the restart; `slowest_find` is in seconds from the launch."""
+
+    rounds: int = 0
+    sent: int = 0
+    acknowledged: int = 0
+    lost: int = 0
+    late: int = 0
+    duplicates: int = 0
+    stored_again: int = 0
+    torn: int = 0
+    orphaned_index_processes: int = 0
+    slowest_find: float = 0.0
+    slowest_initialize: float = 0.0
+    postgres_survived: int = 0
+    left_running: list[str] = field(default_factory=list)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=9)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="memos-kill-") as folder:
+        tally = run(Path(folder), arguments.rounds, random.Random(arguments.seed), quiet=arguments.json)
+    print(json.dumps(asdict(tally)) if arguments.json else table(tally))
+
+
+def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> Tally:
+    """Go through the rounds on this home; return what happened."""
+    tally, acknowledged, sent = Tally(), dict[str, str](), list[str]()
+    client = LineClient(home)
+    client.initialize()
+    try:
+        client.call("store_memory", content="The first memory, so that the first round meets a server that is warm.")
+        for number in range(rounds):
+            contents = [sentence(number, place, chance) for place in range(STORES_A_ROUND)]
+            tried, fresh = storm(client, contents, chance.uniform(EARLIEST_KILL_SECONDS, LATEST_KILL_SECONDS))
+            sent += tried
+            acknowledged |= fresh
+            look_for_orphans(home, tally)
+            client = LineClient(home)
+            client.initialize()
+            tally.slowest_initialize = max(tally.slowest_initialize, time.perf_counter() - client.launched)
+            slowest = find_all(client, fresh, tally)
+            tally.rounds += 1
+            if not quiet:
+                print(
+                    f"round {number + 1}: {len(tried)} sent, {len(fresh)} acknowledged, slowest found {slowest:.1f} s"
+                )
+        tally.sent, tally.acknowledged = len(sent), len(acknowledged)
+        store_again(client, sent, acknowledged, tally)
+        count_rows(client, sent, acknowledged, tally)
+        client.close()
+    finally:
+        if client.process.poll() is None:
+            client.kill()
+    tally.left_running = sorted(processes_of(home).values())
+    return tally
+
+
+def storm(client: LineClient, contents: list[str], seconds: float) -> tuple[list[str], dict[str, str]]:
+    """Store with 16 calls under way until the server is killed; return what was sent, and ids of what was answered."""
+    threading.Timer(seconds, client.process.kill).start()
+    answered: dict[str, str] = {}
+    for place, stored in client.call_all("store_memory", [{"content": text} for text in contents], in_flight=WRITERS):
+        answered[contents[place]] = stored["memory_id"]
+    client.kill()
+    # Whatever was read is answered; at most the 16 that were under way then are not, nor those never read.
+    return contents[: len(answered) + WRITERS], answered
+
+
+def look_for_orphans(home: Path, tally: Tally) -> None:
+    """Count index processes that outlive their engine, and whether Postgres does, as it should."""
+    deadline = time.monotonic() + CHILD_SECONDS
+    while orphans := [line for line in processes_of(home).values() if "memos_mcp" in line]:
+        if time.monotonic() > deadline:
+            tally.orphaned_index_processes += len(orphans)
+            break
+        time.sleep(0.02)
+    tally.postgres_survived += any("postgres" in line for line in processes_of(home).values())
+
+
+def find_all(client: LineClient, acknowledged: dict[str, str], tally: Tally) -> float:
+    """Ask for each memory in its own words until it is the first answer; return the seconds from launch to the last."""
+    missing, slowest = dict(acknowledged), 0.0
+    while missing and time.perf_counter() - client.launched < GIVE_UP_SECONDS:
+        asked = list(missing)
+        for place, answer in client.call_all("query_memory", [{"query": text, "limit": 1} for text in asked]):
+            if [hit["memory_id"] for hit in answer["memories"]] == [missing[asked[place]]]:
+                del missing[asked[place]]
+                slowest = time.perf_counter() - client.launched
+                tally.late += slowest > FIND_SECONDS
+    tally.lost += len(missing)
+    tally.slowest_find = max(tally.slowest_find, slowest)
+    return slowest
+
+
+def store_again(client: LineClient, sent: list[str], acknowledged: dict[str, str], tally: Tally) -> None:
+    """Retry everything; what was acknowledged must be there already, under its own id."""
+    for place, stored in client.call_all("store_memory", [{"content": text} for text in sent]):
+        known = acknowledged.get(sent[place])
+        tally.stored_again += known is not None and (stored["created"] or stored["memory_id"] != known)
+
+
+def count_rows(client: LineClient, sent: list[str], acknowledged: dict[str, str], tally: Tally) -> None:
+    """List all there is; count contents that are there twice, and rows whose content nobody sent."""
+    rows: Counter[str] = Counter()
+    more: dict[str, Any] = {}
+    while True:
+        page = client.call("query_memory", limit=100, max_tokens=10_000, **more)
+        rows.update(hit["content"] for hit in page["memories"])
+        if page["next_cursor"] is None:
+            break
+        more = {"cursor": page["next_cursor"]}
+    tally.duplicates = sum(count - 1 for count in rows.values()) + abs(page["total"] - rows.total())
+    tally.torn = len(rows.keys() - set(sent)) - 1
+    tally.lost += len(acknowledged.keys() - rows.keys())
+
+
+def sentence(number: int, place: int, chance: random.Random) -> str:
+    """Return a content that no other call has, in words that it can be found by."""
+    return f"{chance.choice(WHO)} {chance.choice(DID)} {chance.choice(WHAT)}, ticket r{number}x{place}."
+
+
+def table(tally: Tally) -> str:
+    rows = (
+        ("rounds", tally.rounds),
+        ("sent", tally.sent),
+        ("acknowledged", tally.acknowledged),
+        ("lost", tally.lost),
+        ("duplicates", tally.duplicates),
+        ("acknowledged, then created again", tally.stored_again),
+        ("rows that nobody sent", tally.torn),
+        (f"found later than {FIND_SECONDS:g} s after the restart", tally.late),
+        ("slowest find after the restart", f"{tally.slowest_find:.2f} s"),
+        ("slowest initialize after the restart", f"{tally.slowest_initialize:.2f} s"),
+        ("index processes that outlived the server", tally.orphaned_index_processes),
+        ("rounds in which Postgres outlived the server", tally.postgres_survived),
+        ("left running at the end", tally.left_running or "nothing"),
+    )
+    return "\n".join(f"{name:45} {value}" for name, value in rows)
+
+
+if __name__ == "__main__":
+    main()

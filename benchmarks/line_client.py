@@ -1,0 +1,187 @@
+"""A client that costs little: launches `memos-as` on a home folder and speaks MCP to it in raw lines, without an SDK.
+
+It blocks, so that a figure taken with it holds the server's time, two pipes and a few JSON calls.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+PROTOCOL_VERSION = "2025-11-25"
+TIMEOUT_SECONDS = 120.0
+CHUNK_BYTES = 1 << 16
+
+
+class ToolFailed(Exception):
+    """A tool answered with an error."""
+
+
+class LineClient:
+    """One stdio server process and the line to it. `launched` is when the process was started (`time.perf_counter`)."""
+
+    def __init__(self, home: Path, *, stderr: IO[bytes] | int | None = None, **settings: str) -> None:
+        self.launched = time.perf_counter()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "memos_mcp"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=environment(home, **settings),
+            bufsize=0,
+        )
+        self._received = bytearray()
+        self._number = 0
+
+    def initialize(self) -> dict[str, Any]:
+        """Open the session; return what the server says of itself."""
+        about = self.request(
+            "initialize",
+            {
+                "protocolVersion": PROTOCOL_VERSION,
+                "capabilities": {},
+                "clientInfo": {"name": "line-client", "version": "1"},
+            },
+        )
+        self._write({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        return about
+
+    def send(self, method: str, params: Mapping[str, Any] | None = None) -> int:
+        """Send a request without waiting for its answer; return its id. Raises `OSError` when the server is gone."""
+        self._number += 1
+        message = {"jsonrpc": "2.0", "id": self._number, "method": method}
+        self._write(message if params is None else {**message, "params": params})
+        return self._number
+
+    def send_call(self, tool: str, arguments: Mapping[str, Any]) -> int:
+        """Send a tool call without waiting for its answer; return its id."""
+        return self.send("tools/call", {"name": tool, "arguments": arguments})
+
+    def receive(self, seconds: float = TIMEOUT_SECONDS) -> dict[str, Any] | None:
+        """Return the next message, or None when the server has closed the line; raise `TimeoutError` after a while."""
+        deadline = time.monotonic() + seconds
+        while (end := self._received.find(b"\n")) < 0:
+            if not select.select([self._stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise TimeoutError(f"the server said nothing within {seconds:g} s")
+            chunk = os.read(self._stdout.fileno(), CHUNK_BYTES)
+            if not chunk:
+                return None
+            self._received += chunk
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def request(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send a request and return its result."""
+        number = self.send(method, params)
+        while (message := self.receive()) is not None:
+            if message.get("id") == number:
+                if "error" in message:
+                    raise ToolFailed(message["error"]["message"])
+                result: dict[str, Any] = message["result"]
+                return result
+        raise EOFError("the server has ended")
+
+    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool and return its structured result."""
+        return structured(self.request("tools/call", {"name": tool, "arguments": arguments}))
+
+    def call_all(
+        self, tool: str, calls: Sequence[Mapping[str, Any]], *, in_flight: int = 16
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Make many calls with some of them under way at a time; yield place and result as they are answered.
+
+        Ends early, without an error, when the server goes away.
+        """
+        places: dict[int, int] = {}
+        pending: Iterator[tuple[int, Mapping[str, Any]]] = iter(enumerate(calls))
+        while True:
+            try:
+                while len(places) < in_flight and (following := next(pending, None)) is not None:
+                    places[self.send_call(tool, following[1])] = following[0]
+            except OSError:
+                pending = iter(())
+            if not places or (message := self.receive()) is None:
+                return
+            place = places.pop(message.get("id", 0), None)
+            if place is not None:
+                yield place, structured(message["result"])
+
+    def close(self) -> int:
+        """Say good-bye by closing the line, and wait until the server has left; return its exit code."""
+        self._stdin.close()
+        code = self.process.wait(TIMEOUT_SECONDS)
+        self._stdout.close()
+        return code
+
+    def kill(self) -> None:
+        """End the process as `kill -9` does, at whatever it is doing."""
+        self.process.kill()
+        self.process.wait()
+        self._stdin.close()
+        self._stdout.close()
+
+    def _write(self, message: Mapping[str, Any]) -> None:
+        rest = memoryview(json.dumps(message).encode() + b"\n")
+        while rest:
+            rest = rest[self._stdin.write(rest) :]
+
+    @property
+    def _stdin(self) -> IO[bytes]:
+        assert self.process.stdin is not None
+        return self.process.stdin
+
+    @property
+    def _stdout(self) -> IO[bytes]:
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+
+@contextmanager
+def connected(home: Path, *, stderr: IO[bytes] | int | None = None, **settings: str) -> Iterator[LineClient]:
+    """Lend a client whose session is open; end the server afterwards, whatever happens."""
+    client = LineClient(home, stderr=stderr, **settings)
+    try:
+        client.initialize()
+        yield client
+        client.close()
+    finally:
+        if client.process.poll() is None:
+            client.kill()
+
+
+def environment(home: Path, **settings: str) -> dict[str, str]:
+    """Return this process's environment with no setting of the server but these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
+    return {**kept, "MEMOS_HOME": str(home), **{f"MEMOS_{name.upper()}": value for name, value in settings.items()}}
+
+
+def structured(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the structured content of a tool's result; raise `ToolFailed` when it is an error."""
+    if result.get("isError"):
+        raise ToolFailed(result["content"][0]["text"])
+    content: dict[str, Any] = result["structuredContent"]
+    return content
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """Return the running processes that have to do with a home folder, by id, with their command lines (Linux)."""
+    return {int(folder.name): line for folder in Path("/proc").glob("[0-9]*") if (line := _command_on(folder, home))}
+
+
+def _command_on(process: Path, home: Path) -> str | None:
+    try:
+        command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        place = (process / "cwd").readlink()
+        settings = (process / "environ").read_bytes()
+    except OSError:
+        return None
+    about = str(home) in command or place.is_relative_to(home) or str(home).encode() in settings
+    return command if about and int(process.name) != os.getpid() else None

@@ -1,0 +1,75 @@
+"""Stores a memory and asks for it at once, over stdio; prints how long that takes beside the bare embedding.
+
+The client speaks raw lines (`line_client.py`). The bare embedding is the product's embedder in this process, on the
+same texts just before: one inference for the memory, one for the question. A warm server, 200 tries, one at a time.
+"""
+
+import argparse
+import tempfile
+from itertools import islice, product
+from pathlib import Path
+
+import anyio
+from figures import percentile, row, timed
+from line_client import LineClient, connected
+
+from memos_mcp.embedding.fastembed import FastEmbedder
+from memos_mcp.settings import DEFAULT_MODEL
+
+WARM_UP = 10
+BAR_MILLISECONDS = 250
+
+PLACES = ("in the attic", "behind the counter", "at the harbour office", "under the stairs", "in the lab's freezer")
+THINGS = ("passport", "violin", "tax papers", "camera", "toolbox", "spare tyre", "recipe book", "telescope", "drone")
+PEOPLE = ("Mara", "Jonas", "Priya", "Ines", "Tomasz", "Aiko", "Samuel", "Leila", "Bo", "Carmen")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tries", type=int, default=200)
+    tries = parser.parse_args().tries
+    with tempfile.TemporaryDirectory(prefix="memos-bench-") as folder, connected(Path(folder)) as client:
+        anyio.run(measure, client, Path(folder), tries)
+
+
+async def measure(client: LineClient, home: Path, tries: int) -> None:
+    pairs = list(islice(product(PLACES, THINGS, PEOPLE), WARM_UP + tries))
+    for place, thing, person in pairs[:WARM_UP]:
+        client.call("store_memory", content=memory(place, thing, person))
+        client.call("query_memory", query=question(thing, person))
+    embedder = FastEmbedder(DEFAULT_MODEL, home / "models")
+    await embedder.load()
+    bare, stores, queries, indexed, found, first = list[float](), list[float](), list[float](), 0, 0, 0
+    for place, thing, person in pairs[WARM_UP:]:
+        with timed(bare):
+            await embedder.passages([memory(place, thing, person)])
+            await embedder.query(question(thing, person))
+        with timed(stores):
+            stored = client.call("store_memory", content=memory(place, thing, person))
+        with timed(queries):
+            answer = client.call("query_memory", query=question(thing, person))
+        ids = [hit["memory_id"] for hit in answer["memories"]]
+        indexed += stored["indexed"]
+        found += stored["memory_id"] in ids
+        first += stored["memory_id"] in ids[:1]
+    both = [store + query for store, query in zip(stores, queries, strict=True)]
+    print(f"store, then query at once, over stdio: {tries} tries on {WARM_UP} to {len(pairs)} memories")
+    print(f"answered as indexed {indexed}, found {found}, found first {first}")
+    print(row("bare embedding of memory and question", bare))
+    print(row("store_memory", stores))
+    print(row("query_memory", queries))
+    print(row("store_memory and query_memory", both))
+    ratio = percentile(both, 0.5) / percentile(bare, 0.5)
+    print(f"{ratio:.2f} times the bare embedding at p50; the goal is p95 <= {BAR_MILLISECONDS} ms")
+
+
+def memory(place: str, thing: str, person: str) -> str:
+    return f"{person} keeps the {thing} {place} since the flat was painted."
+
+
+def question(thing: str, person: str) -> str:
+    return f"Where does {person} keep the {thing}?"
+
+
+if __name__ == "__main__":
+    main()
