@@ -1,0 +1,259 @@
+"""What outlives a crash, a lost index, a hand-made change and a second process: everything that was acknowledged."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from tests.acceptance.raw_clients import StdioDoor, call_params, message
+from tests.acceptance.servers import Server, share_model
+
+from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.embedded import EmbeddedPostgres
+
+pytestmark = pytest.mark.anyio
+
+KILL_NINE = Path(__file__).parents[1] / "benchmarks" / "kill_nine.py"
+CAUGHT_UP_SECONDS = 40
+STOP_SECONDS = 20
+
+NOTES = (
+    "Mara reads answers on her phone and wants them short.",
+    "The staging database moved to the new cluster on Tuesday.",
+    "The spare key hangs behind the barometer.",
+)
+TOOL = {
+    "tool_id": "web.search",
+    "name": "Web Search",
+    "description": "Search the internet and return titles, links and snippets.",
+    "endpoint_url": "https://tools.example.com/search",
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the first server builds the model for all."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture
+def home(tmp_path: Path, models: Path) -> Path:
+    return share_model(tmp_path / "home", models)
+
+
+@pytest.mark.parametrize("rounds", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_what_was_acknowledged_survives_kill_nine_of_a_server_with_sixteen_writers(rounds: int) -> None:
+    done = subprocess.run(
+        [sys.executable, KILL_NINE, "--rounds", str(rounds), "--json"], stdout=subprocess.PIPE, check=True, timeout=600
+    )
+    figures = json.loads(done.stdout)
+    assert figures["acknowledged"] > 0
+    assert figures["sent"] > figures["acknowledged"]
+    harm = ("lost", "duplicates", "stored_again", "torn", "orphaned_index_processes", "left_running")
+    assert {name: figures[name] for name in harm if figures[name]} == {}
+
+
+async def test_a_deleted_index_is_built_again_without_embedding_anything_twice(home: Path) -> None:
+    async with served(home) as door:
+        for note in NOTES:
+            await door.call("store_memory", {"content": note})
+        await door.call("register_tool", TOOL)
+        await caught_up(door)
+    before = doctor(home)
+    assert before["problems"] == []
+
+    shutil.rmtree(home / "index")
+
+    async with served(home) as door:
+        await caught_up(door)
+        for note in NOTES:
+            assert await first(door, note) == note
+        found = (await door.call("discover_tools", {"query": "look something up on the web"})).data
+        assert [tool["tool_id"] for tool in found["tools"]] == [TOOL["tool_id"]]
+        assert found["degraded"] is None
+    after = doctor(home)
+    assert after["problems"] == []
+    assert after["index"]["generation"] != before["index"]["generation"]
+    assert after["computed"] == before["computed"] == len(NOTES) + 1
+
+
+async def test_a_row_changed_by_hand_while_nothing_ran_is_found_by_its_new_words(home: Path) -> None:
+    async with served(home) as door:
+        for note in NOTES:
+            await door.call("store_memory", {"content": note})
+        await caught_up(door)
+
+    moved, lost, deleted = NOTES
+    async with database_of(home) as database, database.connection() as connection:
+        await connection.execute(
+            "UPDATE agent_memories SET content = 'Mara now uses a tablet' WHERE content = $1", moved
+        )
+        await connection.execute("DELETE FROM agent_memories WHERE content = $1", deleted)
+        await connection.execute("UPDATE agent_memories SET content = 'It moved to Lyon' WHERE content = $1", lost)
+        await connection.execute("DELETE FROM index_queue")
+
+    async with served(home) as door:
+        await caught_up(door)
+        assert await first(door, "Which device does Mara use?") == "Mara now uses a tablet"
+        assert await first(door, "In which city is it?") == "It moved to Lyon"
+        assert (await door.call("query_memory", {"query": deleted})).data["total"] == 2
+    findings = doctor(home)
+    assert findings["problems"] == []
+    assert findings["index"]["items"]["memory"] == 2
+
+
+async def test_a_fresh_generation_is_built_with_and_without_a_running_server(home: Path) -> None:
+    async with served(home) as door:
+        for note in NOTES:
+            await door.call("store_memory", {"content": note})
+        await caught_up(door)
+        first_generation = generation(home)
+
+        assert memos(home, "reindex", "--fresh").returncode == 0
+
+        with anyio.fail_after(CAUGHT_UP_SECONDS):
+            while generation(home) == first_generation:
+                assert await first(door, NOTES[0]) == NOTES[0]
+                await anyio.sleep(0.05)
+        await caught_up(door)
+        assert await first(door, NOTES[1]) == NOTES[1]
+        second_generation = generation(home)
+
+    assert memos(home, "reindex", "--fresh").returncode == 0
+    assert generation(home) not in {first_generation, second_generation}
+    findings = doctor(home)
+    assert findings["problems"] == []
+    assert findings["index"]["items"]["memory"] == findings["computed"] == len(NOTES)
+
+
+async def test_a_second_process_stores_at_once_and_takes_the_index_over_when_the_first_has_left(home: Path) -> None:
+    async with served(home) as holder:
+        await holder.call("store_memory", {"content": NOTES[0]})
+        await caught_up(holder)
+        second = Server(home)
+        try:
+            guest = await StdioDoor(second).open()
+            assert (await guest.call("store_memory", {"content": NOTES[1]})).data["created"]
+            answer = (await guest.call("query_memory", {"query": "staging database"})).data
+            assert [memory["content"] for memory in answer["memories"]] == [NOTES[1]]
+            assert answer["degraded"] is not None
+            # The first process indexes what the second one stored.
+            await caught_up(holder)
+            assert await first(holder, "Where did staging go?") == NOTES[1]
+
+            await leave(holder.server)
+
+            await caught_up(guest)
+            assert await first(guest, "How should I write to Mara?") == NOTES[0]
+        except BaseException:
+            second.process.kill()
+            raise
+        second.stop()
+
+
+@pytest.mark.parametrize("answers_read", [0, 5])
+async def test_a_client_that_leaves_in_the_middle_of_stores_leaves_whole_rows_or_none(
+    home: Path, answers_read: int
+) -> None:
+    contents = [f"Parcel {number} waits at locker {number * 7}." for number in range(24)]
+    async with served(home) as door:
+        await door.call("store_memory", {"content": NOTES[0]})
+        await door.write(b"".join(store_line(100 + place, text) for place, text in enumerate(contents)))
+        answered = [(await door.read()).data["memory_id"] for _ in range(answers_read)]
+
+    async with served(home) as door:
+        await caught_up(door)
+        rows = (await door.call("query_memory", {"limit": 100, "max_tokens": 10_000})).data["memories"]
+        assert {row["content"] for row in rows} <= {NOTES[0], *contents}
+        assert len({row["content"] for row in rows}) == len(rows)
+        assert set(answered) <= {row["memory_id"] for row in rows}
+        for row in rows:
+            assert await first(door, row["content"]) == row["content"]
+        again = await door.together("store_memory", [{"content": text} for text in contents])
+        assert sum(answer.data["created"] for answer in again) == len(contents) + 1 - len(rows)
+    assert doctor(home)["problems"] == []
+
+
+@asynccontextmanager
+async def served(home: Path) -> AsyncIterator[StdioDoor]:
+    """Lend a client of a server on this home, and see that the server leaves nothing behind."""
+    server = Server(home)
+    try:
+        yield await StdioDoor(server).open()
+    except BaseException:
+        server.process.kill()
+        raise
+    if server.process.returncode is None:
+        server.stop()
+    assert "Traceback" not in server.log.read_text()
+
+
+async def leave(server: Server) -> None:
+    """End a server whose Postgres others still use."""
+    assert server.process.stdin is not None
+    server.process.stdin.close()
+    with anyio.fail_after(STOP_SECONDS):
+        assert await anyio.to_thread.run_sync(server.process.wait, abandon_on_cancel=True) == 0
+
+
+async def caught_up(door: StdioDoor) -> None:
+    """Wait until the server searches its index, and nothing waits to be indexed."""
+    with anyio.fail_after(CAUGHT_UP_SECONDS):
+        while (await door.call("query_memory", {"query": "anything"})).data["degraded"] is not None:
+            await anyio.sleep(0.05)
+        while await door.server.rows("SELECT FROM index_queue"):
+            await anyio.sleep(0.05)
+
+
+async def first(door: StdioDoor, query: str) -> str:
+    """Return the content of the best answer, which must not be a degraded one."""
+    answer = (await door.call("query_memory", {"query": query})).data
+    assert answer["degraded"] is None
+    return str(answer["memories"][0]["content"])
+
+
+@asynccontextmanager
+async def database_of(home: Path) -> AsyncIterator[Database]:
+    """Lend the database of a home on which no server runs."""
+    database = Database(EmbeddedPostgres(home / "postgres"))
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def generation(home: Path) -> str:
+    return (home / "index" / "current").read_text().strip()
+
+
+def doctor(home: Path) -> dict[str, Any]:
+    """Return what the command finds; it must agree with its exit code."""
+    done = memos(home, "doctor", "--json")
+    findings: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == (1 if findings["problems"] else 0)
+    return findings
+
+
+def memos(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the command line on this home."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
+    return subprocess.run(
+        [sys.executable, "-m", "memos_mcp", *arguments],
+        env={**environment, "MEMOS_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def store_line(number: int, content: str) -> bytes:
+    return message(number, "tools/call", call_params("store_memory", {"content": content})) + b"\n"
