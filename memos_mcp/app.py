@@ -77,7 +77,7 @@ def open_app(settings: Settings) -> AbstractAsyncContextManager[App]:
 
 def assemble(settings: Settings) -> App:
     """Choose the parts that the settings name, without connecting to anything."""
-    embedder = FastEmbedder(settings.embedding_model, settings.home / "models", settings.embedding_threads)
+    embedder = FastEmbedder(settings.embedding_model, settings.home, settings.embedding_threads)
     return compose(settings, Database(_source(settings)), _index(settings), embedder)
 
 

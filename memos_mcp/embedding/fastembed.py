@@ -1,6 +1,7 @@
 """The embedder on fastembed: a local ONNX model, loaded on first use, run in worker threads."""
 
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ class FastEmbedder:
 
 def _load(name: str, data: Path, threads: int | None) -> _Model:
     """Load a model by its name; the imports are here because they take most of a second."""
+    # onnxruntime would report to its makers, and leave files in the user's cache; it reads this once, at its import.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         description = _description(name)
         folder = minilm_folder(data) if name.lower() == _PACKAGED.lower() else None

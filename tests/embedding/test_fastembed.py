@@ -327,3 +327,18 @@ def test_importing_the_room_imports_no_model_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "set()"
+
+
+async def test_embedding_leaves_nothing_in_the_user_s_own_folders(tmp_path: Path, data: Path) -> None:
+    program = (
+        "import anyio, sys; from pathlib import Path\n"
+        "from memos_mcp.embedding.fastembed import FastEmbedder\n"
+        f"embedder = FastEmbedder({MINILM!r}, Path(sys.argv[1]))\n"
+        "print(len(anyio.run(embedder.query, 'hello')))\n"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    with anyio.fail_after(60):
+        run = await anyio.run_process([sys.executable, "-c", program, str(data)], env={"HOME": str(home)}, stderr=None)
+    assert run.stdout == b"384\n"
+    assert list(home.rglob("*")) == []
