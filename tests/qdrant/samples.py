@@ -2,13 +2,29 @@
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
 from memos_mcp.domain.index import Entry, Lanes, Passage, Shape, Span, Vector
 
 SHAPE = Shape("a-model", 16)
 OTHER_SHAPE = Shape("another-model", 24)
+
+
+@contextmanager
+def index_folder() -> Iterator[Path]:
+    """Lend a place for an embedded index, in memory if there is room.
+
+    Making a generation syncs some forty files: 0.04 s in memory, 0.2 s on an idle disk and 2 s on a busy one.
+    """
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2**30
+    with TemporaryDirectory(dir=memory if roomy else None) as folder:
+        yield Path(folder) / "index"
 
 
 def item(number: int) -> UUID:

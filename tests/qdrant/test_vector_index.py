@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import uuid4
 
 import anyio
@@ -13,7 +12,7 @@ from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Span, VectorIndex, Where
 from memos_mcp.qdrant.edge import EdgeIndex
 from memos_mcp.qdrant.server import ServerIndex
-from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, vector
+from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, index_folder, item, vector
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
@@ -22,12 +21,13 @@ OURS = Where("ours")
 
 
 @pytest.fixture(params=["edge", "local", *(["server"] if SERVER else [])])
-async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[VectorIndex]:
+async def index(request: pytest.FixtureRequest) -> AsyncIterator[VectorIndex]:
     if request.param == "edge":
-        embedded = EdgeIndex(tmp_path, hnsw_threshold=100)
-        await embedded.open(SHAPE)
-        yield embedded
-        await embedded.close()
+        with index_folder() as folder:
+            embedded = EdgeIndex(folder, hnsw_threshold=100)
+            await embedded.open(SHAPE)
+            yield embedded
+            await embedded.close()
         return
     client = AsyncQdrantClient(":memory:") if request.param == "local" else AsyncQdrantClient(url=SERVER)
     remote = ServerIndex("", None, f"test-{uuid4().hex[:8]}", client)
