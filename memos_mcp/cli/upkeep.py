@@ -43,11 +43,13 @@ async def indexed(app: App) -> int:
         return 0
     total = left = await _left(app)
     with tqdm(total=total, unit="item", desc="indexed") as bar:
-        while left:
+        while left and not (app.indexer.resting and await app.log.rebuild_requested() is None):
             await anyio.sleep(PROGRESS_SECONDS)
             left = await _left(app)
             bar.update(max(0, total - left - bar.n))
-    return 0
+    if left:
+        print(f"{left:,} could not be indexed yet and are tried again by the next server. See: memos-as doctor")
+    return 1 if left else 0
 
 
 async def _left(app: App) -> int:

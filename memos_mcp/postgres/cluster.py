@@ -87,7 +87,8 @@ class Cluster:
     def _running(self) -> tuple[str, int] | None:
         """Return socket folder (or host) and port of the running server; wait for one that is starting or stopping.
 
-        After a crash postmaster.pid may name a process that has nothing to do with Postgres; it is removed then.
+        After a crash postmaster.pid may name a process that is dead or has nothing to do with Postgres. It is removed
+        then, but not before the last process of the old server is gone: two servers must never share the data.
         """
         deadline = time.monotonic() + START_SECONDS
         file = self.data / "postmaster.pid"
@@ -97,9 +98,10 @@ class Cluster:
             except FileNotFoundError:
                 return None
             if not lines or not _is_postgres(lines[0]):
-                file.unlink(missing_ok=True)
-                return None
-            if len(lines) > _STATUS and lines[_STATUS] == "ready":
+                if _nobody_works_in(self.data):
+                    file.unlink(missing_ok=True)
+                    return None
+            elif len(lines) > _STATUS and lines[_STATUS] == "ready":
                 return lines[_SOCKETS] or lines[_HOST], int(lines[_PORT])
             time.sleep(POLL_SECONDS)
         raise TimeoutError("the embedded PostgreSQL is still starting or stopping")
@@ -135,9 +137,15 @@ class Cluster:
 def _is_postgres(pid: str) -> bool:
     psutil = _wheel().psutil
     try:
-        return "postgres" in psutil.Process(int(pid)).name()
-    except (ValueError, psutil.NoSuchProcess):
+        process = psutil.Process(int(pid))
+        return "postgres" in process.name() and process.status() != psutil.STATUS_ZOMBIE
+    except (ValueError, psutil.Error):
         return False
+
+
+def _nobody_works_in(data: Path) -> bool:
+    processes = _wheel().psutil.process_iter(["name", "cwd"])
+    return not any("postgres" in (one.info["name"] or "") and one.info["cwd"] == str(data) for one in processes)
 
 
 def _wheel() -> ModuleType:

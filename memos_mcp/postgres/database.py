@@ -64,6 +64,8 @@ class Database:
                 yield connection
         except Lost:
             self._sound = False
+            # It may still look open: the server's last word can come before the end of the stream.
+            connection.terminate()
             raise
         finally:
             with translated():

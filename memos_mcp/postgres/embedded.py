@@ -5,6 +5,7 @@ turn its lock into an exclusive one: who gets it was the last, and stops the ser
 process that was killed, so a server that it left behind runs only until the next user leaves.
 """
 
+import logging
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,8 @@ from memos_mcp.postgres.connection import UNAVAILABLE, connect, translated
 LOCK_SECONDS: Final = START_SECONDS + 10.0
 POLL_SECONDS: Final = 0.02
 DATABASE: Final = "memos"
+
+_log = logging.getLogger(__name__)
 
 _TAKE_TURNS: Final = "SELECT pg_advisory_lock(7305168201845)"
 _EXISTS: Final = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
@@ -48,6 +51,7 @@ class EmbeddedPostgres:
         try:
             address = await anyio.to_thread.run_sync(self._start)
         except OSError as error:
+            _log.exception("the embedded PostgreSQL cannot be started")
             raise StoreUnavailable(UNAVAILABLE) from error
         if not self._created:
             await self._create(address.format(database="postgres"))
@@ -73,7 +77,10 @@ class EmbeddedPostgres:
             return
         with held:
             if _lock(held, exclusive=True):
-                self._cluster.stop()
+                try:
+                    self._cluster.stop()
+                except OSError:
+                    _log.exception("the embedded PostgreSQL was left running")
 
     async def _create(self, address: str) -> None:
         connection = await connect(address)

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+
+import anyio
 
 from memos_mcp.domain.errors import IndexUnavailable, Unavailable
 from memos_mcp.domain.index import (
@@ -16,6 +19,8 @@ from memos_mcp.domain.index import (
     VectorIndex,
 )
 from memos_mcp.services.projector import Projector, differences
+
+REPORT_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,16 @@ class Checkup:
     reported_at: datetime | None
     astray: int
     problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What could be learnt of the index."""
+
+    report: IndexReport | None = None
+    reported_at: datetime | None = None
+    astray: int = 0
+    problem: str | None = None
 
 
 class Doctor:
@@ -60,27 +75,42 @@ class Doctor:
 
     async def check_up(self) -> Checkup:
         """Compare all there is; `StoreUnavailable` when Postgres cannot be asked."""
-        state = await self._queue.state()
-        computed = await self._embeddings.computed(self._model)
-        problems: list[str] = []
-        report, reported_at, astray = None, None, 0
+        seen = await self._look()
+        problems = [] if seen.problem is None else [seen.problem]
+        if seen.astray:
+            problems.append(f"{seen.astray} items differ from their points and are not queued. Run: memos-as reindex")
+        if seen.report is not None and seen.report.shape.model != self._model:
+            problems.append(f"The index was built for {seen.report.shape.model}. The server rebuilds it when it runs.")
+        return Checkup(
+            self._model,
+            await self.rows(),
+            await self._queue.state(),
+            await self._embeddings.computed(self._model),
+            seen.report,
+            seen.reported_at,
+            seen.astray,
+            tuple(problems),
+        )
+
+    async def _look(self) -> _Sight:
         try:
             await self._index.open(await self._projector.shape())
-            report, astray = await self._index.report(), await self._astray()
+            return _Sight(await self._index.report(), astray=await self._astray())
         except IndexUnavailable as error:
-            published = await self._log.published()
-            if published is None:
-                problems.append(str(error))
-            else:
-                report, reported_at = published
-                astray = await self._unaccounted(report, state)
+            return await self._hear(str(error))
         except Unavailable as error:
-            problems.append(str(error))
-        if astray:
-            problems.append(f"{astray} items differ from their points and are not queued. Run: memos-as reindex")
-        if report is not None and report.shape.model != self._model:
-            problems.append(f"The index was built for {report.shape.model}. The server rebuilds it when it runs.")
-        return Checkup(self._model, await self.rows(), state, computed, report, reported_at, astray, tuple(problems))
+            return _Sight(problem=str(error))
+
+    async def _hear(self, reason: str, *, patient: bool = True) -> _Sight:
+        """Take the word of the process that holds the index; if it seems wrong, ask again: it may be a second old."""
+        published = await self._log.published()
+        if published is None:
+            return _Sight(problem=reason)
+        seen = _Sight(*published, astray=await self._unaccounted(published[0]))
+        if seen.astray and patient:
+            await anyio.sleep(REPORT_SECONDS)
+            return await self._hear(reason, patient=False)
+        return seen
 
     async def _astray(self) -> int:
         """Count the items whose points differ from their row although nothing is queued to mend that."""
@@ -90,7 +120,8 @@ class Doctor:
             astray += len(set(differing) - await self._queue.waiting(kind, differing))
         return astray
 
-    async def _unaccounted(self, report: IndexReport, state: QueueState) -> int:
+    async def _unaccounted(self, report: IndexReport) -> int:
         """Estimate the same from the counts that the holder of the index published."""
+        waiting = sum((await self._queue.state()).depth.values())
         missing = sum(abs(count - report.items.get(kind, 0)) for kind, count in (await self.rows()).items())
-        return max(0, missing - sum(state.depth.values()))
+        return max(0, missing - waiting)

@@ -21,6 +21,7 @@ LEASE: Final = timedelta(seconds=120)
 """How long a claim is held. Work stops at half of it, so that nobody writes a point after losing the claim."""
 
 POLL_SECONDS: Final = 5.0
+CHORES_SECONDS: Final = 1.0
 FIRST_RETRY_SECONDS: Final = 0.5
 LAST_RETRY_SECONDS: Final = 15.0
 LAST_ITEM_RETRY: Final = timedelta(hours=1)
@@ -42,10 +43,13 @@ class Indexer:
         self._rested = anyio.Event()
         self._trouble: str | None = "The search index is being opened."
         self._serving = False
+        self._resting = False
         self._idle = False
-        self._behind = False
+        self._behind = True
         self._rebuilding = False
         self._next_rebuild = 0.0
+        self._next_chores = 0.0
+        self._unpublished = False
 
     @property
     def idle(self) -> bool:
@@ -54,7 +58,7 @@ class Indexer:
 
     @property
     def behind(self) -> bool:
-        """Whether more than a batch waits to be indexed."""
+        """Whether an answer may lack something that was acknowledged before: true until the queue was seen empty."""
         return self._behind
 
     @property
@@ -67,9 +71,14 @@ class Indexer:
         with anyio.move_on_after(OPENING_SECONDS):
             await self._tried.wait()
 
-    async def caught_up(self) -> None:
-        """Wait until the index was opened and nothing waits to be indexed."""
-        while not self._idle:
+    @property
+    def resting(self) -> bool:
+        """Whether there is nothing that could be indexed now; what failed alone may still be queued."""
+        return self._resting
+
+    async def rested(self) -> None:
+        """Wait until there is nothing that could be indexed now."""
+        while not self._resting:
             await self._rested.wait()
 
     async def indexed(self, kind: ItemKind, item_id: UUID, version: int, *, fresh: bool, seconds: float) -> bool:
@@ -81,7 +90,9 @@ class Indexer:
                 if self._serving:
                     await self._arrivals.wait(kind, item_id, version)
                     return True
-        return item_id not in await self._queue.waiting(kind, [item_id])
+        indexed = item_id not in await self._queue.waiting(kind, [item_id])
+        self._behind = self._behind or not indexed
+        return indexed
 
     async def run(self) -> None:
         """Serve until cancelled; an outage of any part is waited for, ever longer up to a bound."""
@@ -99,7 +110,7 @@ class Indexer:
                 logger.exception("The indexer failed and will start again", exc_info=group)
                 self._trouble = "The indexer failed; the log says why."
             finally:
-                self._serving = self._idle = False
+                self._serving = self._resting = self._idle = False
                 self._tried.set()
             await anyio.sleep(delay)
             delay = min(delay * 2, LAST_RETRY_SECONDS)
@@ -126,23 +137,34 @@ class Indexer:
 
     async def _serve(self, tasks: TaskGroup) -> None:
         self._serving, self._trouble = True, None
-        self._behind = not self._index.outdated and await self._reconcile() > BATCH
+        self._behind = True
+        if not self._index.outdated:
+            await self._reconcile()
         self._tried.set()
         while True:
-            await self._start_rebuild_if_due(tasks)
-            if not self._index.outdated and await self._drain():
-                continue
-            await self._log.publish(await self._index.report())
-            await self._rest()
+            await self._do_chores(tasks)
+            if self._index.outdated or not await self._drain():
+                await self._rest()
 
     async def _rest(self) -> None:
         """Wait until something is queued, or look again after a while."""
-        if not self._index.outdated:
-            self._idle = True
-            self._rested.set()
-            self._rested = anyio.Event()
-        await self._queue.wait(POLL_SECONDS)
-        self._idle = False
+        waiting = sum((await self._queue.state()).depth.values())
+        self._resting = not self._index.outdated
+        self._idle = self._resting and not waiting
+        self._behind = bool(waiting)
+        self._rested.set()
+        self._rested = anyio.Event()
+        await self._queue.wait(CHORES_SECONDS if self._unpublished or waiting else POLL_SECONDS)
+        self._resting = self._idle = False
+
+    async def _do_chores(self, tasks: TaskGroup) -> None:
+        """Say what the index holds, and start a new generation when one is due; not oftener than once a second."""
+        if anyio.current_time() < self._next_chores:
+            return
+        self._next_chores = anyio.current_time() + CHORES_SECONDS
+        self._unpublished = False
+        await self._log.publish(await self._index.report())
+        await self._start_rebuild_if_due(tasks)
 
     async def _start_rebuild_if_due(self, tasks: TaskGroup) -> None:
         if self._rebuilding or anyio.current_time() < self._next_rebuild:
@@ -176,8 +198,9 @@ class Indexer:
     async def _drain(self) -> bool:
         """Index one batch; return whether there was anything to do."""
         due = await self._queue.claim(BATCH, LEASE)
-        self._behind = len(due) == BATCH
         if due:
+            self._behind = self._behind or len(due) == BATCH
+            self._unpublished = True
             await self._work_off(due)
         return bool(due)
 

@@ -34,7 +34,7 @@ class IndexState(Protocol):
 
     @property
     def behind(self) -> bool:
-        """Whether much waits to be indexed, so that an answer may lack meaning."""
+        """Whether what was acknowledged before may not be in the index yet."""
         ...
 
     @property

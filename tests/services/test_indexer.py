@@ -35,7 +35,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 async def caught_up(app: App) -> None:
     with anyio.fail_after(30):
-        await app.indexer.caught_up()
+        await app.indexer.rested()
 
 
 async def test_while_the_index_is_down_stores_succeed_and_answers_say_so_and_later_all_is_well(
