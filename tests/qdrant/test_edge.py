@@ -109,6 +109,16 @@ async def test_the_folder_is_free_again_after_closing(index: EdgeIndex, folder: 
     await other.close()
 
 
+async def test_the_folder_stays_held_until_the_index_process_has_ended_too(index: EdgeIndex, folder: Path) -> None:
+    index._release()  # what the kernel does first when the engine is killed
+    other = EdgeIndex(folder, THRESHOLD)
+    with pytest.raises(IndexUnavailable, match="held by another process"):
+        await other.open(SHAPE)
+    await index.close()
+    await other.open(SHAPE)
+    await other.close()
+
+
 async def test_what_was_acknowledged_survives_kill_9_in_the_middle_of_writing(folder: Path) -> None:
     process, lines = await writer(folder)
     acknowledged = 0
