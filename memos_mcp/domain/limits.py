@@ -108,7 +108,7 @@ def is_visible(character: str) -> bool:
     return (
         not character.isspace()
         and character not in _BLANKS
-        and unicodedata.category(character) not in {"Cc", "Cf", "Cn", "Zl", "Zp", "Zs"}
+        and unicodedata.category(character) not in {"Cc", "Cf", "Zl", "Zp", "Zs"}
     )
 
 

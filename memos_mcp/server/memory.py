@@ -36,7 +36,7 @@ def _memory_id(value: object) -> object:
 Time = Annotated[datetime, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
 MemoryId = Annotated[UUID, BeforeValidator(_memory_id), WithJsonSchema({"type": "string", "format": "uuid"})]
 Unit = Annotated[float, Field(ge=0, le=1)]
-TokenBudget = Annotated[int, Field(ge=MIN_TOKENS, le=MAX_TOKENS), BeforeValidator(whole)]
+TokenBudget = Annotated[int, Field(ge=1, le=MAX_TOKENS), BeforeValidator(whole)]
 
 _MAX_TOKENS = f"Size of the answer at {CHARS_PER_TOKEN} characters a token; default {DEFAULT_CHARS // CHARS_PER_TOKEN}."
 
@@ -99,7 +99,7 @@ class Excerpt(TypedDict):
 
 
 class FoundMemory(TypedDict):
-    """A memory in an answer. Left out: what it does not have, and what `omitted` names for want of room."""
+    """A memory in an answer; `score` is null in a listing. `omitted` names what was left out for want of room."""
 
     memory_id: str
     content: str
@@ -108,10 +108,10 @@ class FoundMemory(TypedDict):
     tags: NotRequired[list[str]]
     metadata: NotRequired[dict[str, Any]]
     importance: NotRequired[float]
-    session_id: NotRequired[str]
+    session_id: NotRequired[str | None]
     agent_id: NotRequired[str]
     created_at: NotRequired[str]
-    score: NotRequired[float]
+    score: float | None
     signals: NotRequired[dict[str, float]]
     excerpt: NotRequired[Excerpt]
     omitted: NotRequired[list[str]]
@@ -152,30 +152,30 @@ async def query_memory(app: App, scope: Scope, arguments: QueryMemory) -> Mappin
     )
     query = MemoryQuery(arguments.query, wanted, arguments.limit, arguments.min_score, arguments.cursor)
     page = await app.memories.query(scope, query)
-    limit = DEFAULT_CHARS if arguments.max_tokens is None else arguments.max_tokens * CHARS_PER_TOKEN
-    return fit_memories(page, [_found(hit) for hit in page.hits], limit)
+    return fit_memories(page, [_found(hit) for hit in page.hits], _size_limit(arguments.max_tokens))
+
+
+def _size_limit(max_tokens: int | None) -> int:
+    """Return the size of the answer in characters; less than one hit needs is taken for what one hit needs."""
+    return DEFAULT_CHARS if max_tokens is None else max(max_tokens, MIN_TOKENS) * CHARS_PER_TOKEN
 
 
 def _found(hit: MemoryHit) -> dict[str, Any]:
     memory: Memory = hit.memory
-    found: dict[str, Any] = {
+    return {
         "memory_id": str(memory.memory_id),
         "content": memory.content,
         "kind": memory.kind,
         "tags": list(memory.tags),
         "metadata": dict(memory.metadata),
         "importance": memory.importance,
+        "session_id": memory.session_id,
         "agent_id": memory.agent_id,
         "occurred_at": _rfc3339(memory.occurred_at),
         "created_at": _rfc3339(memory.created_at),
+        "score": hit.score,
+        "signals": dict(hit.signals),
     }
-    if memory.session_id is not None:
-        found["session_id"] = memory.session_id
-    if hit.score is not None:
-        found["score"] = hit.score
-    if hit.signals:
-        found["signals"] = dict(hit.signals)
-    return found
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -59,15 +59,15 @@ class RegisteredTool(TypedDict):
 
 
 class FoundTool(TypedDict):
-    """A tool in an answer. `omitted` names what was left out or shortened for want of room."""
+    """A tool in an answer; `score` is null in a listing. `omitted` names what was left out or cut for want of room."""
 
     tool_id: str
     name: str
     description: str
     endpoint_url: str
     required_capabilities: NotRequired[list[str]]
-    score: NotRequired[float]
-    signals: NotRequired[dict[str, float]]
+    score: float | None
+    signals: dict[str, float]
     request_schema: NotRequired[dict[str, Any]]
     response_schema: NotRequired[dict[str, Any]]
     omitted: NotRequired[list[str]]
@@ -102,18 +102,15 @@ async def discover_tools(app: App, scope: Scope, arguments: DiscoverTools) -> Ma
 
 
 def _found(hit: ToolHit) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    return {
         "tool_id": hit.tool.tool_id,
         "name": hit.tool.name,
         "description": hit.tool.description,
         "endpoint_url": hit.tool.endpoint_url,
         "required_capabilities": list(hit.tool.required_capabilities),
+        "score": hit.score,
+        "signals": dict(hit.signals),
     }
-    if hit.score is not None:
-        found["score"] = hit.score
-    if hit.signals:
-        found["signals"] = dict(hit.signals)
-    return found
 
 
 def _schemas(hit: ToolHit) -> dict[str, Any]:
