@@ -77,11 +77,20 @@ def test_the_best_in_both_lanes_scores_its_cosine() -> None:
     assert (best.item_id, best.score) == (A, 0.8)
 
 
-def test_a_hit_says_what_each_lane_gave_and_shows_the_passage_that_means_most() -> None:
+def test_a_hit_says_what_each_lane_gave() -> None:
     [hit] = fuse(Lanes([Match(A, 0.51239, Span(10, 20))], [Match(A, 7.0, Span(30, 40))]), [Match(A, 0.1, Span(50, 60))])
 
     assert hit.signals == {"dense": 0.5124, "bm25": 7.0, "text": 0.1}
-    assert hit.span == Span(10, 20)
+
+
+def test_the_passage_shown_is_that_of_the_lane_which_speaks_louder() -> None:
+    meaning, words = Span(10, 20), Span(30, 40)
+    dense = [Match(A, 0.9, meaning), Match(B, 0.4, meaning), Match(C, 0.1, meaning)]
+    bm25 = [Match(B, 8.0, words), Match(A, 2.0, words), Match(C, 0.5, words)]
+
+    shown = {hit.item_id: hit.span for hit in fuse(Lanes(dense, bm25))}
+
+    assert shown == {A: meaning, B: words, C: words}
 
 
 def test_what_waits_for_the_index_is_ranked_among_the_rest() -> None:

@@ -126,7 +126,7 @@ def test_a_time_keeps_its_zone_and_a_time_without_one_is_left_to_the_domain() ->
         (
             "query_memory",
             {"max_tokens": 10**4000},
-            "max_tokens must be an integer from 200 to 10,000; got a number of many digits.",
+            "max_tokens must be an integer from 1 to 10,000; got a number of many digits.",
         ),
         ("discover_tools", {"queries": ["a"] * 9}, "queries must be a list of 1 to 8 strings; got a list of 9."),
         ("discover_tools", {"limit": 51}, "limit must be an integer from 1 to 50; got 51."),
