@@ -8,7 +8,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-import house
+from tests import house
 
 EMPTY_WORDS = {"base", "common", "helper", "helpers", "manager", "managers", "util", "utils"}
 DIRECTIVE = re.compile(

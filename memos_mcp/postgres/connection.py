@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -70,8 +70,6 @@ class Connection(Protocol):
 
     def terminate(self) -> None: ...
 
-    def terminate(self) -> None: ...
-
     async def close(self, *, timeout: float) -> None: ...  # noqa: ASYNC109 - asyncpg's own parameter
 
     async def add_listener(self, channel: str, callback: Listener) -> None: ...
@@ -124,6 +122,12 @@ async def open_pool(dsn: str, size: int) -> Pool:
             reset=_keep,
         )
     return pool
+
+
+def discard(connection: Connection) -> None:
+    """Break a connection that may still look open: the server's last word can come before the end of the stream."""
+    with suppress(asyncpg.InterfaceError):  # its pool has noticed already
+        connection.terminate()
 
 
 @contextmanager
