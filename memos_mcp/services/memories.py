@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from datetime import datetime
+from uuid import UUID
 
 from memos_mcp.domain import cursor
 from memos_mcp.domain.errors import Invalid
@@ -19,6 +20,7 @@ from memos_mcp.domain.memory import (
     Stored,
     where,
 )
+from memos_mcp.domain.ranking import Ranked
 from memos_mcp.domain.scope import Scope
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.search import Search, check_question
@@ -85,14 +87,23 @@ class Memories:
         candidates = await self._search.candidates(
             "memory", text, where(namespace, query.filter, now), offset + query.limit, text_search
         )
-        ids = [ranked.item_id for ranked in candidates.ranked if ranked.score >= (query.min_score or 0.0)]
-        found = await self._store.get(namespace, ids, query.filter, now)
-        ranked = [candidate for candidate in candidates.ranked if candidate.item_id in found]
+        ranked = [ranked for ranked in candidates.ranked if ranked.score >= (query.min_score or 0.0)]
+        read = offset + query.limit + 1  # one more tells whether the answer goes on
+        found = await self._store.get(namespace, _ids(ranked[:read]), query.filter, now)
+        if len(found) < read < len(ranked):
+            found |= await self._store.get(namespace, _ids(ranked[read:]), query.filter, now)
+            read = len(ranked)
+        live = [hit for hit in ranked[:read] if hit.item_id in found]
         hits = [
             MemoryHit(found[hit.item_id], (offset + place,), hit.score, hit.signals, hit.span)
-            for place, hit in enumerate(ranked[offset : offset + query.limit], start=1)
+            for place, hit in enumerate(live[offset : offset + query.limit], start=1)
         ]
-        return MemoryPage(hits, len(ranked), len(ranked) > offset + len(hits), question, candidates.degraded)
+        total = len(live) + len(ranked[read:])
+        return MemoryPage(hits, total, total > offset + len(hits), question, candidates.degraded)
+
+
+def _ids(ranked: Sequence[Ranked]) -> list[UUID]:
+    return [hit.item_id for hit in ranked]
 
 
 def _list_position(memory: Memory) -> tuple[str | int, ...]:

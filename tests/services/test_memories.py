@@ -63,6 +63,20 @@ async def test_an_expired_memory_is_gone_although_its_point_is_still_there(app: 
     assert (contents(page), page.total, page.degraded) == ([], 0, None)
 
 
+async def test_an_answer_is_filled_up_with_others_when_the_best_are_gone_from_the_record(app: App) -> None:
+    for number in range(12):
+        await app.memories.store(SCOPE, NewMemory("lost parcel " * (12 - number) + f"number {number}"))
+    best = await app.memories.query(SCOPE, MemoryQuery("lost parcel", limit=8))
+    gone = [hit.memory.memory_id for hit in best.hits]
+    async with app.database.transaction() as connection:  # the points stay: what would drop them is not queued
+        await connection.execute("DELETE FROM agent_memories WHERE id = ANY ($1)", gone)
+        await connection.execute("DELETE FROM index_queue")
+    page = await app.memories.query(SCOPE, MemoryQuery("lost parcel", limit=3))
+    assert len(page.hits) == 3
+    assert not set(gone) & {hit.memory.memory_id for hit in page.hits}
+    assert (page.total, page.more) == (4, True)
+
+
 async def test_filters_apply_before_the_best_are_taken(app: App) -> None:
     for number in range(60):
         await app.memories.store_many(SCOPE, [NewMemory(f"meeting notes number {number}", tags=["noise"])])
