@@ -14,6 +14,7 @@ from memos_mcp.postgres.connection import (
     Lost,
     Pool,
     connect,
+    discard,
     open_pool,
     translated,
 )
@@ -64,8 +65,7 @@ class Database:
                 yield connection
         except Lost:
             self._sound = False
-            # It may still look open: the server's last word can come before the end of the stream.
-            connection.terminate()
+            discard(connection)
             raise
         finally:
             with translated():

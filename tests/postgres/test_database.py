@@ -1,5 +1,7 @@
 """The way to the database opens by itself and heals by itself."""
 
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -129,6 +131,13 @@ async def test_calls_work_again_when_the_server_is_back_and_an_embedded_one_is_b
     with pytest.raises(StoreUnavailable, match="cannot be reached just now"):
         await remote.server_version()
     await until_it_works(embedded.server_version)
+    await until_it_works(remote.server_version)
+
+    pid = int((await anyio.Path(folder / "data" / "postmaster.pid").read_text()).split()[0])
+    os.kill(pid, signal.SIGKILL)
+    with anyio.fail_after(20):
+        while not (await anyio.Path(folder / "data" / "log").read_text()).count("database system was interrupted"):
+            await until_it_works(embedded.server_version)
     await until_it_works(remote.server_version)
 
     async with remote.connection() as connection:

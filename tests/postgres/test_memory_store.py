@@ -74,6 +74,11 @@ async def test_no_content_is_too_odd_for_full_text(database: Database) -> None:
         memory_id = await store(memories, content)
         assert (await memories.get("team", [memory_id], ANY, NOW))[memory_id].content == content
         assert isinstance(await memories.text_search("team", content, ANY, 5, NOW, waiting_only=False), list)
+    async with database.connection() as connection:  # more than a tsvector can hold is searchable by its beginning
+        too_much = "beginning " + " ".join(f"word{number}" for number in range(150_000))
+        statement = "INSERT INTO agent_memories (namespace, agent_id, content) VALUES ('other', 'ann', $1)"
+        await connection.execute(statement, too_much)
+    assert len(await memories.text_search("other", "beginning", ANY, 5, NOW, waiting_only=False)) == 1
 
 
 async def test_the_same_content_is_stored_once_per_namespace_agent_and_session(database: Database) -> None:
