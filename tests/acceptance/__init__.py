@@ -1,0 +1,1 @@
+"""What a user may rely on, tried on real server processes."""

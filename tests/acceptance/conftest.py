@@ -1,0 +1,61 @@
+"""Two servers for the whole folder, one for each transport, and a client of each."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from acceptance.raw_clients import ANSWER_SECONDS, Door, HttpDoor, StdioDoor, is_well, until
+from acceptance.servers import Server, share_model
+
+SENTINEL = "The lighthouse keeper's spare key hangs behind the barometer."
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the first server builds the model for all."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="package")
+def servers(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Mapping[str, Server]]:
+    """A server for each transport, stopped and seen to be gone at the end."""
+    homes = tmp_path_factory.mktemp("homes")
+    with ExitStack() as stack:
+        stdio = Server(share_model(homes / "stdio", models))
+        stack.callback(stdio.stop)
+        http = Server(share_model(homes / "http", models), ("serve", "--port", "0"))
+        stack.callback(http.stop)
+        yield {"stdio": stdio, "http": http}
+    assert "incident" not in stdio.log.read_text() + http.log.read_text()
+
+
+@pytest.fixture(scope="package")
+async def doors(servers: Mapping[str, Server]) -> AsyncIterator[Mapping[str, Door]]:
+    """A client of each server, which has stored the memory that nothing may lose."""
+    http = HttpDoor(servers["http"])
+    doors: dict[str, Door] = {"stdio": await StdioDoor(servers["stdio"]).open(), "http": http}
+    for door in doors.values():
+        assert (await door.call("store_memory", {"content": SENTINEL, "session_id": "sentinel"})).data["created"]
+        await until(partial(_answers_by_meaning, door))
+        door.patience = ANSWER_SECONDS
+    yield doors
+    for door in doors.values():
+        found = (await door.call("query_memory", {"query": "spare key of the lighthouse", "limit": 3})).data
+        assert SENTINEL in [memory["content"] for memory in found["memories"]]
+        assert found["degraded"] is None
+    await http.close()
+
+
+@pytest.fixture(params=["stdio", "http"])
+async def door(request: pytest.FixtureRequest, doors: Mapping[str, Door]) -> AsyncIterator[Door]:
+    """A client; after the test its server must be as well as before."""
+    door = doors[request.param]
+    yield door
+    await is_well(door, SENTINEL)
+
+
+async def _answers_by_meaning(door: Door) -> bool:
+    return (await door.call("query_memory", {"query": "where is the key"})).data["degraded"] is None
