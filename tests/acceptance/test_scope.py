@@ -1,0 +1,89 @@
+"""A namespace belongs to the server that serves it: nothing reaches across, not even with another one's ids."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acceptance.raw_clients import Door, HttpDoor, StdioDoor, refused, tool_arguments
+from acceptance.servers import Server, share_model
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "The vault opens with the word heliotrope."
+
+
+async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(tmp_path: Path, models: Path) -> None:
+    home = share_model(tmp_path / "home", models)
+    first = Server(home, settings={"MEMOS_NAMESPACE": "first", "MEMOS_AGENT_ID": "alice"})
+    try:
+        door = await StdioDoor(first).open()
+        ids = await _furnish(door)
+        page = (await door.call("query_memory", {"limit": 1})).data
+        searched = (await door.call("query_memory", {"query": "vault", "limit": 1})).data
+        assert (page["total"], searched["degraded"]) == (3, None)
+    finally:
+        first.stop()
+
+    second = Server(home, ("serve", "--port", "0"), {"MEMOS_NAMESPACE": "second", "MEMOS_AGENT_ID": "alice"})
+    try:
+        http = HttpDoor(second)
+        await _sees_nothing(http)
+        for question, cursor in (({}, page["next_cursor"]), ({"query": "vault"}, searched["next_cursor"])):
+            assert cursor is not None
+            assert "cursor" in await refused(http, "query_memory", {**question, "cursor": cursor})
+        for memory_id in ids:
+            reason = await refused(http, "store_memory", {"content": "mine now", "supersedes": memory_id})
+            assert "No memory" in reason or "supersedes" in reason
+        await _has_its_own(http)
+        rows = await second.rows("SELECT id, superseded_by FROM agent_memories WHERE namespace = 'first'")
+        assert {str(row["id"]): row["superseded_by"] for row in rows} == dict.fromkeys(ids)
+        rows = await second.rows("SELECT name FROM registered_tools WHERE namespace = 'first'")
+        assert [row["name"] for row in rows] == ["Vault opener"]
+        await http.close()
+    finally:
+        second.stop()
+
+
+async def _furnish(door: Door) -> list[str]:
+    ids = []
+    for content in (SECRET, "Alice owns the vault.", "The vault is in the cellar."):
+        stored = (await door.call("store_memory", {"content": content, "tags": ["vault"], "session_id": "s"})).data
+        assert (stored["namespace"], stored["agent_id"]) == ("first", "alice")
+        ids.append(stored["memory_id"])
+    tool = tool_arguments(tool_id="vault-opener", name="Vault opener", required_capabilities=["vault"])
+    assert (await door.call("register_tool", tool)).data["outcome"] == "created"
+    return ids
+
+
+async def _sees_nothing(door: Door) -> None:
+    questions: list[dict[str, Any]] = [
+        {},
+        {"query": SECRET},
+        {"query": "vault", "limit": 100},
+        {"agent_id": "alice"},
+        {"session_id": "s"},
+        {"tags": ["vault"]},
+        {"query": "vault", "agent_id": "alice", "tags": ["vault"], "session_id": "s"},
+    ]
+    for question in questions:
+        found = (await door.call("query_memory", question)).data
+        assert (found["memories"], found["total"], found["next_cursor"]) == ([], 0, None)
+    needs: list[dict[str, Any]] = [
+        {},
+        {"query": "vault-opener"},
+        {"query": "Vault opener", "detail": "full"},
+        {"agent_capabilities": []},
+    ]
+    for need in needs:
+        answer = (await door.call("discover_tools", need)).data
+        assert (answer["tools"], answer["total"], answer["withheld"]) == ([], 0, 0)
+
+
+async def _has_its_own(door: Door) -> None:
+    """The same content and the same tool_id are something else here."""
+    assert (await door.call("store_memory", {"content": SECRET, "session_id": "s"})).data["created"]
+    tool = tool_arguments(tool_id="vault-opener", name="Another one")
+    assert (await door.call("register_tool", tool)).data["outcome"] == "created"
+    for name in ("query_memory", "store_memory", "register_tool", "discover_tools"):
+        assert "Unknown argument 'namespace'" in await refused(door, name, {"namespace": "first"})
