@@ -1,0 +1,189 @@
+"""When a part is missing, what can be done is done, what cannot is said, and its return needs no restart."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psutil
+import pytest
+from mcp import Client
+from mcp.types import TextContent
+from pydantic import SecretStr
+
+from acceptance.raw_clients import until
+from acceptance.servers import share_model
+from memos_mcp.app import App, open_app
+from memos_mcp.domain.errors import StoreUnavailable
+from memos_mcp.domain.memory import MemoryFilter, MemoryPage, MemoryQuery, NewMemory
+from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.tool import NewTool, ToolQuery
+from memos_mcp.postgres.embedded import EmbeddedPostgres
+from memos_mcp.qdrant import folder
+from memos_mcp.server.build import build_server
+from memos_mcp.services import indexer
+from memos_mcp.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+SCOPE = Scope("default", "default")
+FERRY = NewMemory("The ferry to the island leaves at dawn.")
+SAILING = "When does the boat depart in the morning?"
+"""Means the same as the ferry's memory, and has no word of content in common with it."""
+WEATHER = NewTool("weather", "Weather", "Tells the forecast of a place.", "https://example.org/weather")
+
+
+@pytest.fixture
+def home(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(indexer, "LAST_RETRY_SECONDS", 0.5)
+    return share_model(tmp_path / "home", models)
+
+
+async def test_while_another_process_holds_the_index_words_answer_and_say_so(home: Path, database_url: str) -> None:
+    held = folder.lock(home / "index")
+    async with opened(home, database_url) as app:
+        assert not (await app.memories.store(SCOPE, FERRY)).indexed
+        assert not (await app.tools.register(SCOPE, WEATHER)).indexed
+        page = await ask(app, "ferry")
+        assert [hit.memory.content for hit in page.hits] == [FERRY.content]
+        assert page.degraded is not None
+        assert "held by another process" in (await app.readiness())["index"]
+        assert (await ask(app, SAILING)).hits == []
+        found = await app.tools.discover(SCOPE, ToolQuery(["forecast"]))
+        assert [hit.tool.tool_id for hit in found.hits] == ["weather"]
+        assert found.degraded is not None
+        os.close(held)
+        await until_whole(app)
+        await assert_found_by_meaning(app)
+        found = await app.tools.discover(SCOPE, ToolQuery(["Will it rain tomorrow?"]))
+        assert ([hit.tool.tool_id for hit in found.hits], found.degraded) == (["weather"], None)
+
+
+async def test_a_folder_that_cannot_be_an_index_costs_meaning_until_it_can(home: Path, database_url: str) -> None:
+    (home / "index").write_text("not a folder")
+    async with opened(home, database_url) as app:
+        assert not (await app.memories.store(SCOPE, FERRY)).indexed
+        page = await ask(app, "ferry")
+        assert len(page.hits) == 1
+        assert page.degraded is not None
+        assert str(home) not in page.degraded
+        (home / "index").unlink()
+        await until_whole(app)
+        await assert_found_by_meaning(app)
+
+
+async def test_an_index_process_that_is_killed_is_replaced(home: Path, database_url: str) -> None:
+    async with opened(home, database_url, wait=5) as app:
+        assert (await app.memories.store(SCOPE, FERRY)).indexed
+        (host,) = [child for child in psutil.Process().children() if "memos_mcp.qdrant.host" in child.cmdline()]
+        host.kill()
+        page = await ask(app, "ferry")
+        assert [hit.memory.content for hit in page.hits] == [FERRY.content]
+        await until_whole(app)
+        await assert_found_by_meaning(app)
+
+
+async def test_without_postgres_every_tool_says_to_try_again_and_later_works(home: Path, tmp_path: Path) -> None:
+    postgres = EmbeddedPostgres(tmp_path / "elsewhere" / "postgres")
+    async with opened(home, await postgres.start(), wait=5) as app:
+        assert (await app.memories.store(SCOPE, FERRY)).indexed
+        async with Client(build_server(app, SCOPE)) as client:
+            await postgres.stop()
+            with anyio.fail_after(20):
+                for tool, arguments in CALLS:
+                    assert not await succeeds(client, tool, arguments)
+            assert (await app.readiness())["postgres"] != "ok"
+            await postgres.start()
+            for tool, arguments in CALLS:
+                await until(partial(succeeds, client, tool, arguments))
+        await until_whole(app)
+        await assert_found_by_meaning(app)
+    await postgres.stop()
+
+
+async def test_an_embedded_postgres_that_is_stopped_comes_back_by_itself(home: Path) -> None:
+    async with opened(home, None, wait=5) as app:
+        assert (await app.memories.store(SCOPE, FERRY)).indexed
+        os.kill(int((home / "postgres" / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+
+        async def stored() -> bool:
+            try:
+                return (await app.memories.store(SCOPE, NewMemory("The harbour café opens at six."))).created
+            except StoreUnavailable:
+                return False
+
+        await until(stored)
+        page = await app.memories.query(SCOPE, MemoryQuery())
+        assert page.total == 2
+        await until_whole(app)
+        await assert_found_by_meaning(app)
+
+
+async def test_without_a_model_words_answer_and_after_a_restart_with_one_so_does_meaning(
+    home: Path, database_url: str
+) -> None:
+    async with opened(home, database_url, embedding_model="no/such-model") as app:
+        stored = await app.memories.store(SCOPE, FERRY)
+        assert (stored.created, stored.indexed) == (True, False)
+        page = await ask(app, "ferry")
+        assert [hit.memory.content for hit in page.hits] == [FERRY.content]
+        assert page.degraded is not None
+        assert "model" in page.degraded
+        listed = await app.memories.query(SCOPE, MemoryQuery(filter=MemoryFilter(agent_id="default")))
+        assert (listed.total, listed.degraded) == (1, None)
+    async with opened(home, database_url) as app:
+        await until_whole(app)
+        await assert_found_by_meaning(app)
+        assert not (await app.memories.store(SCOPE, FERRY)).created
+
+
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("store_memory", {"content": "The island has a lighthouse."}),
+    ("query_memory", {"query": "ferry"}),
+    ("query_memory", {}),
+    ("register_tool", {"tool_id": "a", "name": "a", "description": "a", "endpoint_url": "https://example.org"}),
+    ("discover_tools", {"query": "forecast"}),
+    ("discover_tools", {}),
+]
+
+
+@asynccontextmanager
+async def opened(home: Path, url: str | None, *, wait: float = 0.2, **changes: Any) -> AsyncIterator[App]:
+    """Open the real app, on an embedded Postgres of its own unless an address is given."""
+    database_url = None if url is None else SecretStr(url)
+    async with open_app(Settings(home=home, database_url=database_url, index_wait_seconds=wait, **changes)) as app:
+        yield app
+
+
+async def succeeds(client: Client, tool: str, arguments: dict[str, Any]) -> bool:
+    """Whether a call succeeds; when not, its answer must say that it can be repeated."""
+    answer = await client.call_tool(tool, arguments)
+    if answer.is_error:
+        assert isinstance(answer.content[0], TextContent)
+        assert "repeat the call" in answer.content[0].text
+    return not answer.is_error
+
+
+async def ask(app: App, question: str) -> MemoryPage:
+    with anyio.fail_after(10):
+        return await app.memories.query(SCOPE, MemoryQuery(question))
+
+
+async def until_whole(app: App) -> None:
+    """Wait until an answer lacks nothing and nothing waits to be indexed."""
+
+    async def whole() -> bool:
+        return (await ask(app, "ferry")).degraded is None and not any((await app.queue.state()).depth.values())
+
+    await until(whole)
+
+
+async def assert_found_by_meaning(app: App) -> None:
+    page = await ask(app, SAILING)
+    assert FERRY.content in [hit.memory.content for hit in page.hits]
+    assert page.degraded is None
+    assert (await app.readiness()) == {"postgres": "ok", "index": "ok"}
