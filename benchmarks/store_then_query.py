@@ -20,20 +20,25 @@ WARM_UP = 10
 BAR_MILLISECONDS = 250
 
 PLACES = ("in the attic", "behind the counter", "at the harbour office", "under the stairs", "in the lab's freezer")
-THINGS = ("passport", "violin", "tax papers", "camera", "toolbox", "spare tyre", "recipe book", "telescope", "drone")
+THINGS = (
+    *("passport", "violin", "camera", "toolbox", "spare tyre", "recipe book", "telescope", "drone", "tent", "globe"),
+    *("wedding ring", "chess board", "tax return", "sledge", "lamp", "kayak", "typewriter", "atlas", "kettle", "drill"),
+    *("accordion", "ladder", "projector"),
+)
 PEOPLE = ("Mara", "Jonas", "Priya", "Ines", "Tomasz", "Aiko", "Samuel", "Leila", "Bo", "Carmen")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=200)
-    tries = parser.parse_args().tries
+    tries = min(parser.parse_args().tries, len(THINGS) * len(PEOPLE) - WARM_UP)
     with tempfile.TemporaryDirectory(prefix="memos-bench-") as folder, connected(Path(folder)) as client:
         anyio.run(measure, client, Path(folder), tries)
 
 
 async def measure(client: LineClient, home: Path, tries: int) -> None:
-    pairs = list(islice(product(PLACES, THINGS, PEOPLE), WARM_UP + tries))
+    owned = enumerate(islice(product(THINGS, PEOPLE), WARM_UP + tries))
+    pairs = [(PLACES[number % len(PLACES)], thing, person) for number, (thing, person) in owned]
     for place, thing, person in pairs[:WARM_UP]:
         client.call("store_memory", content=memory(place, thing, person))
         client.call("query_memory", query=question(thing, person))
