@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import anyio
+import hypothesis
 import pytest
 
 from memos_mcp.postgres.connection import connect
@@ -17,6 +18,10 @@ from memos_mcp.postgres.migrate import migrate, migrations_folder, read_migratio
 
 SETTINGS = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 """Nothing here outlives the test run."""
+
+# How long an example takes says something of the machine, not of the code.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
