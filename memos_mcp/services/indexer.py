@@ -140,6 +140,7 @@ class Indexer:
         self._behind = True
         if not self._index.outdated:
             await self._reconcile()
+            self._behind = await self._depth() > 0
         self._tried.set()
         while True:
             await self._do_chores(tasks)
@@ -148,14 +149,17 @@ class Indexer:
 
     async def _rest(self) -> None:
         """Wait until something is queued, or look again after a while."""
-        waiting = sum((await self._queue.state()).depth.values())
+        waiting = await self._depth()
         self._resting = not self._index.outdated
         self._idle = self._resting and not waiting
-        self._behind = bool(waiting)
+        self._behind = waiting > 0
         self._rested.set()
         self._rested = anyio.Event()
         await self._queue.wait(CHORES_SECONDS if self._unpublished or waiting else POLL_SECONDS)
         self._resting = self._idle = False
+
+    async def _depth(self) -> int:
+        return sum((await self._queue.state()).depth.values())
 
     async def _do_chores(self, tasks: TaskGroup) -> None:
         """Say what the index holds, and start a new generation when one is due; not oftener than once a second."""
