@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.raw_clients import ANSWER_SECONDS, Door, HttpDoor, StdioDoor, is_well, until
-from acceptance.servers import Server, share_model
-
-SENTINEL = "The lighthouse keeper's spare key hangs behind the barometer."
+from tests.acceptance.raw_clients import ANSWER_SECONDS, SENTINEL, Door, HttpDoor, StdioDoor, is_well, until
+from tests.acceptance.servers import Server, share_model
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +52,7 @@ async def door(request: pytest.FixtureRequest, doors: Mapping[str, Door]) -> Asy
     """A client; after the test its server must be as well as before."""
     door = doors[request.param]
     yield door
-    await is_well(door, SENTINEL)
+    await is_well(door)
 
 
 async def _answers_by_meaning(door: Door) -> bool:

@@ -15,13 +15,16 @@ from uuid import uuid4
 import anyio
 import httpx2
 
-from acceptance.servers import Server
+from tests.acceptance.servers import Server
 
 ANSWER_SECONDS = 10.0
 """No input may keep its sender waiting for longer."""
 
 START_SECONDS = 60.0
 """The first call waits for a new home: a database is made, a model is built."""
+
+SENTINEL = "The lighthouse keeper's spare key hangs behind the barometer."
+"""Stored before anything else on every server; no bad input may lose it."""
 
 HANDSHAKE = "2025-11-25"
 SESSIONLESS = "2026-07-28"
@@ -260,11 +263,11 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await anyio.sleep(0.05)
 
 
-async def is_well(door: Door, sentinel: str) -> None:
+async def is_well(door: Door) -> None:
     """The process lives, answers the next call, and still has what was stored before anything else."""
     assert door.server.process.poll() is None
     found = (await door.call("query_memory", {"session_id": "sentinel"})).data
-    assert [memory["content"] for memory in found["memories"]] == [sentinel]
+    assert [memory["content"] for memory in found["memories"]] == [SENTINEL]
 
 
 async def refused(door: Door, tool: str, arguments: Mapping[str, Any] | str) -> str:

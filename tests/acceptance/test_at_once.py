@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from acceptance.raw_clients import Door, tool_arguments
+from tests.acceptance.raw_clients import Door, tool_arguments
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from acceptance.raw_clients import Door, message, refused, registered, stored, tool_arguments, until
+from tests.acceptance.raw_clients import Door, message, refused, registered, stored, tool_arguments, until
 
 pytestmark = pytest.mark.anyio
 

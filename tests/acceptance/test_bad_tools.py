@@ -8,7 +8,7 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from acceptance.raw_clients import Door, refused, registered, tool_arguments
+from tests.acceptance.raw_clients import Door, refused, registered, tool_arguments
 
 pytestmark = pytest.mark.anyio
 

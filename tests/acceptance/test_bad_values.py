@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from acceptance.raw_clients import Door, refused, registered, stored, tool_arguments
+from tests.acceptance.raw_clients import Door, refused, registered, stored, tool_arguments
 
 pytestmark = pytest.mark.anyio
 

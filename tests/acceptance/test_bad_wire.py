@@ -8,9 +8,18 @@ from typing import Any
 import anyio
 import pytest
 
-from acceptance.conftest import SENTINEL
-from acceptance.raw_clients import META, SESSIONLESS, Answer, Door, HttpDoor, StdioDoor, call_params, is_well, message
-from acceptance.servers import Server, share_model
+from tests.acceptance.raw_clients import (
+    META,
+    SESSIONLESS,
+    Answer,
+    Door,
+    HttpDoor,
+    StdioDoor,
+    call_params,
+    is_well,
+    message,
+)
+from tests.acceptance.servers import Server, share_model
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +29,7 @@ async def stdio(doors: Mapping[str, Door]) -> AsyncIterator[StdioDoor]:
     door = doors["stdio"]
     assert isinstance(door, StdioDoor)
     yield door
-    await is_well(door, SENTINEL)
+    await is_well(door)
 
 
 @pytest.fixture
@@ -28,7 +37,7 @@ async def http(doors: Mapping[str, Door]) -> AsyncIterator[HttpDoor]:
     door = doors["http"]
     assert isinstance(door, HttpDoor)
     yield door
-    await is_well(door, SENTINEL)
+    await is_well(door)
 
 
 def good(door: Door) -> bytes:

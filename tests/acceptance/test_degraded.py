@@ -15,8 +15,6 @@ from mcp import Client
 from mcp.types import TextContent
 from pydantic import SecretStr
 
-from acceptance.raw_clients import until
-from acceptance.servers import share_model
 from memos_mcp.app import App, open_app
 from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.memory import MemoryFilter, MemoryPage, MemoryQuery, NewMemory
@@ -27,6 +25,8 @@ from memos_mcp.qdrant import folder
 from memos_mcp.server.build import build_server
 from memos_mcp.services import indexer
 from memos_mcp.settings import Settings
+from tests.acceptance.raw_clients import until
+from tests.acceptance.servers import share_model
 
 pytestmark = pytest.mark.anyio
 
@@ -87,8 +87,17 @@ async def test_an_index_process_that_is_killed_is_replaced(home: Path, database_
         await assert_found_by_meaning(app)
 
 
-async def test_without_postgres_every_tool_says_to_try_again_and_later_works(home: Path, tmp_path: Path) -> None:
-    postgres = EmbeddedPostgres(tmp_path / "elsewhere" / "postgres")
+@pytest.fixture
+async def postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """A server that the app does not own, at a short path, so that its address stays the same."""
+    server = EmbeddedPostgres(tmp_path / "pg")
+    yield server
+    await server.stop()
+
+
+async def test_without_postgres_every_tool_says_to_try_again_and_later_works(
+    home: Path, postgres: EmbeddedPostgres
+) -> None:
     async with opened(home, await postgres.start(), wait=5) as app:
         assert (await app.memories.store(SCOPE, FERRY)).indexed
         async with Client(build_server(app, SCOPE)) as client:
@@ -102,7 +111,6 @@ async def test_without_postgres_every_tool_says_to_try_again_and_later_works(hom
                 await until(partial(succeeds, client, tool, arguments))
         await until_whole(app)
         await assert_found_by_meaning(app)
-    await postgres.stop()
 
 
 async def test_an_embedded_postgres_that_is_stopped_comes_back_by_itself(home: Path) -> None:
@@ -112,9 +120,10 @@ async def test_an_embedded_postgres_that_is_stopped_comes_back_by_itself(home: P
 
         async def stored() -> bool:
             try:
-                return (await app.memories.store(SCOPE, NewMemory("The harbour café opens at six."))).created
+                await app.memories.store(SCOPE, NewMemory("The harbour café opens at six."))
             except StoreUnavailable:
                 return False
+            return True
 
         await until(stored)
         page = await app.memories.query(SCOPE, MemoryQuery())

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from acceptance.raw_clients import Door, HttpDoor, StdioDoor, refused, tool_arguments
-from acceptance.servers import Server, share_model
+from tests.acceptance.raw_clients import Door, HttpDoor, StdioDoor, refused, tool_arguments
+from tests.acceptance.servers import Server, share_model
 
 pytestmark = pytest.mark.anyio
 
