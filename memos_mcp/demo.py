@@ -88,4 +88,5 @@ async def _call(client: Client, name: str, arguments: Mapping[str, Any]) -> dict
     print(f"  -> {json.dumps(result.structured_content, ensure_ascii=False)[:400]}")
     if result.is_error or result.structured_content is None:
         raise SystemExit(f"{name} failed: {result.content}")
-    return result.structured_content
+    answer: dict[str, Any] = result.structured_content
+    return answer

@@ -15,11 +15,7 @@ import uvicorn
 from mcp.server.lowlevel import Server
 from mcp.server.sse import SseServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.server.transport_security import (
-    RequestBodyLimitMiddleware,
-    TransportSecurityMiddleware,
-    TransportSecuritySettings,
-)
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -30,11 +26,11 @@ from starlette.types import Scope as Connection
 from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.scope import Scope
-from memos_mcp.lines import Refused, parse
+from memos_mcp.lines import MAX_LINE_BYTES, Refused, parse, refuse_length
 from memos_mcp.server.build import build_server
 from memos_mcp.settings import Settings
 
-MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+KEPT_BYTES: Final = 4_096
 GRACE_SECONDS: Final = 3
 READY_SECONDS: Final = 5.0
 
@@ -67,8 +63,8 @@ def build_http(app: App, scope: Scope, settings: Settings) -> Starlette:
     # SSE responses rather than `json_response=True`: only they cancel a handler whose client has left and keep a
     # proxy awake while a query waits for the model. The price is small: a current client's call is answered with
     # plain JSON all the same, as our tools report no progress; only handshake-era calls cost 0.5 ms more.
-    manager = StreamableHTTPSessionManager(server, security_settings=security, max_request_body_size=MAX_BODY_BYTES)
-    sse = SseServerTransport("/messages/", security_settings=security, max_request_body_size=MAX_BODY_BYTES)
+    manager = StreamableHTTPSessionManager(server, security_settings=security, max_request_body_size=MAX_LINE_BYTES)
+    sse = SseServerTransport("/messages/", security_settings=security, max_request_body_size=MAX_LINE_BYTES)
     token = settings.auth_token.get_secret_value().encode() if settings.auth_token else None
     guarded = partial(_Gate, security=TransportSecurityMiddleware(security), token=token)
     routes = [
@@ -119,7 +115,7 @@ class _Gate:
     """Lets a request in to the MCP transports: right host and origin, right token, a body that is one message."""
 
     def __init__(self, app: ASGIApp, *, security: TransportSecurityMiddleware, token: bytes | None) -> None:
-        self._app = RequestBodyLimitMiddleware(partial(_pass_messages, partial(_finish, app)), MAX_BODY_BYTES)
+        self._app = partial(_pass_messages, partial(_finish, app))
         self._security = security
         self._token = token
 
@@ -143,14 +139,18 @@ async def _pass_messages(app: ASGIApp, connection: Connection, receive: Receive,
     if connection["method"] != "POST":
         await app(connection, receive, send)
         return
+    status = 400
     try:
-        body = await Request(connection, receive).body()
+        body, whole = await _body(Request(connection, receive))
+        if not whole:
+            status = 413
+            refuse_length(body)
         parse(body)
     except ClientDisconnect:
         return
     except Refused as refused:
         answer = refused.answer.model_dump_json(by_alias=True, exclude_unset=True)
-        await Response(answer, 400, media_type="application/json")(connection, receive, send)
+        await Response(answer, status, media_type="application/json")(connection, receive, send)
         return
     unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -158,6 +158,16 @@ async def _pass_messages(app: ASGIApp, connection: Connection, receive: Receive,
         return unread.pop() if unread else await receive()
 
     await app(connection, replay, send)
+
+
+async def _body(request: Request) -> tuple[bytes, bool]:
+    """Return the body, and whether it is whole: of one that is too long, only its beginning."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_LINE_BYTES:
+            return bytes(body[:KEPT_BYTES]), False
+    return bytes(body), True
 
 
 async def _finish(app: ASGIApp, connection: Connection, receive: Receive, send: Send) -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -83,6 +83,13 @@ def parse(line: bytes) -> types.JSONRPCMessage:
     return message
 
 
+def refuse_length(ends: bytes) -> NoReturn:
+    """Raise `Refused` for a message of which only these ends were kept, for its length."""
+    size = f"{MAX_LINE_BYTES // 1024 // 1024} MiB"
+    request_id = _recovered_id(ends.decode("utf-8", "replace"), balanced=True)
+    raise Refused(types.INVALID_REQUEST, f"The message is longer than {size}. Send less in one call.", request_id)
+
+
 class _Wire:
     """Both directions of one connection, and which requests wait for their answer."""
 
@@ -122,7 +129,7 @@ class _Wire:
 
     async def _deliver(self, line: bytes, *, whole: bool) -> None:
         try:
-            message = parse(line) if whole else _refuse_length(line)
+            message = parse(line) if whole else refuse_length(line)
         except Refused as refused:
             await self._answers.send(SessionMessage(refused.answer))
             return
@@ -184,12 +191,6 @@ def _encoded(message: types.JSONRPCMessage) -> bytes:
     request_id = message.id if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) else None
     answer = Refused(types.INTERNAL_ERROR, "The answer could not be written. Repeat the call.", request_id).answer
     return answer.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
-
-
-def _refuse_length(ends: bytes) -> types.JSONRPCMessage:
-    size = f"{MAX_LINE_BYTES // 1024 // 1024} MiB"
-    request_id = _recovered_id(ends.decode("utf-8", "replace"), balanced=True)
-    raise Refused(types.INVALID_REQUEST, f"The message is longer than {size}. Send less in one call.", request_id)
 
 
 def _refusal(line: bytes, error: ValidationError) -> Refused:

@@ -14,7 +14,8 @@ from mcp import Client
 from mcp.client.sse import sse_client
 
 from memos_mcp.domain.errors import Invalid
-from memos_mcp.http import MAX_BODY_BYTES, build_http
+from memos_mcp.http import build_http
+from memos_mcp.lines import MAX_LINE_BYTES
 from memos_mcp.settings import Settings
 from tests.stand_in import SCOPE, StandIn
 from tests.test_lines import ID_LAST, STORE
@@ -174,8 +175,9 @@ async def test_a_number_that_json_cannot_carry_is_never_stored(number: str) -> N
 @pytest.mark.parametrize("path", ["/mcp", "/messages/?session_id=1"])
 async def test_a_body_beyond_the_limit_is_too_large(path: str) -> None:
     async with door() as client:
-        answer = await post(client, call(f'"session_id":"{"x" * MAX_BODY_BYTES}"'), path)
+        answer = await post(client, call(f'"session_id":"{"x" * MAX_LINE_BYTES}"'), path)
     assert answer.status_code == 413
+    assert "16 MiB" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,7 @@ def fuse(lanes: Lanes, waiting: Sequence[Match] = ()) -> list[Ranked]:
     scale = min(max(best, 0.0), 1.0)
     signals = _signals({"dense": lanes.dense, "bm25": lanes.bm25, "text": waiting})
     spans = _spans(lanes.dense) | {
-        item: span
-        for item, span in _spans((*waiting, *lanes.bm25)).items()
-        if lexical[item] >= dense.get(item, 0.0)
+        item: span for item, span in _spans((*waiting, *lanes.bm25)).items() if lexical[item] >= dense.get(item, 0.0)
     }
     scores = {item: DENSE_WEIGHT * dense.get(item, 0.0) + LEXICAL_WEIGHT * lexical.get(item, 0.0) for item in signals}
     order = sorted(scores, key=lambda item: (-scores[item], item))
@@ -76,7 +74,7 @@ def _min_max(matches: Sequence[Match]) -> dict[UUID, float]:
         return {}
     least, greatest = min(match.score for match in matches), max(match.score for match in matches)
     spread = greatest - least
-    return {match.item_id: (match.score - least) / spread if spread else 1.0 for match in matches}
+    return {match.item_id: (match.score - least) / spread if spread else float(greatest > 0) for match in matches}
 
 
 def _by_greatest(matches: Sequence[Match]) -> dict[UUID, float]:

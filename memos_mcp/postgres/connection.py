@@ -16,7 +16,7 @@ COMMAND_SECONDS: Final = 30.0
 MAX_INTEGER_DIGITS: Final = 19
 
 UNAVAILABLE: Final = (
-    "The memory store cannot be reached just now. Nothing was changed; repeat the call in a few seconds."
+    "The memory store cannot be reached just now. Repeat the call in a few seconds: nothing is stored twice."
 )
 UNSTORABLE: Final = "A value cannot be stored or compared as it is. Shorten or simplify it; nothing was changed."
 BAD_ADDRESS: Final = (

@@ -78,13 +78,12 @@ def pieces(entries: Iterable[Entry]) -> Iterator[Piece]:
         yield piece
 
 
-def best_matches(points: Iterable[tuple[Mapping[str, Any], float]], limit: int) -> list[Match]:
-    """Keep each item's first point, in the order given: best first."""
+def best_matches(rows: Iterable[Sequence[Any]], limit: int) -> list[Match]:
+    """Keep each item's first point, in the order given, best first; a row is item, start, end and score."""
     best: dict[str, Match] = {}
-    for payload, score in points:
-        item = payload[ITEM]
+    for item, start, end, score in rows:
         if item not in best:
-            best[item] = Match(UUID(item), score, Span(payload[START], payload[END]))
+            best[item] = Match(UUID(item), score, Span(start, end))
             if len(best) == limit:
                 break
     return list(best.values())

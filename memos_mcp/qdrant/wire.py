@@ -51,6 +51,10 @@ def translated() -> Iterator[None]:
         raise IndexUnavailable(UNREACHABLE) from error
 
 
+def _row(payload: Mapping[str, Any], score: float) -> Sequence[Any]:
+    return (payload[ITEM], payload[START], payload[END], score)
+
+
 def connect(url: str, api_key: str | None) -> "Wire":
     """Return a connection that is made with the first request. Reads certificates: not for the event loop."""
     with translated():
@@ -130,8 +134,8 @@ class Wire:
 
     async def nearest(
         self, collection: str, text: str, vector: Vector | None, where: Where, limits: Mapping[str, int]
-    ) -> dict[str, list[tuple[Mapping[str, Any], float]]]:
-        """Return payloads and scores, best first, of up to as many points as each lane is given; one request."""
+    ) -> dict[str, list[Sequence[Any]]]:
+        """Return item, start, end and score, best first, of up to as many points as each lane is given; one request."""
         questions = self._questions(text, vector, where)
         requests = {
             lane: models.QueryRequest(**question, limit=limits[lane], with_payload=[ITEM, START, END])
@@ -143,7 +147,7 @@ class Wire:
         with translated():
             answers = await self._client.query_batch_points(collection, list(requests.values()))
         return {
-            lane: [(point.payload or {}, point.score) for point in answer.points]
+            lane: [_row(point.payload or {}, point.score) for point in answer.points]
             for lane, answer in zip(requests, answers, strict=True)
         }
 

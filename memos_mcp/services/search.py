@@ -74,7 +74,7 @@ class Search:
             lanes = await self._lanes(kind, text, where, limit)
         except (IndexUnavailable, EmbedderUnavailable) as error:
             found = lexical(await text_search(limit, waiting_only=False))
-            return Candidates(found, f"{error} Matched by words only.")
+            return Candidates(found, f"{self._state.trouble or error} Matched by words only.")
         return Candidates(fuse(lanes, waiting), self._shortfall())
 
     async def _lanes(self, kind: ItemKind, text: str, where: Where, limit: int) -> Lanes:

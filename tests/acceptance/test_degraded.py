@@ -173,7 +173,7 @@ async def succeeds(client: Client, tool: str, arguments: dict[str, Any]) -> bool
     answer = await client.call_tool(tool, arguments)
     if answer.is_error:
         assert isinstance(answer.content[0], TextContent)
-        assert "repeat the call" in answer.content[0].text
+        assert "Repeat the call" in answer.content[0].text
     return not answer.is_error
 
 

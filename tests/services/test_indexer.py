@@ -154,7 +154,7 @@ async def test_one_item_that_cannot_be_indexed_does_not_hold_up_the_others(tmp_p
 
         await until(only_the_poison_is_left)
         report = await app.index.report()
-        page = await app.memories.query(SCOPE, MemoryQuery("poison apple"))
+        page = await app.memories.query(SCOPE, MemoryQuery("poison apple", limit=20))
     assert report.items["memory"] == 10
     assert "poison apple" in [hit.memory.content for hit in page.hits]
 
