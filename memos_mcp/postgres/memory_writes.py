@@ -46,6 +46,17 @@ _SUPERSEDE: Final = """
        AND (expires_at IS NULL OR expires_at > $4)
     RETURNING id
 """
+_FIND_SUCCESSOR: Final = """
+    SELECT successor.id, successor.version
+      FROM agent_memories AS old
+      JOIN agent_memories AS successor ON successor.id = old.superseded_by
+     WHERE old.id = $5
+       AND (old.namespace, successor.namespace) = ($1, $1)
+       AND successor.content_hash = $2
+       AND successor.agent_id = $3
+       AND successor.session_id IS NOT DISTINCT FROM $4
+       AND successor.superseded_by IS NULL
+"""
 _CORRECT: Final = "UPDATE agent_memories SET superseded_by = $2 WHERE id = $1"
 
 
@@ -68,6 +79,9 @@ async def add_in_place_of(connection: Connection, old: UUID, scope: Scope, new: 
     """Store one in place of another, which leaves the unique index first: both may have the same content."""
     memory_id = uuid4()
     if await connection.fetchrow(_SUPERSEDE, scope.namespace, old, memory_id, now) is None:
+        row = await connection.fetchrow(_FIND_SUCCESSOR, *_key(scope, new), old)
+        if row is not None:  # this very call was made before, and its answer may have been lost
+            return Added(row["id"], created=False, version=row["version"])
         raise NotFound("supersedes: no live memory with this id in this namespace. Query for it first.")
     added = await _add(connection, scope, new, memory_id, now)
     if added.memory_id != memory_id:

@@ -56,6 +56,15 @@ async def test_a_superseded_memory_is_gone_from_search_and_listing(app: App) -> 
     assert contents(await app.memories.query(SCOPE, MemoryQuery())) == ["the office is in Porto"]
 
 
+async def test_superseding_again_with_the_same_content_is_the_same_store(app: App) -> None:
+    old = await app.memories.store(SCOPE, NewMemory("the office is in Lisbon"))
+    moved = NewMemory("the office is in Porto", supersedes=old.memory_id)
+    first, again = await app.memories.store(SCOPE, moved), await app.memories.store(SCOPE, moved)
+    assert (again.memory_id, again.created) == (first.memory_id, False)
+    with pytest.raises(NotFound):
+        await app.memories.store(SCOPE, NewMemory("the office is in Faro", supersedes=old.memory_id))
+
+
 async def test_an_expired_memory_is_gone_although_its_point_is_still_there(app: App) -> None:
     past = datetime.now(UTC) - timedelta(seconds=1)
     await app.memories.store(SCOPE, NewMemory("the parking pass is valid", expires_at=past))
