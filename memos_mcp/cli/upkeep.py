@@ -42,7 +42,7 @@ async def indexed(app: App) -> int:
         print(f"{app.indexer.trouble} The rest is done by the process that holds it, or when it is back.")
         return 0
     total = left = await _left(app)
-    with tqdm(total=total, unit="item", desc="indexed", disable=None) as bar:
+    with tqdm(total=total, unit="item", desc="indexed", mininterval=0.5) as bar:
         while left and not (app.indexer.resting and await app.log.rebuild_requested() is None):
             await anyio.sleep(PROGRESS_SECONDS)
             left = await _left(app)
