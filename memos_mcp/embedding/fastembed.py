@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
 from anyio import to_thread
@@ -17,8 +17,6 @@ from memos_mcp.domain import chunking
 from memos_mcp.domain.errors import EmbedderUnavailable
 from memos_mcp.domain.index import Shape, Span, Vector
 from memos_mcp.embedding.weights import minilm_folder
-
-Result = TypeVar("Result")
 
 _PACKAGED: Final = "sentence-transformers/all-MiniLM-L6-v2"
 _RETRY_SECONDS: Final = 30.0

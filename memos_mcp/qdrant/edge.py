@@ -67,9 +67,7 @@ class EdgeIndex:
                 await self._open(shape)
             except OSError as error:
                 logger.exception("The folder of the search index cannot be used")
-                raise IndexUnavailable(
-                    "The search index's folder cannot be used. The server's log says why."
-                ) from error
+                raise IndexUnavailable(UNUSABLE) from error
 
     async def wants_rebuild(self) -> bool:
         """Whether so many points are outside the graph that a new one pays: more than half of what is in it."""
