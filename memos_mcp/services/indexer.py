@@ -98,9 +98,9 @@ class Indexer:
         """Serve until cancelled; an outage of any part is waited for, ever longer up to a bound."""
         delay = FIRST_RETRY_SECONDS
         while True:
+            began = anyio.current_time()
             try:
                 await self._open()
-                delay = FIRST_RETRY_SECONDS
                 async with anyio.create_task_group() as tasks:
                     await self._serve(tasks)
             except* Unavailable as group:
@@ -112,6 +112,8 @@ class Indexer:
             finally:
                 self._serving = self._resting = self._idle = False
                 self._tried.set()
+            if anyio.current_time() - began > LAST_RETRY_SECONDS:
+                delay = FIRST_RETRY_SECONDS
             await anyio.sleep(delay)
             delay = min(delay * 2, LAST_RETRY_SECONDS)
 

@@ -4,18 +4,21 @@ import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from memos_mcp.app import App, compose, running
-from memos_mcp.domain.index import Vector
+from memos_mcp.domain.errors import IndexUnavailable
+from memos_mcp.domain.index import ItemKind, Vector
 from memos_mcp.domain.memory import MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolQuery
 from memos_mcp.postgres.database import Database
 from memos_mcp.qdrant.edge import EdgeIndex
+from memos_mcp.services import indexer
 from memos_mcp.settings import Settings
 from tests.fakes import BrokenEmbedder, DownIndex, HashEmbedder
 
@@ -73,6 +76,26 @@ async def test_an_index_that_fails_while_serving_comes_back_by_itself(app: App, 
     assert not missed.indexed
     assert page.degraded is None
     assert "dense" in page.hits[0].signals
+
+
+async def test_an_index_that_can_be_opened_but_not_read_is_tried_again_ever_more_seldom(
+    tmp_path: Path, database: Database, embedder: HashEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[float] = []
+    enough = anyio.Event()
+
+    class Unreadable(EdgeIndex):
+        async def versions(self, kind: ItemKind) -> dict[UUID, int]:
+            tries.append(anyio.current_time())
+            if len(tries) == 5:
+                enough.set()
+            raise IndexUnavailable(f"Its {kind} part cannot be read.")
+
+    monkeypatch.setattr(indexer, "FIRST_RETRY_SECONDS", 0.05)
+    async with running(compose(Settings(home=tmp_path), database, Unreadable(tmp_path / "index", 1_000), embedder)):
+        with anyio.fail_after(30):
+            await enough.wait()
+    assert tries[-1] - tries[-2] >= 0.4
 
 
 async def test_without_the_model_answers_are_by_words_until_it_can_be_loaded(
