@@ -3,12 +3,15 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from memos_mcp.domain.index import Embedder, EmbeddingStore, Entry, ItemKind, Passage, Shape, Vector, VectorIndex
 
 Row = TypeVar("Row")
+
+KEPT_AT_ONCE: Final = 128
+"""Vectors after which they are kept: a document that takes longer than an attempt may last is done in several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,15 @@ class Projector:
         model = self._embedder.model
         hashes = {text: sha256(text.encode()).digest() for text in texts}
         known = await self._embeddings.get(model, list(hashes.values()))
-        missing = [text for text, digest in hashes.items() if digest not in known]
-        computed = dict(zip(missing, await self._embedder.passages(missing), strict=True)) if missing else {}
-        if computed:
-            await self._embeddings.add(model, {hashes[text]: vector for text, vector in computed.items()})
-        return {text: computed[text] if text in computed else known[hashes[text]] for text in hashes}
+        # By length, so that the embedder still finds texts of similar length to batch.
+        missing = sorted((text for text, digest in hashes.items() if digest not in known), key=len)
+        for start in range(0, len(missing), KEPT_AT_ONCE):
+            part = missing[start : start + KEPT_AT_ONCE]
+            vectors = await self._embedder.passages(part)
+            computed = {hashes[text]: vector for text, vector in zip(part, vectors, strict=True)}
+            await self._embeddings.add(model, computed)
+            known |= computed
+        return {text: known[digest] for text, digest in hashes.items()}
 
 
 async def differences(index: VectorIndex, projector: Projector, kind: ItemKind) -> list[UUID]:

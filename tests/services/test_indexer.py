@@ -18,7 +18,7 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolQuery
 from memos_mcp.postgres.database import Database
 from memos_mcp.qdrant.edge import EdgeIndex
-from memos_mcp.services import indexer
+from memos_mcp.services import indexer, projector
 from memos_mcp.settings import Settings
 from tests.fakes import BrokenEmbedder, DownIndex, HashEmbedder
 
@@ -180,6 +180,37 @@ async def test_one_item_that_cannot_be_indexed_does_not_hold_up_the_others(tmp_p
         page = await app.memories.query(SCOPE, MemoryQuery("poison apple", limit=20))
     assert report.items["memory"] == 10
     assert "poison apple" in [hit.memory.content for hit in page.hits]
+
+
+async def test_a_document_whose_embedding_is_cut_off_goes_on_where_it_was(tmp_path: Path, database: Database) -> None:
+    class Exhausted(HashEmbedder):
+        async def passages(self, texts: Sequence[str]) -> list[Vector]:
+            done: list[Vector] = []
+            for text in texts:
+                if self.passages_embedded == limit:
+                    raise TimeoutError
+                done += await super().passages([text])
+            return done
+
+    embedder, limit = Exhausted(window=5), 300
+    app = compose(Settings(home=tmp_path), database, EdgeIndex(tmp_path / "index", 10_000), embedder)
+    await app.memories.store_many(SCOPE, [NewMemory(" ".join(f"word{number}" for number in range(2_000)))])
+    async with running(app):
+
+        async def interrupted() -> bool:
+            return (await app.queue.state()).last_error is not None
+
+        await until(interrupted)
+        limit = 10_000
+        await app.queue.mark_all()
+
+        async def indexed() -> bool:
+            return not any((await app.queue.state()).depth.values())
+
+        await until(indexed)
+        points = (await app.index.report()).points["memory"]
+    assert points > 300
+    assert embedder.passages_embedded <= points + projector.KEPT_AT_ONCE
 
 
 async def test_another_model_gets_a_generation_of_its_own(tmp_path: Path, database_url: str) -> None:
