@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 
 from mcp import types
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from memos_mcp.app import App
@@ -20,6 +20,9 @@ SHOWN_NAMES: Final = 4
 SHOWN_DIGITS: Final = 20
 
 Arguments = TypeVar("Arguments", bound=BaseModel)
+
+Strings: TypeAlias = Annotated[list[str], Field(fail_fast=True)]
+"""A list of which the first wrong entry is named: a message of millions of entries must not be answered by as many."""
 
 
 class Strict(BaseModel):
@@ -67,7 +70,7 @@ class Tool(Generic[Arguments]):
         """Return the arguments; raise `Invalid` naming everything that is wrong. null means "not given"."""
         properties, required = self.input_schema["properties"], self.input_schema.get("required", ())
         present = {name: value for name, value in given.items() if value is not None or name in required}
-        strangers = [name for name in present if name not in properties]
+        strangers = [name for name in given if name not in properties]
         try:
             arguments = self.arguments.model_validate({name: present[name] for name in present.keys() & properties})
         except ValidationError as error:

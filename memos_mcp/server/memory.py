@@ -14,7 +14,7 @@ from memos_mcp.app import App
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryHit, MemoryKind, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.server.budget import CHARS_PER_TOKEN, DEFAULT_CHARS, MAX_TOKENS, MIN_TOKENS, fit_memories
-from memos_mcp.server.contract import Strict, Tool, whole
+from memos_mcp.server.contract import Strict, Strings, Tool, whole
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d([.]\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
@@ -52,7 +52,7 @@ class StoreMemory(Strict):
             "document: a longer text."
         ),
     ] = "episodic"
-    tags: list[str] = Field(default_factory=list, description="Labels to filter by.")
+    tags: Strings = Field(default_factory=list, description="Labels to filter by.")
     metadata: dict[str, Any] = Field(default_factory=dict, description="JSON kept with it, to filter by.")
     importance: Unit = 0.5
     session_id: Annotated[str | None, Field(description="The conversation it belongs to.")] = None
@@ -69,7 +69,7 @@ class QueryMemory(Strict):
     ] = None
     limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(whole)] = 10
     kind: MemoryKind | None = None
-    tags: Annotated[list[str] | None, Field(description="Must have all of these.")] = None
+    tags: Annotated[Strings | None, Field(description="Must have all of these.")] = None
     metadata: Annotated[dict[str, Any] | None, Field(description="Must contain all of this.")] = None
     session_id: str | None = None
     agent_id: Annotated[str | None, Field(description="Only what this agent stored; default all agents.")] = None

@@ -12,7 +12,7 @@ from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import Detail, NewTool, Outcome, ToolFilter, ToolHit, ToolQuery
 from memos_mcp.server.budget import fit_tools
-from memos_mcp.server.contract import Strict, Tool, whole
+from memos_mcp.server.contract import Strict, Strings, Tool, whole
 
 
 class RegisterTool(Strict):
@@ -26,7 +26,7 @@ class RegisterTool(Strict):
         dict[str, Any] | None, Field(description="JSON Schema or OpenAPI 3 schema of its input.")
     ] = None
     response_schema: Annotated[dict[str, Any] | None, Field(description="The same of its output.")] = None
-    required_capabilities: list[str] = Field(default_factory=list, description="What an agent must have to use it.")
+    required_capabilities: Strings = Field(default_factory=list, description="What an agent must have to use it.")
 
 
 class DiscoverTools(Strict):
@@ -36,14 +36,12 @@ class DiscoverTools(Strict):
         str | None, Field(description="The need, in words; or an exact tool_id or name. Leave out to list by name.")
     ] = None
     queries: Annotated[
-        list[str] | None,
+        Strings | None,
         Field(min_length=1, max_length=8, description="Several needs at once, instead of query; each gets its turn."),
     ] = None
-    required_capabilities: Annotated[list[str] | None, Field(description="Only tools that require all of these.")] = (
-        None
-    )
+    required_capabilities: Annotated[Strings | None, Field(description="Only tools that require all of these.")] = None
     agent_capabilities: Annotated[
-        list[str] | None, Field(description="What you have; tools that need more are withheld and counted.")
+        Strings | None, Field(description="What you have; tools that need more are withheld and counted.")
     ] = None
     limit: Annotated[int, Field(ge=1, le=50), BeforeValidator(whole)] = 5
     detail: Annotated[Detail, Field(description="full adds the schemas.")] = "summary"

@@ -154,6 +154,28 @@ def test_an_error_never_echoes_a_long_value() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tool", "arguments", "field"),
+    [
+        ("store_memory", {"content": "x"}, "tags"),
+        ("query_memory", {}, "tags"),
+        ("register_tool", dict.fromkeys(REGISTER.input_schema["required"], "x"), "required_capabilities"),
+        ("discover_tools", {}, "queries"),
+        ("discover_tools", {}, "required_capabilities"),
+        ("discover_tools", {}, "agent_capabilities"),
+    ],
+)
+def test_of_a_hundred_thousand_wrong_entries_one_is_named(tool: str, arguments: dict[str, Any], field: str) -> None:
+    message = refusal(tool, arguments | {field: ["a", *range(100_000)]})
+    assert message.startswith(f"{field} must be a list of ")
+    assert message.endswith("strings; entry 1 is 0.")
+    assert len(message) < 100
+
+
+def test_an_unknown_argument_is_refused_also_when_it_is_null() -> None:
+    assert refusal("query_memory", {"querry": None}).startswith("Unknown argument 'querry'. Did you mean 'query'?")
+
+
+@pytest.mark.parametrize(
     "time", ["2026-13-01T00:00:00Z", "2026-05-01T25:00:00Z", "2026-W18-5", "20260501", "2026-05-01T12:00:00+99:00", ""]
 )
 def test_what_is_no_rfc_3339_time_is_refused(time: str) -> None:
