@@ -73,7 +73,9 @@ def check_time(field: str, moment: datetime | None) -> None:
 
 def check_json(field: str, value: object, *, max_chars: int) -> None:
     """Refuse JSON that is too large or too deep, or holds what cannot be stored and read back as it is."""
-    for part, depth in walk(value):
+    for count, (part, depth) in enumerate(walk(value)):
+        if count > max_chars:  # each part is a character at least: millions of them need not be looked at
+            raise Invalid(f"{field} has more than {max_chars:,} characters as JSON, which is the limit.")
         if depth > MAX_JSON_DEPTH:
             raise Invalid(f"{field} is nested more than {MAX_JSON_DEPTH} levels deep. Flatten it.")
         if isinstance(part, str):
@@ -88,19 +90,19 @@ def check_json(field: str, value: object, *, max_chars: int) -> None:
 
 
 def walk(value: object) -> Iterator[tuple[object, int]]:
-    """Yield every key and value of a JSON document with its depth, without recursion."""
-    pending: list[tuple[object, int]] = [(value, 0)]
-    while pending:
-        part, depth = pending.pop()
-        yield part, depth
-        if depth > MAX_JSON_DEPTH:
-            continue
-        if isinstance(part, Mapping):
-            for key, child in part.items():
-                yield key, depth
-                pending.append((child, depth + 1))
-        elif isinstance(part, list | tuple):
-            pending.extend((child, depth + 1) for child in part)
+    """Yield every key and value of a JSON document with its depth, one by one and without recursion."""
+    entered: list[Iterator[object]] = [iter((value,))]
+    while entered:
+        depth = len(entered) - 1
+        for part in entered[-1]:
+            yield part, depth
+            if depth <= MAX_JSON_DEPTH and isinstance(part, Mapping | list | tuple):
+                if isinstance(part, Mapping):
+                    yield from ((key, depth) for key in part)
+                entered.append(iter(part.values() if isinstance(part, Mapping) else part))
+                break
+        else:
+            entered.pop()
 
 
 def is_visible(character: str) -> bool:

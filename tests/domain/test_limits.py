@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -142,6 +143,21 @@ def test_json_nested_beyond_all_bounds_is_refused_without_recursion() -> None:
 
     with pytest.raises(Invalid, match="levels deep"):
         check_json("metadata", {"a": deep}, max_chars=100)
+
+
+def test_json_of_millions_of_parts_is_refused_after_as_many_as_there_may_be() -> None:
+    looked_at = 0
+
+    class Endless(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            nonlocal looked_at
+            while True:
+                looked_at += 1
+                yield looked_at
+
+    with pytest.raises(Invalid, match="limit"):
+        check_json("metadata", {"a": Endless()}, max_chars=100)
+    assert looked_at <= 101
 
 
 def test_a_time_needs_a_zone_and_a_place_in_the_calendar() -> None:
