@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from anyio.to_thread import run_sync
+
 from memos_mcp.domain.index import Match
 from memos_mcp.domain.ranking import Ranked, round_robin
 from memos_mcp.domain.scope import Scope
@@ -43,7 +45,7 @@ class Tools:
 
     async def record(self, scope: Scope, new: NewTool) -> Upserted:
         """Register or update one tool without waiting for the index."""
-        new.check()
+        await run_sync(new.check)  # judging a schema of thousands of parts takes a second
         return await self._store.upsert(scope.namespace, new, self._now())
 
     async def discover(self, scope: Scope, query: ToolQuery) -> ToolPage:
