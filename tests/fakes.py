@@ -107,6 +107,10 @@ class DownIndex:
     def outdated(self) -> bool:
         return self.inner.outdated
 
+    @property
+    def generation(self) -> str | None:
+        return self.inner.generation
+
     async def wants_rebuild(self) -> bool:
         return await self._up().wants_rebuild()
 

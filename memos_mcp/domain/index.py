@@ -141,6 +141,11 @@ class VectorIndex(Protocol):
         """Whether the current generation was built for another shape: it takes no `put` and has no dense lane."""
         ...
 
+    @property
+    def generation(self) -> str | None:
+        """The name of the generation that answers now, None while none is open."""
+        ...
+
     async def wants_rebuild(self) -> bool:
         """Whether a new generation would answer faster than this one (too many points outside the graph)."""
         ...

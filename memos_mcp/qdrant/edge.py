@@ -57,6 +57,11 @@ class EdgeIndex:
         """Whether the current generation was built for another shape: it takes no `put` and has no dense lane."""
         return self._current is not None and self._current.generation.shape != self._wanted
 
+    @property
+    def generation(self) -> str | None:
+        """The name of the generation that answers now, None while none is open."""
+        return None if self._current is None else self._current.generation.name
+
     async def open(self, shape: Shape) -> None:
         """Open the current generation, or create an empty one. Restarts its process if that has ended."""
         async with self._change:

@@ -66,6 +66,11 @@ class ServerIndex:
         """Whether the current generation was built for another shape: it takes no `put` and has no dense lane."""
         return self._current is not None and self._current.shape != self._wanted
 
+    @property
+    def generation(self) -> str | None:
+        """The name of the generation that answers now, None while none is open."""
+        return None if self._current is None else self._current.name
+
     async def open(self, shape: Shape) -> None:
         """Find out what the aliases name now, or create an empty generation for them."""
         async with self._change:

@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from memos_mcp.domain.errors import Unavailable
-from memos_mcp.domain.index import ITEM_KINDS, Due, IndexLog, IndexQueue, ItemKind, VectorIndex
+from memos_mcp.domain.index import ITEM_KINDS, Draft, Due, IndexLog, IndexQueue, ItemKind, VectorIndex
 from memos_mcp.services.arrivals import Arrivals
 from memos_mcp.services.projector import Projector, differences
 
@@ -47,6 +47,7 @@ class Indexer:
         self._idle = False
         self._behind = True
         self._rebuilding = False
+        self._replaced: str | None = None
         self._next_rebuild = 0.0
         self._next_chores = 0.0
         self._unpublished = False
@@ -54,12 +55,12 @@ class Indexer:
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be indexed."""
-        return self._idle
+        return self._idle and not self._swapped
 
     @property
     def behind(self) -> bool:
         """Whether an answer may lack something that was acknowledged before: true until the queue was seen empty."""
-        return self._behind
+        return self._behind or self._swapped
 
     @property
     def trouble(self) -> str | None:
@@ -74,11 +75,11 @@ class Indexer:
     @property
     def resting(self) -> bool:
         """Whether there is nothing that could be indexed now; what failed alone may still be queued."""
-        return self._resting
+        return self._resting and not self._swapped
 
     async def rested(self) -> None:
         """Wait until there is nothing that could be indexed now."""
-        while not self._resting:
+        while not self.resting:
             await self._rested.wait()
 
     async def indexed(self, kind: ItemKind, item_id: UUID, version: int, *, fresh: bool, seconds: float) -> bool:
@@ -120,6 +121,21 @@ class Indexer:
     async def rebuild(self) -> None:
         """Build a new generation beside the current one, swap it in, and catch up with what changed meanwhile."""
         draft = await self._index.draft(await self._projector.shape())
+        self._replaced = self._index.generation
+        try:
+            await self._write_out(draft)
+            if await self._reconcile() and await self._depth():
+                self._resting, self._idle, self._behind = False, False, True
+        finally:
+            self._replaced = None
+            self._announce_rest()
+
+    @property
+    def _swapped(self) -> bool:
+        """Whether a new generation answers already, but it is not known yet what it lacks."""
+        return self._replaced is not None and self._replaced != self._index.generation
+
+    async def _write_out(self, draft: Draft) -> None:
         try:
             for kind in ITEM_KINDS:
                 ids = list(await self._projector.versions(kind))
@@ -130,7 +146,6 @@ class Indexer:
             with anyio.CancelScope(shield=True):
                 await draft.discard()
             raise
-        await self._reconcile()
 
     async def _open(self) -> None:
         await self._index.open(await self._projector.shape())
@@ -155,10 +170,13 @@ class Indexer:
         self._resting = not self._index.outdated
         self._idle = self._resting and not waiting
         self._behind = waiting > 0
-        self._rested.set()
-        self._rested = anyio.Event()
+        self._announce_rest()
         await self._queue.wait(CHORES_SECONDS if self._unpublished or waiting else POLL_SECONDS)
         self._resting = self._idle = False
+
+    def _announce_rest(self) -> None:
+        self._rested.set()
+        self._rested = anyio.Event()
 
     async def _depth(self) -> int:
         return sum((await self._queue.state()).depth.values())

@@ -18,6 +18,7 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolQuery
 from memos_mcp.postgres.database import Database
 from memos_mcp.qdrant.edge import EdgeIndex
+from memos_mcp.qdrant.folder import Generation
 from memos_mcp.services import indexer, projector
 from memos_mcp.settings import Settings
 from tests.fakes import BrokenEmbedder, DownIndex, HashEmbedder
@@ -226,6 +227,42 @@ async def test_another_model_gets_a_generation_of_its_own(tmp_path: Path, databa
             assert report.items["memory"] == 20
             assert "dense" in page.hits[0].signals
             assert page.degraded is None
+
+
+async def test_until_it_is_known_what_a_new_generation_lacks_answers_do_not_pass_for_complete(
+    tmp_path: Path, database: Database, embedder: HashEmbedder
+) -> None:
+    asked, answer = anyio.Event(), anyio.Event()
+
+    class Swapping(EdgeIndex):
+        """Gets one more memory just before a swap, and cannot be compared with the record before it is told to."""
+
+        swapping = False
+
+        async def _adopt(self, generation: Generation) -> None:
+            assert (await app.memories.store(SCOPE, NewMemory("an osprey came late"))).indexed
+            self.swapping = True
+            await super()._adopt(generation)
+
+        async def versions(self, kind: ItemKind) -> dict[UUID, int]:
+            if self.swapping:
+                asked.set()
+                await answer.wait()
+            return await super().versions(kind)
+
+    settings = Settings(home=tmp_path, index_wait_seconds=5)
+    async with running(compose(settings, database, Swapping(tmp_path / "index", 1_000), embedder)) as app:
+        await app.memories.store_many(SCOPE, HERONS[:5])
+        await caught_up(app)
+        await app.reindex(fresh=True)
+        with anyio.fail_after(30):
+            await asked.wait()
+        assert (await app.memories.query(SCOPE, MemoryQuery("osprey"))).degraded is not None
+        answer.set()
+        await caught_up(app)
+        page = await app.memories.query(SCOPE, MemoryQuery("osprey"))
+    assert page.degraded is None
+    assert page.hits[0].memory.content == "an osprey came late"
 
 
 async def test_a_requested_rebuild_swaps_in_a_new_generation_with_everything_stored_meanwhile(
