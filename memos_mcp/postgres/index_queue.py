@@ -9,7 +9,7 @@ import anyio
 
 from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.index import Due, ItemKind, QueueState
-from memos_mcp.postgres.connection import Connection, translated
+from memos_mcp.postgres.connection import Connection, discard, translated
 from memos_mcp.postgres.database import Database
 
 CHANNEL: Final = "index_queue"
@@ -159,10 +159,15 @@ class PostgresIndexQueue:
 
     async def _listen(self) -> None:
         try:
-            self._listener = await self._database.listener()
-            with translated():
-                self._listener.add_termination_listener(self._closed)
-                await self._listener.add_listener(CHANNEL, self._heard)
+            listener = await self._database.listener()
+            try:
+                with translated():
+                    listener.add_termination_listener(self._closed)
+                    await listener.add_listener(CHANNEL, self._heard)
+            except BaseException:  # the wait may be over: one that does not listen must not pass for one that does
+                discard(listener)
+                raise
+            self._listener = listener
         except StoreUnavailable:
             await anyio.sleep(OUTAGE_SECONDS)
 

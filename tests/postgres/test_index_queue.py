@@ -235,6 +235,23 @@ async def test_a_wait_without_news_ends_in_time(database: Database) -> None:
         await queue.wait(0.01)
 
 
+async def test_a_wait_that_ends_before_it_listens_is_made_good_by_the_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        await anyio.sleep_forever()
+
+    queue = PostgresIndexQueue(database)
+    with monkeypatch.context() as patch:
+        patch.setattr("asyncpg.Connection.add_listener", never)
+        await queue.wait(0.5)
+    await queue.wait(60)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(queue.wait, 60)
+            await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
+
+
 async def test_waiting_goes_on_after_its_connection_was_cut(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await queue.wait(60)
