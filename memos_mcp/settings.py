@@ -11,9 +11,9 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 class Settings(BaseSettings):
-    """One field a variable: `home` is `MEMOS_HOME`, and so on."""
+    """One field a variable: `home` is `MEMOS_HOME`, and so on. An empty variable counts as one that is not set."""
 
-    model_config = SettingsConfigDict(env_prefix="MEMOS_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MEMOS_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     home: Path = Field(default_factory=lambda: user_data_path("memos-as"))
     namespace: str = Field(default="default", min_length=1, max_length=255)
@@ -36,6 +36,15 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        """Resolve `~`, which no shell does in a client's configuration; other programs start in other folders."""
+        try:
+            return value.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError("the user's folder (~) is not known: give a full path") from None
 
     @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod
