@@ -51,7 +51,7 @@ class App:
         try:
             await self.database.server_version()
             store = "ok"
-        except Unavailable as error:
+        except MemosError as error:
             store = str(error)
         return {"postgres": store, "index": self.indexer.trouble or "ok"}
 
@@ -118,6 +118,8 @@ async def running(app: App) -> AsyncIterator[App]:
             except MemosError as error:  # raised below: the task group would wrap it
                 failure = error
             tasks.cancel_scope.cancel()
+    except* MemosError as group:  # what cannot be waited for, such as a database of another version
+        failure = next(error for error in group.exceptions if isinstance(error, MemosError))
     finally:
         await app.close()
     if failure is not None:
