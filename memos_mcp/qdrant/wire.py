@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS: Final = 5
 UNREACHABLE: Final = "The search index cannot be reached. Repeat the call later."
+BAD_ADDRESS: Final = "MEMOS_QDRANT_URL is not an address. Use the form http://host:6333."
 
 
 @contextmanager
@@ -57,8 +58,13 @@ def _row(payload: Mapping[str, Any], score: float) -> Sequence[Any]:
 
 def connect(url: str, api_key: str | None) -> "Wire":
     """Return a connection that is made with the first request. Reads certificates: not for the event loop."""
-    with translated():
-        client = AsyncQdrantClient(url=url, api_key=api_key, timeout=TIMEOUT_SECONDS, check_compatibility=False)
+    try:
+        with translated():
+            client = AsyncQdrantClient(url=url, api_key=api_key, timeout=TIMEOUT_SECONDS, check_compatibility=False)
+    except ValueError:
+        # The client's text quotes the address, which may hold a password.
+        logger.warning("the address of the Qdrant server cannot be used")
+        raise IndexUnavailable(BAD_ADDRESS) from None
     return Wire(client)
 
 

@@ -140,6 +140,15 @@ async def test_a_server_that_cannot_be_reached_makes_the_index_unavailable(
     await index.close()
 
 
+@pytest.mark.parametrize("address", ["not an address", "http://user:sesame@host:port", "host:6333"])
+async def test_an_address_that_cannot_be_read_is_never_quoted(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    index = ServerIndex(address, None, "memos")
+    with pytest.raises(IndexUnavailable, match="MEMOS_QDRANT_URL is not an address"):
+        await index.open(SHAPE)
+    assert address not in caplog.text
+    assert "sesame" not in caplog.text
+
+
 async def test_the_index_is_back_when_the_server_is(free_tcp_port: int) -> None:
     index = ServerIndex(f"http://127.0.0.1:{free_tcp_port}", None, "memos")
     with pytest.raises(IndexUnavailable):
