@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -28,9 +29,10 @@ TOOL = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that these tests share, so that the model is built once."""
-    return tmp_path_factory.mktemp("cli") / "home"
+def home() -> Iterator[Path]:
+    """A home that these tests share, so that the model is built once; not pytest's own: another run would close it."""
+    with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder) / "home"
 
 
 @pytest.fixture
@@ -115,6 +117,19 @@ def test_an_unreachable_database_exits_with_1_and_tells_no_secret(
         assert memos(command) == 1
         assert memos.err.splitlines()[-1].startswith("memos-as: The memory store cannot be reached")
         assert SECRET not in memos.err
+
+
+def test_a_home_that_cannot_be_made_is_told_without_a_trace(
+    memos: Memos, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MEMOS_HOME", str(tmp_path / "file" / "home"))
+    assert memos("doctor") == 1
+    assert memos.err.splitlines()[-1].startswith(
+        "memos-as: The data folder cannot be created or written. Set MEMOS_HOME"
+    )
+    assert str(tmp_path / "file" / "home") in caplog.text
+    assert "Traceback" not in memos.err + caplog.text
 
 
 def test_migrate_does_nothing_the_second_time(memos: Memos) -> None:

@@ -5,7 +5,9 @@ turn its lock into an exclusive one: who gets it was the last, and stops the ser
 process that was killed, so a server that it left behind runs only until the next user leaves.
 """
 
+import errno
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -21,6 +23,11 @@ from memos_mcp.postgres.connection import UNAVAILABLE, connect, translated
 LOCK_SECONDS: Final = START_SECONDS + 10.0
 POLL_SECONDS: Final = 0.02
 DATABASE: Final = "memos"
+
+UNUSABLE: Final = (
+    "The data folder cannot be created or written. Set MEMOS_HOME to a folder that this user may write to; "
+    "the server's log names the folder and the cause."
+)
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +71,7 @@ class EmbeddedPostgres:
             await anyio.to_thread.run_sync(self._stop)
 
     def _start(self) -> str:
-        self._user_lock.parent.mkdir(parents=True, exist_ok=True)
+        _check_writable(self._user_lock.parent)
         if self._held is None:
             # Waits for a stop in progress, which holds the lock exclusively.
             self._held = _locked(self._user_lock, exclusive=False, seconds=LOCK_SECONDS)
@@ -92,6 +99,17 @@ class EmbeddedPostgres:
         finally:
             with anyio.CancelScope(shield=True):
                 await connection.close(timeout=1)
+
+
+def _check_writable(folder: Path) -> None:
+    """Make the folder; say so plainly when that is not allowed, which no waiting will change."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        _log.error("the data folder %s cannot be used: %s", folder, error.strerror)
+        raise StoreUnavailable(UNUSABLE) from error
 
 
 def _locked(path: Path, *, exclusive: bool, seconds: float) -> IO[bytes]:
