@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,6 +24,7 @@ Command = Callable[[Settings], Awaitable[int]]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name; return the exit code (2 for wrong arguments or settings)."""
     arguments = _parser().parse_args(argv)
+    os.umask(0o077)  # what is remembered is nobody else's to read
     try:
         settings = Settings(**_given(arguments))
     except ValidationError as error:

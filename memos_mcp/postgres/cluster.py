@@ -132,7 +132,9 @@ class Cluster:
             port=_wheel().find_suitable_port() if windows else 5432,
             sockets="" if windows else '"' + str(sockets).replace("'", "''") + '"',
         )
-        (self.data / "memos.conf").write_text(text, encoding="utf-8")
+        settings = self.data / "memos.conf"
+        settings.write_text(text, encoding="utf-8")
+        settings.chmod(0o644)  # written by root, read by the server's user; its folder keeps all others out
         main = self.data / "postgresql.conf"
         if _INCLUDE not in main.read_text(encoding="utf-8"):
             with main.open("a", encoding="utf-8") as file:
