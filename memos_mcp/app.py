@@ -97,7 +97,7 @@ def compose(settings: Settings, database: Database, index: VectorIndex, embedder
         Memories(memories, search, indexer, _now, settings.index_wait_seconds),
         Tools(tools, search, indexer, _now, settings.index_wait_seconds),
         indexer,
-        Doctor(index, queue, embeddings, log, projector, embedder.model),
+        Doctor(index, queue, embeddings, log, projector, embedder.model, _now),
         database,
         index,
         queue,

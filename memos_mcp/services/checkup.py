@@ -1,8 +1,8 @@
 """Tells whether the record and the index agree, for `doctor`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import anyio
@@ -21,6 +21,8 @@ from memos_mcp.domain.index import (
 from memos_mcp.services.projector import Projector, differences
 
 REPORT_SECONDS: Final = 2.0
+REPORT_EXPIRES: Final = timedelta(seconds=120)
+"""When a report counts as nobody's: who holds the index reports every few seconds, or after a batch of a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Doctor:
         log: IndexLog,
         projector: Projector,
         model: str,
+        now: Callable[[], datetime],
     ) -> None:
         self._index = index
         self._queue = queue
@@ -68,6 +71,7 @@ class Doctor:
         self._log = log
         self._projector = projector
         self._model = model
+        self._now = now
 
     async def rows(self) -> dict[ItemKind, int]:
         """Return how many items of each kind the index should hold."""
@@ -97,14 +101,15 @@ class Doctor:
             await self._index.open(await self._projector.shape())
             return _Sight(await self._index.report(), astray=await self._astray())
         except IndexUnavailable as error:
-            return await self._hear(str(error))
+            # Another process may hold an embedded index; a server that we cannot reach nobody reaches for us.
+            return await self._hear(str(error)) if self._index.exclusive else _Sight(problem=str(error))
         except Unavailable as error:
             return _Sight(problem=str(error))
 
     async def _hear(self, reason: str, *, patient: bool = True) -> _Sight:
         """Take the word of the process that holds the index; if it seems wrong, ask again: it may be a second old."""
         published = await self._log.published()
-        if published is None:
+        if published is None or published[1] < self._now() - REPORT_EXPIRES:
             return _Sight(problem=reason)
         seen = _Sight(*published, astray=await self._unaccounted(published[0]))
         if seen.astray and patient:
