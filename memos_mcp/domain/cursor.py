@@ -24,16 +24,23 @@ def encode(position: tuple[str | int, ...], question: str) -> str:
 def decode(cursor: str, question: str) -> tuple[str | int, ...]:
     """Return the position; raise `Invalid` for a cursor that was changed or belongs to another question.
 
-    The seal is no secret: a position gives access to nothing that the question itself does not.
+    The seal is no secret: a position gives access to nothing that the question itself does not. Whoever reads a
+    position still checks its shape, and raises `foreign()` when it is not one of theirs.
     """
     try:
         raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         seal, body = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
-        if seal == _seal(body, question):
-            return tuple(json.loads(body))
-    except ValueError:
-        pass
-    raise Invalid(
+        position = json.loads(body) if seal == _seal(body, question) else None
+    except (ValueError, RecursionError):
+        position = None
+    if not isinstance(position, list):
+        raise foreign()
+    return tuple(position)
+
+
+def foreign() -> Invalid:
+    """Return the error for a cursor that no answer to this question gave."""
+    return Invalid(
         "cursor does not belong to this question. Repeat the call without cursor, "
         "or with exactly the arguments of the call that returned it."
     )

@@ -16,7 +16,7 @@ from jsonschema.exceptions import best_match
 from jsonschema.protocols import Validator
 
 from memos_mcp.domain.errors import Invalid
-from memos_mcp.domain.limits import check_json, walk
+from memos_mcp.domain.limits import check_json
 
 
 def _address(name: object) -> str:
@@ -24,6 +24,8 @@ def _address(name: object) -> str:
     return str(name).removeprefix("https://").removeprefix("http://").rstrip("#")
 
 
+_OPENAPI_31: Final = "spec.openapis.org/oas/3.1/dialect/base"
+_DATA: Final = frozenset({"enum", "const", "default", "example", "examples"})
 _DIALECTS: Final[Mapping[str, type[Validator]]] = {
     _address(dialect.META_SCHEMA["$schema"]): dialect
     for dialect in (
@@ -34,7 +36,8 @@ _DIALECTS: Final[Mapping[str, type[Validator]]] = {
         Draft201909Validator,
         Draft202012Validator,
     )
-}
+} | {_OPENAPI_31: Draft202012Validator}
+"""OpenAPI 3.1 schema objects are JSON Schema 2020-12 with four keywords more, which assert nothing."""
 
 
 def check_schema(field: str, schema: Mapping[str, Any] | None, *, max_chars: int) -> int:
@@ -71,9 +74,14 @@ def _problem(dialect: type[Validator], schema: Mapping[str, Any]) -> str | None:
 
 
 def _refuse_remote_references(field: str, schema: Mapping[str, Any]) -> None:
-    for part, _ in walk(schema):
+    pending: list[Any] = [schema]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, list):
+            pending.extend(part)
         if not isinstance(part, Mapping):
             continue
+        pending.extend(child for keyword, child in part.items() if keyword not in _DATA)
         for keyword in ("$ref", "$dynamicRef"):
             target = part.get(keyword)
             if isinstance(target, str) and not target.startswith("#"):

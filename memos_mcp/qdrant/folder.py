@@ -52,8 +52,7 @@ def lock(folder: Path) -> int:
     except OSError as error:
         os.close(descriptor)
         raise IndexUnavailable(
-            "The search index is held by another process of this installation. "
-            "End that process, or connect to it instead of starting a second one."
+            "The search index is held by another process of this installation, which indexes for all of them."
         ) from error
     return descriptor
 

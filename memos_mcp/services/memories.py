@@ -1,8 +1,10 @@
 """What an agent does with its memory: store and query."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import astuple
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import TypeAlias
 from uuid import UUID
 
 from memos_mcp.domain import cursor
@@ -23,7 +25,9 @@ from memos_mcp.domain.memory import (
 from memos_mcp.domain.ranking import Ranked
 from memos_mcp.domain.scope import Scope
 from memos_mcp.services.indexer import Indexer
-from memos_mcp.services.search import Search, check_question
+from memos_mcp.services.search import MAX_CANDIDATES, Search, check_question, depth
+
+Position: TypeAlias = tuple[str | int, ...]
 
 
 class Memories:
@@ -57,35 +61,33 @@ class Memories:
         """Answer a question, best first; without a text, list what the filters admit, newest first."""
         query.filter.check()
         question = cursor.fingerprint(scope.namespace, query.text, astuple(query.filter), query.min_score)
-        position = () if query.cursor is None else cursor.decode(query.cursor, question)
+        position = None if query.cursor is None else cursor.decode(query.cursor, question)
         if query.text is None:
             return await self._list(scope, query, question, position)
         check_question("query", query.text)
         return await self._ask(scope, query, query.text, question, position)
 
-    async def _list(
-        self, scope: Scope, query: MemoryQuery, question: str, position: tuple[str | int, ...]
-    ) -> MemoryPage:
+    async def _list(self, scope: Scope, query: MemoryQuery, question: str, position: Position | None) -> MemoryPage:
         if query.min_score is not None:
             raise Invalid("min_score needs a query: a listing has no scores. Leave min_score out.")
         now = self._now()
-        after = _list_key(position) if position else None
+        after = None if position is None else _list_key(position)
         rows = await self._store.newest(scope.namespace, query.filter, after, query.limit + 1, now)
         total = await self._store.count(scope.namespace, query.filter, now)
         hits = [MemoryHit(memory, _list_position(memory)) for memory in rows[: query.limit]]
         return MemoryPage(hits, total, len(rows) > query.limit, question)
 
     async def _ask(
-        self, scope: Scope, query: MemoryQuery, text: str, question: str, position: tuple[str | int, ...]
+        self, scope: Scope, query: MemoryQuery, text: str, question: str, position: Position | None
     ) -> MemoryPage:
         now, namespace = self._now(), scope.namespace
-        offset = int(position[0]) if position else 0
+        offset, limit = (0, depth(query.limit)) if position is None else _place(position)
 
         async def text_search(limit: int, *, waiting_only: bool) -> Sequence[Match]:
             return await self._store.text_search(namespace, text, query.filter, limit, now, waiting_only=waiting_only)
 
         candidates = await self._search.candidates(
-            "memory", text, where(namespace, query.filter, now), offset + query.limit, text_search
+            "memory", text, where(namespace, query.filter, now), limit, text_search
         )
         ranked = [ranked for ranked in candidates.ranked if ranked.score >= (query.min_score or 0.0)]
         read = offset + query.limit + 1  # one more tells whether the answer goes on
@@ -95,7 +97,7 @@ class Memories:
             read = len(ranked)
         live = [hit for hit in ranked[:read] if hit.item_id in found]
         hits = [
-            MemoryHit(found[hit.item_id], (offset + place,), hit.score, hit.signals, hit.span)
+            MemoryHit(found[hit.item_id], (offset + place, limit), hit.score, hit.signals, hit.span)
             for place, hit in enumerate(live[offset : offset + query.limit], start=1)
         ]
         total = len(live) + len(ranked[read:])
@@ -106,10 +108,21 @@ def _ids(ranked: Sequence[Ranked]) -> list[UUID]:
     return [hit.item_id for hit in ranked]
 
 
-def _list_position(memory: Memory) -> tuple[str | int, ...]:
+def _list_position(memory: Memory) -> Position:
     return (memory.occurred_at.isoformat(), memory.sequence)
 
 
-def _list_key(position: tuple[str | int, ...]) -> ListKey:
-    occurred_at, sequence = position
-    return ListKey(datetime.fromisoformat(str(occurred_at)), int(sequence))
+def _list_key(position: Position) -> ListKey:
+    match position:
+        case (str(time), int(sequence)):
+            with suppress(ValueError, OverflowError):
+                return ListKey(datetime.fromisoformat(time).astimezone(UTC), sequence)
+    raise cursor.foreign()
+
+
+def _place(position: Position) -> tuple[int, int]:
+    """Return where an answer goes on, and how deep its ranking is: at another depth the order would be another."""
+    match position:
+        case (int(offset), int(limit)) if 0 <= offset <= 2 * limit and limit <= MAX_CANDIDATES:
+            return offset, limit
+    raise cursor.foreign()

@@ -64,10 +64,9 @@ class Search:
         self._state = state
 
     async def candidates(
-        self, kind: ItemKind, text: str, where: Where, hits: int, text_search: TextSearch
+        self, kind: ItemKind, text: str, where: Where, limit: int, text_search: TextSearch
     ) -> Candidates:
-        """Rank enough items to fill `hits` places after some were refused by Postgres."""
-        limit = min(max(MIN_CANDIDATES, CANDIDATES_PER_HIT * hits), MAX_CANDIDATES)
+        """Rank the best of each lane, up to `limit` of them: what another limit gives may be in another order."""
         await self._state.opened()
         waiting = () if self._state.idle else await text_search(limit, waiting_only=True)
         try:
@@ -85,6 +84,11 @@ class Search:
         if self._index.outdated:
             return OUTDATED
         return BEHIND if self._state.behind or self._state.trouble else None
+
+
+def depth(hits: int) -> int:
+    """Return how many candidates to take from each lane for so many hits: some may be refused by Postgres."""
+    return max(MIN_CANDIDATES, CANDIDATES_PER_HIT * hits)
 
 
 def check_question(field: str, text: str) -> None:

@@ -20,7 +20,7 @@ from memos_mcp.domain.tool import (
     where,
 )
 from memos_mcp.services.indexer import Indexer
-from memos_mcp.services.search import Candidates, Search, check_question
+from memos_mcp.services.search import Candidates, Search, check_question, depth
 
 
 class Tools:
@@ -77,7 +77,8 @@ class Tools:
         async def text_search(limit: int, *, waiting_only: bool) -> Sequence[Match]:
             return await self._store.text_search(namespace, text, query.filter, limit, waiting_only=waiting_only)
 
-        return await self._search.candidates("tool", text, where(namespace, query.filter), query.limit, text_search)
+        condition = where(namespace, query.filter)
+        return await self._search.candidates("tool", text, condition, depth(query.limit), text_search)
 
     async def _withheld(self, namespace: str, filter: ToolFilter) -> int:
         if filter.agent_has is None:

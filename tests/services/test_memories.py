@@ -1,5 +1,6 @@
 """What an agent's memory does, on real stores."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -123,18 +124,34 @@ async def test_a_listing_goes_on_where_it_stopped_even_when_something_new_comes_
     assert not second.more
 
 
-async def test_a_search_goes_on_where_it_stopped(app: App) -> None:
-    await app.memories.store_many(SCOPE, [NewMemory(f"apple tree {number}") for number in range(7)])
+async def test_a_search_goes_on_where_it_stopped_without_showing_anything_twice(app: App) -> None:
+    trees = [NewMemory(f"apple tree {number} in row {number % 7}") for number in range(150)]
+    await app.memories.store_many(SCOPE, trees)
     seen: list[str] = []
+    totals: set[int] = set()
     where = None
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
+        await app.indexer.rested()
         while True:
-            page = await app.memories.query(SCOPE, MemoryQuery("apple tree", limit=3, cursor=where))
+            page = await app.memories.query(SCOPE, MemoryQuery("apple tree row", limit=7, cursor=where))
             seen += contents(page)
+            totals.add(page.total)
             if not page.more:
                 break
             where = cursor.encode(page.hits[-1].position, page.fingerprint)
-    assert sorted(seen) == sorted(f"apple tree {number}" for number in range(7))
+    assert totals == {len(seen)}
+    assert len(set(seen)) == len(seen) >= 50
+
+
+async def test_a_position_that_no_answer_gave_is_refused(app: App) -> None:
+    await app.memories.store(SCOPE, NewMemory("a plum"))
+    listing, search = MemoryQuery(), MemoryQuery("plum")
+    for query in (listing, search):
+        fingerprint = (await app.memories.query(SCOPE, query)).fingerprint
+        for position in ((), (1,), ("x", 1), ("2026-01-01", "y"), (-1, 50), (0, 10**9), (10**6, 50), (1, 2, 3)):
+            forged = replace(query, cursor=cursor.encode(position, fingerprint))
+            with pytest.raises(Invalid, match="cursor"):
+                await app.memories.query(SCOPE, forged)
 
 
 async def test_a_cursor_of_another_question_is_refused(app: App) -> None:
