@@ -43,7 +43,7 @@ async def indexed(app: App) -> int:
         return 0
     total = left = await _left(app)
     with tqdm(total=total, unit="item", desc="indexed", mininterval=0.5) as bar:
-        while left and not (app.indexer.resting and await app.log.rebuild_requested() is None):
+        while left and not await _stuck(app):
             await anyio.sleep(PROGRESS_SECONDS)
             left = await _left(app)
             bar.update(max(0, total - left - bar.n))
@@ -56,6 +56,13 @@ async def _left(app: App) -> int:
     state = await app.queue.state()
     rebuilding = await app.log.rebuild_requested() is not None
     return sum(state.depth.values()) + rebuilding
+
+
+async def _stuck(app: App) -> bool:
+    """Whether what is left has to wait: a part is away, a rebuild failed, or items failed and are tried again later."""
+    if app.indexer.trouble is not None:
+        return True
+    return app.indexer.resting and (app.indexer.rebuild_failed or await app.log.rebuild_requested() is None)
 
 
 async def doctor(settings: Settings, *, as_json: bool) -> int:

@@ -15,6 +15,7 @@ from memos_mcp.postgres.database import Database
 CHANNEL: Final = "index_queue"
 MAX_REASON_CHARS: Final = 300
 OUTAGE_SECONDS: Final = 1.0
+PROBE_SECONDS: Final = 5.0
 
 # A lease is a timestamp, not a row lock, so it outlives the transaction and never keeps a writer waiting.
 _CLAIM: Final = """
@@ -156,6 +157,17 @@ class PostgresIndexQueue:
                 await self._news.wait()
         if self._news.is_set():
             self._news = anyio.Event()
+        elif self._listener is not None:
+            await self._probe(self._listener)
+
+    async def _probe(self, listener: Connection) -> None:
+        """Let go of a connection that says nothing any more: what lies between may have dropped it unseen."""
+        try:
+            with anyio.fail_after(PROBE_SECONDS), translated():
+                await listener.execute("SELECT 1")
+        except (StoreUnavailable, TimeoutError):
+            self._listener = None
+            discard(listener)
 
     async def _listen(self) -> None:
         try:

@@ -67,6 +67,11 @@ class Indexer:
         """What keeps the index from being searched, if anything does."""
         return self._trouble
 
+    @property
+    def rebuild_failed(self) -> bool:
+        """Whether the last attempt at a new generation failed; it is made again after a while."""
+        return self._next_rebuild > 0
+
     async def opened(self) -> None:
         """Wait, for a bounded time, until the index was opened or could not be."""
         with anyio.move_on_after(OPENING_SECONDS):
@@ -204,6 +209,7 @@ class Indexer:
             await self.rebuild()
             if requested is not None:
                 await self._log.rebuild_done(requested)
+            self._next_rebuild = 0.0
         except Exception:
             logger.exception("A new generation of the index could not be built; the current one stays")
             self._next_rebuild = anyio.current_time() + REBUILD_RETRY_SECONDS
