@@ -1,5 +1,7 @@
 """What an agent's toolbox does, on real stores."""
 
+import threading
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -47,26 +49,18 @@ async def test_registering_again_tells_what_changed(app: App) -> None:
     assert ids(await app.tools.discover(SCOPE, ToolQuery(["errands"]))) == ["todo.add"]
 
 
-async def test_judging_a_schema_of_thousands_of_parts_leaves_time_to_others(app: App) -> None:
-    turns = 0
+async def test_a_schema_of_thousands_of_parts_is_judged_beside_the_event_loop(app: App) -> None:
+    judges: list[int] = []
 
-    async def take_turns() -> None:
-        nonlocal turns
-        while True:
-            await anyio.lowlevel.checkpoint()
-            turns += 1
+    class Watched(NewTool):
+        def check(self) -> None:
+            judges.append(threading.get_ident())
+            super().check()
 
-    tool = NewTool("big", "Big", "has a schema", "https://e.example.com", {"allOf": [{}] * 3_000})
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(take_turns)
-        await anyio.lowlevel.checkpoint()
-        before = turns
-        await anyio.to_thread.run_sync(tool.check)
-        alone = turns - before
-        before = turns
-        await app.tools.record(SCOPE, tool)
-        tasks.cancel_scope.cancel()
-    assert turns - before > alone / 3
+    tool = Watched("big", "Big", "has a schema", "https://e.example.com", {"allOf": [{}] * 3_000})
+    assert (await app.tools.record(SCOPE, tool)).outcome == "created"
+    assert len(judges) == 1
+    assert judges[0] != threading.get_ident()
 
 
 async def test_an_exact_id_or_name_comes_first(app: App) -> None:
