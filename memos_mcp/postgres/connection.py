@@ -18,6 +18,10 @@ MAX_INTEGER_DIGITS: Final = 19
 UNAVAILABLE: Final = (
     "The memory store cannot be reached just now. Repeat the call in a few seconds: nothing is stored twice."
 )
+REFUSED: Final = (
+    "The memory store does not let this server in. Whoever runs it has to correct MEMOS_DATABASE_URL: "
+    "the user, the password or the name of the database."
+)
 UNSTORABLE: Final = "A value cannot be stored or compared as it is. Shorten or simplify it; nothing was changed."
 BAD_ADDRESS: Final = (
     "MEMOS_DATABASE_URL is not a PostgreSQL address. Use the form postgresql://user:password@host:5432/database, "
@@ -34,8 +38,6 @@ _LOST: Final = (
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
     asyncpg.TooManyConnectionsError,
 )
 """Failures after which it is worth looking whether the server still stands."""
@@ -145,6 +147,9 @@ def translated() -> Iterator[None]:
     except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
         _log.exception("Postgres cannot hold a value")
         raise Invalid(UNSTORABLE) from error
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+        _log.warning("Postgres refuses the login: %s", type(error).__name__)
+        raise Lost(REFUSED) from error
     except _LOST as error:
         _log.warning("Postgres is not there: %s: %s", type(error).__name__, error)
         raise Lost(UNAVAILABLE) from error

@@ -38,7 +38,10 @@ MemoryId = Annotated[UUID, BeforeValidator(_memory_id), WithJsonSchema({"type": 
 Unit = Annotated[float, Field(ge=0, le=1)]
 TokenBudget = Annotated[int, Field(ge=1, le=MAX_TOKENS), BeforeValidator(whole)]
 
-_MAX_TOKENS = f"Size of the answer at {CHARS_PER_TOKEN} characters a token; default {DEFAULT_CHARS // CHARS_PER_TOKEN}."
+_MAX_TOKENS = (
+    f"Size of the answer at {CHARS_PER_TOKEN} characters a token, at least {MIN_TOKENS}; "
+    f"default {DEFAULT_CHARS // CHARS_PER_TOKEN}."
+)
 
 
 class StoreMemory(Strict):

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 import pytest
@@ -145,3 +146,12 @@ async def test_calls_work_again_when_the_server_is_back_and_an_embedded_one_is_b
     await remote.close()
     await embedded.close()
     assert not (folder / "data" / "postmaster.pid").exists()
+
+
+async def test_a_refused_login_names_the_setting_and_nothing_else(empty_url: str) -> None:
+    address = urlsplit(empty_url)
+    database = Database(urlunsplit(address._replace(path="/no_such_database")))
+    with pytest.raises(StoreUnavailable, match="MEMOS_DATABASE_URL") as refused:
+        await database.server_version()
+    await database.close()
+    assert "no_such_database" not in str(refused.value)
