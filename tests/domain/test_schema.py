@@ -98,3 +98,13 @@ def test_a_very_deep_schema_is_refused() -> None:
 
     with pytest.raises(Invalid, match="levels deep"):
         check_schema("request_schema", schema, max_chars=10_000_000)
+
+
+def test_an_openapi_3_1_schema_may_name_its_dialect() -> None:
+    schema = {"$schema": "https://spec.openapis.org/oas/3.1/dialect/base", "type": ["string", "null"]}
+    assert check_schema("request_schema", schema, max_chars=1_000) > 0
+
+
+@pytest.mark.parametrize("keyword", ["enum", "examples"])
+def test_what_looks_like_a_reference_in_data_is_none(keyword: str) -> None:
+    assert check_schema("request_schema", {keyword: [{"$ref": "https://example.com/a"}]}, max_chars=1_000) > 0
