@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import TemporaryDirectory, mkdtemp
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -22,6 +24,18 @@ SETTINGS = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 # How long an example takes says something of the machine, not of the code.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each run a folder of its own.
+
+    The one that all runs of a user share is closed to other users whenever another run starts, and to the tests that
+    run as root the embedded server is another user.
+    """
+    if config.option.basetemp is None:
+        config.option.basetemp = mkdtemp(prefix="memos-tests-")
+        config.add_cleanup(partial(rmtree, config.option.basetemp, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")
