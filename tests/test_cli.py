@@ -220,7 +220,7 @@ def test_an_import_that_was_cut_off_is_resumed_by_running_it_again(
     memos: Memos, home: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
     file = tmp_path / "many.jsonl"
-    write(file, ({"content": f"Parcel {how.name} {number} waits at locker {number * 7}."} for number in range(4_000)))
+    write(file, ({"content": f"Parcel {how.name} {number} waits at locker {number * 7}."} for number in range(8_000)))
     before = memos.doctor()["rows"]["memory"]
     with subprocess.Popen(
         [sys.executable, "-m", "memos_mcp", "import", "--no-wait", str(file)],
@@ -235,10 +235,10 @@ def test_an_import_that_was_cut_off_is_resumed_by_running_it_again(
     if how != signal.SIGKILL:
         assert left_on(home) == []
     here = memos.doctor()["rows"]["memory"] - before
-    assert 0 < here < 4_000
+    assert 0 < here < 8_000
 
     assert memos("import", "--no-wait", str(file)) == 0
-    assert memos.out == f"{4_000 - here:,} memories created, {here:,} memories there already\n"
+    assert memos.out == f"{8_000 - here:,} memories created, {here:,} memories there already\n"
     assert left_on(home) == []
 
 

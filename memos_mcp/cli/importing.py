@@ -46,7 +46,7 @@ async def import_file(settings: Settings, *, path: Path, wait: bool) -> int:
     with _opened(path) as file:
         async with open_app(settings) as app:
             with tqdm(
-                total=os.fstat(file.fileno()).st_size, unit="B", unit_scale=True, desc="stored", mininterval=0.5
+                total=os.fstat(file.fileno()).st_size, unit="B", unit_scale=True, desc="stored"
             ) as bar:
                 for batch in _batches(file):
                     read = {number: new for number, line in batch if (new := _read(number, line, tally)) is not None}
