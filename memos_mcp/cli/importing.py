@@ -45,9 +45,7 @@ async def import_file(settings: Settings, *, path: Path, wait: bool) -> int:
     scope, tally = scope_of(settings), Tally()
     with _opened(path) as file:
         async with open_app(settings) as app:
-            with tqdm(
-                total=os.fstat(file.fileno()).st_size, unit="B", unit_scale=True, desc="stored"
-            ) as bar:
+            with tqdm(total=os.fstat(file.fileno()).st_size, unit="B", unit_scale=True, desc="stored") as bar:
                 for batch in _batches(file):
                     read = {number: new for number, line in batch if (new := _read(number, line, tally)) is not None}
                     await _store(app, scope, read, tally)
