@@ -17,6 +17,9 @@ from pydantic_core import PydanticSerializationError, from_json
 logger = logging.getLogger(__name__)
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
+KEPT_BYTES: Final = 4_096
+"""How much of each end of a message that is too long is kept, to find its id in."""
+
 MAX_IN_FLIGHT: Final = 1_024
 GRACE_SECONDS: Final = 0.6
 FAREWELL_SECONDS: Final = 0.2
@@ -26,7 +29,6 @@ Receive: TypeAlias = Callable[[], Awaitable[bytes]]
 
 Send: TypeAlias = Callable[[bytes], Awaitable[None]]
 
-_KEPT_BYTES: Final = 4_096
 _MAX_DIGITS: Final = 400
 _MEMBER: Final = re.compile(r'\s*[{,]\s*"((?:[^"\\]|\\.){0,64})"\s*:\s*')
 _ID_AT_THE_END: Final = re.compile(
@@ -177,7 +179,7 @@ class _Line:
         if self.whole and len(self._held) > MAX_LINE_BYTES:
             self.whole = False
         if not self.whole:
-            del self._held[_KEPT_BYTES:-_KEPT_BYTES]
+            del self._held[KEPT_BYTES:-KEPT_BYTES]
 
     def line(self) -> bytes:
         return bytes(self._held).strip(b" \t\r")
@@ -254,7 +256,7 @@ def _recovered_id(text: str, *, balanced: bool) -> str | int | None:
         is_answer = not isinstance(document, dict) or "result" in document or "error" in document
         return None if is_answer else _usable_id(document.get("id"))
     found = _leading_members(text).get("id")
-    if found is None and balanced and (match := _ID_AT_THE_END.search(text[-_KEPT_BYTES:])):
+    if found is None and balanced and (match := _ID_AT_THE_END.search(text[-KEPT_BYTES:])):
         found = _document(match[1])
     return _usable_id(found)
 

@@ -22,8 +22,8 @@ from memos_mcp.domain.index import Entry, IndexReport, ItemKind, Lanes, Shape, V
 from memos_mcp.qdrant import folder as disk
 from memos_mcp.qdrant.edge_draft import EdgeDraft, remove, retire, write
 from memos_mcp.qdrant.folder import Generation
-from memos_mcp.qdrant.points import BM25, DENSE, Census, best_matches
-from memos_mcp.qdrant.process import CLOSED, FAILED, Gone, Host, Running
+from memos_mcp.qdrant.points import BM25, CLOSED, DENSE, OUTDATED, Census, best_matches
+from memos_mcp.qdrant.process import FAILED, Gone, Host, Running
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ ANSWER_SECONDS: Final = 60.0
 """When an index process that does not answer is given up and killed; its slowest answer is a load of some seconds."""
 
 UNUSABLE: Final = "The search index's folder cannot be used. The server's log says why."
-OUTDATED: Final = "The search index is being rebuilt for another model and takes no entries until then."
 
 
 class EdgeIndex:

@@ -11,8 +11,8 @@ from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Entry, ItemKind, Vector
 from memos_mcp.qdrant import folder as disk
 from memos_mcp.qdrant.folder import Generation
-from memos_mcp.qdrant.points import pieces
-from memos_mcp.qdrant.process import CLOSED, Gone, Running
+from memos_mcp.qdrant.points import CLOSED, pieces
+from memos_mcp.qdrant.process import Gone, Running
 
 logger = logging.getLogger(__name__)
 

@@ -29,6 +29,9 @@ SPARSE_FULL_SCAN: Final = 100
 """Filtered points up to which BM25 is computed point by point. Qdrant's default of 5,000 cost 4 ms for a namespace of
 3,000 among 60,000; through the inverted index it is 1.4 ms."""
 
+CLOSED: Final = "The search index is closed. Repeat the call in a moment."
+OUTDATED: Final = "The search index is being rebuilt for another model and takes no entries until then."
+
 PIECE: Final = 64
 """Points written at once. The shard answers nobody meanwhile: 64 points took 4 ms, 500 took 25 to 150."""
 

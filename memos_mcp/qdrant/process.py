@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 STOP_SECONDS: Final = 10.0
 CHUNK: Final = 1 << 18
 IMPORT_ROOT: Final = Path(__file__).parents[2]
-CLOSED: Final = "The search index is closed. Repeat the call in a moment."
 FAILED: Final = "The search index could not answer. Repeat the call later."
 
 

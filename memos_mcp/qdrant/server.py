@@ -17,7 +17,17 @@ from anyio.to_thread import run_sync
 
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import ITEM_KINDS, Entry, IndexReport, ItemKind, Lanes, Match, Shape, Vector, Where
-from memos_mcp.qdrant.points import BM25, DENSE, FORMAT, MAX_CANDIDATE_POINTS, Census, best_matches, pieces
+from memos_mcp.qdrant.points import (
+    BM25,
+    CLOSED,
+    DENSE,
+    FORMAT,
+    MAX_CANDIDATE_POINTS,
+    OUTDATED,
+    Census,
+    best_matches,
+    pieces,
+)
 
 if TYPE_CHECKING:  # qdrant_client, which is behind both, takes 1.5 s to import
     from qdrant_client import AsyncQdrantClient
@@ -28,9 +38,6 @@ logger = logging.getLogger(__name__)
 
 LEFTOVER_SECONDS: Final = 86_400.0
 """How old a generation without an alias must be to count as given up, and not as another process's draft."""
-
-CLOSED: Final = "The search index is closed. Repeat the call in a moment."
-OUTDATED: Final = "The search index is being rebuilt for another model and takes no entries until then."
 
 
 @dataclass(frozen=True, slots=True)
