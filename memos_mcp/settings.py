@@ -1,11 +1,14 @@
 """Everything that can be configured, read from `MEMOS_*` environment variables; the only reader of the environment."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from memos_mcp.rendezvous.greeting import IDENTITY
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -35,7 +38,13 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
+    http: bool = False
+    idle_seconds: float = Field(default=900.0, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    def differing(self, given: Mapping[str, str]) -> list[str]:
+        """Return which of the settings that say what an engine serves have other values in this environment."""
+        return [name for name in IDENTITY if _plain(self, name) != (given.get(name) or _plain(None, name))]
 
     @field_validator("home")
     @classmethod
@@ -50,3 +59,10 @@ class Settings(BaseSettings):
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _plain(settings: Settings | None, variable: str) -> str | None:
+    """Return a setting, or its default, as it stands in an environment."""
+    name = variable.removeprefix("MEMOS_").lower()
+    value = Settings.model_fields[name].default if settings is None else getattr(settings, name)
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -1,0 +1,124 @@
+"""The private folder of one data folder's engine: its socket, and the locks that keep it the only one."""
+
+import fcntl
+import os
+import socket
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Final
+
+ENGINE_LOCK: Final = "engine.lock"
+"""Held by the engine for as long as it lives; the file names its process."""
+
+START_LOCK: Final = "start.lock"
+"""Held by whoever is starting an engine."""
+
+SOCKET: Final = "engine.sock"
+BACKLOG: Final = 1024
+
+MAX_PATH_BYTES: Final = 100
+"""A socket's path may have 104 bytes on macOS and 108 on Linux, the end mark included."""
+
+
+class Place:
+    """Where the engine of the data folder `home` is met."""
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+        self.folder = os.path.join(home, "run")
+        self.log = os.path.join(home, "logs", "engine.log")
+
+    def prepare(self) -> None:
+        """Make the folder, for its owner alone; raise `OSError` when that cannot be."""
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        found = os.lstat(self.folder)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise PermissionError(f"{self.folder} is not a folder of this user")
+        if found.st_mode & 0o077:
+            os.chmod(self.folder, 0o700)
+
+    def hold(self, name: str) -> int | None:
+        """Lock a file of the folder; return its descriptor, or None when somebody else holds it."""
+        held = os.open(os.path.join(self.folder, name), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+            return None
+        return held
+
+    def holder(self) -> int | None:
+        """Return the process that holds the engine's lock, or None: nobody does, or it has not said so yet."""
+        with suppress(OSError, ValueError), open(os.path.join(self.folder, ENGINE_LOCK), "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read())
+        return None
+
+    def connect(self) -> socket.socket | None:
+        """Return a connection to the engine, which does not block; None when nobody listens, or too many wait."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(0)
+        try:
+            with self._address() as address:
+                connection.connect(address)
+        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
+            connection.close()
+            return None
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def listen(self) -> socket.socket:
+        """Return the engine's socket, in place of one that a killed engine left; its lock must be held."""
+        self.leave()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with self._address() as address:
+                listener.bind(address)
+            listener.listen(BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+        listener.settimeout(0)
+        return listener
+
+    def leave(self) -> None:
+        """Remove the socket, so that nobody comes any more; the engine's lock must be held."""
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.folder, SOCKET))
+
+    @contextmanager
+    def _address(self) -> Iterator[str]:
+        """Lend a path of the socket that is short enough: where the whole one is not, from inside its folder."""
+        path = os.path.join(self.folder, SOCKET)
+        if len(os.fsencode(path)) <= MAX_PATH_BYTES:
+            yield path
+            return
+        before = os.open(".", os.O_RDONLY)
+        try:
+            os.chdir(self.folder)
+            yield SOCKET
+        finally:
+            os.fchdir(before)
+            os.close(before)
+
+
+def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of an environment as they are read: names in upper case, without empty ones."""
+    found = {name.upper(): value for name, value in environment.items() if value}
+    return {name: value for name, value in found.items() if name.startswith("MEMOS_")}
+
+
+def home_of(environment: Mapping[str, str]) -> str:
+    """Return the data folder that an environment names; else the user's, where the system keeps a user's data."""
+    home = settings_in(environment).get("MEMOS_HOME")
+    if home is None and sys.platform == "darwin":
+        home = "~/Library/Application Support/memos-as"
+    if home is None:
+        home = os.path.join(environment.get("XDG_DATA_HOME", "").strip() or "~/.local/share", "memos-as")
+    return os.path.join(os.getcwd(), os.path.expanduser(home))
