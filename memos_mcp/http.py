@@ -26,7 +26,8 @@ from starlette.types import Scope as Connection
 from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.scope import Scope
-from memos_mcp.lines import KEPT_BYTES, MAX_LINE_BYTES, Refused, parse, refuse_length
+from memos_mcp.framing import KEPT_BYTES, MAX_LINE_BYTES
+from memos_mcp.lines import Refused, parse, refuse_length
 from memos_mcp.server.build import build_server
 from memos_mcp.settings import Settings
 

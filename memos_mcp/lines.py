@@ -1,10 +1,8 @@
 """MCP over newline-delimited JSON-RPC, on any pair of byte streams: no line, however broken, goes without an answer."""
 
-import json
 import logging
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final, NoReturn, TypeAlias
+from collections.abc import AsyncIterator
+from typing import Any, Final, NoReturn
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -14,27 +12,14 @@ from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
-logger = logging.getLogger(__name__)
+from memos_mcp.descriptors import Receive, Send
+from memos_mcp.framing import Lines, read_leniently, recovered_id, refused_length
 
-MAX_LINE_BYTES: Final = 16 * 1024 * 1024
-KEPT_BYTES: Final = 4_096
-"""How much of each end of a message that is too long is kept, to find its id in."""
+logger = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT: Final = 1_024
 GRACE_SECONDS: Final = 0.6
 FAREWELL_SECONDS: Final = 0.2
-
-Receive: TypeAlias = Callable[[], Awaitable[bytes]]
-"""Returns the next bytes, or none at the end."""
-
-Send: TypeAlias = Callable[[bytes], Awaitable[None]]
-
-_MAX_DIGITS: Final = 400
-_MEMBER: Final = re.compile(r'\s*[{,]\s*"((?:[^"\\]|\\.){0,64})"\s*:\s*')
-_ID_AT_THE_END: Final = re.compile(
-    r'[{,]\s*"id"\s*:\s*(-?\d{1,18}|"(?:[^"\\]|\\.){0,255}")\s*'
-    r'(?:,\s*"(?:jsonrpc|method)"\s*:\s*"[^"\\]*"\s*)*\}\s*\Z',
-)
 
 
 class Refused(Exception):
@@ -87,9 +72,8 @@ def parse(line: bytes) -> types.JSONRPCMessage:
 
 def refuse_length(ends: bytes) -> NoReturn:
     """Raise `Refused` for a message of which only these ends were kept, for its length."""
-    size = f"{MAX_LINE_BYTES // 1024 // 1024} MiB"
-    request_id = _recovered_id(ends.decode("utf-8", "replace"), balanced=True)
-    raise Refused(types.INVALID_REQUEST, f"The message is longer than {size}. Send less in one call.", request_id)
+    request_id, message = refused_length(ends)
+    raise Refused(types.INVALID_REQUEST, message, request_id)
 
 
 class _Wire:
@@ -153,36 +137,12 @@ class _Wire:
 
 
 async def _lines(receive: Receive) -> AsyncIterator[tuple[bytes, bool]]:
-    """Yield each line that is not blank, and whether it is whole: of one that is too long, only its two ends."""
-    held = _Line()
+    lines = Lines()
     while chunk := await receive():
-        *parts, rest = chunk.split(b"\n")
-        for part in parts:
-            held.add(part)
-            if line := held.line():
-                yield line, held.whole
-            held = _Line()
-        held.add(rest)
-    if line := held.line():
-        yield line, held.whole
-
-
-class _Line:
-    """A line that is coming in, of which no more than `MAX_LINE_BYTES` are ever held."""
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-        self.whole = True
-
-    def add(self, part: bytes) -> None:
-        self._held += part
-        if self.whole and len(self._held) > MAX_LINE_BYTES:
-            self.whole = False
-        if not self.whole:
-            del self._held[KEPT_BYTES:-KEPT_BYTES]
-
-    def line(self) -> bytes:
-        return bytes(self._held).strip(b" \t\r")
+        for line in lines.feed(chunk):
+            yield line
+    for line in lines.end():
+        yield line
 
 
 def _encoded(message: types.JSONRPCMessage) -> bytes:
@@ -197,7 +157,7 @@ def _encoded(message: types.JSONRPCMessage) -> bytes:
 
 def _refusal(line: bytes, error: ValidationError) -> Refused:
     text = line.decode("utf-8", "replace")
-    request_id = _recovered_id(text, balanced=text.count("{") == text.count("}"))
+    request_id = recovered_id(text, balanced=text.count("{") == text.count("}"))
     problem = error.errors(include_url=False, include_input=False)[0]
     if problem["type"] != "json_invalid":
         return Refused(types.INVALID_REQUEST, _misshapen(text, error), request_id)
@@ -205,12 +165,12 @@ def _refusal(line: bytes, error: ValidationError) -> Refused:
     if "recursion" in cause:
         message = "The message is nested too deeply. Flatten it, or send the nested part as text."
         return Refused(types.INVALID_PARAMS, message, request_id)
-    if "number" in cause and _document(text) is not None:
+    if "number" in cause and read_leniently(text) is not None:
         message = "The message holds a number of thousands of digits. Send it as text."
         return Refused(types.INVALID_PARAMS, message, request_id)
     if not _is_utf8(line):
         return Refused(types.PARSE_ERROR, "Parse error: the message is not valid UTF-8.", request_id)
-    if _document(text) is not None:
+    if read_leniently(text) is not None:
         message = (
             "The message holds half a character (a lone surrogate escape such as \\ud83d, often an emoji that was "
             "cut in two). Remove it or send the whole character."
@@ -235,48 +195,3 @@ def _is_utf8(line: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _document(text: str) -> Any:
-    """Read JSON more leniently than messages are: half characters and endless numbers pass. None for what is none."""
-    try:
-        return json.loads(text, parse_int=_short_int)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _short_int(digits: str) -> int | None:
-    return int(digits) if len(digits) <= _MAX_DIGITS else None
-
-
-def _recovered_id(text: str, *, balanced: bool) -> str | int | None:
-    """Return the id of the request that a broken line was meant to be, if it is beyond doubt."""
-    document = _document(text)
-    if document is not None:
-        is_answer = not isinstance(document, dict) or "result" in document or "error" in document
-        return None if is_answer else _usable_id(document.get("id"))
-    found = _leading_members(text).get("id")
-    if found is None and balanced and (match := _ID_AT_THE_END.search(text[-KEPT_BYTES:])):
-        found = _document(match[1])
-    return _usable_id(found)
-
-
-def _leading_members(text: str) -> dict[str, Any]:
-    """Return the members of an object up to the first that cannot be read."""
-    members: dict[str, Any] = {}
-    decoder = json.JSONDecoder(parse_int=_short_int)
-    place = 0
-    while match := _MEMBER.match(text, place):
-        try:
-            members[match[1]], place = decoder.raw_decode(text, match.end())
-        except (ValueError, RecursionError):
-            break
-    return members
-
-
-def _usable_id(value: object) -> str | int | None:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    if isinstance(value, str) and not value.isascii() and value != value.encode("utf-8", "replace").decode():
-        return None
-    return value

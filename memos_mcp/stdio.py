@@ -9,24 +9,23 @@ from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Final
+from typing import Any
 
 import anyio
 
 from memos_mcp.app import App
+from memos_mcp.descriptors import CHUNK_BYTES, Receive, Send, receiving, sending
 from memos_mcp.domain.scope import Scope
-from memos_mcp.lines import Receive, Send, serve_lines
+from memos_mcp.lines import serve_lines
 from memos_mcp.server.build import build_server
-
-CHUNK_BYTES: Final = 64 * 1024
 
 
 async def serve_stdio(app: App, scope: Scope) -> None:
     """Serve one client until it closes stdin or the process is told to stop; the caller closes the app."""
     server = build_server(app, scope)
     source, sink, shared = _claim()
-    receive = _blocking_receive(source) if shared or not _is_pipe(source) else _receive(source)
-    send = _blocking_send(sink) if shared or not _is_pipe(sink) else _send(sink)
+    receive = _blocking_receive(source) if shared or not _is_pipe(source) else receiving(source)
+    send = _blocking_send(sink) if shared or not _is_pipe(sink) else sending(sink)
     reading = anyio.CancelScope()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_stop_on_signal, reading, tasks.cancel_scope)
@@ -65,35 +64,6 @@ def _is_pipe(fd: int) -> bool:
     """Whether the event loop can wait for it; a file or a terminal needs a thread."""
     mode = os.fstat(fd).st_mode
     return sys.platform != "win32" and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
-
-
-def _receive(fd: int) -> Receive:
-    os.set_blocking(fd, False)
-
-    async def receive() -> bytes:
-        while True:
-            try:
-                return os.read(fd, CHUNK_BYTES)
-            except BlockingIOError:
-                await anyio.wait_readable(fd)
-            except OSError:
-                return b""
-
-    return receive
-
-
-def _send(fd: int) -> Send:
-    os.set_blocking(fd, False)
-
-    async def send(data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[os.write(fd, rest) :]
-            except BlockingIOError:
-                await anyio.wait_writable(fd)
-
-    return send
 
 
 def _blocking_receive(fd: int) -> Receive:

@@ -14,8 +14,8 @@ from mcp import Client
 from mcp.client.sse import sse_client
 
 from memos_mcp.domain.errors import Invalid
+from memos_mcp.framing import MAX_LINE_BYTES
 from memos_mcp.http import build_http
-from memos_mcp.lines import MAX_LINE_BYTES
 from memos_mcp.settings import Settings
 from tests.stand_in import SCOPE, StandIn
 from tests.test_lines import ID_LAST, STORE

@@ -8,7 +8,9 @@ import anyio
 import pytest
 from mcp import types
 
-from memos_mcp.lines import GRACE_SECONDS, MAX_IN_FLIGHT, MAX_LINE_BYTES, Receive, parse, serve_lines
+from memos_mcp.descriptors import Receive
+from memos_mcp.framing import MAX_LINE_BYTES
+from memos_mcp.lines import GRACE_SECONDS, MAX_IN_FLIGHT, parse, serve_lines
 from memos_mcp.server.build import build_server
 from tests.stand_in import SCOPE, StandIn, memory_hit, memory_page
 
