@@ -33,11 +33,16 @@ class Refused(Exception):
 
 
 async def serve_lines(
-    server: Server[Any], receive: Receive, send: Send, *, reading: anyio.CancelScope | None = None
+    server: Server[Any],
+    receive: Receive,
+    send: Send,
+    *,
+    reading: anyio.CancelScope | None = None,
+    grace: float = GRACE_SECONDS,
 ) -> None:
-    """Serve one client until its stream ends, or until `reading` is cancelled.
+    """Serve one client until its stream ends, until it reads no longer, or until `reading` is cancelled.
 
-    Requests that are under way then have `GRACE_SECONDS` to finish; after that they are cancelled and answered with
+    Requests that are under way then have `grace` seconds to finish; after that they are cancelled and answered with
     an error. The caller lends the streams and closes them.
     """
     requests_in, requests = anyio.create_memory_object_stream[SessionMessage | Exception]()
@@ -47,7 +52,7 @@ async def serve_lines(
     async with anyio.create_task_group() as tasks:
 
         async def read() -> None:
-            await wire.read(receive)
+            await wire.read(receive, grace)
             await anyio.sleep(FAREWELL_SECONDS)
             outbox.close()  # a client that reads no longer must not hold the process
             tasks.cancel_scope.cancel()
@@ -91,27 +96,33 @@ class _Wire:
         self._waiting: set[str | int] = set()
         self._answered = anyio.Event()
 
-    async def read(self, receive: Receive) -> None:
+    async def read(self, receive: Receive, grace: float) -> None:
         """Hand on messages and answer what is none, until the end; then let what is under way finish."""
         async with self._requests, self._answers:
             with self._reading:
                 async for line, whole in _lines(receive):
                     await self._deliver(line, whole=whole)
                     await self._at_most(MAX_IN_FLIGHT)
-            with anyio.move_on_after(GRACE_SECONDS):
+            with anyio.move_on_after(grace):
                 await self._at_most(0)
 
     async def write(self, outbox: MemoryObjectReceiveStream[SessionMessage], send: Send) -> None:
-        """Write answers until there can be no more, or nobody reads them."""
+        """Write answers until there can be no more; when nobody reads them, still note which requests are done."""
+        is_read = True
+        async with outbox:
+            async for item in outbox:
+                is_read = is_read and await self._is_sent(item.message, send)
+                if isinstance(item.message, types.JSONRPCResponse | types.JSONRPCError):
+                    self._settle(item.message.id)
+
+    async def _is_sent(self, message: types.JSONRPCMessage, send: Send) -> bool:
         try:
-            async with outbox:
-                async for item in outbox:
-                    await send(_encoded(item.message))
-                    if isinstance(item.message, types.JSONRPCResponse | types.JSONRPCError):
-                        self._settle(item.message.id)
+            await send(_encoded(message))
         except (OSError, anyio.BrokenResourceError):
             logger.debug("the client reads no longer", exc_info=True)
             self._reading.cancel()
+            return False
+        return True
 
     async def _deliver(self, line: bytes, *, whole: bool) -> None:
         try:

@@ -26,8 +26,9 @@ ID_LAST = (
 class Wire:
     """A client's end of the two streams."""
 
-    def __init__(self, services: StandIn) -> None:
+    def __init__(self, services: StandIn, grace: float = GRACE_SECONDS) -> None:
         self.services = services
+        self.grace = grace
         self.to_server, self._requests = anyio.create_memory_object_stream[bytes](100)
         self._answers, self.from_server = anyio.create_memory_object_stream[bytes](100)
         self.reading = anyio.CancelScope()
@@ -36,7 +37,8 @@ class Wire:
     async def serve(self) -> None:
         with self._requests, self._answers:
             server = build_server(self.services.app, SCOPE)
-            await serve_lines(server, at_the_end_none(self._requests.receive), self._answers.send, reading=self.reading)
+            receive = at_the_end_none(self._requests.receive)
+            await serve_lines(server, receive, self._answers.send, reading=self.reading, grace=self.grace)
         self.ended.set()
 
     async def say(self, *lines: bytes | str | dict[str, Any]) -> None:
@@ -66,9 +68,9 @@ def at_the_end_none(receive: Receive) -> Receive:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[Wire]:
+async def connected(grace: float = GRACE_SECONDS) -> AsyncIterator[Wire]:
     """A client that has shaken hands."""
-    wire = Wire(StandIn())
+    wire = Wire(StandIn(), grace)
     with wire.to_server, wire.from_server:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wire.serve)
@@ -232,6 +234,28 @@ async def test_a_call_that_does_not_end_is_cut_off_with_an_error() -> None:
             assert "error" in await wire.hear_of(5)
             await wire.ended.wait()
         assert wire.services.memories.stored == []
+
+
+async def test_how_long_a_call_under_way_may_take_after_the_end_is_the_callers_choice() -> None:
+    async with connected(grace=0) as wire:
+        await wire.say(store("wait", 5))
+        await wire.services.memories.started.wait()
+        started = time.monotonic()
+        wire.to_server.close()
+        assert "error" in await wire.hear_of(5)
+        assert time.monotonic() - started < GRACE_SECONDS
+
+
+async def test_calls_under_way_for_a_client_that_is_gone_are_finished_and_then_hold_nothing() -> None:
+    async with connected(grace=60) as wire:
+        await wire.say(store("wait", 5), store("wait", 6), store("meanwhile", 7))
+        await wire.hear_of(7)
+        wire.from_server.close()
+        wire.to_server.close()
+        wire.services.memories.proceed.set()
+        with anyio.fail_after(5):
+            await wire.ended.wait()
+        assert [memory.content for memory in wire.services.memories.stored] == ["meanwhile", "wait", "wait"]
 
 
 async def test_a_client_that_reads_no_longer_does_not_hold_the_end() -> None:
