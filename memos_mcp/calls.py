@@ -1,0 +1,101 @@
+"""What a client has asked and not been answered, and how its session began: what the next engine has to be told."""
+
+import json
+import re
+from typing import Any, Final, NamedTuple, TypeGuard
+
+RequestId = str | int
+
+_ANSWER: Final = re.compile(rb'\{"jsonrpc":"2\.0","id":(-?\d+|"(?:[^"\\]|\\.)*"),"(result|error)":')
+
+
+class Asked(NamedTuple):
+    """A request under way: its method, and its line where it can be sent again."""
+
+    method: str
+    line: bytes
+
+
+class Handshake(NamedTuple):
+    """The `initialize` that was answered, and whether the client has confirmed the answer."""
+
+    request_id: RequestId
+    line: bytes
+    confirmed: bool
+
+
+class Calls:
+    """Follows both directions of one session."""
+
+    def __init__(self) -> None:
+        self._open: dict[RequestId, Asked] = {}
+        self.handshake: Handshake | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return bool(self._open)
+
+    def sent(self, line: bytes) -> None:
+        """Note a line of the client that has reached the engine."""
+        message = _object(line)
+        method, request_id = message.get("method"), message.get("id")
+        if method == "notifications/initialized" and self.handshake is not None:
+            self.handshake = self.handshake._replace(confirmed=True)
+        elif method == "notifications/cancelled":  # what is cancelled is never answered
+            params = message.get("params")
+            cancelled = params.get("requestId") if isinstance(params, dict) else None
+            if is_id(cancelled):
+                self._open.pop(cancelled, None)
+        elif isinstance(method, str) and is_id(request_id):
+            self._open[request_id] = Asked(method, b"" if method == "tools/call" else line)
+
+    def answered(self, line: bytes) -> None:
+        """Note a line of the engine that goes to the client."""
+        request_id, succeeded = answer_in(line)
+        asked = self._open.pop(request_id, None) if request_id is not None else None
+        if asked is not None and asked.method == "initialize" and succeeded and request_id is not None:
+            self.handshake = Handshake(request_id, asked.line, confirmed=False)
+
+    def abandoned(self) -> tuple[list[bytes], list[RequestId]]:
+        """Forget what is under way; return the lines that can be sent again, and the calls that are in doubt."""
+        again = [asked.line for asked in self._open.values() if asked.line]
+        in_doubt = [request_id for request_id, asked in self._open.items() if not asked.line]
+        self._open.clear()
+        return again, in_doubt
+
+
+def answer_in(line: bytes) -> tuple[RequestId | None, bool]:
+    """Return the id that a line answers, if it is an answer, and whether it is a result."""
+    if match := _ANSWER.match(line):
+        return json.loads(match[1]), match[2] == b"result"
+    message = _object(line)
+    request_id = message.get("id")
+    is_answer = "method" not in message and is_id(request_id)
+    return (request_id if is_answer else None), "result" in message
+
+
+def request_in(line: bytes) -> RequestId | None:
+    """Return the id of the request in a line, if it is one."""
+    message = _object(line)
+    request_id = message.get("id")
+    return request_id if "method" in message and is_id(request_id) else None
+
+
+def is_id(value: object) -> TypeGuard[RequestId]:
+    """Tell whether a value can be the id of a request."""
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def error_line(request_id: RequestId | None, code: int, message: str) -> bytes:
+    """Return a JSON-RPC error as a line."""
+    error = {"code": code, "message": message}
+    return json.dumps({"jsonrpc": "2.0", "id": request_id, "error": error}).encode() + b"\n"
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """Return the object in a line; an empty one for whatever the engine will refuse."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
