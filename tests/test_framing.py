@@ -57,6 +57,11 @@ def test_a_line_of_the_greatest_length_is_whole_and_one_more_byte_is_too_many() 
     assert lines_of([*chunks, b"y", b"\n", b"next\n"]) == [(b"x" * (2 * KEPT_BYTES - 1) + b"y", False), (b"next", True)]
 
 
+def test_a_line_that_is_too_long_is_not_passed_over_for_its_blank_ends() -> None:
+    blank = b" " * MAX_LINE_BYTES
+    assert lines_of([blank, b"\n", blank, b"{}", blank]) == [(b"", False)]
+
+
 def test_of_a_line_that_is_too_long_no_more_than_the_limit_is_ever_held() -> None:
     lines = Lines()
     chunk = b"x" * CHUNK_BYTES
