@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 INTEROP := build/interop
+PEERS := build/peers
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo test test-slow interop conformance check fmt bench lock clean
+.PHONY: install demo test test-slow interop conformance check fmt bench bench-peers lock clean
 
 install: $(INSTALLED)
 
@@ -57,6 +58,18 @@ fmt: install
 
 bench: install
 	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit; done
+
+bench-peers: install $(PEERS)/.installed
+	$(BIN)/python benchmarks/warm_start.py --peers $(PEERS)
+
+# Other makers' memory servers, pinned; one of them needs npm.
+$(PEERS)/.installed: benchmarks/peers/package.json tests/interop/.npmrc benchmarks/peers/qdrant.txt | $(INSTALLED)
+	mkdir -p $(PEERS)/node
+	cp benchmarks/peers/package.json tests/interop/.npmrc $(PEERS)/node
+	cd $(PEERS)/node && npm install --loglevel=error
+	$(BIN)/python -m venv --clear $(PEERS)/qdrant
+	$(PEERS)/qdrant/bin/python -m pip install -q -r benchmarks/peers/qdrant.txt
+	@touch $@
 
 # Keeps every pin that still fits; `make lock UPGRADE=--upgrade` moves all to the newest.
 COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

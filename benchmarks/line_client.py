@@ -6,34 +6,55 @@ It blocks, so that a figure taken with it holds the server's time, two pipes and
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 PROTOCOL_VERSION = "2025-11-25"
 TIMEOUT_SECONDS = 120.0
 CHUNK_BYTES = 1 << 16
+LEAVE_SECONDS = 20.0
+
+OURS = (sys.executable, "-m", "memos_mcp")
+IN_PROCESS = (*OURS, "--in-process")
 
 
 class ToolFailed(Exception):
-    """A tool answered with an error."""
+    """A call was answered with an error: the tool's own, or one of the protocol, which has a `code`."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class LineClient:
-    """One stdio server process and the line to it. `launched` is when the process was started (`time.perf_counter`)."""
+    """One stdio server process and the line to it. `launched` is when the process was started (`time.perf_counter`).
 
-    def __init__(self, home: Path, *, stderr: IO[bytes] | int | None = None, **settings: str) -> None:
+    `command` is another way to start ours, or another server, whose own settings are `variables`.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        variables: Mapping[str, str] | None = None,
+        /,
+        *,
+        command: Sequence[str] = OURS,
+        stderr: IO[bytes] | int | None = None,
+        **settings: str,
+    ) -> None:
         self.launched = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "memos_mcp"],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
-            env=environment(home, **settings),
+            env={**environment(home, **settings), **(variables or {})},
             bufsize=0,
         )
         self._received = bytearray()
@@ -83,10 +104,7 @@ class LineClient:
         number = self.send(method, params)
         while (message := self.receive()) is not None:
             if message.get("id") == number:
-                if "error" in message:
-                    raise ToolFailed(message["error"]["message"])
-                result: dict[str, Any] = message["result"]
-                return result
+                return _result(message)
         raise EOFError("the server has ended")
 
     def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -112,7 +130,7 @@ class LineClient:
                 return
             place = places.pop(message.get("id", 0), None)
             if place is not None:
-                yield place, structured(message["result"])
+                yield place, structured(_result(message))
 
     def close(self) -> int:
         """Say good-bye by closing the line, and wait until the server has left; return its exit code."""
@@ -145,9 +163,11 @@ class LineClient:
 
 
 @contextmanager
-def connected(home: Path, *, stderr: IO[bytes] | int | None = None, **settings: str) -> Iterator[LineClient]:
-    """Lend a client whose session is open; end the server afterwards, whatever happens."""
-    client = LineClient(home, stderr=stderr, **settings)
+def connected(
+    home: Path, *, command: Sequence[str] = OURS, stderr: IO[bytes] | int | None = None, **settings: str
+) -> Iterator[LineClient]:
+    """Lend a client whose session is open; end the server and the home's engine afterwards, whatever happens."""
+    client = LineClient(home, command=command, stderr=stderr, **settings)
     try:
         client.initialize()
         yield client
@@ -155,6 +175,40 @@ def connected(home: Path, *, stderr: IO[bytes] | int | None = None, **settings: 
     finally:
         if client.process.poll() is None:
             client.kill()
+        stop_engine(home)
+
+
+def stop_engine(home: Path) -> list[str]:
+    """Stop the home's engine, if it has one; return the command lines of what still runs there a while later."""
+    stopped = subprocess.run([*OURS, "stop"], env=environment(home), stdout=subprocess.DEVNULL, check=False)
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while (left := processes_of(home)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if (engine := engine_of(home)) is not None:
+        os.kill(engine, signal.SIGKILL)
+    if stopped.returncode != 0 or left:
+        print(f"`memos-as stop` gave {stopped.returncode} and left {len(left)} processes", file=sys.stderr)
+    return sorted(left.values())
+
+
+def engine_of(home: Path) -> int | None:
+    """Return the process that the engine's lock names, if that is an engine which lives.
+
+    The lock itself is not tried: a starting engine would take the one who tries for another engine.
+    """
+    with suppress(OSError, ValueError):
+        number = int((home / "run" / "engine.lock").read_text())
+        if is_engine(_command_line(Path("/proc") / str(number))):
+            return number
+    return None
+
+
+def is_engine(command: str) -> bool:
+    return "memos_mcp engine" in command
+
+
+def is_bridge(command: str) -> bool:
+    return command.endswith("-m memos_mcp")
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
@@ -178,10 +232,22 @@ def processes_of(home: Path) -> dict[int, str]:
 
 def _command_on(process: Path, home: Path) -> str | None:
     try:
-        command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        command = _command_line(process)
         place = (process / "cwd").readlink()
         settings = (process / "environ").read_bytes()
     except OSError:
         return None
     about = str(home) in command or place.is_relative_to(home) or str(home).encode() in settings
     return command if about and int(process.name) != os.getpid() else None
+
+
+def _command_line(process: Path) -> str:
+    """Return the command line of a process; it is empty once the process has ended and is not yet waited for."""
+    return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+
+
+def _result(message: Mapping[str, Any]) -> dict[str, Any]:
+    if "error" in message:
+        raise ToolFailed(message["error"]["message"], message["error"]["code"])
+    result: dict[str, Any] = message["result"]
+    return result
