@@ -4,11 +4,11 @@ import ipaddress
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from hmac import compare_digest
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import anyio
 import uvicorn
@@ -34,30 +34,69 @@ from memos_mcp.settings import Settings
 GRACE_SECONDS: Final = 3
 READY_SECONDS: Final = 5.0
 
+Visit: TypeAlias = Callable[[], AbstractContextManager[None]]
+
 _LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
+class HttpDoor:
+    """Listens from the start, serves until it is closed; requests under way then have `GRACE_SECONDS`.
+
+    `visit` is entered for each request to the MCP transports, for as long as it is open.
+    """
+
+    def __init__(self, app: App, scope: Scope, settings: Settings, visit: Visit = nullcontext) -> None:
+        config = uvicorn.Config(
+            build_http(app, scope, settings, visit),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="none",
+            lifespan="on",
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        self._server = _Server(config)
+        self._listener = _listen(settings.host, settings.port)
+        self.url = _url(self._listener)
+
+    async def serve(self) -> None:
+        """Serve until the door is closed."""
+        with self._listener:
+            sys.stderr.write(f"memos-as serves {self.url}/mcp (and, deprecated, /sse)\n")
+            await self._server.serve(sockets=[self._listener])
+
+    def close(self) -> None:
+        """Take no new requests, and end serving once those under way have ended."""
+        self._server.handle_exit(signal.SIGTERM, None)  # rather than its flag: open streams end at this call alone
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the process, which has more to close than this."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # it is declared a generator
+        return super().capture_signals() if sys.platform == "win32" else nullcontext()
+
+
 async def serve_http(app: App, scope: Scope, settings: Settings) -> None:
-    """Serve until the process is told to stop; requests under way have `GRACE_SECONDS`. The caller closes the app."""
-    door = build_http(app, scope, settings)
-    config = uvicorn.Config(
-        door,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws="none",
-        lifespan="on",
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    with _listen(settings.host, settings.port) as listener:
-        sys.stderr.write(f"memos-as serves {_url(listener)}/mcp (and, deprecated, /sse)\n")
-        async with _outliving_signals():
-            await uvicorn.Server(config).serve(sockets=[listener])
+    """Serve until the process is told to stop. The caller closes the app."""
+    door = HttpDoor(app, scope, settings)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_close_on_signal, door)
+        await door.serve()
+        tasks.cancel_scope.cancel()
 
 
-def build_http(app: App, scope: Scope, settings: Settings) -> Starlette:
+async def _close_on_signal(door: HttpDoor) -> None:
+    if sys.platform == "win32":
+        return
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            door.close()
+
+
+def build_http(app: App, scope: Scope, settings: Settings, visit: Visit = nullcontext) -> Starlette:
     """Return the web application; raise `Invalid` when these settings would open the memory to strangers."""
-    _check_address(settings)
+    check_address(settings)
     server = build_server(app, scope)
     security = _security(settings)
     # SSE responses rather than `json_response=True`: only they cancel a handler whose client has left and keep a
@@ -66,7 +105,7 @@ def build_http(app: App, scope: Scope, settings: Settings) -> Starlette:
     manager = StreamableHTTPSessionManager(server, security_settings=security, max_request_body_size=MAX_LINE_BYTES)
     sse = SseServerTransport("/messages/", security_settings=security, max_request_body_size=MAX_LINE_BYTES)
     token = settings.auth_token.get_secret_value().encode() if settings.auth_token else None
-    guarded = partial(_Gate, security=TransportSecurityMiddleware(security), token=token)
+    guarded = partial(_Gate, security=TransportSecurityMiddleware(security), token=token, visit=visit)
     routes = [
         Route("/mcp", guarded(manager.handle_request)),
         Route("/sse", guarded(partial(_serve_sse, server, sse))),
@@ -77,7 +116,8 @@ def build_http(app: App, scope: Scope, settings: Settings) -> Starlette:
     return Starlette(routes=routes, lifespan=lambda _: manager.run())
 
 
-def _check_address(settings: Settings) -> None:
+def check_address(settings: Settings) -> None:
+    """Raise `Invalid` when these settings would open the memory to strangers."""
     if _is_loopback(settings.host) or (settings.auth_token and settings.allowed_hosts):
         return
     raise Invalid(
@@ -114,15 +154,22 @@ def _with_any_port(name: str) -> tuple[str, ...]:
 class _Gate:
     """Lets a request in to the MCP transports: right host and origin, right token, a body that is one message."""
 
-    def __init__(self, app: ASGIApp, *, security: TransportSecurityMiddleware, token: bytes | None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, security: TransportSecurityMiddleware, token: bytes | None, visit: Visit
+    ) -> None:
         self._app = partial(_pass_messages, partial(_finish, app))
         self._security = security
         self._token = token
+        self._visit = visit
 
     async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
         request = Request(connection)
         refusal = await self._security.validate_request(request) or self._unauthorized(request)
-        await (refusal or self._app)(connection, receive, send)
+        if refusal is not None:
+            await refusal(connection, receive, send)
+            return
+        with self._visit():
+            await self._app(connection, receive, send)
 
     def _unauthorized(self, request: Request) -> Response | None:
         if self._token is None:
@@ -227,13 +274,3 @@ def _listen(host: str, port: int) -> socket.socket:
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-@asynccontextmanager
-async def _outliving_signals() -> AsyncIterator[None]:
-    """Stay alive after uvicorn has stopped: it raises the signal again at its end, before the app could close."""
-    if sys.platform == "win32":
-        yield
-        return
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM):
-        yield

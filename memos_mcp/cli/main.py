@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Settings are read from MEMOS_* environment variables; the README lists them.",
     )
     parser.add_argument("--version", action="version", version=f"memos-as {__version__}")
-    parser.add_argument("--in-process", action="store_true", help="serve stdio from this very process (the default)")
+    parser.add_argument("--in-process", action="store_true", help="serve stdio from this process, without an engine")
     parser.set_defaults(choose=_stdio)
     commands = parser.add_subparsers(metavar="COMMAND")
 
@@ -59,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to bind (MEMOS_HOST, 127.0.0.1)")
     serve.add_argument("--port", type=int, help="port to bind, 0 for any free one (MEMOS_PORT, 8766)")
     serve.set_defaults(choose=_serve)
+
+    engine = commands.add_parser("engine", help="serve the clients of this machine's socket (they start it themselves)")
+    engine.add_argument("--ready", type=int, metavar="FD", help="run in the background and say so to this descriptor")
+    engine.set_defaults(choose=_engine)
 
     migrate = commands.add_parser("migrate", help="bring the database schema up to date")
     migrate.set_defaults(choose=_migrate)
@@ -100,6 +104,12 @@ def _serve(_arguments: argparse.Namespace) -> Command:
     from memos_mcp.cli.doors import serve
 
     return serve
+
+
+def _engine(arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.engines import engine
+
+    return partial(engine, ready=arguments.ready)
 
 
 def _migrate(_arguments: argparse.Namespace) -> Command:

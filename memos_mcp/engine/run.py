@@ -1,0 +1,139 @@
+"""Runs an engine from its start to its end."""
+
+import logging
+import os
+import signal
+from pathlib import Path
+from socket import socket
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from memos_mcp import __version__
+from memos_mcp.app import assemble, running
+from memos_mcp.domain.errors import Invalid, MemosError
+from memos_mcp.engine.admission import scope_of
+from memos_mcp.engine.connection import attend
+from memos_mcp.engine.presence import Presence
+from memos_mcp.http import HttpDoor
+from memos_mcp.rendezvous.place import SOCKET, Place
+from memos_mcp.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+ACCEPT_RETRY_SECONDS: Final = 0.1
+
+
+async def run_engine(settings: Settings, place: Place, listener: socket | None, *, foreground: bool) -> None:
+    """Serve until told to leave, or, in the background, until nobody has come for `settings.idle_seconds`.
+
+    In the foreground, over HTTP as well. Raise what makes serving impossible once every client has been told.
+    The lock of the data folder must be held.
+    """
+    presence = Presence(assemble(settings), place, foreground=foreground)
+    door = _open_door(presence)
+    logger.info("engine %s, process %d, serves %s", __version__, os.getpid(), place.home)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_obey_signals, presence, tasks.cancel_scope)
+        tasks.start_soon(_receive_visitors, presence, listener, door)
+        if not foreground:
+            tasks.start_soon(_leave_when_idle, presence, settings.idle_seconds)
+        await _lend_app(presence)
+        tasks.cancel_scope.cancel()
+    logger.info("process %d has left", os.getpid())
+    if presence.failure is not None:
+        raise presence.failure
+
+
+def _open_door(presence: Presence) -> HttpDoor | None:
+    settings = presence.app.settings
+    if not presence.foreground and not settings.http:
+        return None
+    try:
+        door = HttpDoor(presence.app, scope_of(settings.namespace, settings.agent_id), settings, presence.visit)
+    except Invalid as error:
+        if presence.foreground:
+            raise
+        logger.error("The HTTP door stays closed. %s", error)  # noqa: TRY400  # the message says all
+        return None
+    presence.url = door.url
+    return door
+
+
+async def _lend_app(presence: Presence) -> None:
+    """Keep the app open until the last client has gone."""
+    try:
+        async with running(presence.app):
+            await presence.left.wait()
+    except MemosError as error:
+        presence.give_up(error)
+        await presence.left.wait()
+
+
+async def _receive_visitors(presence: Presence, listener: socket | None, door: HttpDoor | None) -> None:
+    async with anyio.create_task_group() as visits:
+        if listener is not None:
+            visits.start_soon(_accept, presence, listener, visits)
+        if door is not None:
+            visits.start_soon(door.serve)
+        await presence.leaving.wait()
+        if door is not None:
+            door.close()
+    presence.left.set()
+
+
+async def _accept(presence: Presence, listener: socket, visits: TaskGroup) -> None:
+    """Attend to whoever connects, until the engine leaves; and then to those who came before the socket was gone."""
+    with listener:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_accept_for_ever, presence, listener, visits)
+            await presence.leaving.wait()
+            tasks.cancel_scope.cancel()
+        presence.place.leave()
+        _accept_all(presence, listener, visits)
+
+
+async def _accept_for_ever(presence: Presence, listener: socket, visits: TaskGroup) -> None:
+    while True:
+        await anyio.wait_readable(listener)
+        if not _accept_all(presence, listener, visits):
+            await anyio.sleep(ACCEPT_RETRY_SECONDS)
+
+
+def _accept_all(presence: Presence, listener: socket, visits: TaskGroup) -> bool:
+    """Take in everybody who waits; return whether that was anybody."""
+    anybody = False
+    try:
+        while True:
+            connection, _ = listener.accept()
+            visits.start_soon(attend, presence, connection)
+            anybody = True
+    except BlockingIOError:
+        pass
+    except OSError:
+        logger.exception("A client cannot be let in")
+    return anybody
+
+
+async def _leave_when_idle(presence: Presence, seconds: float) -> None:
+    while True:
+        await anyio.sleep(LOOK_SECONDS)
+        if presence.is_idle(seconds):
+            presence.leave(f"nobody came for {seconds:g} s")
+        elif not presence.in_use and not _is_reachable(presence.place):
+            presence.leave("its socket has been removed")
+
+
+def _is_reachable(place: Place) -> bool:
+    return Path(place.folder, SOCKET).exists()
+
+
+async def _obey_signals(presence: Presence, everything: anyio.CancelScope) -> None:
+    """Leave at the first signal; end everything at the next."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for number in signals:
+            if presence.leaving.is_set():
+                everything.cancel()
+            presence.leave(f"signal {number.name}")
