@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeGuard
 
 RequestId = str | int
@@ -29,6 +30,7 @@ class Calls:
 
     def __init__(self) -> None:
         self._open: dict[RequestId, Asked] = {}
+        self._confirmed_early = b""
         self.handshake: Handshake | None = None
 
     @property
@@ -39,8 +41,8 @@ class Calls:
         """Note a line of the client that has reached the engine."""
         message = _object(line)
         method, request_id = message.get("method"), message.get("id")
-        if method == "notifications/initialized" and self.handshake is not None:
-            self.handshake = self.handshake._replace(confirmed=True)
+        if method == "notifications/initialized":
+            self._confirm(line)
         elif method == "notifications/cancelled":  # what is cancelled is never answered
             params = message.get("params")
             cancelled = params.get("requestId") if isinstance(params, dict) else None
@@ -54,20 +56,34 @@ class Calls:
         request_id, succeeded = answer_in(line)
         asked = self._open.pop(request_id, None) if request_id is not None else None
         if asked is not None and asked.method == "initialize" and succeeded and request_id is not None:
-            self.handshake = Handshake(request_id, asked.line, confirmed=False)
+            self.handshake = Handshake(request_id, asked.line, confirmed=bool(self._confirmed_early))
+            self._confirmed_early = b""
 
     def abandoned(self) -> tuple[list[bytes], list[RequestId]]:
         """Forget what is under way; return the lines that can be sent again, and the calls that are in doubt."""
-        again = [asked.line for asked in self._open.values() if asked.line]
+        again: list[bytes] = []
+        for asked in self._open.values():
+            again += [asked.line] if asked.line else []
+            if asked.method == "initialize" and self._confirmed_early:
+                again.append(self._confirmed_early)
         in_doubt = [request_id for request_id, asked in self._open.items() if not asked.line]
         self._open.clear()
+        self._confirmed_early = b""
         return again, in_doubt
+
+    def _confirm(self, line: bytes) -> None:
+        """Note that the client has confirmed the handshake; some do so before they have read its answer."""
+        if self.handshake is not None:
+            self.handshake = self.handshake._replace(confirmed=True)
+        else:
+            self._confirmed_early = line
 
 
 def answer_in(line: bytes) -> tuple[RequestId | None, bool]:
     """Return the id that a line answers, if it is an answer, and whether it is a result."""
     if match := _ANSWER.match(line):
-        return json.loads(match[1]), match[2] == b"result"
+        with suppress(ValueError):
+            return json.loads(match[1]), match[2] == b"result"
     message = _object(line)
     request_id = message.get("id")
     is_answer = "method" not in message and is_id(request_id)

@@ -63,4 +63,8 @@ def _numbers(version: str) -> list[int]:
     for part in version.split("."):
         digits = part[: len(part) - len(part.lstrip("0123456789"))]
         numbers.append(int(digits or 0))
+        if digits != part:
+            break
+    while numbers and not numbers[-1]:
+        numbers.pop()
     return numbers

@@ -1,6 +1,7 @@
 """Starts an engine that outlives who starts it."""
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -61,7 +62,8 @@ def _orphan(log: int, home: str, environment: Mapping[str, str]) -> int:
         finally:
             os._exit(1)
     os.close(tell)
-    os.waitpid(child, 0)
+    with suppress(ChildProcessError):  # who ignores its children's ends is told of none, and we may have that from it
+        os.waitpid(child, 0)
     return ready
 
 
@@ -72,6 +74,7 @@ def _become_engine(log: int, tell: int, home: str, environment: Mapping[str, str
     _close_others(tell)
     os.set_inheritable(tell, True)  # noqa: FBT003  # takes no names
     os.chdir(home)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the engine waits for children of its own
     command = [sys.executable, "-P", "-m", "memos_mcp", "engine", "--ready", str(tell)]
     os.execve(command[0], command, dict(environment))  # noqa: S606  # our own program, without a shell
 

@@ -1,5 +1,6 @@
 """The private folder of one data folder's engine: its socket, and the locks that keep it the only one."""
 
+import errno
 import fcntl
 import os
 import socket
@@ -35,7 +36,7 @@ class Place:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         found = os.lstat(self.folder)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise PermissionError(f"{self.folder} is not a folder of this user")
+            raise PermissionError(errno.EPERM, "it is not a folder of this user", self.folder)
         if found.st_mode & 0o077:
             os.chmod(self.folder, 0o700)
 
@@ -116,9 +117,12 @@ def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
 
 def home_of(environment: Mapping[str, str]) -> str:
     """Return the data folder that an environment names; else the user's, where the system keeps a user's data."""
-    home = settings_in(environment).get("MEMOS_HOME")
-    if home is None and sys.platform == "darwin":
-        home = "~/Library/Application Support/memos-as"
-    if home is None:
-        home = os.path.join(environment.get("XDG_DATA_HOME", "").strip() or "~/.local/share", "memos-as")
-    return os.path.join(os.getcwd(), os.path.expanduser(home))
+    home = os.path.expanduser(settings_in(environment).get("MEMOS_HOME") or _default_home(environment))
+    return home if os.path.isabs(home) else os.path.join(os.getcwd(), home)
+
+
+def _default_home(environment: Mapping[str, str]) -> str:
+    folder = environment.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(folder):
+        folder = "~/Library/Application Support" if sys.platform == "darwin" else "~/.local/share"
+    return os.path.join(folder, "memos-as")
