@@ -23,3 +23,8 @@ def row(name: str, milliseconds: Sequence[float]) -> str:
     """Return a row of a table: p50, p95 and the slowest."""
     p50, p95 = percentile(milliseconds, 0.5), percentile(milliseconds, 0.95)
     return f"{name:42} p50 {p50:8.2f} ms   p95 {p95:8.2f} ms   max {max(milliseconds):8.2f} ms"
+
+
+def verdict(bar: str, *, met: bool) -> str:
+    """Return the line that says whether a bar is met."""
+    return f"bar: {bar}: {'PASS' if met else 'FAIL'}"

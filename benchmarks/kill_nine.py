@@ -1,4 +1,4 @@
-"""Kills the stdio server with SIGKILL while 16 writers store, again and again, and counts what came to harm.
+"""Kills `memos-as --in-process` with SIGKILL while 16 writers store, again and again; counts what came to harm.
 
 Each round: pipeline stores, kill at a random moment, start again, find every acknowledged memory by its own words.
 The time of the last find holds the start of the process and one query for each memory of the round.
@@ -16,9 +16,9 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from line_client import LineClient, processes_of
+from finding import everything
+from line_client import IN_PROCESS, LineClient, processes_of
 
 WRITERS = 16
 STORES_A_ROUND = 2_000
@@ -66,7 +66,7 @@ def main() -> None:
 def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> Tally:
     """Go through the rounds on this home; return what happened."""
     tally, acknowledged, sent = Tally(), dict[str, str](), list[str]()
-    client = LineClient(home)
+    client = LineClient(home, command=IN_PROCESS)
     client.initialize()
     try:
         client.call("store_memory", content="The first memory, so that the first round meets a server that is warm.")
@@ -76,7 +76,7 @@ def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> Tally
             sent += tried
             acknowledged |= fresh
             look_for_orphans(home, tally)
-            client = LineClient(home)
+            client = LineClient(home, command=IN_PROCESS)
             client.initialize()
             tally.slowest_initialize = max(tally.slowest_initialize, time.perf_counter() - client.launched)
             slowest = find_all(client, fresh, tally)
@@ -140,15 +140,9 @@ def store_again(client: LineClient, sent: list[str], acknowledged: dict[str, str
 
 def count_rows(client: LineClient, sent: list[str], acknowledged: dict[str, str], tally: Tally) -> None:
     """List all there is; count contents that are there twice, and rows whose content nobody sent."""
-    rows: Counter[str] = Counter()
-    more: dict[str, Any] = {}
-    while True:
-        page = client.call("query_memory", limit=100, max_tokens=10_000, **more)
-        rows.update(hit["content"] for hit in page["memories"])
-        if page["next_cursor"] is None:
-            break
-        more = {"cursor": page["next_cursor"]}
-    tally.duplicates = sum(count - 1 for count in rows.values()) + abs(page["total"] - rows.total())
+    listed, total = everything(client)
+    rows = Counter(listed.values())
+    tally.duplicates = sum(count - 1 for count in rows.values()) + abs(total - rows.total())
     tally.torn = len(rows.keys() - set(sent)) - 1
     tally.lost += len(acknowledged.keys() - rows.keys())
 

@@ -179,15 +179,17 @@ def connected(
 
 
 def stop_engine(home: Path) -> list[str]:
-    """Stop the home's engine, if it has one; return the command lines of what still runs there a while later."""
+    """Stop the home's engine, if it has one; kill what of it still runs a while later, and return its command lines."""
     stopped = subprocess.run([*OURS, "stop"], env=environment(home), stdout=subprocess.DEVNULL, check=False)
     deadline = time.monotonic() + LEAVE_SECONDS
     while (left := processes_of(home)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    if (engine := engine_of(home)) is not None:
-        os.kill(engine, signal.SIGKILL)
     if stopped.returncode != 0 or left:
-        print(f"`memos-as stop` gave {stopped.returncode} and left {len(left)} processes", file=sys.stderr)
+        print(f"`memos-as stop` gave {stopped.returncode} and left {sorted(left.values())}", file=sys.stderr)
+    for process, command in left.items():
+        if "memos_mcp" in command or "postgres" in command:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
     return sorted(left.values())
 
 

@@ -1,0 +1,246 @@
+"""Starts clients and kills them with SIGKILL at random moments, some at a time; looks for what they leave behind.
+
+Each client is a process of its own that launches a bridge, opens the session and stores. Three of four hold the
+pipes of the bridge, as clients do; for every fourth this program holds them, so that the bridge has to notice by itself
+that its parent is gone. The first client meets no engine. Temporary files are looked for in a folder of their own.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import queue
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from figures import verdict
+from finding import memory
+from line_client import (
+    OURS,
+    PROTOCOL_VERSION,
+    LineClient,
+    connected,
+    engine_of,
+    environment,
+    is_bridge,
+    is_engine,
+    processes_of,
+    stop_engine,
+)
+
+AT_A_TIME = 8
+LATEST_KILL_SECONDS = 1.5
+HELD_FROM_SECONDS = 0.3
+"""A bridge must have begun to know its parent; before, only the end of its pipes tells it."""
+
+GONE_WITHIN_SECONDS = 1.0
+GIVE_UP_SECONDS = 10.0
+
+MARK = "CHURNING_CLIENT"
+SHELL = '"$@"; :'
+"""The second command keeps the shell from becoming the first."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened. `slowest_to_leave` is in seconds from the kill; a moment of a kill is what was reached by then."""
+
+    kills: int = 0
+    moments: Counter[str] = field(default_factory=Counter)
+    slowest_to_leave: float = 0.0
+    bridges_left: int = 0
+    engines_at_the_end: int = 0
+    served_by_the_same: bool = False
+    strays: list[str] = field(default_factory=list)
+    left_running: list[str] = field(default_factory=list)
+    left_after_stop: list[str] = field(default_factory=list)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=9)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--be-client", nargs=2, metavar=("HOME", "NUMBER"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.be_client:
+        be_client(Path(arguments.be_client[0]), int(arguments.be_client[1]))
+        return
+    with tempfile.TemporaryDirectory(prefix="memos-churn-") as folder:
+        tally = run(Path(folder), arguments.clients, random.Random(arguments.seed))
+    if arguments.json:
+        print(json.dumps(asdict(tally)))
+    else:
+        report(tally)
+
+
+def run(folder: Path, clients: int, chance: random.Random) -> Tally:
+    """Start and kill so many clients; return what they left."""
+    home, temporary, tally = folder / "home", folder / "tmp", Tally()
+    home.mkdir()
+    temporary.mkdir()
+    os.environ["TMPDIR"] = str(temporary)
+    with connected(home) as client:
+        client.call("store_memory", content="The first memory, so that there are data and a model.")
+        running = files_of(home, temporary)
+    stopped = files_of(home, temporary)
+    try:
+        waiting = queue.SimpleQueue[tuple[int, float]]()
+        for number in range(clients):
+            waiting.put((number, chance.uniform(0, LATEST_KILL_SECONDS)))
+        threads = [threading.Thread(target=churn, args=(home, waiting, tally)) for _ in range(AT_A_TIME)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        look_around(home, tally)
+        tally.strays = sorted(files_of(home, temporary) - running)
+    finally:
+        tally.left_running = stop_engine(home)
+    tally.left_after_stop = sorted(files_of(home, temporary) - stopped)
+    return tally
+
+
+def churn(home: Path, waiting: "queue.SimpleQueue[tuple[int, float]]", tally: Tally) -> None:
+    """Start one client after the other, and kill each after its time."""
+    with suppress(queue.Empty):
+        while True:
+            number, seconds = waiting.get_nowait()
+            held = number % 4 == 3
+            with start(home, number, held=held) as client:
+                time.sleep(HELD_FROM_SECONDS + seconds if held else seconds)
+                ended = client.poll() is not None
+                client.kill()
+                client.wait()
+                left = seconds_until_gone(number)
+                assert client.stdout is not None
+                reached = client.stdout.read().decode().splitlines()[-1:] or ["not yet launched"]
+            moment = "pipes held by another" if held else reached[0]
+            tally.moments["ended by itself" if ended else moment] += 1
+            tally.kills += not ended
+            tally.slowest_to_leave = max(tally.slowest_to_leave, left)
+
+
+def start(home: Path, number: int, *, held: bool) -> "subprocess.Popen[bytes]":
+    """Start a client: a process that holds its bridge's pipes, or a shell whose bridge has ours."""
+    itself = [sys.executable, __file__, "--be-client", str(home), str(number)]
+    client = subprocess.Popen(
+        ["/bin/sh", "-c", SHELL, "sh", *OURS] if held else itself,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**environment(home), MARK: str(number)},
+    )
+    if held:
+        assert client.stdin is not None
+        client.stdin.writelines(json.dumps(message).encode() + b"\n" for message in opening(number))
+        client.stdin.flush()
+    return client
+
+
+def opening(number: int) -> Iterator[dict[str, Any]]:
+    """Yield what a client says that waits for no answer."""
+    about = {"protocolVersion": PROTOCOL_VERSION, "capabilities": {}, "clientInfo": {"name": "churn", "version": "1"}}
+    yield {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": about}
+    yield {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    for place in range(1, 11):
+        call = {"name": "store_memory", "arguments": {"content": memory(number * 1_000 + place)[0]}}
+        yield {"jsonrpc": "2.0", "id": place, "method": "tools/call", "params": call}
+
+
+def be_client(home: Path, number: int) -> None:
+    """Launch a bridge and store through it without end; print what is reached."""
+    client = LineClient(home)
+    print("launched", flush=True)
+    client.initialize()
+    print("initialized", flush=True)
+    for place in itertools.count(1):
+        client.call("store_memory", content=memory(number * 1_000 + place)[0])
+        print("storing", flush=True)
+
+
+def seconds_until_gone(number: int) -> float:
+    """Wait until no process of this client is left; return the seconds. End what does not go by itself."""
+    began = time.monotonic()
+    while processes := processes_of_client(number):
+        while any(command_line(process) for process in processes):
+            if time.monotonic() - began > GIVE_UP_SECONDS:
+                for process in processes:
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.005)
+    return time.monotonic() - began
+
+
+def processes_of_client(number: int) -> list[int]:
+    """Return the client itself, its bridge and a shell; not the engine that the bridge may have started."""
+    mark, found = f"{MARK}={number}\0".encode(), list[int]()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = command_line(int(folder.name))
+            own = is_bridge(command) or "--be-client" in command or command.startswith("/bin/sh")
+            if own and mark in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def command_line(process: int) -> str:
+    with suppress(OSError):
+        return (Path("/proc") / str(process) / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    return ""
+
+
+def look_around(home: Path, tally: Tally) -> None:
+    """Count what runs when all clients are gone, and see whether a new one is served by it."""
+    commands = processes_of(home)
+    tally.bridges_left = sum(map(is_bridge, commands.values()))
+    engines = {number for number, command in commands.items() if is_engine(command)}
+    tally.engines_at_the_end = len(engines)
+    client = LineClient(home)
+    try:
+        client.initialize()
+        client.call("query_memory", query=memory(0)[1])
+    finally:
+        client.kill()
+    tally.served_by_the_same = engines == {engine_of(home)}
+
+
+def files_of(home: Path, temporary: Path) -> set[str]:
+    """Return what lies in the home folder itself, in its `run`, and anywhere among the temporary files."""
+    found = [*home.iterdir(), *(home / "run").iterdir(), *temporary.rglob("*")]
+    return {str(path.relative_to(home.parent)) for path in found}
+
+
+def report(tally: Tally) -> None:
+    rows = (
+        ("clients killed", tally.kills),
+        ("when: ", ", ".join(f"{moment} {count}" for moment, count in tally.moments.most_common())),
+        ("slowest bridge to leave", f"{tally.slowest_to_leave:.3f} s"),
+        ("bridges left", tally.bridges_left),
+        ("engines at the end", tally.engines_at_the_end),
+        ("stray files, the engine running", tally.strays or "none"),
+        ("a new client is served by the same engine", tally.served_by_the_same),
+        ("left running after `memos-as stop`", tally.left_running or "nothing"),
+        ("stray files after `memos-as stop`", tally.left_after_stop or "none"),
+    )
+    for name, value in rows:
+        print(f"{name:45} {value}")
+    quick = tally.slowest_to_leave <= GONE_WITHIN_SECONDS and not tally.bridges_left
+    print(verdict(f"no bridge {GONE_WITHIN_SECONDS:g} s after the kill of its client", met=quick))
+    one = tally.engines_at_the_end == 1 and tally.served_by_the_same and not tally.moments["ended by itself"]
+    clean = not (tally.strays or tally.left_running or tally.left_after_stop)
+    print(verdict(f"{tally.kills} clients killed at random leave one engine and no stray file", met=one and clean))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Memories that can be told apart, and what of them a server still has: each by its own words, and all in a list."""
+
+import time
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+from line_client import LineClient
+
+CAUGHT_UP_SECONDS = 120.0
+IN_FLIGHT = 16
+
+STARTS = ("bra", "cle", "dri", "fo", "gru", "ha", "ji", "ko", "lu", "me", "no", "pry", "qui", "ra", "slo", "tu", "vy")
+MIDDLES = ("ba", "da", "fe", "gi", "lo", "mu", "ni", "po", "ri", "sa", "te", "vu", "xi", "ze")
+ENDS = ("kal", "lin", "mor", "nex", "pul", "rok", "sif", "tam", "vod", "zur")
+NAMES = tuple("".join(parts).title() for parts in product(STARTS, MIDDLES, ENDS))
+DEEDS = ("moved the blue kettle to", "repaired a bicycle for", "ordered lemons from", "lent the projector to")
+
+
+def memory(number: int) -> tuple[str, str]:
+    """Return a content of its own for each number, and the two names that only this content has together."""
+    who = NAMES[number % len(NAMES)]
+    whom = NAMES[(number * 11 + number // len(NAMES)) % len(NAMES)]
+    return f"{who} {DEEDS[number % len(DEEDS)]} {whom} on day {number}.", f"{who} {whom}"
+
+
+def not_first(client: LineClient, ids: Mapping[str, str], seconds: float = CAUGHT_UP_SECONDS) -> list[str]:
+    """Ask for each of these words until their memory is the first answer; return those that never were.
+
+    The index may still have to catch up, so those that are missing are asked for again for so many seconds.
+    """
+    missing, deadline = list(ids), time.monotonic() + seconds
+    while missing:
+        found = set[str]()
+        questions = [{"query": words, "limit": 1} for words in missing]
+        for place, answer in client.call_all("query_memory", questions, in_flight=IN_FLIGHT):
+            if [hit["memory_id"] for hit in answer["memories"]] == [ids[missing[place]]]:
+                found.add(missing[place])
+        missing = [words for words in missing if words not in found]
+        if time.monotonic() > deadline:
+            break
+    return missing
+
+
+def everything(client: LineClient) -> tuple[dict[str, str], int]:
+    """List all memories, newest first; return content by id, and how many there are by the server's own count."""
+    contents: dict[str, str] = {}
+    more: dict[str, Any] = {}
+    while True:
+        page = client.call("query_memory", limit=100, max_tokens=10_000, **more)
+        contents |= {hit["memory_id"]: hit["content"] for hit in page["memories"]}
+        if page["next_cursor"] is None:
+            return contents, page["total"]
+        more = {"cursor": page["next_cursor"]}

@@ -1,0 +1,275 @@
+"""Kills the engine with SIGKILL, again and again, under clients that store; counts what came to harm.
+
+Each client has one bridge for the whole time. It repeats a call that is answered with an error, as the error says.
+The kill comes at a random moment after the new engine has acknowledged a memory, more often after it has also made one
+searchable, and one time in five while it is still starting. At the end every acknowledged memory is listed, and asked
+for by its own two names.
+
+    python benchmarks/kill_engine.py --rounds 100
+"""
+
+import argparse
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+from figures import verdict
+from finding import everything, memory, not_first
+from line_client import LineClient, ToolFailed, engine_of, is_engine, processes_of, stop_engine
+
+WRITERS = 4
+EARLIEST_KILL_SECONDS = 0.05
+LATEST_KILL_SECONDS = 1.0
+MOMENTS = {"starting": 0.2, "answering": 0.3, "working": 0.5}
+"""When an engine is killed, and how often then."""
+
+LATEST_START_KILL_SECONDS = 0.5
+PAUSE_SECONDS = 0.05
+STUCK_SECONDS = 90.0
+CHILD_SECONDS = 5.0
+
+IN_DOUBT = -32050
+UNREACHABLE = -32051
+
+LOCKS = {"engine.lock", "start.lock"}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened. `done_after_all`: calls in doubt that turned out to have been done when they were repeated."""
+
+    kills: int = 0
+    moments: Counter[str] = field(default_factory=Counter)
+    acknowledged: int = 0
+    in_doubt: int = 0
+    done_after_all: int = 0
+    refused: int = 0
+    other_errors: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+    not_found: int = 0
+    duplicates: int = 0
+    writers_ended: list[str] = field(default_factory=list)
+    longest_gap: float = 0.0
+    engines_at_the_end: int = 0
+    orphaned_index_processes: int = 0
+    left_running: list[str] = field(default_factory=list)
+    left_in_run: list[str] = field(default_factory=list)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=9)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="memos-kill-") as folder:
+        tally = run(Path(folder), arguments.rounds, random.Random(arguments.seed), quiet=arguments.json)
+    if arguments.json:
+        print(json.dumps(asdict(tally)))
+    else:
+        report(tally, arguments.rounds)
+
+
+def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> Tally:
+    """Go through the rounds on this home; return what happened."""
+    tally, stop = Tally(), threading.Event()
+    writers: list[Writer] = []
+    try:
+        writers += [Writer(number, LineClient(home, stderr=subprocess.DEVNULL)) for number in range(WRITERS)]
+        threads = [threading.Thread(target=writer.run, args=(stop,)) for writer in writers]
+        for thread in threads:
+            thread.start()
+        try:
+            storm(home, writers, rounds, chance, tally, quiet=quiet)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        count(home, writers, tally)
+    finally:
+        for writer in writers:
+            writer.client.kill()
+        tally.left_running = stop_engine(home)
+    tally.left_in_run = sorted({path.name for path in (home / "run").iterdir()} - LOCKS)
+    return tally
+
+
+class Writer:
+    """One client that stores without end, and repeats what is answered with an error."""
+
+    def __init__(self, number: int, client: LineClient) -> None:
+        self.client = client
+        self.ids: dict[int, str] = {}
+        self.in_doubt = self.done_after_all = self.refused = self.searchable = 0
+        self.other_errors: Counter[str] = Counter()
+        self.longest_gap = 0.0
+        self.ended: str | None = None
+        self._number = number
+
+    def run(self, stop: threading.Event) -> None:
+        try:
+            self.client.initialize()
+            last = time.monotonic()
+            for number in itertools.count(self._number, WRITERS):
+                if not self._store(number, stop):
+                    return
+                self.longest_gap = max(self.longest_gap, time.monotonic() - last)
+                last = time.monotonic()
+        except Exception as error:  # noqa: BLE001  # whatever ends a client is what is counted
+            self.ended = repr(error)
+
+    def _store(self, number: int, stop: threading.Event) -> bool:
+        """Store one memory, however often that has to be repeated; tell whether it was acknowledged."""
+        was_in_doubt = False
+        while not stop.is_set():
+            try:
+                stored = self.client.call("store_memory", content=memory(number)[0])
+            except ToolFailed as error:
+                was_in_doubt |= error.code == IN_DOUBT
+                self._note(error)
+            else:
+                self.ids[number] = stored["memory_id"]
+                self.done_after_all += was_in_doubt and not stored["created"]
+                self.searchable += stored["created"] and stored["indexed"]
+                return True
+        return False
+
+    def _note(self, error: ToolFailed) -> None:
+        if error.code == IN_DOUBT:
+            self.in_doubt += 1
+            return
+        if error.code == UNREACHABLE:
+            self.refused += 1
+        else:
+            self.other_errors[str(error)] += 1
+        time.sleep(PAUSE_SECONDS)
+
+
+def storm(home: Path, writers: list[Writer], rounds: int, chance: random.Random, tally: Tally, *, quiet: bool) -> None:
+    """Kill the engine so many times; afterwards wait until each writer has stored something more."""
+    killed: int | None = None
+    for number in range(rounds):
+        began = time.monotonic()
+        wait_until(partial(another_engine, home, killed), "no engine was started")
+        (moment,) = chance.choices(list(MOMENTS), list(MOMENTS.values()))
+        if moment == "starting":
+            time.sleep(chance.uniform(0, LATEST_START_KILL_SECONDS))
+        else:
+            done = stored if moment == "answering" else searchable
+            wait_until(partial(has_grown, done, writers, done(writers)), "the engine has done nothing")
+            time.sleep(chance.uniform(EARLIEST_KILL_SECONDS, LATEST_KILL_SECONDS))
+        killed = kill(home, tally)
+        tally.moments[moment] += 1
+        if not quiet:
+            passed = time.monotonic() - began
+            print(f"kill {number + 1}, {passed:.1f} s after the last, while {moment}: {stored(writers)} acknowledged")
+    before = [stored([writer]) for writer in writers]
+    for writer, done_before in zip(writers, before, strict=True):
+        wait_until(partial(has_grown, stored, [writer], done_before), "a writer was not served any more")
+
+
+def another_engine(home: Path, killed: int | None) -> bool:
+    return engine_of(home) not in {None, killed}
+
+
+def stored(writers: list[Writer]) -> int:
+    return sum(len(writer.ids) for writer in writers)
+
+
+def searchable(writers: list[Writer]) -> int:
+    return sum(writer.searchable for writer in writers)
+
+
+def has_grown(done: Callable[[list[Writer]], int], writers: list[Writer], before: int) -> bool:
+    """Tell whether they have done more than before, or cannot any more: then there is nothing to wait for."""
+    return done(writers) > before or all(writer.ended for writer in writers)
+
+
+def wait_until(happened: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + STUCK_SECONDS
+    while not happened():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{otherwise} within {STUCK_SECONDS:g} s")
+        time.sleep(0.005)
+
+
+def kill(home: Path, tally: Tally) -> int | None:
+    """Kill the engine and return its process; count the index processes that outlive it."""
+    engine = engine_of(home)
+    if engine is None:
+        print("the engine had ended by itself", file=sys.stderr)
+        return None
+    os.kill(engine, signal.SIGKILL)
+    tally.kills += 1
+    deadline = time.monotonic() + CHILD_SECONDS
+    while (orphans := index_processes(home, engine)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    tally.orphaned_index_processes += orphans
+    return engine
+
+
+def index_processes(home: Path, engine: int) -> int:
+    """Count the index processes that were told to live as long as this engine."""
+    commands = processes_of(home).values()
+    return sum("memos_mcp.qdrant.host" in command and str(engine) in command.split() for command in commands)
+
+
+def count(home: Path, writers: list[Writer], tally: Tally) -> None:
+    """Ask the first writer's own bridge what is there, and add up what the writers met."""
+    ids = {number: stored for writer in writers for number, stored in writer.ids.items()}
+    tally.acknowledged = len(ids)
+    tally.in_doubt = sum(writer.in_doubt for writer in writers)
+    tally.done_after_all = sum(writer.done_after_all for writer in writers)
+    tally.refused = sum(writer.refused for writer in writers)
+    tally.other_errors = dict(sum((writer.other_errors for writer in writers), Counter()))
+    tally.longest_gap = max(writer.longest_gap for writer in writers)
+    tally.writers_ended = [writer.ended for writer in writers if writer.ended is not None]
+    tally.engines_at_the_end = sum(is_engine(command) for command in processes_of(home).values())
+    client = writers[0].client
+    contents, total = everything(client)
+    tally.lost = sum(contents.get(stored) != memory(number)[0] for number, stored in ids.items())
+    tally.duplicates = len(contents) - len(set(contents.values())) + abs(total - len(contents))
+    tally.not_found = len(not_first(client, {memory(number)[1]: stored for number, stored in ids.items()}))
+
+
+def report(tally: Tally, rounds: int) -> None:
+    rows = (
+        ("kills of the engine", tally.kills),
+        ("when", ", ".join(f"{moment} {times}" for moment, times in tally.moments.most_common())),
+        ("acknowledged", tally.acknowledged),
+        ("lost", tally.lost),
+        ("not the first answer to their own words", tally.not_found),
+        ("duplicates", tally.duplicates),
+        ("calls in doubt, and repeated", tally.in_doubt),
+        ("memories of these that had been stored", tally.done_after_all),
+        ("calls refused, and repeated", tally.refused),
+        ("calls answered with another error", tally.other_errors or "none"),
+        ("writers that ended", tally.writers_ended or "none"),
+        ("longest wait of a writer for a memory", f"{tally.longest_gap:.2f} s"),
+        ("engines at the end", tally.engines_at_the_end),
+        ("index processes that outlived their engine", tally.orphaned_index_processes),
+        ("left running after `memos-as stop`", tally.left_running or "nothing"),
+        ("left in run/ beside the locks", tally.left_in_run or "nothing"),
+    )
+    for name, value in rows:
+        print(f"{name:45} {value}")
+    kept = tally.kills == rounds and not tally.lost and not tally.not_found and not tally.duplicates
+    print(verdict(f"{rounds} kills, no acknowledged memory lost", met=kept))
+    print(verdict("every client goes on without being restarted", met=not tally.writers_ended))
+    print(verdict("one engine afterwards", met=tally.engines_at_the_end == 1))
+
+
+if __name__ == "__main__":
+    main()
