@@ -1,4 +1,4 @@
-"""Two servers for the whole folder, one for each transport, and a client of each."""
+"""Two homes for the whole folder, one for each transport, and a client of each."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.raw_clients import ANSWER_SECONDS, SENTINEL, Door, HttpDoor, StdioDoor, is_well, until
+from tests.acceptance.raw_clients import ANSWER_SECONDS, SENTINEL, Door, HttpDoor, StdioDoor, unharmed, until
 from tests.acceptance.servers import Server, share_model
 
 
@@ -19,7 +19,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def servers(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Mapping[str, Server]]:
-    """A server for each transport, stopped and seen to be gone at the end."""
+    """A bridge with its engine, and a server of HTTP, stopped and seen to be gone at the end."""
     homes = tmp_path_factory.mktemp("homes")
     with ExitStack() as stack:
         stdio = Server(share_model(homes / "stdio", models))
@@ -27,7 +27,10 @@ def servers(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[
         http = Server(share_model(homes / "http", models), ("serve", "--port", "0"))
         stack.callback(http.stop)
         yield {"stdio": stdio, "http": http}
-    assert "incident" not in stdio.log.read_text() + http.log.read_text()
+    for said in (stdio.said, http.said):
+        assert "serves" in said
+        assert "incident" not in said
+        assert "Traceback" not in said
 
 
 @pytest.fixture(scope="package")
@@ -50,9 +53,8 @@ async def doors(servers: Mapping[str, Server]) -> AsyncIterator[Mapping[str, Doo
 @pytest.fixture(params=["stdio", "http"])
 async def door(request: pytest.FixtureRequest, doors: Mapping[str, Door]) -> AsyncIterator[Door]:
     """A client; after the test its server must be as well as before."""
-    door = doors[request.param]
-    yield door
-    await is_well(door)
+    async with unharmed(doors[request.param]) as door:
+        yield door
 
 
 async def _answers_by_meaning(door: Door) -> bool:

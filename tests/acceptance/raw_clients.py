@@ -6,10 +6,10 @@ import json
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 from uuid import uuid4
 
 import anyio
@@ -89,8 +89,11 @@ class Door(Protocol):
         ...
 
 
+AnyDoor = TypeVar("AnyDoor", bound=Door)
+
+
 class StdioDoor:
-    """A line client on the pipes of a server process; only one at a time."""
+    """A line client on the pipes of a bridge, or of a server without an engine; only one at a time."""
 
     name = "stdio"
 
@@ -153,7 +156,7 @@ class StdioDoor:
             while b"\n" not in self._rest:
                 await anyio.wait_readable(self._stdout)
                 chunk = os.read(self._stdout, 1 << 20)
-                assert chunk, "the server has closed its output"
+                assert chunk, "the output has been closed"
                 self._rest += chunk
             line, _, self._rest = self._rest.partition(b"\n")
             assert_discreet(line)
@@ -263,11 +266,16 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await anyio.sleep(0.05)
 
 
-async def is_well(door: Door) -> None:
-    """The process lives, answers the next call, and still has what was stored before anything else."""
+@asynccontextmanager
+async def unharmed(door: AnyDoor) -> AsyncIterator[AnyDoor]:
+    """Lend a client: then the same processes live, answer the next call, and have what was stored before all else."""
+    engine = door.server.engine
+    assert engine is not None
+    yield door
     assert door.server.process.poll() is None
     found = (await door.call("query_memory", {"session_id": "sentinel"})).data
     assert [memory["content"] for memory in found["memories"]] == [SENTINEL]
+    assert door.server.engine == engine
 
 
 async def refused(door: Door, tool: str, arguments: Mapping[str, Any] | str) -> str:

@@ -1,4 +1,4 @@
-"""Real server processes with a home of their own."""
+"""Real processes with a home of their own: a client's bridge and the engine that it starts, or a server."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,18 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # asyncpg ships no types
 import psutil
 
+from memos_mcp.rendezvous.greeting import greeting
+from memos_mcp.rendezvous.place import Place
+
 START_SECONDS = 60
 STOP_SECONDS = 20
+GONE_SECONDS = 2
+"""So long after an engine has let go of its home, nothing may work for that any more."""
 
 
 @dataclass
 class Server:
-    """A server process, started when it is made. `url` is known once an HTTP server says it."""
+    """A process on a home, started when it is made: without arguments a bridge, which has an engine beside it."""
 
     home: Path
     arguments: tuple[str, ...] = ()
@@ -30,7 +35,7 @@ class Server:
     def __post_init__(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        with self.log.open("ab") as log:
+        with self._stderr.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "memos_mcp", *self.arguments],
                 env={**environment, "MEMOS_HOME": str(self.home), **self.settings},
@@ -41,23 +46,29 @@ class Server:
             )
 
     @property
-    def log(self) -> Path:
-        return self.home.with_suffix(".log")
+    def said(self) -> str:
+        """What this process and the engines of its home have logged."""
+        logs = [self._stderr, *(self.home / "logs").glob("engine.log*")]
+        return "".join(log.read_text() for log in logs)
 
     @property
     def url(self) -> str:
         """Where an HTTP server listens."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
-            if found := re.search(r"serves (http://\S+)/mcp", self.log.read_text()):
+            if found := re.search(r"serves (http://\S+)/mcp", self._stderr.read_text()):
                 return found[1]
             time.sleep(0.02)
-        raise AssertionError(self.log.read_text())
+        raise AssertionError(self.said)
 
-    def stop(self) -> None:
-        """End the process as its users do, and see that it leaves nothing behind."""
-        family = [self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children(recursive=True))]
-        if self.arguments:
+    @property
+    def engine(self) -> int | None:
+        """The process that serves this home through its socket."""
+        return Place(str(self.home)).holder()
+
+    def leave(self) -> None:
+        """End the process as its users do; what else works for the home goes on."""
+        if "serve" in self.arguments:
             self.process.send_signal(signal.SIGTERM)
         if self.process.stdin is not None:
             self.process.stdin.close()
@@ -67,9 +78,27 @@ class Server:
             self.process.kill()
             if self.process.stdout is not None:
                 self.process.stdout.close()
-        assert code == 0, self.log.read_text()
-        assert [pid for pid in family if psutil.pid_exists(pid)] == []
-        assert not self._postmaster.exists(), "Postgres still runs"
+        assert code == 0, self.said
+
+    def stop(self) -> None:
+        """End the process as its users do, and its engine, and see that they leave nothing behind."""
+        try:
+            self.leave()
+            self._stop_engine()
+            assert _within(GONE_SECONDS, lambda: not self._processes()), self._processes()
+            assert not self._postmaster.exists(), "Postgres still runs"
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End whatever works for the home."""
+        self.process.kill()
+        self.process.wait()
+        left = self._processes()
+        for process in left:
+            process.terminate()
+        for process in psutil.wait_procs(left, STOP_SECONDS)[1]:
+            process.kill()
 
     async def rows(self, query: str, *values: object) -> list[Any]:
         """Ask the server's own database what it really holds."""
@@ -79,6 +108,28 @@ class Server:
             return list(await connection.fetch(query, *values))
         finally:
             await connection.close()
+
+    def _stop_engine(self) -> None:
+        if (connection := Place(str(self.home)).connect()) is None:
+            return
+        with connection:
+            connection.settimeout(STOP_SECONDS)
+            connection.sendall(greeting("stop", {}))
+            assert b'"leaving"' in connection.recv(1_000)
+        assert _within(STOP_SECONDS, lambda: self.engine is None), "the engine does not leave"
+
+    def _processes(self) -> list[psutil.Process]:
+        """Return what works for this home: such processes have it in their environment or in their command."""
+        home, found = os.fsencode(self.home), []
+        for process in psutil.process_iter(["environ", "cmdline", "status"]):
+            told = [*(process.info["environ"] or {}).values(), *(process.info["cmdline"] or [])]
+            if process.info["status"] != psutil.STATUS_ZOMBIE and any(home in os.fsencode(one) for one in told):
+                found.append(process)
+        return found
+
+    @property
+    def _stderr(self) -> Path:
+        return self.home.with_suffix(".log")
 
     @property
     def _postmaster(self) -> Path:
@@ -91,3 +142,10 @@ def share_model(home: Path, models: Path) -> Path:
     models.mkdir(exist_ok=True)
     (home / "models").symlink_to(models)
     return home
+
+
+def _within(seconds: float, holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (held := holds()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return held

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,10 +15,10 @@ from tests.acceptance.raw_clients import (
     HttpDoor,
     StdioDoor,
     call_params,
-    is_well,
     message,
+    unharmed,
 )
-from tests.acceptance.servers import Server, share_model
+from tests.acceptance.servers import Server
 
 pytestmark = pytest.mark.anyio
 
@@ -28,16 +27,16 @@ pytestmark = pytest.mark.anyio
 async def stdio(doors: Mapping[str, Door]) -> AsyncIterator[StdioDoor]:
     door = doors["stdio"]
     assert isinstance(door, StdioDoor)
-    yield door
-    await is_well(door)
+    async with unharmed(door):
+        yield door
 
 
 @pytest.fixture
 async def http(doors: Mapping[str, Door]) -> AsyncIterator[HttpDoor]:
     door = doors["http"]
     assert isinstance(door, HttpDoor)
-    yield door
-    await is_well(door)
+    async with unharmed(door):
+        yield door
 
 
 def good(door: Door) -> bytes:
@@ -164,17 +163,17 @@ async def test_an_unknown_notification_is_accepted_over_http(http: HttpDoor) -> 
     assert (await http.post(body, http.headers("notifications/nothing", ""))).status_code == 202
 
 
-async def test_half_a_message_at_the_end_of_the_input_ends_the_server_cleanly(tmp_path: Path, models: Path) -> None:
-    server = Server(share_model(tmp_path / "home", models))
+async def test_half_a_message_at_the_end_of_the_input_is_refused_and_ends_the_client_cleanly(stdio: StdioDoor) -> None:
+    leaving = Server(stdio.server.home)
     try:
-        door = await StdioDoor(server).open()
+        door = await StdioDoor(leaving).open()
         await door.write(good(door)[:-20])
         with anyio.fail_after(10):
-            assert server.process.stdin is not None
-            server.process.stdin.close()
+            assert leaving.process.stdin is not None
+            leaving.process.stdin.close()
             assert (await door.read()).code == -32700
     finally:
-        server.stop()
+        leaving.leave()
 
 
 @pytest.mark.parametrize(

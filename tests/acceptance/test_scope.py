@@ -1,5 +1,6 @@
-"""A namespace belongs to the server that serves it: nothing reaches across, not even with another one's ids."""
+"""A namespace belongs to the client whose settings name it: nothing reaches across, not even with another one's ids."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +17,42 @@ SECRET = "The vault opens with the word heliotrope."
 async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(tmp_path: Path, models: Path) -> None:
     home = share_model(tmp_path / "home", models)
     first = Server(home, settings={"MEMOS_NAMESPACE": "first", "MEMOS_AGENT_ID": "alice"})
+    second = Server(home, settings={"MEMOS_NAMESPACE": "second", "MEMOS_AGENT_ID": "alice"})
     try:
         door = await StdioDoor(first).open()
         ids = await _furnish(door)
         page = (await door.call("query_memory", {"limit": 1})).data
         searched = (await door.call("query_memory", {"query": "vault", "limit": 1})).data
         assert (page["total"], searched["degraded"]) == (3, None)
+        cursors = [({}, page["next_cursor"]), ({"query": "vault"}, searched["next_cursor"])]
+
+        await _reaches_nothing(await StdioDoor(second).open(), ids, cursors)
+        third = Server(home, ("serve", "--port", "0"), {"MEMOS_NAMESPACE": "third", "MEMOS_AGENT_ID": "alice"})
+        http = HttpDoor(third)
+        await _reaches_nothing(http, ids, cursors)
+        await http.close()
+
+        rows = await first.rows("SELECT id, superseded_by FROM agent_memories WHERE namespace = 'first'")
+        assert {str(row["id"]): row["superseded_by"] for row in rows} == dict.fromkeys(ids)
+        rows = await first.rows("SELECT name FROM registered_tools WHERE namespace = 'first'")
+        assert [row["name"] for row in rows] == ["Vault opener"]
+        # Its engine has made room for another one meanwhile.
+        assert (await door.call("query_memory", {})).data["total"] == 3
+        second.leave()
+        third.leave()
     finally:
         first.stop()
 
-    second = Server(home, ("serve", "--port", "0"), {"MEMOS_NAMESPACE": "second", "MEMOS_AGENT_ID": "alice"})
-    try:
-        http = HttpDoor(second)
-        await _sees_nothing(http)
-        for question, cursor in (({}, page["next_cursor"]), ({"query": "vault"}, searched["next_cursor"])):
-            assert cursor is not None
-            assert "cursor" in await refused(http, "query_memory", {**question, "cursor": cursor})
-        for memory_id in ids:
-            reason = await refused(http, "store_memory", {"content": "mine now", "supersedes": memory_id})
-            assert "No memory" in reason or "supersedes" in reason
-        await _has_its_own(http)
-        rows = await second.rows("SELECT id, superseded_by FROM agent_memories WHERE namespace = 'first'")
-        assert {str(row["id"]): row["superseded_by"] for row in rows} == dict.fromkeys(ids)
-        rows = await second.rows("SELECT name FROM registered_tools WHERE namespace = 'first'")
-        assert [row["name"] for row in rows] == ["Vault opener"]
-        await http.close()
-    finally:
-        second.stop()
+
+async def _reaches_nothing(door: Door, ids: Sequence[str], cursors: Sequence[tuple[dict[str, Any], str]]) -> None:
+    await _sees_nothing(door)
+    for question, cursor in cursors:
+        assert cursor is not None
+        assert "cursor" in await refused(door, "query_memory", {**question, "cursor": cursor})
+    for memory_id in ids:
+        reason = await refused(door, "store_memory", {"content": "mine now", "supersedes": memory_id})
+        assert "No memory" in reason or "supersedes" in reason
+    await _has_its_own(door)
 
 
 async def _furnish(door: Door) -> list[str]:
