@@ -1,4 +1,4 @@
-"""Shows the four tools at work: launches the real server over stdio, in a folder of its own, and calls it."""
+"""Shows the four tools at work: two clients, and the engine that serves both, in a folder of its own."""
 
 import json
 import sys
@@ -7,8 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+import anyio
 from mcp import Client, StdioServerParameters
-from mcp.client.stdio import stdio_client
+from mcp.client.stdio import get_default_environment
 
 MEMORIES: Final[tuple[dict[str, Any], ...]] = (
     {"content": "Mara reads answers on her phone and wants them short.", "kind": "semantic", "tags": ["preferences"]},
@@ -39,19 +40,47 @@ TOOLS: Final[tuple[dict[str, Any], ...]] = (
 
 
 async def run_demo() -> int:
-    """Store, query, register and discover; return 0 when each answer is the expected one."""
+    """Store, query, register and discover, then do so as another client; return 0 when each answer is as expected."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="memos-demo-") as home:
-        server = StdioServerParameters(
-            command=sys.executable, args=["-m", "memos_mcp", "--in-process"], env={"MEMOS_HOME": home}
-        )
-        async with Client(stdio_client(server)) as client:
-            tools = (await client.list_tools()).tools
-            print(f"connected after {time.perf_counter() - started:.1f} s; tools: {', '.join(t.name for t in tools)}")
-            found = await _remember(client) and await _equip(client)
+        server = StdioServerParameters(command=sys.executable, args=["-m", "memos_mcp"], env={"MEMOS_HOME": home})
+        try:
+            found = await _meet_first(server) and await _meet_second(server)
+        finally:
+            with anyio.CancelScope(shield=True):
+                left = await _stop_engine(server)
     print(f"\n{'all four tools answered as expected' if found else 'AN ANSWER WAS NOT THE EXPECTED ONE'}", end="")
     print(f", {time.perf_counter() - started:.1f} s in all")
-    return 0 if found else 1
+    return 0 if found and left else 1
+
+
+async def _meet_first(server: StdioServerParameters) -> bool:
+    """Be the client that starts the engine."""
+    began = time.perf_counter()
+    async with Client(server) as client:
+        tools = (await client.list_tools()).tools
+        print(f"connected after {time.perf_counter() - began:.1f} s; tools: {', '.join(tool.name for tool in tools)}")
+        return await _remember(client) and await _equip(client)
+
+
+async def _meet_second(server: StdioServerParameters) -> bool:
+    """Be a client that meets the engine of the first, and what that one has stored."""
+    began = time.perf_counter()
+    async with Client(server, mode="legacy") as client:
+        milliseconds = (time.perf_counter() - began) * 1000
+        print(f"\na second client, launched and initialized in {milliseconds:.0f} ms:")
+        answer = await _call(client, "query_memory", {"query": "what is to be done for a release?", "limit": 1})
+        return bool(answer["memories"][0]["content"] == MEMORIES[2]["content"])
+
+
+async def _stop_engine(server: StdioServerParameters) -> bool:
+    """End the engine, which would stay for the next client; tell whether it has left."""
+    if sys.platform == "win32":
+        return True  # each client was a server of its own
+    command = [server.command, *server.args, "stop"]
+    done = await anyio.run_process(command, env=get_default_environment() | (server.env or {}), check=False)
+    print(f"\nmemos-as stop: {(done.stdout or done.stderr).decode().strip()}")
+    return done.returncode == 0
 
 
 async def _remember(client: Client) -> bool:
