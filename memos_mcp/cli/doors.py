@@ -2,8 +2,8 @@
 
 from memos_mcp.app import open_app
 from memos_mcp.demo import run_demo
-from memos_mcp.domain.limits import check_name
 from memos_mcp.domain.scope import Scope
+from memos_mcp.engine.admission import scope_of as named_scope
 from memos_mcp.http import serve_http as serve_http_door
 from memos_mcp.settings import Settings
 from memos_mcp.stdio import serve_stdio as serve_stdio_door
@@ -16,8 +16,8 @@ async def stdio(settings: Settings) -> int:
     return 0
 
 
-async def serve(settings: Settings) -> int:
-    """Serve any number of clients over HTTP until told to stop."""
+async def serve_alone(settings: Settings) -> int:
+    """Serve any number of clients over HTTP until told to stop, on a system without engines."""
     async with open_app(settings) as app:
         await serve_http_door(app, scope_of(settings), settings)
     return 0
@@ -30,6 +30,4 @@ async def demo(_settings: Settings) -> int:
 
 def scope_of(settings: Settings) -> Scope:
     """Return the scope that every connection of this process is bound to."""
-    check_name("MEMOS_NAMESPACE", settings.namespace)
-    check_name("MEMOS_AGENT_ID", settings.agent_id)
-    return Scope(settings.namespace, settings.agent_id)
+    return named_scope(settings.namespace, settings.agent_id)

@@ -1,22 +1,32 @@
 """The commands that run an engine, show it and end it."""
 
+import json
 import logging
 import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Final
+from socket import socket
+from typing import Any, Final
 
 import anyio
 
-from memos_mcp.domain.errors import Unavailable
+from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.engine.questions import ask
+from memos_mcp.rendezvous.greeting import Want
 from memos_mcp.rendezvous.launch import LISTENING, STDERR, STDOUT
 from memos_mcp.rendezvous.place import ENGINE_LOCK, Place
 from memos_mcp.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+NO_ENGINE: Final = 3
+"""The exit code of `status` when no engine runs, as of services elsewhere."""
+
 LEAVING_SECONDS: Final = 30.0
+SIGNAL_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 0.05
 LOG_BYTES: Final = 1_000_000
 OLD_LOGS: Final = 3
@@ -29,46 +39,174 @@ async def engine(settings: Settings, *, ready: int | None) -> int:
     there soon, so what takes long to import comes after it: the socket holds the clients until then.
     """
     place = Place(str(settings.home))
-    try:
-        place.prepare()
+    with _usable(place):
         lock = await _take(place, replace=False)
         if lock is None and ready is not None:
             return 0
         if lock is None:
             raise Unavailable(f"An engine (process {place.holder()}) already serves {place.home}.")
         listener = place.listen()
-    except OSError as error:
-        raise Unavailable(f"{place.home} cannot hold an engine's socket and lock: {error.strerror}.") from error
     if ready is not None:
         os.write(ready, LISTENING)
         os.close(ready)
         _log_to_file(place.log)
-    try:
-        from memos_mcp.engine.run import run_engine
+    return await _run(settings, place, lock, listener, foreground=False)
 
-        await run_engine(settings, place, listener, foreground=False)
+
+async def serve(settings: Settings) -> int:
+    """Serve any number of clients over HTTP and the data folder's socket until told to stop."""
+    from memos_mcp.http import check_address
+
+    check_address(settings)  # before an engine in the background leaves for nothing
+    place = Place(str(settings.home))
+    with _usable(place):
+        lock = await _take(place, replace=True)
+    if lock is None:
+        raise Unavailable(f"memos-as serve (process {place.holder()}) already serves {place.home}.")
+    return await _run(settings, place, lock, _listener(place), foreground=True)
+
+
+async def _run(settings: Settings, place: Place, lock: int, listener: socket | None, *, foreground: bool) -> int:
+    from memos_mcp.engine.run import run_engine
+
+    try:
+        await run_engine(settings, place, listener, foreground=foreground)
     finally:
         os.close(lock)
     return 0
 
 
+async def status(settings: Settings, *, as_json: bool) -> int:
+    """Show the engine of the data folder; return `NO_ENGINE` when there is none."""
+    place = Place(str(settings.home))
+    told = await _heard(place, "status")
+    holder = place.holder()
+    if told is None and holder is not None:
+        raise Unavailable(f"The engine of {place.home} (process {holder}) does not answer. To end it: memos-as stop")
+    if as_json:
+        print(json.dumps({"running": told is not None, "home": place.home, **(told or {})}))
+    else:
+        print("\n".join(_lines(told)) if told else f"no engine runs for {place.home}")
+    return 0 if told else NO_ENGINE
+
+
+async def stop(settings: Settings) -> int:
+    """Ask the engine to leave, and wait until it has; end it if it does not."""
+    place = Place(str(settings.home))
+    process = place.holder()
+    if process is None:
+        print(f"no engine runs for {place.home}")
+    elif await _leaves(place):
+        print(f"the engine (process {process}) has left")
+    elif await _ends(place, signal.SIGTERM):
+        print(f"the engine (process {process}) did not answer; SIGTERM ended it")
+    elif await _ends(place, signal.SIGKILL):
+        await _clear_up(settings, place)
+        print(f"the engine (process {process}) did not answer; SIGKILL ended it. What it acknowledged is stored.")
+    else:
+        raise Unavailable(f"The engine of {place.home} (process {process}) cannot be ended.")
+    return 0
+
+
 async def _take(place: Place, *, replace: bool) -> int | None:
     """Return the data folder's lock once it is free, or None when an engine stays; `replace`: ask it to leave."""
+    place.prepare()
     with anyio.move_on_after(LEAVING_SECONDS):
         while (lock := place.hold(ENGINE_LOCK)) is None:
-            told = await ask(place, "status")
+            told = await _heard(place, "status")
             if told is not None and not told["leaving"]:
-                if not replace or told["foreground"]:
+                if told["foreground"] or not replace:
                     return None
-                await ask(place, "stop")
+                await _heard(place, "stop")
             await anyio.sleep(LOOK_SECONDS)
         os.truncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
         return lock
     raise Unavailable(
         f"The engine of {place.home} (process {place.holder()}) has not left within {LEAVING_SECONDS:g} seconds. "
-        "End it: memos-as stop"
+        "To end it: memos-as stop"
     )
+
+
+async def _heard(place: Place, want: Want) -> dict[str, Any] | None:
+    """Return what the engine answers, if it does."""
+    with suppress(TimeoutError):
+        return await ask(place, want)
+    return None
+
+
+async def _leaves(place: Place) -> bool:
+    """Ask the engine to leave; tell whether it has."""
+    with anyio.move_on_after(LEAVING_SECONDS), suppress(TimeoutError):
+        while place.holder() is not None:
+            await ask(place, "stop")
+            await anyio.sleep(LOOK_SECONDS)
+        return True
+    return False
+
+
+async def _ends(place: Place, number: signal.Signals) -> bool:
+    """Send the engine a signal; tell whether that has ended it."""
+    with anyio.move_on_after(SIGNAL_SECONDS), suppress(ProcessLookupError):
+        if (process := place.holder()) is not None:
+            os.kill(process, number)
+        while True:
+            await anyio.sleep(LOOK_SECONDS)
+            if place.holder() is None:
+                return True
+    return place.holder() is None
+
+
+async def _clear_up(settings: Settings, place: Place) -> None:
+    """Remove the socket that an engine has left behind, and stop its embedded Postgres, by using it once more."""
+    from memos_mcp.app import assemble
+
+    if (lock := place.hold(ENGINE_LOCK)) is not None:
+        place.leave()
+        os.close(lock)
+    if settings.database_url is not None:
+        return
+    app = assemble(settings)
+    try:
+        await app.database.server_version()
+    except MemosError as error:
+        print(error)
+    finally:
+        await app.close()
+
+
+def _lines(told: Mapping[str, Any]) -> list[str]:
+    stays = (
+        "it stays until it is stopped"
+        if told["foreground"]
+        else f"the engine leaves {told['idle_leaves_after']:g} s after the last"
+    )
+    return [
+        f"memos-as {told['version']}, process {told['pid']}, since {told['started_at']}",
+        f"{'home:':10} {told['home']}",
+        f"{'clients:':10} {told['clients']} ({'it is leaving' if told['leaving'] else stays})",
+        f"{'http:':10} {told['http'] or 'closed'}",
+        *(f"{part + ':':10} {state}" for part, state in told["parts"].items()),
+    ]
+
+
+def _listener(place: Place) -> socket | None:
+    """Return the socket, unless the file system cannot hold one."""
+    try:
+        return place.listen()
+    except OSError as error:
+        logger.warning("%s cannot hold a socket (%s): serving HTTP alone", place.folder, error.strerror)
+        return None
+
+
+@contextmanager
+def _usable(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(
+            f"{place.home} cannot be used: {error.strerror}. Set MEMOS_HOME to a folder that this user may write to."
+        ) from error
 
 
 def _log_to_file(path: str) -> None:

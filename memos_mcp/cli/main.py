@@ -15,7 +15,7 @@ import anyio
 from pydantic import ValidationError
 
 from memos_mcp import __version__
-from memos_mcp.domain.errors import MemosError
+from memos_mcp.domain.errors import Invalid, MemosError
 from memos_mcp.settings import Settings
 
 Command = Callable[[Settings], Awaitable[int]]
@@ -64,6 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     engine.add_argument("--ready", type=int, metavar="FD", help="run in the background and say so to this descriptor")
     engine.set_defaults(choose=_engine)
 
+    status = commands.add_parser("status", help="show the engine of the data folder; exit 3 when none runs")
+    status.add_argument("--json", action="store_true", help="print it as JSON")
+    status.set_defaults(choose=_status)
+
+    stop = commands.add_parser("stop", help="end the engine of the data folder; what is under way is finished")
+    stop.set_defaults(choose=_stop)
+
     migrate = commands.add_parser("migrate", help="bring the database schema up to date")
     migrate.set_defaults(choose=_migrate)
 
@@ -101,15 +108,32 @@ def _stdio(_arguments: argparse.Namespace) -> Command:
 
 
 def _serve(_arguments: argparse.Namespace) -> Command:
-    from memos_mcp.cli.doors import serve
-
+    if sys.platform == "win32":
+        from memos_mcp.cli.doors import serve_alone as serve
+    else:
+        from memos_mcp.cli.engines import serve
     return serve
 
 
 def _engine(arguments: argparse.Namespace) -> Command:
+    _check_system()
     from memos_mcp.cli.engines import engine
 
     return partial(engine, ready=arguments.ready)
+
+
+def _status(arguments: argparse.Namespace) -> Command:
+    _check_system()
+    from memos_mcp.cli.engines import status
+
+    return partial(status, as_json=arguments.json)
+
+
+def _stop(_arguments: argparse.Namespace) -> Command:
+    _check_system()
+    from memos_mcp.cli.engines import stop
+
+    return stop
 
 
 def _migrate(_arguments: argparse.Namespace) -> Command:
@@ -140,6 +164,11 @@ def _demo(_arguments: argparse.Namespace) -> Command:
     from memos_mcp.cli.doors import demo
 
     return demo
+
+
+def _check_system() -> None:
+    if sys.platform == "win32":
+        raise Invalid("Windows has no sockets for engines. Use memos-as serve, or memos-as --in-process.")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
