@@ -23,7 +23,6 @@ pytestmark = pytest.mark.anyio
 
 KILL_NINE = Path(__file__).parents[1] / "benchmarks" / "kill_nine.py"
 REBUILD_SECONDS = 30
-STOP_SECONDS = 20
 
 NOTES = (
     "Mara reads answers on her phone and wants them short.",
@@ -134,10 +133,10 @@ async def test_a_fresh_generation_is_built_with_and_without_a_running_server(hom
 
 
 async def test_a_second_process_stores_at_once_and_takes_the_index_over_when_the_first_has_left(home: Path) -> None:
-    async with served(home) as holder:
+    async with served(home, "--in-process") as holder:
         await holder.call("store_memory", {"content": NOTES[0]})
         await caught_up(holder)
-        second = Server(home)
+        second = Server(home, ("--in-process",))
         try:
             guest = await StdioDoor(second).open()
             assert (await guest.call("store_memory", {"content": NOTES[1]})).data["created"]
@@ -148,12 +147,12 @@ async def test_a_second_process_stores_at_once_and_takes_the_index_over_when_the
             await caught_up(holder)
             assert await first(holder, "Where did staging go?") == NOTES[1]
 
-            await leave(holder.server)
+            await anyio.to_thread.run_sync(holder.server.leave)
 
             await caught_up(guest)
             assert await first(guest, "How should I write to Mara?") == NOTES[0]
         except BaseException:
-            second.process.kill()
+            second.kill()
             raise
         second.stop()
 
@@ -181,27 +180,17 @@ async def test_a_client_that_leaves_in_the_middle_of_stores_leaves_whole_rows_or
 
 
 @asynccontextmanager
-async def served(home: Path) -> AsyncIterator[StdioDoor]:
-    """Lend a client of a server on this home, and see that the server leaves nothing behind."""
-    server = Server(home)
+async def served(home: Path, *arguments: str) -> AsyncIterator[StdioDoor]:
+    """Lend a client on this home; afterwards end the engine that it met, and see that nothing is left behind."""
+    server = Server(home, arguments)
     try:
         yield await StdioDoor(server).open()
     except BaseException:
-        server.process.kill()
+        server.kill()
         raise
     if server.process.returncode is None:
         server.stop()
-    assert "Traceback" not in server.log.read_text()
-
-
-async def leave(server: Server) -> None:
-    """End a server whose Postgres others still use."""
-    assert server.process.stdin is not None
-    assert server.process.stdout is not None
-    server.process.stdin.close()
-    with anyio.fail_after(STOP_SECONDS):
-        assert await anyio.to_thread.run_sync(server.process.wait, abandon_on_cancel=True) == 0
-    server.process.stdout.close()
+    assert "Traceback" not in server.said
 
 
 async def caught_up(door: StdioDoor) -> None:
