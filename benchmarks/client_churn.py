@@ -30,6 +30,7 @@ from line_client import (
     OURS,
     PROTOCOL_VERSION,
     LineClient,
+    command_line,
     connected,
     engine_of,
     environment,
@@ -40,7 +41,7 @@ from line_client import (
 )
 
 AT_A_TIME = 8
-LATEST_KILL_SECONDS = 1.5
+LATEST_KILL_SECONDS = 2.0
 HELD_FROM_SECONDS = 0.3
 """A bridge must have begun to know its parent; before, only the end of its pipes tells it."""
 
@@ -155,7 +156,7 @@ def opening(number: int) -> Iterator[dict[str, Any]]:
     yield {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": about}
     yield {"jsonrpc": "2.0", "method": "notifications/initialized"}
     for place in range(1, 11):
-        call = {"name": "store_memory", "arguments": {"content": memory(number * 1_000 + place)[0]}}
+        call = {"name": "store_memory", "arguments": {"content": memory(number * 1_000 + place)}}
         yield {"jsonrpc": "2.0", "id": place, "method": "tools/call", "params": call}
 
 
@@ -166,7 +167,7 @@ def be_client(home: Path, number: int) -> None:
     client.initialize()
     print("initialized", flush=True)
     for place in itertools.count(1):
-        client.call("store_memory", content=memory(number * 1_000 + place)[0])
+        client.call("store_memory", content=memory(number * 1_000 + place))
         print("storing", flush=True)
 
 
@@ -194,12 +195,6 @@ def processes_of_client(number: int) -> list[int]:
     return found
 
 
-def command_line(process: int) -> str:
-    with suppress(OSError):
-        return (Path("/proc") / str(process) / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-    return ""
-
-
 def look_around(home: Path, tally: Tally) -> None:
     """Count what runs when all clients are gone, and see whether a new one is served by it."""
     commands = processes_of(home)
@@ -209,7 +204,7 @@ def look_around(home: Path, tally: Tally) -> None:
     client = LineClient(home)
     try:
         client.initialize()
-        client.call("query_memory", query=memory(0)[1])
+        client.call("query_memory", query=memory(0))
     finally:
         client.kill()
     tally.served_by_the_same = engines == {engine_of(home)}

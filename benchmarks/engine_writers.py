@@ -1,7 +1,7 @@
 """Lets eight clients store at the same time, each through a bridge of its own, and looks for every memory afterwards.
 
 One client alone stores as many before, on the same engine, warm. A memory is found when it is the first answer to its
-own two names. Memories are also counted by listing them all.
+own words. Memories are also counted by listing them all.
 """
 
 import argparse
@@ -66,11 +66,11 @@ def run(home: Path, alone: LineClient, bridges: int, count: int) -> Outcome:
         began = time.perf_counter()
         in_turn(writers)
         seconds = time.perf_counter() - began
-        ids = {words: stored for writer in writers for words, stored in writer.ids.items()}
+        ids = {content: stored for writer in writers for content, stored in writer.ids.items()}
         missing = not_first(alone, ids)
         found_after = time.perf_counter() - began - seconds
         contents, _ = everything(alone)
-    wanted = {memory(number)[0] for mine in numbers for number in mine}
+    wanted = {memory(number) for mine in numbers for number in mine}
     rows = Counter(content for content in contents.values() if content in wanted)
     return Outcome(
         acknowledged=len(ids),
@@ -97,10 +97,10 @@ class Writer:
 
     def run(self) -> None:
         for number in self._numbers:
-            content, words = memory(number)
+            content = memory(number)
             with timed(self.milliseconds):
                 stored = self._client.call("store_memory", content=content)
-            self.ids[words] = stored["memory_id"]
+            self.ids[content] = stored["memory_id"]
             self.not_searchable += not stored["indexed"]
 
 

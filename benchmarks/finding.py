@@ -17,26 +17,25 @@ NAMES = tuple("".join(parts).title() for parts in product(STARTS, MIDDLES, ENDS)
 DEEDS = ("moved the blue kettle to", "repaired a bicycle for", "ordered lemons from", "lent the projector to")
 
 
-def memory(number: int) -> tuple[str, str]:
-    """Return a content of its own for each number, and the two names that only this content has together."""
-    who = NAMES[number % len(NAMES)]
-    whom = NAMES[(number * 11 + number // len(NAMES)) % len(NAMES)]
-    return f"{who} {DEEDS[number % len(DEEDS)]} {whom} on day {number}.", f"{who} {whom}"
+def memory(number: int) -> str:
+    """Return a content of its own for each number, with two names that few others have, and never together."""
+    who, whom = NAMES[number % len(NAMES)], NAMES[(number * 11 + number // len(NAMES)) % len(NAMES)]
+    return f"{who} {DEEDS[number % len(DEEDS)]} {whom} on day {number}."
 
 
 def not_first(client: LineClient, ids: Mapping[str, str], seconds: float = CAUGHT_UP_SECONDS) -> list[str]:
-    """Ask for each of these words until their memory is the first answer; return those that never were.
+    """Ask for each of these contents until its memory is the first answer; return those that never were.
 
     The index may still have to catch up, so those that are missing are asked for again for so many seconds.
     """
     missing, deadline = list(ids), time.monotonic() + seconds
     while missing:
         found = set[str]()
-        questions = [{"query": words, "limit": 1} for words in missing]
+        questions = [{"query": content, "limit": 1} for content in missing]
         for place, answer in client.call_all("query_memory", questions, in_flight=IN_FLIGHT):
             if [hit["memory_id"] for hit in answer["memories"]] == [ids[missing[place]]]:
                 found.add(missing[place])
-        missing = [words for words in missing if words not in found]
+        missing = [content for content in missing if content not in found]
         if time.monotonic() > deadline:
             break
     return missing

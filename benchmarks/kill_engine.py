@@ -3,7 +3,7 @@
 Each client has one bridge for the whole time. It repeats a call that is answered with an error, as the error says.
 The kill comes at a random moment after the new engine has acknowledged a memory, more often after it has also made one
 searchable, and one time in five while it is still starting. At the end every acknowledged memory is listed, and asked
-for by its own two names.
+for in its own words.
 
     python benchmarks/kill_engine.py --rounds 100
 """
@@ -135,7 +135,7 @@ class Writer:
         was_in_doubt = False
         while not stop.is_set():
             try:
-                stored = self.client.call("store_memory", content=memory(number)[0])
+                stored = self.client.call("store_memory", content=memory(number))
             except ToolFailed as error:
                 was_in_doubt |= error.code == IN_DOUBT
                 self._note(error)
@@ -239,9 +239,9 @@ def count(home: Path, writers: list[Writer], tally: Tally) -> None:
     tally.engines_at_the_end = sum(is_engine(command) for command in processes_of(home).values())
     client = writers[0].client
     contents, total = everything(client)
-    tally.lost = sum(contents.get(stored) != memory(number)[0] for number, stored in ids.items())
+    tally.lost = sum(contents.get(stored) != memory(number) for number, stored in ids.items())
     tally.duplicates = len(contents) - len(set(contents.values())) + abs(total - len(contents))
-    tally.not_found = len(not_first(client, {memory(number)[1]: stored for number, stored in ids.items()}))
+    tally.not_found = len(not_first(client, {memory(number): stored for number, stored in ids.items()}))
 
 
 def report(tally: Tally, rounds: int) -> None:

@@ -200,9 +200,22 @@ def engine_of(home: Path) -> int | None:
     """
     with suppress(OSError, ValueError):
         number = int((home / "run" / "engine.lock").read_text())
-        if is_engine(_command_line(Path("/proc") / str(number))):
+        if is_engine(command_line(number)):
             return number
     return None
+
+
+def command_line(process: int) -> str:
+    """Return the command line of a process; an empty one when it has ended, whether or not it was waited for."""
+    with suppress(OSError):
+        return (
+            (Path("/proc") / str(process) / "cmdline")
+            .read_bytes()
+            .replace(b"\0", b" ")
+            .decode(errors="replace")
+            .strip()
+        )
+    return ""
 
 
 def is_engine(command: str) -> bool:
@@ -234,18 +247,13 @@ def processes_of(home: Path) -> dict[int, str]:
 
 def _command_on(process: Path, home: Path) -> str | None:
     try:
-        command = _command_line(process)
+        command = command_line(int(process.name))
         place = (process / "cwd").readlink()
         settings = (process / "environ").read_bytes()
     except OSError:
         return None
     about = str(home) in command or place.is_relative_to(home) or str(home).encode() in settings
     return command if about and int(process.name) != os.getpid() else None
-
-
-def _command_line(process: Path) -> str:
-    """Return the command line of a process; it is empty once the process has ended and is not yet waited for."""
-    return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
 
 
 def _result(message: Mapping[str, Any]) -> dict[str, Any]:
