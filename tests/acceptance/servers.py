@@ -19,8 +19,8 @@ from memos_mcp.rendezvous.place import Place
 
 START_SECONDS = 60
 STOP_SECONDS = 20
-GONE_SECONDS = 2
-"""So long after an engine has let go of its home, nothing may work for that any more."""
+GONE_SECONDS = 10
+"""So long after an engine has let go of its home, its process must have ended."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Server:
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
+        self.home.parent.mkdir(parents=True, exist_ok=True)
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         with self._stderr.open("ab") as log:
             self.process = subprocess.Popen(
