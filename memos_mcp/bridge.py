@@ -13,12 +13,12 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
-from memos_mcp.calls import Calls, answer_in, error_line, request_in
-from memos_mcp.ends import STDERR, STDIN, STDOUT, Client, Link
+from memos_mcp.calls import Calls, Handshake, answer_in, error_line, request_in
+from memos_mcp.ends import STDIN, STDOUT, Client, Gone, Link, fill_standard_descriptors, tell
 from memos_mcp.framing import refused_length
-from memos_mcp.rendezvous.greeting import decode, greeting
+from memos_mcp.rendezvous.greeting import PREFIX, decode, greeting
 from memos_mcp.rendezvous.place import Place, home_of, settings_in
 from memos_mcp.rendezvous.seek import Unreachable, Wait, seek
 
@@ -33,6 +33,7 @@ SILENT_ENGINES: Final = 5
 """After so many engines in a row that ended without an answer, a request is refused instead of being sent again."""
 
 INVALID_REQUEST: Final = -32600
+INTERNAL_ERROR: Final = -32603
 IN_DOUBT: Final = -32050
 UNREACHABLE: Final = -32051
 
@@ -44,6 +45,8 @@ SILENT_TEXT: Final = (
     "The engine of memOS.as ends again and again before it answers. "
     "The cause stands in logs/engine.log in the data folder (MEMOS_HOME)."
 )
+REPLAY_TEXT: Final = "The engine that is there now does not go on with this session. Connect again."
+TOO_LONG_TEXT: Final = "The answer is longer than 16 MiB. Ask for less in one call."
 
 CONFIRMED: Final = b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n'
 
@@ -51,7 +54,7 @@ CONFIRMED: Final = b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n'
 def main() -> int:
     """Serve one client over standard input and output; return the exit code."""
     os.umask(0o077)
-    _fill_standard_descriptors()
+    fill_standard_descriptors()
     Bridge(dict(os.environ)).run()  # noqa: TID251  # the scope, before there is a pydantic to read it
     return 0
 
@@ -87,8 +90,8 @@ class Bridge:
                 if parent.is_gone(ready):
                     return
                 self._step(ready)
-        except BrokenPipeError:
-            return  # nobody reads the answers
+        except Gone:
+            return
         finally:
             if self._link is not None:
                 self._link.close()
@@ -96,13 +99,16 @@ class Bridge:
     def _step(self, ready: Mapping[int, int]) -> None:
         if STDIN in ready:
             self._hear_client()
+        if ready.get(STDOUT, 0) & ~select.POLLOUT:
+            raise Gone
         if STDOUT in ready:
             self._client.flush()
         awaited, until = self._awaited
         if awaited in ready or time.monotonic() >= until:
             self._search_on(awaited in ready)
         if self._link is not None:
-            self._exchange(self._link, hears=self._link.fileno() in ready)
+            said = ready.get(self._link.fileno(), 0) & ~select.POLLOUT
+            self._exchange(self._link, hears=bool(said) and self._client.pending < FULL_BYTES)
         if self._held and self._link is None and self._search is None:
             self._seek()
 
@@ -126,12 +132,11 @@ class Bridge:
         if self._link is not None:
             waiting += sum(map(len, self._link.unsent))
             hears = select.POLLIN if self._client.pending < FULL_BYTES else 0
-            if events := hears | (select.POLLOUT if self._link.unsent else 0):
+            if events := hears | (select.POLLOUT if self._link.sends else 0):
                 yield self._link.fileno(), events
         if self._client.reading and self._end is None and waiting < FULL_BYTES:
             yield STDIN, select.POLLIN
-        if self._client.pending:
-            yield STDOUT, select.POLLOUT
+        yield STDOUT, select.POLLOUT if self._client.pending else 0
         if self._search is not None and self._awaited[0] is not None:
             yield self._awaited[0], select.POLLIN
 
@@ -146,7 +151,7 @@ class Bridge:
             self._finish(GRACE_SECONDS)
 
     def _seek(self) -> None:
-        self._search = seek(self._place, self._greeting, self._environment, _tell)
+        self._search = seek(self._place, self._greeting, self._environment, tell)
         self._search_on(None)
 
     def _search_on(self, came: bool | None) -> None:  # noqa: FBT001  # what a generator is sent
@@ -173,39 +178,49 @@ class Bridge:
 
     def _exchange(self, link: Link, *, hears: bool) -> None:
         if hears:
-            for line in link.hear():
-                self._hear_engine(link, line)
+            for line, whole in link.hear():
+                self._hear_engine(link, line, whole=whole)
+        if link.ended:
+            self._lose(link)
+            return
         if not self._replaying and not link.leaving:
             link.unsent.extend(self._held)
             self._held.clear()
         for line in link.flush():
             if not self._replaying:
                 self._calls.sent(line)
-        if link.ended:
-            self._lose(link)
 
-    def _hear_engine(self, link: Link, line: bytes) -> None:
-        told, handshake = decode(line), self._calls.handshake
-        if told is not None:
-            link.leaving = True
-            self._reason = told.get("reason")
-        elif self._replaying and handshake is not None:
-            request_id, succeeded = answer_in(line)
-            if request_id == handshake.request_id:
-                self._replaying = False
-                link.leaving = not succeeded
-                if handshake.confirmed:
-                    link.unsent.append(CONFIRMED)
+    def _hear_engine(self, link: Link, line: bytes, *, whole: bool) -> None:
+        if line.startswith(PREFIX):
+            self._be_told(link, decode(line) or {})
+        elif self._replaying and self._calls.handshake is not None:
+            self._hear_replayed(link, line, self._calls.handshake)
         else:
             self._silent_engines = 0
             self._calls.answered(line)
-            self._client.say(line + b"\n")
+            self._client.say(line + b"\n" if whole else error_line(answer_in(line)[0], INTERNAL_ERROR, TOO_LONG_TEXT))
+
+    def _be_told(self, link: Link, told: Mapping[str, Any]) -> None:
+        if told.get("answer") == "refused":
+            self._reason = str(told.get("reason"))
+        link.leaving = link.leaving or told.get("answer") in ("leaving", "refused")
+
+    def _hear_replayed(self, link: Link, line: bytes, handshake: Handshake) -> None:
+        """Hear what only this process has asked: the client has had its answer from another engine."""
+        request_id, succeeded = answer_in(line)
+        if request_id != handshake.request_id:
+            return
+        self._replaying = False
+        if not succeeded and not link.leaving:
+            link.leaving, self._reason = True, REPLAY_TEXT
+        elif succeeded and handshake.confirmed:
+            link.unsent.append(CONFIRMED)
 
     def _lose(self, link: Link) -> None:
         """Take leave of an engine that has ended, and of what it may or may not have done."""
         link.close()
         again, in_doubt = self._calls.abandoned()
-        unsent = [] if self._replaying else link.unsent
+        unsent = [] if self._replaying else [line for line in link.unsent if line is not CONFIRMED]
         self._link, self._replaying = None, False
         self._held.extendleft(reversed([*again, *unsent]))
         for request_id in in_doubt:
@@ -213,23 +228,25 @@ class Bridge:
         if self._reason is not None:
             self._refuse(self._reason)
         elif not link.leaving:
-            self._recover(lasted=time.monotonic() - link.since > STABLE_SECONDS)
+            self._recover(lasted=time.monotonic() - link.since > STABLE_SECONDS, asks_again=bool(again))
 
-    def _recover(self, *, lasted: bool) -> None:
+    def _recover(self, *, lasted: bool, asks_again: bool) -> None:
         """After a crash, have an engine ready for the next call, but do not start one that crashes again and again."""
-        self._silent_engines = 0 if lasted else self._silent_engines + 1
-        if lasted and self._end is None:
-            self._seek()
-        elif self._silent_engines >= SILENT_ENGINES:
+        self._silent_engines = 0 if lasted and not asks_again else self._silent_engines + 1
+        if self._silent_engines >= SILENT_ENGINES:
             self._refuse(SILENT_TEXT)
+        elif lasted and self._end is None:
+            self._seek()
 
     def _refuse(self, reason: str) -> None:
         """Answer what waits for an engine that there will not be."""
-        _tell(reason)
+        tell(reason)
         self._reason, self._silent_engines = None, 0
         for line in self._held:
             if (request_id := request_in(line)) is not None:
                 self._client.say(error_line(request_id, UNREACHABLE, f"memOS.as cannot be reached. {reason}"))
+            else:
+                self._calls.sent(line)  # that the handshake is confirmed: the engine that comes is told so
         self._held.clear()
 
     def _finish(self, seconds: float) -> None:
@@ -250,7 +267,8 @@ class _Parent:
         self._process = os.getppid()
         self.descriptor: int | None = None
         if sys.platform == "linux":
-            with suppress(OSError):  # forbidden in some sandboxes: then it is looked for twice a second
+            # Some sandboxes forbid it, some builds of Python do not know it: then it is looked for twice a second.
+            with suppress(OSError, AttributeError):
                 self.descriptor = os.pidfd_open(self._process)
 
     def is_gone(self, ready: Mapping[int, int]) -> bool:
@@ -265,17 +283,3 @@ def _signals() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: None)
     return alarm
-
-
-def _fill_standard_descriptors() -> None:
-    """Open what the client has left closed: else a socket would take its number."""
-    for descriptor in (STDIN, STDOUT, STDERR):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-
-
-def _tell(what: str) -> None:
-    with suppress(OSError):
-        os.write(STDERR, f"memos-as: {what}\n".encode(errors="replace"))

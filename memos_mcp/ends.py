@@ -5,6 +5,7 @@ import select
 import socket
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Final
 
 from memos_mcp.framing import Lines
@@ -12,6 +13,10 @@ from memos_mcp.framing import Lines
 STDIN, STDOUT, STDERR = range(3)
 
 CHUNK_BYTES: Final = 64 * 1024
+
+
+class Gone(Exception):
+    """Nobody reads the answers any more."""
 
 
 class Client:
@@ -33,6 +38,8 @@ class Client:
         """Read what is there; return the lines that are complete, and whether each is whole."""
         try:
             chunk = os.read(STDIN, CHUNK_BYTES)
+        except BlockingIOError:
+            return []  # the client made it so, or shares it with somebody who was faster
         except OSError:
             chunk = b""
         if chunk:
@@ -41,16 +48,21 @@ class Client:
         return self._lines.end()
 
     def say(self, line: bytes) -> None:
-        """Write a line as far as that does not block; raise `OSError` when nobody reads."""
+        """Write a line as far as that does not block; raise `Gone` when nobody reads."""
         self._pending += line
         self.flush()
 
     def flush(self) -> None:
-        """Write what is pending as far as that does not block; raise `OSError` when nobody reads."""
+        """Write what is pending as far as that does not block; raise `Gone` when nobody reads."""
         writable = select.poll()
         writable.register(STDOUT, select.POLLOUT)
-        while self._pending and writable.poll(0):
-            del self._pending[: os.write(STDOUT, self._pending[: select.PIPE_BUF])]
+        try:
+            while self._pending and writable.poll(0):
+                del self._pending[: os.write(STDOUT, self._pending[: select.PIPE_BUF])]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise Gone from error
 
 
 class Link:
@@ -63,16 +75,22 @@ class Link:
         self.unsent: deque[bytes] = deque()
         self._connection = connection
         self._begun = 0
+        self._hears_us = True
         self._lines = Lines()
 
     def fileno(self) -> int:
         return self._connection.fileno()
 
+    @property
+    def sends(self) -> bool:
+        """Tell whether there is a line to send, or one to send to its end before the engine leaves."""
+        return self._hears_us and (self._begun > 0 or (bool(self.unsent) and not self.leaving))
+
     def flush(self) -> list[bytes]:
         """Send as far as that does not block; return the lines that are sent to their end."""
         sent = []
         try:
-            while self.unsent and (self._begun or not self.leaving):
+            while self.sends:
                 line = self.unsent[0]
                 self._begun += self._connection.send(memoryview(line)[self._begun :])
                 if self._begun == len(line):
@@ -83,11 +101,11 @@ class Link:
         except BlockingIOError:
             pass
         except OSError:
-            self.ended = True
+            self._hears_us = False  # what it said before can still be heard
         return sent
 
-    def hear(self) -> list[bytes]:
-        """Receive what is there; return the lines that are complete."""
+    def hear(self) -> list[tuple[bytes, bool]]:
+        """Receive what is there; return the lines that are complete, and whether each is whole."""
         try:
             chunk = self._connection.recv(CHUNK_BYTES)
         except BlockingIOError:
@@ -95,7 +113,25 @@ class Link:
         except OSError:
             chunk = b""
         self.ended = not chunk
-        return [line for line, _ in self._lines.feed(chunk)]
+        return self._lines.feed(chunk)
 
     def close(self) -> None:
         self._connection.close()
+
+
+def fill_standard_descriptors() -> None:
+    """Open what the client has left closed: else a socket would take its number."""
+    for descriptor in (STDIN, STDOUT, STDERR):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def tell(what: str) -> None:
+    """Say something to the people behind the client, unless that would block: not every client reads it."""
+    writable = select.poll()
+    writable.register(STDERR, select.POLLOUT)
+    with suppress(OSError):
+        if writable.poll(0):
+            os.write(STDERR, f"memos-as: {what}\n".encode(errors="replace")[: select.PIPE_BUF])

@@ -107,10 +107,10 @@ def _ask(
     while not said.endswith(b"\n") and len(said) < MAX_BYTES:
         if not (yield connection.fileno(), deadline - time.monotonic()):
             return None
-        part = connection.recv(MAX_BYTES)
+        part = connection.recv(MAX_BYTES, socket.MSG_PEEK)
         if not part:
             return None
-        said += part
+        said += connection.recv(part.find(b"\n") + 1 or len(part))  # what follows the line is for the client
     return decode(said)
 
 
