@@ -1,7 +1,8 @@
 """Lists and calls the tools with the MCP Inspector's command line, over every transport and in both protocol eras.
 
-Each call is a new process of the Inspector, and over stdio of the server too. `tools/list` runs with `--strict`,
-which refuses schemas that some clients cannot take. The exit code is 1 when an answer is not what session.json expects.
+Each call is a new process of the Inspector, and over stdio a new bridge to the engine that the first call started.
+`tools/list` runs with `--strict`, which refuses schemas that some clients cannot take. The exit code is 1 when an
+answer is not what session.json expects, or when a process is left behind.
 """
 # ruff: noqa: T201 - prints a table
 
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from run_session import SESSION, TRANSPORTS, address, wrong
+from run_session import LEAVE_SECONDS, SESSION, TRANSPORTS, address, wrong
 from serving import CACHE, COMMAND, Failed, Home, fresh_home, run, tail
 
 TOOLS = ["discover_tools", "query_memory", "register_tool", "store_memory"]
@@ -28,14 +29,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--command", default=shlex.join(COMMAND), help="the server to test (default: this checkout's)")
     command = shlex.split(parser.parse_args().command)
-    print(f"The Inspector: tools/list --strict and {len(CALLS)} calls, on a fresh server each time.\n")
+    print(f"The Inspector: tools/list --strict and {len(CALLS)} calls, on a fresh home each time.\n")
     print(f"{'transport':11}{'era':9}{'seconds':>7}  answers")
     troubled = 0
     for transport, era in [(transport, era) for transport in TRANSPORTS for era in ERAS]:
         began = time.monotonic()
         try:
-            with fresh_home() as home, address(home, transport, command) as url:
-                troubles = list(inspect(home, target(home, transport, command, url), era))
+            with fresh_home() as home:
+                with address(home, transport, command) as url:
+                    troubles = list(inspect(home, target(home, transport, command, url), era))
+                troubles += home.settle(LEAVE_SECONDS)
         except Failed as failed:
             troubles = [str(failed)]
         troubled += bool(troubles)

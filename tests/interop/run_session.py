@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serving import CACHE, COMMAND, FOLDER, Failed, Home, fresh_home, http_server, node, parsed, run
+from serving import CACHE, COMMAND, FOLDER, Failed, Home, fresh_home, http_server, node, parsed, run, stdio_engine
 
 SESSION = json.loads((FOLDER / "session.json").read_text())
 TRANSPORTS = ("stdio", "http", "sse")
@@ -100,15 +100,15 @@ def play(driver: Driver, transport: str, command: Sequence[str]) -> tuple[dict[s
                 "session": SESSION,
             }
             seen = parsed(run(driver.command(), seconds=SESSION_SECONDS, given=json.dumps(job)))
-        left = home.settle(LEAVE_SECONDS)
-        return seen, [f"still running {LEAVE_SECONDS:.0f} s later: {command}" for command in left.values()]
+        return seen, home.settle(LEAVE_SECONDS)
 
 
 @contextmanager
 def address(home: Home, transport: str, command: Sequence[str]) -> Iterator[str | None]:
-    """Lend the address of a server; over stdio the client starts its own."""
+    """Lend the address of a server; over stdio the client launches what it needs."""
     if transport == "stdio":
-        yield None
+        with stdio_engine(home, command):
+            yield None
         return
     with http_server(home, command) as url:
         yield url + PLACES[transport]

@@ -57,12 +57,12 @@ class Home:
                 found[int(process.name)] = command.replace(b"\0", b" ").decode(errors="replace")[:120].strip()
         return found
 
-    def settle(self, seconds: float) -> dict[int, str]:
-        """Wait for the processes of this home to leave; return those that stay."""
+    def settle(self, seconds: float) -> list[str]:
+        """Wait for the processes of this home to leave; say which stay."""
         deadline = time.monotonic() + seconds
         while (left := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.05)
-        return left
+        return [f"still running {seconds:.0f} s later: {command}" for command in left.values()]
 
 
 @contextmanager
@@ -76,6 +76,15 @@ def fresh_home() -> Iterator[Home]:
             os.kill(process, signal.SIGKILL)
         home.settle(STOP_SECONDS)
         shutil.rmtree(home.path, ignore_errors=True)
+
+
+@contextmanager
+def stdio_engine(home: Home, command: Sequence[str] = COMMAND) -> Iterator[None]:
+    """Let clients start bridges on this home; afterwards end the one engine that these have started."""
+    yield
+    stopped = run([*command, "stop"], seconds=STOP_SECONDS, env=home.env)
+    if stopped.returncode != 0 or "has left" not in stopped.stdout:
+        raise Failed(f"the engine was not stopped: {tail(stopped.stdout + stopped.stderr)}")
 
 
 @contextmanager
