@@ -30,5 +30,6 @@ VOLUME /data
 EXPOSE 8766
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8766/readyz', timeout=4)"]
+# A client that launches a container over stdio gives --in-process: an engine would end with its bridge's container.
 ENTRYPOINT ["memos-as"]
 CMD ["serve", "--host", "0.0.0.0"]
