@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,25 @@ def test_a_client_that_only_writes_is_held_back_and_loses_nothing(session: Sessi
     assert heard == list(range(count))
     assert kib_of(client, "VmHWM") < 40_000
     client.leaves()
+
+
+def test_answers_that_nobody_reads_wait_at_the_engine_even_while_calls_go_to_it(
+    session: Session, client: Client
+) -> None:
+    answers = memoryview(lines(answer("x", padding="x" * 1_000)) * 1_000)
+    calls = lines(*[call(number, padding="x" * 1_000) for number in range(5_000)])
+    os.set_blocking(session.descriptor, False)
+    said = heard = 0
+    with ThreadPoolExecutor() as threads:
+        written = threads.submit(client.write, calls)
+        while heard < len(calls):
+            with suppress(BlockingIOError):
+                said += os.write(session.descriptor, answers[said % len(answers) :])
+            with suppress(BlockingIOError):
+                heard += len(os.read(session.descriptor, 4_096))
+        written.result()
+    assert said < 2 * MIB
+    assert kib_of(client, "VmHWM") < 40_000
 
 
 def test_an_engine_that_reads_nothing_holds_the_client_back(session: Session, client: Client) -> None:
