@@ -134,7 +134,11 @@ class _Wire:
             self._waiting.add(message.id)
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/cancelled":
             self._settle((message.params or {}).get("requestId"))  # a cancelled request is never answered
-        await self._requests.send(SessionMessage(message))
+        try:
+            await self._requests.send(SessionMessage(message))
+        except anyio.get_cancelled_exc_class():
+            self._settle(getattr(message, "id", None))  # nobody has it, so nobody answers it
+            raise
 
     def _settle(self, request_id: object) -> None:
         if isinstance(request_id, str | int):

@@ -45,11 +45,12 @@ async def engine(settings: Settings, *, ready: int | None) -> int:
             return 0
         if lock is None:
             raise Unavailable(f"An engine (process {place.holder()}) already serves {place.home}.")
+        if ready is not None:
+            _log_to_file(Path(place.log))
         listener = place.listen()
     if ready is not None:
         os.write(ready, LISTENING)
         os.close(ready)
-        _log_to_file(place.log)
     return await _run(settings, place, lock, listener, foreground=False)
 
 
@@ -209,9 +210,10 @@ def _usable(place: Place) -> Iterator[None]:
         ) from error
 
 
-def _log_to_file(path: str) -> None:
+def _log_to_file(path: Path) -> None:
     """Log to a file of bounded size, which also gets what is written to stdout and stderr."""
-    _redirect(path)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    _redirect(str(path))
     handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=OLD_LOGS, encoding="utf-8")
     handler.rotator = _rotate
     root = logging.getLogger()

@@ -39,7 +39,7 @@ async def run_engine(settings: Settings, place: Place, listener: socket | None, 
         tasks.start_soon(_obey_signals, presence, tasks.cancel_scope)
         tasks.start_soon(_receive_visitors, presence, listener, door)
         if not foreground:
-            tasks.start_soon(_leave_when_idle, presence, settings.idle_seconds)
+            tasks.start_soon(_leave_when_idle, presence, settings.idle_seconds, _socket_id(place))
         await _lend_app(presence)
         tasks.cancel_scope.cancel()
     logger.info("process %d has left", os.getpid())
@@ -58,7 +58,7 @@ def _open_door(presence: Presence) -> HttpDoor | None:
             raise
         logger.error("The HTTP door stays closed. %s", error)  # noqa: TRY400  # the message says all
         return None
-    presence.url = door.url
+    presence.url = f"{door.url}/mcp"
     return door
 
 
@@ -86,12 +86,14 @@ async def _receive_visitors(presence: Presence, listener: socket | None, door: H
 
 async def _accept(presence: Presence, listener: socket, visits: TaskGroup) -> None:
     """Attend to whoever connects, until the engine leaves; and then to those who came before the socket was gone."""
+    ours = _socket_id(presence.place)
     with listener:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_accept_for_ever, presence, listener, visits)
             await presence.leaving.wait()
             tasks.cancel_scope.cancel()
-        presence.place.leave()
+        if _socket_id(presence.place) == ours:  # the data folder may have been removed and made again
+            presence.place.leave()
         _accept_all(presence, listener, visits)
 
 
@@ -117,17 +119,21 @@ def _accept_all(presence: Presence, listener: socket, visits: TaskGroup) -> bool
     return anybody
 
 
-async def _leave_when_idle(presence: Presence, seconds: float) -> None:
+async def _leave_when_idle(presence: Presence, seconds: float, ours: tuple[int, int] | None) -> None:
     while True:
         await anyio.sleep(LOOK_SECONDS)
         if presence.is_idle(seconds):
             presence.leave(f"nobody came for {seconds:g} s")
-        elif not presence.in_use and not _is_reachable(presence.place):
-            presence.leave("its socket has been removed")
+        elif not presence.in_use and _socket_id(presence.place) != ours:
+            presence.leave("nobody can come: its socket has been removed")
 
 
-def _is_reachable(place: Place) -> bool:
-    return Path(place.folder, SOCKET).exists()
+def _socket_id(place: Place) -> tuple[int, int] | None:
+    try:
+        found = Path(place.folder, SOCKET).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 async def _obey_signals(presence: Presence, everything: anyio.CancelScope) -> None:
