@@ -49,7 +49,8 @@ async def engine(settings: Settings, *, ready: int | None) -> int:
             _log_to_file(Path(place.log))
         listener = place.listen()
     if ready is not None:
-        os.write(ready, LISTENING)
+        with suppress(BrokenPipeError):  # who started this has left: others may come
+            os.write(ready, LISTENING)
         os.close(ready)
     return await _run(settings, place, lock, listener, foreground=False)
 
