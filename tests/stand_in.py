@@ -79,9 +79,20 @@ class StandInTools:
 
 
 @dataclass(slots=True)
+class StandInIndexer:
+    """Says whether it has something to do."""
+
+    idle: bool = True
+    resting: bool = True
+    trouble: str | None = None
+
+
+@dataclass(slots=True)
 class StandIn:
     """What the doors use of an `App`."""
 
+    settings: Settings = field(default_factory=Settings)
+    indexer: StandInIndexer = field(default_factory=StandInIndexer)
     memories: StandInMemories = field(default_factory=StandInMemories)
     tools: StandInTools = field(default_factory=StandInTools)
     parts: Mapping[str, str] = field(default_factory=lambda: {"postgres": "ok", "index": "ok"})

@@ -76,7 +76,7 @@ def test_the_command_tells_its_version_and_its_commands() -> None:
 
 def test_the_help_names_every_command(memos: Memos) -> None:
     assert memos("--help") == 0
-    for command in ("serve", "migrate", "import", "reindex", "doctor", "demo"):
+    for command in ("serve", "engine", "status", "stop", "migrate", "import", "reindex", "doctor", "demo"):
         assert re.search(rf"^ +{command} ", memos.out, re.MULTILINE)
 
 
