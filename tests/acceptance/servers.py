@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,8 @@ class Server:
         self.process.wait()
         left = self._processes()
         for process in left:
-            process.terminate()
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
         for process in psutil.wait_procs(left, STOP_SECONDS)[1]:
             process.kill()
 
