@@ -98,11 +98,11 @@ async def stop(settings: Settings) -> int:
     process = place.holder()
     if process is None:
         print(f"no engine runs for {place.home}")
-    elif await _leaves(place):
+    elif await _leaves(place, process):
         print(f"the engine (process {process}) has left")
-    elif await _ends(place, signal.SIGTERM):
+    elif await _ends(place, process, signal.SIGTERM):
         print(f"the engine (process {process}) did not answer; SIGTERM ended it")
-    elif await _ends(place, signal.SIGKILL):
+    elif await _ends(place, process, signal.SIGKILL):
         await _clear_up(settings, place)
         print(f"the engine (process {process}) did not answer; SIGKILL ended it. What it acknowledged is stored.")
     else:
@@ -137,26 +137,23 @@ async def _heard(place: Place, want: Want) -> dict[str, Any] | None:
     return None
 
 
-async def _leaves(place: Place) -> bool:
-    """Ask the engine to leave; tell whether it has."""
+async def _leaves(place: Place, process: int) -> bool:
+    """Ask the engine to leave; tell whether it has. A client that goes on may have started the next one."""
     with anyio.move_on_after(LEAVING_SECONDS), suppress(TimeoutError):
-        while place.holder() is not None:
+        while place.holder() == process:
             await ask(place, "stop")
             await anyio.sleep(LOOK_SECONDS)
         return True
     return False
 
 
-async def _ends(place: Place, number: signal.Signals) -> bool:
+async def _ends(place: Place, process: int, number: signal.Signals) -> bool:
     """Send the engine a signal; tell whether that has ended it."""
     with anyio.move_on_after(SIGNAL_SECONDS), suppress(ProcessLookupError):
-        if (process := place.holder()) is not None:
-            os.kill(process, number)
-        while True:
+        os.kill(process, number)
+        while place.holder() == process:  # noqa: ASYNC110  # another process gives no event
             await anyio.sleep(LOOK_SECONDS)
-            if place.holder() is None:
-                return True
-    return place.holder() is None
+    return place.holder() != process
 
 
 async def _clear_up(settings: Settings, place: Place) -> None:

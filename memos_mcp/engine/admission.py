@@ -29,10 +29,10 @@ def judge(own: str, version: str, differing: Sequence[str], *, others: bool, for
 
     `others`: somebody else is being served. `foreground`: a person runs this engine, so that only a person ends it.
     """
-    if is_newer(version, own) and not foreground:
-        return Verdict("leaving", f"memos-as {version} takes over from {own}")
     if differing and (others or foreground):
         return Verdict("refused", _refusal(", ".join(differing), foreground=foreground))
+    if is_newer(version, own) and not foreground:
+        return Verdict("leaving", f"memos-as {version} takes over from {own}")
     if differing:
         return Verdict("leaving", f"the next client has other settings: {', '.join(differing)}")
     if is_newer(version, own):
