@@ -23,7 +23,7 @@ WARM_UP = 10
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it. `alone` and `together` are the milliseconds of each write; `found_after` is in seconds."""
+    """What came of it. `alone` and `together` are the milliseconds of each write; `finding` is the seconds of all queries."""
 
     acknowledged: int
     listed: int
@@ -31,7 +31,7 @@ class Outcome:
     not_found: list[str]
     not_searchable_at_once: int
     rate: float
-    found_after: float
+    finding: float
     alone: list[float]
     together: list[float]
 
@@ -68,7 +68,7 @@ def run(home: Path, alone: LineClient, bridges: int, count: int) -> Outcome:
         seconds = time.perf_counter() - began
         ids = {content: stored for writer in writers for content, stored in writer.ids.items()}
         missing = not_first(alone, ids)
-        found_after = time.perf_counter() - began - seconds
+        finding = time.perf_counter() - began - seconds
         contents, _ = everything(alone)
     wanted = {memory(number) for mine in numbers for number in mine}
     rows = Counter(content for content in contents.values() if content in wanted)
@@ -79,7 +79,7 @@ def run(home: Path, alone: LineClient, bridges: int, count: int) -> Outcome:
         not_found=missing,
         not_searchable_at_once=sum(writer.not_searchable for writer in writers),
         rate=len(ids) / seconds,
-        found_after=found_after,
+        finding=finding,
         alone=single.milliseconds,
         together=[taken for writer in writers for taken in writer.milliseconds],
     )
@@ -116,10 +116,9 @@ def report(outcome: Outcome, bridges: int, count: int) -> None:
     asked = bridges * count
     print(f"{bridges} bridges, {count} memories each, at the same time: {outcome.rate:,.0f} memories/s")
     print(f"acknowledged {outcome.acknowledged:,}, listed {outcome.listed:,}, twice {outcome.duplicates}")
-    print(f"the first answer to their own words: {asked - len(outcome.not_found):,}, all within")
-    print(
-        f"{outcome.found_after:.1f} s of the last write; {outcome.not_searchable_at_once:,} were not yet when answered"
-    )
+    found, at_once = asked - len(outcome.not_found), outcome.acknowledged - outcome.not_searchable_at_once
+    print(f"the first answer to their own words {found:,}; asking for all of them took {outcome.finding:.1f} s")
+    print(f"searchable when acknowledged {at_once:,}")
     print(row("a write, one bridge alone", outcome.alone))
     print(row(f"a write, {bridges} bridges at once", outcome.together))
     ratio = percentile(outcome.together, 0.95) / percentile(outcome.alone, 0.95)
