@@ -23,7 +23,7 @@ WARM_UP = 10
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it. `alone` and `together` are the milliseconds of each write; `finding` is the seconds of all queries."""
+    """What came of it. `alone` and `together`: the milliseconds of each write; `finding`: seconds of all queries."""
 
     acknowledged: int
     listed: int
