@@ -189,6 +189,8 @@ class Bridge:
         for line in link.flush():
             if not self._replaying:
                 self._calls.sent(line)
+        if not (self._client.reading or self._replaying or self._held or link.unsent):
+            link.say_no_more()  # the engine answers what it has heard, lines without an id too, and closes
 
     def _hear_engine(self, link: Link, line: bytes, *, whole: bool) -> None:
         if line.startswith(PREFIX):
@@ -256,7 +258,9 @@ class Bridge:
     def _is_over(self) -> bool:
         if self._end is None:
             return False
-        waits = self._client.pending or self._held or self._calls.under_way or (self._link and self._link.unsent)
+        waits = self._client.pending or self._held or self._calls.under_way
+        if self._link is not None:
+            waits = waits or self._link.unsent or not self._client.reading
         return not waits or time.monotonic() >= self._end
 
 

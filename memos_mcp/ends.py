@@ -96,13 +96,20 @@ class Link:
                 if self._begun == len(line):
                     sent.append(self.unsent.popleft())
                     self._begun = 0
-            if self.leaving and not self._begun:
-                self._connection.shutdown(socket.SHUT_WR)
         except BlockingIOError:
             pass
         except OSError:
             self._hears_us = False  # what it said before can still be heard
+        if self.leaving and not self._begun:
+            self.say_no_more()
         return sent
+
+    def say_no_more(self) -> None:
+        """Tell the engine that nothing follows."""
+        if self._hears_us:
+            self._hears_us = False
+            with suppress(OSError):
+                self._connection.shutdown(socket.SHUT_WR)
 
     def hear(self) -> list[tuple[bytes, bool]]:
         """Receive what is there; return the lines that are complete, and whether each is whole."""

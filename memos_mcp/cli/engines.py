@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import anyio
 
-from memos_mcp.domain.errors import MemosError, Unavailable
+from memos_mcp.domain.errors import Unavailable
 from memos_mcp.engine.questions import ask
 from memos_mcp.rendezvous.greeting import Want
 from memos_mcp.rendezvous.launch import LISTENING, STDERR, STDOUT
@@ -97,6 +97,7 @@ async def stop(settings: Settings) -> int:
     place = Place(str(settings.home))
     process = place.holder()
     if process is None:
+        await _clear_up(settings, place)
         print(f"no engine runs for {place.home}")
     elif await _leaves(place, process):
         print(f"the engine (process {process}) has left")
@@ -157,21 +158,15 @@ async def _ends(place: Place, process: int, number: signal.Signals) -> bool:
 
 
 async def _clear_up(settings: Settings, place: Place) -> None:
-    """Remove the socket that an engine has left behind, and stop its embedded Postgres, by using it once more."""
-    from memos_mcp.app import assemble
+    """Remove the socket and stop the embedded Postgres that a killed engine has left behind."""
+    from memos_mcp.postgres.embedded import EmbeddedPostgres
 
-    if (lock := place.hold(ENGINE_LOCK)) is not None:
-        place.leave()
-        os.close(lock)
-    if settings.database_url is not None:
-        return
-    app = assemble(settings)
-    try:
-        await app.database.server_version()
-    except MemosError as error:
-        print(error)
-    finally:
-        await app.close()
+    with suppress(FileNotFoundError):  # there has never been one
+        if (lock := place.hold(ENGINE_LOCK)) is not None:
+            place.leave()
+            os.close(lock)
+    if settings.database_url is None:
+        await EmbeddedPostgres(settings.home / "postgres").clear_up()
 
 
 def _lines(told: Mapping[str, Any]) -> list[str]:

@@ -12,8 +12,9 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir
 from types import ModuleType
 from typing import Final
 from urllib.parse import quote
@@ -74,7 +75,8 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop the server at once but cleanly: open transactions are rolled back. Raises `OSError`."""
-        if self._running() is None:
+        info = self._running()
+        if info is None:
             return
         if sys.platform == "win32":
             self._order_stop()
@@ -86,6 +88,8 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise TimeoutError("the embedded PostgreSQL did not stop")
             time.sleep(POLL_SECONDS)
+        if Path(info[0]) != self.data:
+            Path(info[0]).rmdir()
 
     def _order_stop(self) -> None:
         try:
@@ -141,10 +145,18 @@ class Cluster:
                 file.write(_INCLUDE)
 
     def _socket_folder(self) -> Path:
-        """Return the data folder, or one of a shorter path, which postmaster.pid tells to the next user."""
+        """Return the data folder, or one of a shorter path, which postmaster.pid tells to the next user.
+
+        Its name follows from the data folder's, so that one which a killed server has left is used again.
+        """
         if len(os.fsencode(self.data)) <= MAX_SOCKET_FOLDER_BYTES:
             return self.data
-        folder = Path(mkdtemp(prefix="memos-"))
+        folder = Path(gettempdir(), f"memos-{sha256(os.fsencode(self.data)).hexdigest()[:16]}")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.geteuid(), _server_ids()[0]}:
+            raise PermissionError(f"{folder} belongs to somebody else")
+        folder.chmod(0o700)
         _hand_over(folder)
         return folder
 
@@ -195,14 +207,21 @@ def _system_user() -> str:
     return "pgserver"
 
 
-def _hand_over(folder: Path) -> None:
-    """As root, give the folder to the server's user, and let that user pass through the folders above and the wheel."""
-    if sys.platform == "win32" or not _is_root():
-        return
+def _server_ids() -> tuple[int, int]:
+    """Return the user and the group that the server runs as."""
+    if not _is_root():
+        return os.geteuid(), os.getegid()
     import pwd
 
     user = pwd.getpwnam(_system_user())
-    os.chown(folder, user.pw_uid, user.pw_gid)
+    return user.pw_uid, user.pw_gid
+
+
+def _hand_over(folder: Path) -> None:
+    """As root, give the folder to the server's user, and let that user pass through the folders above and the wheel."""
+    if not _is_root():
+        return
+    os.chown(folder, *_server_ids())
     programs = _programs()
     _wheel().ensure_folder_permissions(programs, stat.S_IROTH | stat.S_IXOTH)
     for parent in (*folder.parents, programs, *programs.parents):

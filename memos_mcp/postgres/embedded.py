@@ -70,6 +70,10 @@ class EmbeddedPostgres:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._stop)
 
+    async def clear_up(self) -> None:
+        """Stop a server that was left behind by users who were killed; leave one that somebody uses."""
+        await anyio.to_thread.run_sync(self._clear_up)
+
     def _start(self) -> str:
         _check_writable(self._user_lock.parent)
         if self._held is None:
@@ -80,8 +84,14 @@ class EmbeddedPostgres:
 
     def _stop(self) -> None:
         held, self._held = self._held, None
-        if held is None:
-            return
+        if held is not None:
+            self._stop_if_last(held)
+
+    def _clear_up(self) -> None:
+        if self._user_lock.exists():
+            self._stop_if_last(self._user_lock.open("ab"))
+
+    def _stop_if_last(self, held: IO[bytes]) -> None:
         with held:
             if _lock(held, exclusive=True):
                 try:

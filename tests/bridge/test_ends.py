@@ -53,6 +53,7 @@ def test_an_answer_that_comes_soon_after_the_input_was_closed_is_delivered(sessi
         client.hearing.line(seconds=0.2)
     session.say(answer(1))
     assert client.hear() == answer(1)
+    session.close()
     client.sees_it_end(within=0.2)
 
 

@@ -25,7 +25,7 @@ from memos_mcp.engine.run import LOOK_SECONDS
 from memos_mcp.postgres.connection import connect
 from memos_mcp.rendezvous.greeting import decode, greeting
 from memos_mcp.rendezvous.launch import LISTENING
-from memos_mcp.rendezvous.place import Place
+from memos_mcp.rendezvous.place import ENGINE_LOCK, Place
 from tests.test_cli import left_on
 from tests.test_lines import HELLO, notification, request
 
@@ -133,6 +133,9 @@ def test_what_was_acknowledged_outlives_a_killed_engine_and_no_namespace_sees_an
         assert others.call("query_memory", query="gate code")["total"] == 0
         first.kill()
         assert mine.hear() == {}
+    assert main(("stop",)) == 0
+    assert not Path(place.home, "postgres", "data", "postmaster.pid").exists()
+    assert [file.name for file in Path(place.folder).iterdir()] == [ENGINE_LOCK]
     with running("engine"):
         again = Guest(place)
         found = again.call("query_memory", query="gate code")["memories"]

@@ -127,6 +127,11 @@ async def test_a_stale_pid_of_another_program_does_not_keep_the_server_from_star
     assert not runs(folder)
 
 
+def is_private_folder(path: str) -> bool:
+    folder = Path(path)
+    return folder.is_dir() and folder.stat().st_mode & 0o777 == 0o700
+
+
 async def test_the_server_is_durable_private_and_knows_every_alphabet(home: Path) -> None:
     database = Database(EmbeddedPostgres(home / ("a very long name " * 8) / "postgres"))
     async with database.connection() as connection:
@@ -136,4 +141,7 @@ async def test_the_server_is_durable_private_and_knows_every_alphabet(home: Path
     settings = {row["name"]: row["setting"] for row in rows}
     assert [settings[name] for name in ("fsync", "full_page_writes", "synchronous_commit")] == ["on"] * 3
     assert (settings["listen_addresses"], settings["unix_socket_permissions"]) == ("", "0700")
+    sockets = settings["unix_socket_directories"].strip('"')
+    assert is_private_folder(sockets)
     await database.close()
+    assert not is_private_folder(sockets)
