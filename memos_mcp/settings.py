@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     embedding_model: str = DEFAULT_MODEL
     embedding_threads: int | None = Field(default=None, ge=1)
 
+    web_search_url: str = "http://127.0.0.1:8801/search"
+    todo_url: str = "http://127.0.0.1:8802/items"
+
     index_wait_seconds: float = Field(default=2.0, ge=0, le=30)
     hnsw_threshold: int = Field(default=5_000, ge=1_000)
 

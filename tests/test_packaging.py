@@ -36,6 +36,10 @@ def test_the_wheel_carries_every_migration_and_the_types(wheel: Path) -> None:
     assert migrations | {"memos_mcp/__init__.py", "memos_mcp/py.typed"} <= names
 
 
+def test_the_wheel_carries_the_initial_tools(wheel: Path) -> None:
+    assert "memos_mcp/seeds/initial.toml" in ZipFile(wheel).namelist()
+
+
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0].split("-")[0] for name in ZipFile(wheel).namelist()}
     assert tops == {"memos_mcp", "memos_as"}

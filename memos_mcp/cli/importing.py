@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from tqdm import tqdm
 
@@ -43,7 +43,7 @@ async def import_file(settings: Settings, *, path: Path, wait: bool) -> int:
     resumed by running it again, and what is there already is passed over.
     """
     scope, tally = scope_of(settings), Tally()
-    with _opened(path) as file:
+    with opened(path) as file:
         async with open_app(settings) as app:
             with tqdm(total=os.fstat(file.fileno()).st_size, unit="B", unit_scale=True, desc="stored") as bar:
                 for batch in _batches(file):
@@ -56,7 +56,8 @@ async def import_file(settings: Settings, *, path: Path, wait: bool) -> int:
     return 1 if "refused" in tally.outcomes else 0
 
 
-def _opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BinaryIO:
+    """Open a file that was named on the command line."""
     try:
         return path.open("rb")
     except OSError as error:
@@ -93,11 +94,19 @@ def _parse(line: bytes) -> NewMemory | NewTool:
         raise Invalid("This is not JSON in UTF-8.") from None
     if not isinstance(given, dict):
         raise Invalid("This is not a JSON object.")
-    new: NewMemory | NewTool
-    if "tool_id" in given:
-        new = NewTool(**dict(REGISTER_TOOL.parse(given)))
-    else:
-        new = NewMemory(**dict(STORE_MEMORY.parse(given)))
+    return new_tool(given) if "tool_id" in given else new_memory(given)
+
+
+def new_memory(given: Mapping[str, Any]) -> NewMemory:
+    """Return a memory; raise `Invalid` for what `store_memory` would refuse."""
+    new = NewMemory(**dict(STORE_MEMORY.parse(given)))
+    new.check()
+    return new
+
+
+def new_tool(given: Mapping[str, Any]) -> NewTool:
+    """Return a tool; raise `Invalid` for what `register_tool` would refuse."""
+    new = NewTool(**dict(REGISTER_TOOL.parse(given)))
     new.check()
     return new
 

@@ -79,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
     load.set_defaults(choose=_import)
 
+    plant = commands.add_parser("seed", help="register the initial tools, or the tools and memories of a file")
+    plant.add_argument("file", type=Path, nargs="?", help="TOML or JSON with the lists tools and memories")
+    plant.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
+    plant.set_defaults(choose=_seed)
+
     again = commands.add_parser("reindex", help="bring every memory and tool into the index again")
     again.add_argument("--fresh", action="store_true", help="build a new generation beside the current one")
     again.set_defaults(choose=_reindex)
@@ -146,6 +151,12 @@ def _import(arguments: argparse.Namespace) -> Command:
     from memos_mcp.cli.importing import import_file
 
     return partial(import_file, path=arguments.file, wait=not arguments.no_wait)
+
+
+def _seed(arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.seeding import seed
+
+    return partial(seed, path=arguments.file, wait=not arguments.no_wait)
 
 
 def _reindex(arguments: argparse.Namespace) -> Command:
