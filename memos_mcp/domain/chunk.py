@@ -1,0 +1,86 @@
+"""Chunks: the parts of a file that are remembered as memories of their own."""
+
+import json
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from memos_mcp.domain.memory import MAX_CONTENT_BYTES, MAX_METADATA_CHARS, NewMemory
+
+PROSE: Final = frozenset({"markdown", "restructuredtext"})
+"""Languages whose names are headings."""
+
+_SETTINGS: Final = frozenset({"ini", "json", "toml", "xml", "yaml"})
+
+MAX_SYMBOL_CHARS: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some lines of a file, counted from 1, both ends included; `path` is relative to its root, with slashes.
+
+    `symbol` names what is in it (several names are separated by commas), `enclosing` what that is part of, outermost
+    first. `text` holds these lines exactly; a part of something long has its signature and a mark above them.
+    """
+
+    path: str
+    language: str | None
+    symbol: str | None
+    enclosing: tuple[str, ...]
+    first_line: int
+    last_line: int
+    text: str
+
+    @property
+    def name(self) -> str:
+        """The symbol after the names that enclose it, `QuerySet.filter` or `Guide > Setup`; empty without any."""
+        between = " > " if self.language in PROSE else "."
+        full = between.join((*self.enclosing, self.symbol) if self.symbol else self.enclosing)
+        return full if len(full) <= MAX_SYMBOL_CHARS else f"{full[: MAX_SYMBOL_CHARS - 1]}…"
+
+    @property
+    def content(self) -> str:
+        """What is stored and embedded. It holds no line numbers: an edit above changes nothing."""
+        return "\n".join(part for part in (self.path, self.name, f"\n{self.text}") if part)
+
+    def new_memory(self, source: str) -> NewMemory:
+        """Return this chunk as a memory of a source (a name that stands for the root).
+
+        What is too long for a memory is cut: the text of a single gigantic line, and the innermost of many folders.
+        """
+        content = self.content.encode()[:MAX_CONTENT_BYTES].decode(errors="ignore")
+        return NewMemory(content, kind="document", tags=self._tags(), metadata=self._metadata(source))
+
+    def _tags(self) -> tuple[str, ...]:
+        if self.language is None:
+            return ("docs",)
+        kind = "docs" if self.language in PROSE else "config" if self.language in _SETTINGS else "code"
+        return kind, self.language
+
+    def _metadata(self, source: str) -> dict[str, Any]:
+        metadata: dict[str, Any] = {
+            "source": source,
+            "path": self.path,
+            "folders": [],
+            "lines": [self.first_line, self.last_line],
+        }
+        if self.language is not None:
+            metadata["language"] = self.language
+        if self.name:
+            metadata["symbol"] = self.name
+        room = MAX_METADATA_CHARS - _size(metadata)
+        for folder in _folders(self.path):
+            room -= _size(folder) + 1
+            if room < 0:
+                break
+            metadata["folders"].append(folder)
+        return metadata
+
+
+def _folders(path: str) -> list[str]:
+    """Return every folder above a file, outermost first: `a` and `a/b` of `a/b/c.py`."""
+    return [folder.as_posix() for folder in reversed(PurePosixPath(path).parents)][1:]
+
+
+def _size(value: object) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
