@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="memos-churn-") as folder:
         tally = run(Path(folder), arguments.clients, random.Random(arguments.seed))
     if arguments.json:
-        print(json.dumps(asdict(tally)))
+        # Not `asdict`: it counts the pairs of a Counter instead of copying them.
+        print(json.dumps({one.name: getattr(tally, one.name) for one in fields(tally)}))
     else:
         report(tally)
 
@@ -141,7 +142,7 @@ def start(home: Path, number: int, *, held: bool) -> "subprocess.Popen[bytes]":
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**environment(home), MARK: str(number)},
+        env={**environment(home), MARK: mark(number)},
     )
     if held:
         assert client.stdin is not None
@@ -185,14 +186,19 @@ def seconds_until_gone(number: int) -> float:
 
 def processes_of_client(number: int) -> list[int]:
     """Return the client itself, its bridge and a shell; not the engine that the bridge may have started."""
-    mark, found = f"{MARK}={number}\0".encode(), list[int]()
+    wanted, found = f"{MARK}={mark(number)}\0".encode(), list[int]()
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             command = command_line(int(folder.name))
             own = is_bridge(command) or "--be-client" in command or command.startswith("/bin/sh")
-            if own and mark in (folder / "environ").read_bytes():
+            if own and wanted in (folder / "environ").read_bytes():
                 found.append(int(folder.name))
     return found
+
+
+def mark(number: int) -> str:
+    """Return what the processes of this client are known by: another run of this program has its own."""
+    return f"{os.getpid()}.{number}"
 
 
 def look_around(home: Path, tally: Tally) -> None:
