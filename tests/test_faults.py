@@ -1,0 +1,92 @@
+"""What clients and the engine do to each other when they are killed, or come all at once: nothing is lost or left."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from memos_mcp.engine.questions import ask
+from memos_mcp.rendezvous.place import Place
+from tests.acceptance.raw_clients import StdioDoor
+from tests.acceptance.servers import Server
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+BRIDGES = 20
+LEAVE_SECONDS = 5.0
+"""A bridge goes with its client in less than one; the rest is for a machine that does much else."""
+
+
+@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.slow)])
+def test_clients_go_on_when_their_engine_is_killed_and_nothing_acknowledged_is_lost(rounds: int) -> None:
+    figures = benchmark("kill_engine", "--rounds", rounds)
+    assert figures["kills"] == rounds
+    assert figures["acknowledged"] > 0
+    assert figures["engines_at_the_end"] == 1
+    harm = (
+        "lost",
+        "not_found",
+        "duplicates",
+        "writers_ended",
+        "orphaned_index_processes",
+        "left_running",
+        "left_in_run",
+    )
+    assert {name: figures[name] for name in harm if figures[name]} == {}
+
+
+@pytest.mark.parametrize("clients", [12, pytest.param(200, marks=pytest.mark.slow)])
+def test_killed_clients_leave_no_bridge_and_no_file_and_the_one_engine_serves_on(clients: int) -> None:
+    figures = benchmark("client_churn", "--clients", clients)
+    assert figures["kills"] == clients
+    assert figures["slowest_to_leave"] < LEAVE_SECONDS
+    assert figures["engines_at_the_end"] == 1
+    assert figures["served_by_the_same"]
+    harm = ("bridges_left", "strays", "left_running", "left_after_stop")
+    assert {name: figures[name] for name in harm if figures[name]} == {}
+
+
+@pytest.mark.parametrize("memories", [10, pytest.param(200, marks=pytest.mark.slow)])
+def test_what_eight_clients_store_at_once_is_there_once_and_found(memories: int) -> None:
+    figures = benchmark("engine_writers", "--bridges", 8, "--memories", memories)
+    assert figures["acknowledged"] == figures["listed"] == 8 * memories
+    assert figures["duplicates"] == 0
+    assert figures["not_found"] == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
+async def test_bridges_launched_in_one_moment_on_a_new_home_start_one_engine_that_answers_all(
+    tmp_path: Path, times: int
+) -> None:
+    for number in range(times):
+        home = tmp_path / f"home-{number}"
+        servers = [Server(home) for _ in range(BRIDGES)]
+        try:
+            async with anyio.create_task_group() as tasks:
+                for server in servers:
+                    tasks.start_soon(StdioDoor(server).open)
+            told = await ask(Place(str(home)), "status") or {}
+            assert (told["pid"], told["clients"]) == (servers[0].engine, BRIDGES)
+            for server in servers[1:]:
+                server.leave()
+            servers[0].stop()
+            log = (home / "logs" / "engine.log").read_text()
+            assert len(re.findall(rf"serves {re.escape(str(home))}$", log, re.MULTILINE)) == 1
+            assert "Traceback" not in servers[0].said
+        finally:
+            for server in servers:
+                server.kill()
+
+
+def benchmark(name: str, *arguments: object) -> dict[str, Any]:
+    """Run a program of the benchmarks to its end; return its figures."""
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *map(str, arguments), "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=900)
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
