@@ -1,0 +1,52 @@
+"""Takes in a code base, asks questions about it, and counts the answers that name the right file among the first.
+
+The questions stand in a JSON file: `question`, and the `file` that answers it, relative to the folder. Those that are
+here, about Django's package folder, were written before any answer was seen:
+
+    python -m pip download --no-deps django && unzip -q django-*.whl -d build/django
+    python benchmarks/ingest_questions.py build/django/django
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from line_client import connected, environment
+
+FIRST = 5
+QUESTIONS = Path(__file__).with_suffix(".json")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--questions", type=Path, default=QUESTIONS)
+    arguments = parser.parse_args()
+    if arguments.folder is None:
+        print("skipped: no folder was given")
+        return
+    with tempfile.TemporaryDirectory(prefix="memos-bench-") as folder:
+        ask(Path(folder), arguments.folder, json.loads(arguments.questions.read_text(encoding="utf-8")))
+
+
+def ask(home: Path, code: Path, questions: list[dict[str, str]]) -> None:
+    """Take the code in, then print each question with the place of the right file, and what came first."""
+    subprocess.run([sys.executable, "-m", "memos_mcp", "ingest", str(code)], env=environment(home), check=True)
+    found = 0
+    with connected(home) as client:
+        for asked in questions:
+            answer = client.call("query_memory", query=asked["question"], limit=FIRST, kind="document")
+            paths = [hit["metadata"]["path"] for hit in answer["memories"]]
+            place = paths.index(asked["file"]) + 1 if asked["file"] in paths else None
+            found += place is not None
+            print(
+                f"{place or '-':>3}  {asked['question']}\n     {asked['file']}; first: {paths[0] if paths else 'none'}"
+            )
+    print(f"{found} of {len(questions)} have the right file among the first {FIRST} passages")
+
+
+if __name__ == "__main__":
+    main()
