@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, TypeAlias
+from uuid import uuid4
 
+import anyio
 from pydantic import SecretStr
 
-from memos_mcp.orchestrator.cortex import Cortex
-from memos_mcp.orchestrator.memory import Launch, MemoryService
-from memos_mcp.orchestrator.payload import TaskPayload
-from memos_mcp.orchestrator.tools import ToolCaller, ToolFailure
+from memos_mcp.orchestrator.cortex import Cortex, CortexDown, Message, Thought, ToolCall
+from memos_mcp.orchestrator.enrichment import OUTCOME_TAG, enrich, outcome_text
+from memos_mcp.orchestrator.memory import Launch, MemoryDown, MemoryService
+from memos_mcp.orchestrator.payload import TaskPayload, as_data
+from memos_mcp.orchestrator.tools import ToolAnswer, ToolCaller, ToolFailure
 
 Happening: TypeAlias = Literal["enriched", "thought", "calling", "answered", "failed", "ended", "stored", "not stored"]
 Ending: TypeAlias = Literal["answered", "out of steps", "out of time", "cortex down"]
@@ -68,7 +71,11 @@ class Orchestrator:
         limits: Limits | None = None,
         observe: Observer | None = None,
     ) -> None:
-        raise NotImplementedError
+        self._memory = memory
+        self._cortex = cortex
+        self._caller = caller
+        self._limits = limits or Limits()
+        self._observe = observe
 
     @classmethod
     @asynccontextmanager
@@ -84,8 +91,13 @@ class Orchestrator:
         observe: Observer | None = None,
     ) -> AsyncIterator[Self]:
         """Hold the memory service (`MemoryService`) and the tools at these hosts (`ToolCaller`); close all after."""
-        raise NotImplementedError
-        yield
+        caller = ToolCaller(hosts, private_hosts=private_hosts)
+        try:
+            async with MemoryService(memory, token=token) as service:
+                yield cls(service, cortex, caller, limits, observe)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await cortex.close()
 
     async def delegate(
         self,
@@ -101,7 +113,22 @@ class Orchestrator:
         `agent` names a loadout. Without one, or when the service has none of that name, memories and tools are asked
         for by the task and its `needs`. `task_id` is the session of the memory; a new one by default.
         """
-        raise NotImplementedError
+        payload = await self.enrich(task, agent, needs=needs, capabilities=capabilities)
+        run = _Run(self._cortex, self._caller, self._limits, self._observe, payload)
+        run.saw("enriched", f"{payload.enrichment}; {_listed(payload)}", payload.as_json())
+        ended = await run.work()
+        task_id = task_id or uuid4().hex
+        stored = await self._keep(run, task_id, agent, ended)
+        return Outcome(
+            task_id=task_id,
+            payload=payload,
+            result=run.result,
+            ended=ended,
+            steps=run.steps,
+            tools_used=list(run.used),
+            failures=run.failures,
+            stored=stored,
+        )
 
     async def enrich(
         self,
@@ -112,4 +139,130 @@ class Orchestrator:
         capabilities: Sequence[str] | None = None,
     ) -> TaskPayload:
         """Ask for the agent's loadout, or memories and tools, and for the outcomes of similar tasks, side by side."""
-        raise NotImplementedError
+        return await enrich(self._memory, task, agent, needs, capabilities)
+
+    async def _keep(self, run: "_Run", task_id: str, agent: str | None, ended: Ending) -> str | None:
+        """Store the outcome; return its memory_id, or None when there is nothing to keep or nobody who keeps it."""
+        if ended == "cortex down" and not run.used:
+            return None
+        facts = {
+            "task_id": task_id,
+            "agent": agent,
+            "ended": ended,
+            "tools": list(run.used),
+            "failures": len(run.failures),
+            "enrichment": run.payload.enrichment.partition(":")[0],
+        }
+        content = outcome_text(run.payload.task, run.result, ended, list(run.used), run.failures)
+        stored = await self._memory.store(content, session_id=task_id, tags=[OUTCOME_TAG], metadata=facts)
+        if isinstance(stored, MemoryDown):
+            run.saw("not stored", stored.reason)
+            return None
+        run.saw("stored", f"the outcome as memory {stored}", {"memory_id": stored, "content": content, **facts})
+        return stored
+
+
+class _Run:
+    """One delegation under way."""
+
+    def __init__(
+        self, cortex: Cortex, caller: ToolCaller, limits: Limits, observe: Observer | None, payload: TaskPayload
+    ) -> None:
+        self._cortex = cortex
+        self._caller = caller
+        self._limits = limits
+        self._observe = observe
+        self._tools = {tool.tool_id: tool for tool in payload.tools}
+        self._said = [Message("system", payload.instructions), Message("user", payload.text)]
+        self.payload = payload
+        self.result = ""
+        self.steps: list[Step] = []
+        self.used: dict[str, None] = {}
+        self.failures: list[ToolFailure] = []
+
+    def saw(self, happening: Happening, text: str, detail: Mapping[str, Any] | None = None) -> None:
+        """Keep a step, and show it to whoever looks on."""
+        step = Step(happening, text, detail or {})
+        self.steps.append(step)
+        if self._observe is not None:
+            self._observe(step)
+
+    async def work(self) -> Ending:
+        """Think and call tools until Cortex answers or a limit is reached."""
+        ended: Ending = "out of time"
+        with anyio.move_on_after(self._limits.seconds):
+            ended = await self._think_and_call()
+        self.saw("ended", f"{ended}: {self.result}" if self.result else ended)
+        return ended
+
+    async def _think_and_call(self) -> Ending:
+        for number in range(1, self._limits.steps + 1):
+            if number == self._limits.steps > 1:
+                self._said.append(Message("user", "This is the last step: answer now, without a tool call."))
+            try:
+                thought = await self._cortex.think(self._said, list(self._tools.values()))
+            except CortexDown as down:
+                self.result = self.result or f"{down}"
+                return "cortex down"
+            self.result = thought.text or self.result
+            self.saw(
+                "thought", thought.text or _calls(thought), {"tool_calls": [asdict(c) for c in thought.tool_calls]}
+            )
+            if not thought.tool_calls:
+                return "answered"
+            if number < self._limits.steps:
+                await self._call_all(thought)
+        return "out of steps"
+
+    async def _call_all(self, thought: Thought) -> None:
+        """Make the calls of a thought side by side, and tell Cortex what came of each."""
+        self._said.append(Message("assistant", thought.text, thought.tool_calls))
+        limit = self._limits.calls
+        answers: dict[int, ToolAnswer | ToolFailure] = {
+            place: ToolFailure(call.tool_id, f"At most {limit} calls are made at once.", retryable=True)
+            for place, call in enumerate(thought.tool_calls[limit:], limit)
+        }
+        self.failures += [answer for answer in answers.values() if isinstance(answer, ToolFailure)]
+
+        async def make(place: int, call: ToolCall) -> None:
+            answers[place] = await self._call(call)
+
+        async with anyio.create_task_group() as calls:
+            for place, call in enumerate(thought.tool_calls[:limit]):
+                calls.start_soon(make, place, call)
+        for place, call in enumerate(thought.tool_calls):
+            self._said.append(Message("tool", self._told(answers[place]), call_id=call.call_id))
+
+    async def _call(self, call: ToolCall) -> ToolAnswer | ToolFailure:
+        tool = self._tools.get(call.tool_id)
+        self.saw("calling", f"{call.tool_id} {call.arguments}", asdict(call))
+        answer = self._unknown(call) if tool is None else await self._caller.call(tool, call.arguments)
+        if isinstance(answer, ToolFailure):
+            self.failures.append(answer)
+            self.saw("failed", f"{answer.tool_id}: {answer.what}", asdict(answer))
+        else:
+            self.used[answer.tool_id] = None
+            self.saw("answered", f"{answer.tool_id}: {as_data(answer.value)[:500]}", asdict(answer))
+        return answer
+
+    def _unknown(self, call: ToolCall) -> ToolFailure:
+        known = ", ".join(self._tools) or "none"
+        return ToolFailure(call.tool_id[:80], f"There is no such tool here. Tools: {known}.")
+
+    def _told(self, answer: ToolAnswer | ToolFailure) -> str:
+        """Write what came of a call as data for Cortex, cut where it is longer than a model should read."""
+        if isinstance(answer, ToolFailure):
+            return as_data({"failed": answer.what, "retryable": answer.retryable})
+        text, limit = as_data({"answer": answer.value}), self._limits.answer_chars
+        if len(text) <= limit:
+            return text
+        return as_data({"answer_begins": text[:limit], "characters_left_out": len(text) - limit})
+
+
+def _listed(payload: TaskPayload) -> str:
+    tools = ", ".join(tool.tool_id for tool in payload.tools) or "none"
+    return f"{len(payload.memories)} memories; tools: {tools}"
+
+
+def _calls(thought: Thought) -> str:
+    return "calls " + ", ".join(call.tool_id for call in thought.tool_calls)

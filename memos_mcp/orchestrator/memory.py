@@ -1,13 +1,28 @@
 """The memory service, memOS.as, as the orchestrator holds it: a client over MCP that reconnects and never raises."""
 
-from collections.abc import Mapping, Sequence
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from functools import partial
+from typing import Any, Final, Self
 
+import anyio
+import httpx2
+from anyio.abc import TaskGroup
+from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import CallToolResult, TextContent
 from pydantic import SecretStr
 
 from memos_mcp.orchestrator.payload import KnownMemory, KnownTool
+
+ATTEMPTS: Final = 2
+REASON_CHARS: Final = 300
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +56,16 @@ class Found:
     uncovered: Sequence[str] = ()
 
 
+@dataclass(slots=True)
+class _Connection:
+    """One attempt to connect: `settled` once it has a client or a reason why not, `lost` when that is over."""
+
+    settled: anyio.Event = field(default_factory=anyio.Event)
+    lost: anyio.Event = field(default_factory=anyio.Event)
+    client: Client | None = None
+    reason: str = "it cannot be reached"
+
+
 class MemoryService:
     """The service at a URL (streamable HTTP, with a bearer token if it wants one), or launched over stdio.
 
@@ -51,32 +76,213 @@ class MemoryService:
     def __init__(
         self, server: Launch | str | None = None, *, token: SecretStr | str | None = None, timeout: float = 20.0
     ) -> None:
-        raise NotImplementedError
+        self._server = Launch() if server is None else server
+        self._token = SecretStr(token) if isinstance(token, str) else token
+        self._timeout = timeout
+        self._tasks: TaskGroup | None = None
+        self._connection: _Connection | None = None
 
     async def __aenter__(self) -> Self:
-        raise NotImplementedError
+        self._tasks = await anyio.create_task_group().__aenter__()
+        self._current()
+        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        raise NotImplementedError
+    async def __aexit__(self, *_: object) -> None:
+        tasks, self._tasks, self._connection = self._tasks, None, None
+        if tasks is not None:
+            tasks.cancel_scope.cancel()
+            await tasks.__aexit__(None, None, None)  # given the caller's error, it would wrap it in a group
 
     async def query(self, text: str, *, limit: int = 8, tags: Sequence[str] = ()) -> Found | MemoryDown:
         """Find memories by meaning and words, best first; those with all of `tags`."""
-        raise NotImplementedError
+        arguments = {"query": text, "limit": limit} | ({"tags": list(tags)} if tags else {})
+        return _found(await self._call("query_memory", arguments))
 
     async def discover(
         self, needs: Sequence[str], *, limit: int = 5, capabilities: Sequence[str] | None = None
     ) -> Found | MemoryDown:
         """Find tools for these needs, with their whole schemas; `capabilities` are what the agent may use."""
-        raise NotImplementedError
+        scope = {} if capabilities is None else {"agent_capabilities": list(capabilities)}
+        ask = partial(self._discover_full, scope=scope)
+        answer = await ask({"queries": list(needs[:8]), "limit": limit})
+        if isinstance(answer, MemoryDown):
+            return answer
+        tools = []
+        for tool in answer.get("tools", ()):
+            if "note" not in answer or _has_schemas(tool):
+                tools.append(tool)
+                continue
+            alone = await ask({"query": tool["tool_id"], "limit": 1})  # an answer has room for one tool's schemas
+            found = [] if isinstance(alone, MemoryDown) else alone.get("tools", ())
+            tools += [whole for whole in found if whole["tool_id"] == tool["tool_id"]]
+        return _found({**answer, "tools": tools})
 
     async def loadout(self, task: str, name: str, *, needs: Sequence[str] = ()) -> Found | MemoryDown:
         """Build the pack of a loadout for a task: role, memories, tools, and the needs that nothing covers."""
-        raise NotImplementedError
+        arguments = {"task": task, "name": name} | ({"needs": list(needs)} if needs else {})
+        return _found(await self._call("build_loadout", arguments))
 
     async def store(
         self, content: str, *, session_id: str, tags: Sequence[str] = (), metadata: Mapping[str, Any] | None = None
     ) -> str | MemoryDown:
         """Store an episodic memory and return its memory_id. The same content in a session is stored once."""
-        raise NotImplementedError
+        answer = await self._call(
+            "store_memory",
+            {
+                "content": content,
+                "kind": "episodic",
+                "session_id": session_id,
+                "tags": list(tags),
+                "metadata": dict(metadata or {}),
+            },
+        )
+        return answer if isinstance(answer, MemoryDown) else str(answer.get("memory_id", ""))
+
+    async def _discover_full(
+        self, arguments: Mapping[str, Any], *, scope: Mapping[str, Any]
+    ) -> Mapping[str, Any] | MemoryDown:
+        return await self._call("discover_tools", {**arguments, **scope, "detail": "full"})
+
+    async def _call(self, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any] | MemoryDown:
+        """Call a tool of the service, once more when the connection was lost: all of them can be repeated."""
+        down = MemoryDown("it is not held")
+        try:
+            with anyio.fail_after(self._timeout):
+                for _ in range(ATTEMPTS):
+                    if self._tasks is None:
+                        return down
+                    connection = self._current()
+                    await connection.settled.wait()
+                    if connection.client is None:
+                        return MemoryDown(connection.reason)
+                    answer = await _ask(connection, connection.client, tool, arguments)
+                    if not isinstance(answer, MemoryDown):
+                        return answer
+                    down = answer
+                    if not connection.lost.is_set():
+                        break
+        except TimeoutError:
+            return MemoryDown(f"it did not answer within {self._timeout:g} s")
+        return down
+
+    def _current(self) -> _Connection:
+        """Return the connection, or begin to make one where there is none."""
+        if self._tasks is None:
+            raise RuntimeError("a memory service is used inside its `async with`")
+        if self._connection is None or self._connection.lost.is_set():
+            self._connection = _Connection()
+            self._tasks.start_soon(self._connect, self._connection)
+        return self._connection
+
+    async def _connect(self, connection: _Connection) -> None:
+        """Hold one connection until it is lost: in a task of its own, as a client must be closed by who opened it."""
+        try:
+            with anyio.CancelScope(deadline=anyio.current_time() + self._timeout) as scope:
+                async with self._client() as client:
+                    scope.deadline = float("inf")
+                    connection.client = client
+                    connection.settled.set()
+                    await connection.lost.wait()
+            if scope.cancelled_caught:
+                connection.reason = f"it could not be connected to within {self._timeout:g} s"
+        except Exception as error:  # noqa: BLE001 - a transport may fail in any way, and none may end a delegation
+            _log.warning("The memory service cannot be reached: %s", type(error).__name__, exc_info=error)
+        finally:
+            connection.lost.set()
+            connection.settled.set()
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[Client]:
+        if isinstance(self._server, Launch):
+            async with Client(_stdio(self._server)) as client:
+                yield client
+            return
+        headers = {"authorization": f"Bearer {self._token.get_secret_value()}"} if self._token else {}
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=self._timeout, trust_env=False) as http,
+            Client(streamable_http_client(self._server, http_client=http)) as client,
+        ):
+            yield client
+
+
+def _stdio(launch: Launch) -> StdioServerParameters:
+    command, args = (launch.command, launch.args) if launch.command else (sys.executable, ("-m", "memos_mcp"))
+    return StdioServerParameters(command=command, args=list(args), env=dict(launch.env))
+
+
+async def _ask(
+    connection: _Connection, client: Client, tool: str, arguments: Mapping[str, Any]
+) -> Mapping[str, Any] | MemoryDown:
+    """Call a tool; a connection that fails counts as lost, a server that refuses does not."""
+    try:
+        return _read(await client.call_tool(tool, dict(arguments)))
+    except MCPError as error:
+        _log.info("%s came to nothing: %s", tool, error.code)
+        if error.code in _LOST:
+            connection.lost.set()
+            return MemoryDown("the connection to it was lost")
+        return MemoryDown(f"it refused: {error.message[:REASON_CHARS]}")
+    except Exception as error:  # noqa: BLE001 - a transport may fail in any way, and none may end a delegation
+        _log.warning("%s came to nothing: %s", tool, type(error).__name__, exc_info=error)
+        connection.lost.set()
+        return MemoryDown("the connection to it was lost")
+
+
+_LOST: Final = frozenset({-32000, -32050})
+"""JSON-RPC errors of a connection that was closed, and of an engine that died during the call."""
+
+
+def _read(result: CallToolResult) -> Mapping[str, Any] | MemoryDown:
+    texts = [part.text for part in result.content if isinstance(part, TextContent)]
+    if result.is_error:
+        return MemoryDown(f"it refused: {' '.join(texts)[:REASON_CHARS]}")
+    if isinstance(result.structured_content, Mapping):
+        return result.structured_content
+    try:
+        answer = json.loads(texts[0]) if texts else None
+    except ValueError:
+        answer = None
+    return answer if isinstance(answer, Mapping) else MemoryDown("its answer cannot be read")
+
+
+def _found(answer: Mapping[str, Any] | MemoryDown) -> Found | MemoryDown:
+    """Read memories and tools as far as they are what they should be: another server may stand there."""
+    if isinstance(answer, MemoryDown):
+        return answer
+    try:
+        return Found(
+            memories=[_memory(entry) for entry in answer.get("memories", ())],
+            tools=[_tool(entry) for entry in answer.get("tools", ())],
+            degraded=answer.get("degraded"),
+            role=str(answer.get("role") or ""),
+            uncovered=[str(need) for need in answer.get("uncovered") or ()],
+        )
+    except (KeyError, TypeError, AttributeError):
+        return MemoryDown("its answer cannot be read")
+
+
+def _memory(entry: Mapping[str, Any]) -> KnownMemory:
+    return KnownMemory(
+        memory_id=str(entry["memory_id"]),
+        content=str(entry["content"]),
+        kind=str(entry.get("kind", "episodic")),
+        tags=[str(tag) for tag in entry.get("tags", ())],
+        reason=str(entry.get("reason") or ""),
+    )
+
+
+def _tool(entry: Mapping[str, Any]) -> KnownTool:
+    return KnownTool(
+        tool_id=str(entry["tool_id"]),
+        name=str(entry["name"]),
+        description=str(entry["description"]),
+        endpoint_url=str(entry["endpoint_url"]),
+        request_schema=entry.get("request_schema"),
+        response_schema=entry.get("response_schema"),
+        required_capabilities=list(entry.get("required_capabilities", ())),
+        reason=str(entry.get("reason") or ""),
+    )
+
+
+def _has_schemas(tool: Mapping[str, Any]) -> bool:
+    return "request_schema" in tool or "response_schema" in tool
