@@ -18,11 +18,13 @@ from memos_mcp.postgres.embeddings import PostgresEmbeddings
 from memos_mcp.postgres.index_log import PostgresIndexLog
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
 from memos_mcp.qdrant.edge import EdgeIndex
 from memos_mcp.qdrant.server import ServerIndex
 from memos_mcp.services.checkup import Doctor
 from memos_mcp.services.indexer import Indexer
+from memos_mcp.services.ingestion import Ingestion
 from memos_mcp.services.memories import Memories
 from memos_mcp.services.projector import Projection, Projector
 from memos_mcp.services.search import Search
@@ -39,6 +41,7 @@ class App:
     settings: Settings
     memories: Memories
     tools: Tools
+    ingestion: Ingestion
     indexer: Indexer
     doctor: Doctor
     database: Database
@@ -96,6 +99,7 @@ def compose(settings: Settings, database: Database, index: VectorIndex, embedder
         settings,
         Memories(memories, search, indexer, _now, settings.index_wait_seconds),
         Tools(tools, search, indexer, _now, settings.index_wait_seconds),
+        Ingestion(PostgresSources(database), _now),
         indexer,
         Doctor(index, queue, embeddings, log, projector, embedder.model, _now),
         database,

@@ -18,18 +18,19 @@ _Once: TypeAlias = tuple[str | None, bytes]
 _INSERT: Final = """
     INSERT INTO agent_memories AS old (
         id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
-        expires_at
+        expires_at, ingested
     )
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, $12), $12, $11)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, $12), $12, $11, $13)
     ON CONFLICT (namespace, content_hash, md5(agent_id), coalesce(md5(session_id), '')) WHERE superseded_by IS NULL
     DO UPDATE SET
         kind = excluded.kind, tags = excluded.tags, metadata = excluded.metadata, importance = excluded.importance,
-        occurred_at = excluded.occurred_at, created_at = excluded.created_at, expires_at = excluded.expires_at
+        occurred_at = excluded.occurred_at, created_at = excluded.created_at, expires_at = excluded.expires_at,
+        ingested = excluded.ingested
     WHERE old.expires_at <= $12
     RETURNING id, session_id, content_hash, version
 """
 _FIND: Final = """
-    SELECT id, session_id, content_hash, version
+    SELECT id, session_id, content_hash, version, ingested
       FROM agent_memories
      WHERE namespace = $1
        AND content_hash = $2
@@ -37,6 +38,8 @@ _FIND: Final = """
        AND coalesce(md5(session_id), '') = coalesce(md5($4), '')
        AND superseded_by IS NULL
 """
+# What stands for files only goes when they do, unless it is claimed before.
+_CLAIM: Final = "UPDATE agent_memories SET ingested = false WHERE id = ANY ($1::uuid[]) AND ingested RETURNING id"
 _SUPERSEDE: Final = """
     UPDATE agent_memories
        SET superseded_by = $3
@@ -72,6 +75,7 @@ async def _add(connection: Connection, scope: Scope, new: NewMemory, memory_id: 
     row = await connection.fetchrow(_FIND, *_key(scope, new))
     if row is None:
         raise Contended(UNAVAILABLE)
+    await _claim(connection, [row])
     return Added(row["id"], created=False, version=row["version"])
 
 
@@ -89,20 +93,37 @@ async def add_in_place_of(connection: Connection, old: UUID, scope: Scope, new: 
     return added
 
 
-async def add_many(connection: Connection, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added]:
-    """Store a batch, in an order that all writers share, so that two batches cannot wait for each other."""
+async def add_many(
+    connection: Connection, scope: Scope, new: Sequence[NewMemory], now: datetime, *, ingested: bool = False
+) -> list[Added]:
+    """Store a batch, in an order that all writers share, so that two batches cannot wait for each other.
+
+    `ingested`: the batch stands for files, so what it creates may go with them.
+    """
     first: dict[_Once, NewMemory] = {}
     for one in new:
         first.setdefault((one.session_id, one.content_hash), one)
     ordered = sorted(first.values(), key=lambda one: (one.content_hash, one.session_id or ""))
-    rows = await connection.fetchmany(_INSERT, [_values(scope, one, uuid4(), now) for one in ordered])
+    rows = await connection.fetchmany(
+        _INSERT, [_values(scope, one, uuid4(), now, ingested=ingested) for one in ordered]
+    )
     there = _by_content(rows, created=True)
     present = [_key(scope, one) for key, one in first.items() if key not in there]
     if present:
-        there |= _by_content(await connection.fetchmany(_FIND, present), created=False)
+        found = await connection.fetchmany(_FIND, present)
+        if not ingested:
+            await _claim(connection, found)
+        there |= _by_content(found, created=False)
     if len(there) < len(first):
         raise Contended(UNAVAILABLE)
     return [_answer(one, first, there) for one in new]
+
+
+async def _claim(connection: Connection, rows: Sequence[Row]) -> None:
+    """Keep these for whoever stored them by hand; raise `Contended` when one went with its file at this moment."""
+    unclaimed = [row["id"] for row in rows if row["ingested"]]
+    if unclaimed and len(await connection.fetch(_CLAIM, unclaimed)) < len(unclaimed):
+        raise Contended(UNAVAILABLE)
 
 
 def _by_content(rows: Sequence[Row], *, created: bool) -> dict[_Once, Added]:
@@ -115,7 +136,7 @@ def _answer(one: NewMemory, first: Mapping[_Once, NewMemory], there: Mapping[_On
     return there[key] if one is first[key] else replace(there[key], created=False)
 
 
-def _values(scope: Scope, new: NewMemory, memory_id: UUID, now: datetime) -> tuple[Any, ...]:
+def _values(scope: Scope, new: NewMemory, memory_id: UUID, now: datetime, *, ingested: bool = False) -> tuple[Any, ...]:
     return (
         memory_id,
         scope.namespace,
@@ -129,6 +150,7 @@ def _values(scope: Scope, new: NewMemory, memory_id: UUID, now: datetime) -> tup
         new.occurred_at,
         new.expires_at,
         now,
+        ingested,
     )
 
 

@@ -1,0 +1,83 @@
+"""Sources: folders that were taken in, and what the record knows of their files."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from memos_mcp.domain.memory import NewMemory
+from memos_mcp.domain.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file as it is to be recorded: its path within the source, a digest of its bytes, and all of its chunks."""
+
+    path: str
+    digest: bytes
+    new: Sequence[NewMemory]
+
+
+@dataclass(frozen=True, slots=True)
+class Omitted:
+    """A file or folder that is not taken in. Those with the same reason are counted together."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What became of the chunks of some files. `moved`: the same content in another place of its file."""
+
+    created: int = 0
+    kept: int = 0
+    moved: int = 0
+    removed: int = 0
+
+    def __add__(self, other: "Replaced") -> "Replaced":
+        return Replaced(
+            self.created + other.created,
+            self.kept + other.kept,
+            self.moved + other.moved,
+            self.removed + other.removed,
+        )
+
+
+class File(Protocol):
+    """A file that was found. Reading and cutting it takes time: call `look` in a worker thread."""
+
+    @property
+    def path(self) -> str: ...
+
+    def look(self, known: bytes | None) -> StoredFile | Omitted | None:
+        """Return the file with its chunks, why it is left out, or None when its digest is still the known one."""
+        ...
+
+
+class Sources(Protocol):
+    """The record of files and of the memories that stand for their chunks, by scope and name of the source.
+
+    A chunk is a memory like any other: the same content is stored once in a scope, whoever stores it. One that stands
+    for another file too, or that somebody stored by hand, outlives the file.
+    """
+
+    def turn(self, scope: Scope, source: str) -> AbstractAsyncContextManager[None]:
+        """Keep other runs away from this source; raise `Unavailable` when one is under way."""
+        ...
+
+    async def known(self, scope: Scope, source: str) -> Mapping[str, bytes]:
+        """Return the digest of each file, by path."""
+        ...
+
+    async def replace(self, scope: Scope, source: str, files: Sequence[StoredFile], now: datetime) -> Replaced:
+        """Make these files' chunks the recorded ones, in one transaction; chunks without `session_id` only.
+
+        Content that is there already stays as it is, and only its metadata follows.
+        """
+        ...
+
+    async def remove(self, scope: Scope, source: str, paths: Sequence[str]) -> Replaced:
+        """Remove files and what stands for them alone, in one transaction."""
+        ...

@@ -1,0 +1,149 @@
+"""Takes a folder of files in: what is new or changed is stored, what is gone vanishes, the rest costs nothing."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from typing import Final
+
+from anyio.to_thread import run_sync
+
+from memos_mcp.domain.document import File, Omitted, Replaced, Sources, StoredFile
+from memos_mcp.domain.errors import Invalid
+from memos_mcp.domain.limits import check_characters, check_name
+from memos_mcp.domain.scope import Scope
+
+BATCH_FILES: Final = 64
+BATCH_CHUNKS: Final = 500
+BATCH_SECONDS: Final = 1.0
+"""A batch is one transaction. The time bounds what a cancelled run still waits for, and what a killed one repeats."""
+
+UNSTORABLE: Final = "cannot be stored as it is"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the files, and of the chunks of those that were new or changed."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    chunks: Replaced = field(default_factory=Replaced)
+    omitted: list[Omitted] = field(default_factory=list)
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything in the record is not as it was before."""
+        return bool(self.new or self.changed or self.removed)
+
+    def reasons(self) -> dict[str, int]:
+        """Return how many were left out for each reason, the most frequent first."""
+        return dict(Counter(one.reason for one in self.omitted).most_common())
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Files that were looked at together; `last` when there is none after them."""
+
+    stored: list[StoredFile] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    omitted: list[Omitted] = field(default_factory=list)
+    last: bool = False
+
+    @property
+    def full(self) -> bool:
+        return len(self.stored) >= BATCH_FILES or sum(len(file.new) for file in self.stored) >= BATCH_CHUNKS
+
+
+class Ingestion:
+    """Compares files with the record, in batches of which only one is in memory. `now` tells the time."""
+
+    def __init__(self, sources: Sources, now: Callable[[], datetime]) -> None:
+        self._sources = sources
+        self._now = now
+
+    async def take_in(
+        self,
+        scope: Scope,
+        source: str,
+        files: Iterator[File | Omitted],
+        seen: Callable[[Tally], None],
+        *,
+        write: bool = True,
+    ) -> Tally:
+        """Make the record hold these files and no others of this source; tell `seen` after each batch how far it is.
+
+        What is indexed meanwhile is not waited for. A run that ends early leaves whole batches: the next one passes
+        over them. Without `write`, nothing is stored and all chunks of new and changed files count as created.
+        """
+        check_name("the name of the source", source)
+        if not write:
+            return await self._compare(scope, source, files, seen, write=False)
+        async with self._sources.turn(scope, source):
+            return await self._compare(scope, source, files, seen, write=True)
+
+    async def _compare(
+        self,
+        scope: Scope,
+        source: str,
+        files: Iterator[File | Omitted],
+        seen: Callable[[Tally], None],
+        *,
+        write: bool,
+    ) -> Tally:
+        tally, known = Tally(), await self._sources.known(scope, source)
+        gone = dict.fromkeys(known)
+        batch = _Batch()
+        while not batch.last:
+            batch = await run_sync(_next, files, known)
+            for path in (*batch.unchanged, *(file.path for file in batch.stored)):
+                gone.pop(path, None)
+            if write and batch.stored:
+                tally.chunks += await self._sources.replace(scope, source, batch.stored, self._now())
+            elif not write:
+                tally.chunks += Replaced(created=sum(len(file.new) for file in batch.stored))
+            _count(tally, batch, known)
+            seen(tally)
+        paths = list(gone)
+        tally.removed = len(paths)
+        for start in range(0, len(paths) if write else 0, BATCH_FILES):
+            tally.chunks += await self._sources.remove(scope, source, paths[start : start + BATCH_FILES])
+        return tally
+
+
+def _next(files: Iterator[File | Omitted], known: Mapping[str, bytes]) -> _Batch:
+    """Look at files until there is enough for a transaction, or for a moment."""
+    batch, deadline = _Batch(), monotonic() + BATCH_SECONDS
+    for file in files:
+        found = file if isinstance(file, Omitted) else _look(file, known.get(file.path))
+        if isinstance(found, Omitted):
+            batch.omitted.append(found)
+        elif isinstance(found, StoredFile):
+            batch.stored.append(found)
+        elif not isinstance(file, Omitted):
+            batch.unchanged.append(file.path)
+        if batch.full or monotonic() > deadline:
+            return batch
+    batch.last = True
+    return batch
+
+
+def _look(file: File, known: bytes | None) -> StoredFile | Omitted | None:
+    try:
+        check_characters("the path", file.path)
+        found = file.look(known)
+        for new in found.new if isinstance(found, StoredFile) else ():
+            new.check()
+    except Invalid:
+        return Omitted(file.path, UNSTORABLE)
+    return found
+
+
+def _count(tally: Tally, batch: _Batch, known: Mapping[str, bytes]) -> None:
+    changed = sum(file.path in known for file in batch.stored)
+    tally.changed += changed
+    tally.new += len(batch.stored) - changed
+    tally.unchanged += len(batch.unchanged)
+    tally.omitted += batch.omitted

@@ -1,0 +1,259 @@
+"""The record of files that were taken in, on a real Postgres."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import anyio
+import pytest
+
+from memos_mcp.domain.document import Replaced, StoredFile
+from memos_mcp.domain.errors import Unavailable
+from memos_mcp.domain.memory import Memory, MemoryFilter, NewMemory
+from memos_mcp.domain.scope import Scope
+from memos_mcp.postgres import sources as module
+from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.index_queue import PostgresIndexQueue
+from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.postgres.sources import PostgresSources
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+ANN, BOB = Scope("team", "ann"), Scope("team", "bob")
+LEASE = timedelta(minutes=1)
+
+
+def chunk(content: str, line: int = 1, source: str = "app") -> NewMemory:
+    return NewMemory(content, kind="document", metadata={"source": source, "lines": [line, line + 1]})
+
+
+def file(path: str, *new: NewMemory, digest: bytes = b"1") -> StoredFile:
+    return StoredFile(path, digest, new)
+
+
+async def replace(database: Database, *files: StoredFile, scope: Scope = ANN, source: str = "app") -> Replaced:
+    return await PostgresSources(database).replace(scope, source, files, NOW)
+
+
+async def memories(database: Database, namespace: str = "team") -> dict[str, Memory]:
+    every = await PostgresMemories(database).newest(namespace, MemoryFilter(), None, 1_000, NOW)
+    return {memory.content: memory for memory in every}
+
+
+async def drained(database: Database) -> list[UUID]:
+    """Take everything off the queue; return what was on it."""
+    queue = PostgresIndexQueue(database)
+    due = await queue.claim(1_000, LEASE)
+    await queue.finish(due)
+    return [one.item_id for one in due]
+
+
+async def test_a_file_is_known_by_its_digest_and_its_chunks_are_memories(database: Database) -> None:
+    new = NewMemory("app.py\nmain\n\npass", kind="document", tags=("code",), metadata={"source": "app", "path": "a.py"})
+    assert await replace(database, file("a.py", new, digest=b"\x00\xff")) == Replaced(created=1)
+    assert await PostgresSources(database).known(ANN, "app") == {"a.py": b"\x00\xff"}
+    (memory,) = (await memories(database)).values()
+    assert (memory.content, memory.kind, memory.agent_id, memory.session_id) == (new.content, "document", "ann", None)
+    assert (list(memory.tags), memory.metadata, memory.occurred_at) == (["code"], new.metadata, NOW)
+
+
+async def test_sources_scopes_and_namespaces_do_not_see_each_other(database: Database) -> None:
+    port = PostgresSources(database)
+    for scope, source in ((ANN, "app"), (ANN, "lib"), (BOB, "app"), (Scope("other", "ann"), "app")):
+        await replace(database, file(f"{scope.namespace}-{scope.agent_id}-{source}"), scope=scope, source=source)
+    assert list(await port.known(ANN, "app")) == ["team-ann-app"]
+    assert await port.remove(ANN, "app", ["team-bob-app", "team-ann-lib", "other-ann-app"]) == Replaced()
+    assert [list(await port.known(scope, "app")) for scope in (BOB, Scope("other", "ann"))] == [
+        ["team-bob-app"],
+        ["other-ann-app"],
+    ]
+
+
+async def test_of_a_changed_file_only_the_changed_chunks_are_written(database: Database) -> None:
+    await replace(database, file("a.py", chunk("one", 1), chunk("two", 5), chunk("three", 9)))
+    before = await memories(database)
+    await drained(database)
+    changed = file("a.py", chunk("one", 1), chunk("zwei", 5), chunk("three", 12), digest=b"2")
+    assert await replace(database, changed) == Replaced(created=1, kept=1, moved=1, removed=1)
+    after = await memories(database)
+    assert after.keys() == {"one", "zwei", "three"}
+    assert after["one"] == before["one"]
+    assert after["three"].memory_id == before["three"].memory_id
+    assert after["three"].metadata["lines"] == [12, 13]
+    touched = {after["zwei"].memory_id, after["three"].memory_id, before["two"].memory_id}
+    assert set(await drained(database)) == touched
+    assert await PostgresSources(database).known(ANN, "app") == {"a.py": b"2"}
+
+
+async def test_what_is_the_same_writes_no_memory(database: Database) -> None:
+    same = file("a.py", chunk("one"), chunk("two"), chunk("one", 7))
+    assert await replace(database, same) == Replaced(created=2)
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT id, xmin, ctid FROM agent_memories ORDER BY id")
+        again = file("a.py", chunk("one"), chunk("two"), digest=b"2")
+        assert await replace(database, again) == Replaced(kept=2)
+        assert await connection.fetch("SELECT id, xmin, ctid FROM agent_memories ORDER BY id") == rows
+
+
+async def test_a_removed_file_takes_its_memories_along(database: Database) -> None:
+    await replace(database, file("a.py", chunk("one"), chunk("two")), file("b.py", chunk("three")))
+    await drained(database)
+    assert await PostgresSources(database).remove(ANN, "app", ["a.py", "never.py"]) == Replaced(removed=2)
+    assert list(await memories(database)) == ["three"]
+    assert list(await PostgresSources(database).known(ANN, "app")) == ["b.py"]
+    assert len(await drained(database)) == 2
+
+
+async def test_a_chunk_that_another_file_has_too_stays_until_the_last_is_gone(database: Database) -> None:
+    port = PostgresSources(database)
+    await replace(database, file("a.py", chunk("licence")), file("b.py", chunk("licence")))
+    await replace(database, file("c.py", chunk("licence", source="lib")), source="lib")
+    licence = (await memories(database))["licence"]
+    assert await port.remove(ANN, "app", ["a.py"]) == Replaced()
+    assert await replace(database, file("b.py", digest=b"2")) == Replaced()
+    here = (await memories(database))["licence"]
+    assert (here.memory_id, here.metadata["source"]) == (licence.memory_id, "lib")
+    assert await port.remove(ANN, "lib", ["c.py"]) == Replaced(removed=1)
+    assert await memories(database) == {}
+
+
+async def test_a_chunk_that_wanders_to_another_file_of_the_batch_stays(database: Database) -> None:
+    await replace(database, file("a.py", chunk("one")), file("b.py"))
+    before = await memories(database)
+    assert await replace(database, file("a.py"), file("b.py", chunk("one"))) == Replaced(kept=1)
+    assert await memories(database) == before
+
+
+async def test_only_the_source_that_a_shared_chunk_names_moves_it(database: Database) -> None:
+    await replace(database, file("a.py", chunk("one", 1)))
+    await replace(database, file("a.py", chunk("one", 5, source="fork")), source="fork")
+    moved = await replace(database, file("a.py", chunk("one", 9, source="fork"), digest=b"2"), source="fork")
+    assert moved == Replaced(kept=1)
+    assert (await memories(database))["one"].metadata == {"source": "app", "lines": [1, 2]}
+
+
+@pytest.mark.parametrize("first", ["the file", "the hand"])
+async def test_what_somebody_stored_by_hand_outlives_the_file(database: Database, first: str) -> None:
+    store, port = PostgresMemories(database), PostgresSources(database)
+    by_hand = NewMemory("one", tags=("mine",))
+    if first == "the hand":
+        await store.add(ANN, by_hand, NOW)
+    assert (await replace(database, file("a.py", chunk("one")))).created == (first == "the file")
+    if first == "the file":
+        assert not (await store.add(ANN, by_hand, NOW)).created
+    before = await memories(database)
+    assert await replace(database, file("a.py", chunk("one", 9), digest=b"2")) == Replaced(kept=1)
+    assert await port.remove(ANN, "app", ["a.py"]) == Replaced()
+    assert await memories(database) == before
+
+
+async def test_what_a_batch_stored_by_hand_outlives_the_file(database: Database) -> None:
+    await replace(database, file("a.py", chunk("one"), chunk("two")))
+    added = await PostgresMemories(database).add_many(ANN, [NewMemory("one"), NewMemory("three")], NOW)
+    assert [one.created for one in added] == [False, True]
+    assert await PostgresSources(database).remove(ANN, "app", ["a.py"]) == Replaced(removed=1)
+    assert (await memories(database)).keys() == {"one", "three"}
+
+
+async def test_what_was_corrected_by_hand_is_not_stored_again(database: Database) -> None:
+    await replace(database, file("a.py", chunk("one"), chunk("two")))
+    wrong = (await memories(database))["one"]
+    await PostgresMemories(database).add(ANN, NewMemory("better", supersedes=wrong.memory_id), NOW)
+    await replace(database, file("a.py", chunk("one"), chunk("zwei"), digest=b"2"))
+    assert (await memories(database)).keys() == {"better", "zwei"}
+
+
+async def test_what_had_expired_is_there_again_with_the_file(database: Database) -> None:
+    store = PostgresMemories(database)
+    await store.add(ANN, NewMemory("one", expires_at=NOW - timedelta(hours=1)), NOW - timedelta(hours=2))
+    assert await replace(database, file("a.py", chunk("one"))) == Replaced(created=1)
+    assert (await memories(database))["one"].expires_at is None
+    assert await PostgresSources(database).remove(ANN, "app", ["a.py"]) == Replaced(removed=1)
+
+
+async def test_stores_by_hand_and_files_that_go_at_the_same_moment_lose_nothing(database: Database) -> None:
+    store, port = PostgresMemories(database), PostgresSources(database)
+    contents = [f"chunk {number}" for number in range(40)]
+    for _ in range(5):
+        await replace(database, file("a.py", *map(chunk, contents)))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(port.remove, ANN, "app", ["a.py"])
+            for content in contents:
+                tasks.start_soon(store.add, ANN, NewMemory(content), NOW)
+        assert (await memories(database)).keys() == set(contents)
+        async with database.connection() as connection:
+            await connection.execute("DELETE FROM agent_memories")
+
+
+async def test_sources_that_share_chunks_can_be_written_at_the_same_moment(database: Database) -> None:
+    port = PostgresSources(database)
+    contents = [f"chunk {number}" for number in range(20)]
+
+    async def come_and_go(source: str) -> None:
+        for _ in range(5):
+            await replace(database, file("a.py", *map(chunk, contents)), source=source)
+            await port.remove(ANN, source, ["a.py"])
+        await replace(database, file("a.py", *map(chunk, reversed(contents))), source=source)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(4):
+            tasks.start_soon(come_and_go, f"source {number}")
+    assert (await memories(database)).keys() == set(contents)
+    assert await recorded(database) == {(await memories(database))[content].memory_id for content in contents}
+
+
+async def test_a_batch_is_recorded_as_a_whole_or_not_at_all(database: Database) -> None:
+    await replace(database, file("a.py", chunk("one")))
+    broken = NewMemory("two", kind="hearsay")  # type: ignore[arg-type]  # what the schema refuses, after the first file
+    with pytest.raises(Unavailable):
+        await replace(database, file("a.py", chunk("uno"), digest=b"2"), file("b.py", broken))
+    assert await PostgresSources(database).known(ANN, "app") == {"a.py": b"1"}
+    assert list(await memories(database)) == ["one"]
+
+
+async def test_single_stores_go_before_chunks_in_the_queue(database: Database) -> None:
+    await replace(database, file("a.py", chunk("one")))
+    added = await PostgresMemories(database).add(ANN, NewMemory("by hand"), NOW)
+    (due,) = await PostgresIndexQueue(database).claim(1, LEASE)
+    assert due.item_id == added.memory_id
+
+
+async def test_the_longest_names_and_paths_fit(database: Database) -> None:
+    longest = "".join(chr(0x1F300 + number) for number in range(255))
+    scope, path = Scope(longest, longest[::-1]), "/".join([longest] * 4)
+    for digest in (b"1", b"2"):
+        await replace(database, file(path, chunk("one"), digest=digest), scope=scope, source=longest)
+    assert await PostgresSources(database).known(scope, longest) == {path: b"2"}
+
+
+async def test_a_second_run_on_a_source_is_told_of_the_first(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TRIES", 2)
+    port = PostgresSources(database)
+    with anyio.fail_after(10):
+        async with port.turn(ANN, "app"):
+            with pytest.raises(Unavailable, match="Another run takes in app just now"):
+                async with port.turn(ANN, "app"):
+                    pytest.fail("both had the turn")
+            async with port.turn(ANN, "lib"), port.turn(BOB, "app"):
+                pass
+        async with port.turn(ANN, "app"):
+            pass
+
+
+async def test_a_run_that_fails_gives_its_turn_back(database: Database) -> None:
+    port = PostgresSources(database)
+    with pytest.raises(ZeroDivisionError):
+        async with port.turn(ANN, "app"):
+            raise ZeroDivisionError
+    async with port.turn(ANN, "app"):
+        pass
+
+
+async def recorded(database: Database) -> set[UUID]:
+    async with database.connection() as connection:
+        rows: Sequence[Mapping[str, Any]] = await connection.fetch("SELECT memory_ids FROM ingested_files")
+    return {memory_id for row in rows for memory_id in row["memory_ids"]}

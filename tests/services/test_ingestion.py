@@ -1,0 +1,143 @@
+"""Taking files in: what is looked at, what is written, what is told, on a real record and a real index."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import anyio
+import pytest
+
+from memos_mcp.app import App
+from memos_mcp.domain.document import File, Omitted, Replaced, StoredFile
+from memos_mcp.domain.errors import Invalid
+from memos_mcp.domain.memory import MemoryQuery, NewMemory
+from memos_mcp.domain.scope import Scope
+from memos_mcp.services import ingestion as module
+from memos_mcp.services.ingestion import UNSTORABLE, Tally
+from tests.fakes import DownIndex, HashEmbedder
+
+pytestmark = pytest.mark.anyio
+
+ANN = Scope("team", "ann")
+
+
+@dataclass
+class Page:
+    """A file whose chunks are its lines. Counts how often it was cut."""
+
+    path: str
+    text: str
+    cut: int = field(default=0)
+
+    def look(self, known: bytes | None) -> StoredFile | Omitted | None:
+        digest = sha256(self.text.encode()).digest()
+        if digest == known:
+            return None
+        self.cut += 1
+        lines = enumerate(self.text.splitlines(), start=1)
+        return StoredFile(self.path, digest, [self._chunk(number, line) for number, line in lines])
+
+    def _chunk(self, number: int, line: str) -> NewMemory:
+        metadata = {"source": "app", "path": self.path, "lines": [number, number]}
+        return NewMemory(f"{self.path}\n\n{line}", kind="document", metadata=metadata)
+
+
+async def take_in(app: App, *files: File | Omitted, write: bool = True) -> Tally:
+    return await app.ingestion.take_in(ANN, "app", iter(files), _ignore, write=write)
+
+
+async def found(app: App, text: str) -> list[str]:
+    return [hit.memory.content for hit in (await app.memories.query(ANN, MemoryQuery(text))).hits]
+
+
+def _ignore(_tally: Tally) -> None:
+    """Nobody watches."""
+
+
+async def test_new_changed_unchanged_and_removed_files_are_told_apart(idle_app: App) -> None:
+    first = await take_in(idle_app, Page("a", "one\ntwo"), Page("b", "three"), Page("c", "four"))
+    assert (first.new, first.changed, first.unchanged, first.removed) == (3, 0, 0, 0)
+    assert first.chunks == Replaced(created=4)
+    again = await take_in(idle_app, Page("a", "zero\none\ntwo"), Page("b", "three"), Page("d", "five"))
+    assert (again.new, again.changed, again.unchanged, again.removed) == (1, 1, 1, 1)
+    assert again.chunks == Replaced(created=2, moved=2, removed=1)
+    assert again.wrote
+
+
+async def test_an_unchanged_file_is_neither_cut_nor_written(idle_app: App) -> None:
+    await take_in(idle_app, Page("a", "one\ntwo"))
+    same = Page("a", "one\ntwo")
+    tally = await take_in(idle_app, same)
+    assert (same.cut, tally.unchanged, tally.chunks, tally.wrote) == (0, 1, Replaced(), False)
+
+
+async def test_what_is_left_out_is_told_with_its_reason_and_vanishes(idle_app: App) -> None:
+    await take_in(idle_app, Page("a", "one"), Page("b", "two"))
+    tally = await take_in(idle_app, Page("a", "one"), Omitted("b", "binary"), Omitted("c", "binary"), Omitted("d", "x"))
+    assert (tally.removed, tally.chunks.removed) == (1, 1)
+    assert tally.reasons() == {"binary": 2, "x": 1}
+
+
+async def test_what_cannot_be_stored_is_left_out_and_the_rest_is_taken_in(idle_app: App) -> None:
+    tally = await take_in(idle_app, Page("a", "one\x00"), Page("half \udcff", "two"), Page("c", "three"), Page("d", ""))
+    assert [(one.path, one.reason) for one in tally.omitted] == [("a", UNSTORABLE), ("half \udcff", UNSTORABLE)]
+    assert (tally.new, tally.chunks.created) == (2, 1)
+
+
+async def test_a_source_needs_a_name_that_can_be_stored(idle_app: App) -> None:
+    with pytest.raises(Invalid, match="the name of the source is empty"):
+        await idle_app.ingestion.take_in(ANN, " ", iter(()), _ignore)
+
+
+async def test_a_dry_run_counts_and_writes_nothing(idle_app: App) -> None:
+    await take_in(idle_app, Page("a", "one"), Page("b", "two"))
+    planned = await take_in(idle_app, Page("a", "one\nthree"), Page("c", "four"), write=False)
+    assert (planned.new, planned.changed, planned.removed) == (1, 1, 1)
+    assert planned.chunks == Replaced(created=3)
+    assert await take_in(idle_app, Page("a", "one"), Page("b", "two")) == Tally(unchanged=2)
+
+
+async def test_a_run_that_breaks_off_leaves_whole_batches_and_is_gone_on_with(
+    idle_app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_FILES", 2)
+    pages = [Page(f"{number}", f"line of {number}") for number in range(7)]
+
+    def breaking(pages: Iterable[Page]) -> Iterator[Page]:
+        for number, page in enumerate(pages):
+            if number == 5:
+                raise OSError("the disk is gone")
+            yield page
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        await idle_app.ingestion.take_in(ANN, "app", breaking(pages), _ignore)
+    tally = await take_in(idle_app, *pages)
+    assert (tally.new, tally.unchanged, tally.removed) == (3, 4, 0)
+
+
+async def test_progress_is_told_after_each_batch(idle_app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH_FILES", 2)
+    told: list[int] = []
+    files = iter([Page(f"{number}", "x") for number in range(5)])
+    await idle_app.ingestion.take_in(ANN, "app", files, lambda tally: told.append(tally.new))
+    assert told == [2, 4, 5]
+
+
+async def test_chunks_are_found_while_their_file_is_there(app: App, embedder: HashEmbedder) -> None:
+    with anyio.fail_after(30):
+        await take_in(app, Page("a", "the heron\nthe otter"), Page("b", "the kettle"))
+        await app.indexer.rested()
+        assert (await found(app, "heron"))[0] == "a\n\nthe heron"
+        embedded = embedder.passages_embedded
+        await take_in(app, Page("a", "the stoat\nthe heron\nthe otter"))
+        await app.indexer.rested()
+        assert embedder.passages_embedded == embedded + 1
+        assert (await found(app, "stoat"))[0] == "a\n\nthe stoat"
+        assert "b\n\nthe kettle" not in await found(app, "kettle")
+
+
+async def test_an_outage_of_the_index_does_not_stop_a_run(app: App, index: DownIndex) -> None:
+    index.down = True
+    tally = await take_in(app, Page("a", "the heron"))
+    assert tally.chunks == Replaced(created=1)
+    assert await found(app, "heron") == ["a\n\nthe heron"]
