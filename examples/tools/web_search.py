@@ -3,7 +3,7 @@
     python examples/tools/web_search.py --port 8801 --searxng https://searx.example.org
     python examples/tools/web_search.py --port 8801 --folder documents
 
-    POST /search   {"query": "opening hours of the library", "limit": 5}
+    GET /search   ?query=opening+hours+of+the+library&limit=5
 
 `memos-as seed` registers it as `web.search`.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Protocol, TypedDict
 
 import httpx2
-from exchange import Arguments, application, from_body, serve
+from exchange import Arguments, application, from_query, serve
 from folder import Folder, Result
 from pydantic import Field, StringConstraints
 from starlette.applications import Starlette
@@ -93,14 +93,14 @@ class Searxng:
 
 async def search(engine: Engine, request: Request) -> JSONResponse:
     """Answer `web.search`."""
-    question = await from_body(request, Question)
+    question = from_query(request, Question)
     answer: Answer = {"query": question.query, "results": await engine.search(question.query, question.limit)}
     return JSONResponse(answer)
 
 
 def build(engine: Engine) -> Starlette:
     """Return the service on an engine."""
-    return application([Route("/search", partial(search, engine), methods=["POST"])])
+    return application([Route("/search", partial(search, engine), methods=["GET"])])
 
 
 def main() -> int:
