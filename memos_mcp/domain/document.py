@@ -21,10 +21,14 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Omitted:
-    """A file or folder that is not taken in. Those with the same reason are counted together."""
+    """A file or folder that is not taken in. Those with the same reason are counted together.
+
+    `passing`: it could not be read just now, so what is recorded of it stays until the next run.
+    """
 
     path: str
     reason: str
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

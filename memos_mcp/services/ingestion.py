@@ -56,6 +56,12 @@ class _Batch:
     def full(self) -> bool:
         return len(self.stored) >= BATCH_FILES or sum(len(file.new) for file in self.stored) >= BATCH_CHUNKS
 
+    def staying(self) -> Iterator[str]:
+        """Yield the paths whose record is not to be removed."""
+        yield from self.unchanged
+        yield from (file.path for file in self.stored)
+        yield from (one.path for one in self.omitted if one.passing)
+
 
 class Ingestion:
     """Compares files with the record, in batches of which only one is in memory. `now` tells the time."""
@@ -98,7 +104,7 @@ class Ingestion:
         batch = _Batch()
         while not batch.last:
             batch = await run_sync(_next, files, known)
-            for path in (*batch.unchanged, *(file.path for file in batch.stored)):
+            for path in batch.staying():
                 gone.pop(path, None)
             if write and batch.stored:
                 tally.chunks += await self._sources.replace(scope, source, batch.stored, self._now())

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ANN, BOB = Scope("team", "ann"), Scope("team", "bob")
 LEASE = timedelta(minutes=1)
+SOMEBODY_WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
 
 
 def chunk(content: str, line: int = 1, source: str = "app") -> NewMemory:
@@ -202,6 +203,33 @@ async def test_sources_that_share_chunks_can_be_written_at_the_same_moment(datab
             tasks.start_soon(come_and_go, f"source {number}")
     assert (await memories(database)).keys() == set(contents)
     assert await recorded(database) == {(await memories(database))[content].memory_id for content in contents}
+
+
+async def test_a_chunk_that_goes_while_another_source_comes_to_share_it_stays(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, replaced, done = PostgresSources(database), anyio.Event(), anyio.Event()
+    await replace(database, file("a.py", chunk("one")))
+    plain = module._replace
+
+    async def slow(*arguments: Any) -> Replaced:
+        result = await plain(*arguments)
+        replaced.set()
+        await done.wait()
+        return result
+
+    monkeypatch.setattr(module, "_replace", slow)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks, database.connection() as connection:
+            tasks.start_soon(port.replace, ANN, "lib", [file("a.py", chunk("one", source="lib"))], NOW)
+            await replaced.wait()
+            tasks.start_soon(port.remove, ANN, "app", ["a.py"])
+            while not await connection.fetchval(SOMEBODY_WAITS) and await port.known(ANN, "app"):
+                await anyio.sleep(0.01)
+            done.set()
+    here = (await memories(database))["one"]
+    assert {here.memory_id} == await recorded(database)
+    assert here.metadata["source"] == "lib"
 
 
 async def test_a_batch_is_recorded_as_a_whole_or_not_at_all(database: Database) -> None:

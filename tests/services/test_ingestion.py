@@ -78,6 +78,12 @@ async def test_what_is_left_out_is_told_with_its_reason_and_vanishes(idle_app: A
     assert tally.reasons() == {"binary": 2, "x": 1}
 
 
+async def test_what_cannot_be_read_just_now_stays_as_it_was(idle_app: App) -> None:
+    await take_in(idle_app, Page("a", "one"))
+    assert (await take_in(idle_app, Omitted("a", "changing", passing=True))).removed == 0
+    assert (await take_in(idle_app, Page("a", "one"))).unchanged == 1
+
+
 async def test_what_cannot_be_stored_is_left_out_and_the_rest_is_taken_in(idle_app: App) -> None:
     tally = await take_in(idle_app, Page("a", "one\x00"), Page("half \udcff", "two"), Page("c", "three"), Page("d", ""))
     assert [(one.path, one.reason) for one in tally.omitted] == [("a", UNSTORABLE), ("half \udcff", UNSTORABLE)]
