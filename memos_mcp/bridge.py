@@ -20,7 +20,7 @@ from memos_mcp.ends import STDIN, STDOUT, Client, Gone, Link, fill_standard_desc
 from memos_mcp.framing import refused_length
 from memos_mcp.rendezvous.greeting import PREFIX, decode, greeting
 from memos_mcp.rendezvous.place import Place, home_of, settings_in
-from memos_mcp.rendezvous.seek import Unreachable, Wait, seek
+from memos_mcp.rendezvous.seek import CAUSE_IN_LOG, Unreachable, Wait, seek
 
 FULL_BYTES: Final = 1024 * 1024
 """With so much under way in one direction, no more is read for it."""
@@ -38,13 +38,11 @@ IN_DOUBT: Final = -32050
 UNREACHABLE: Final = -32051
 
 IN_DOUBT_TEXT: Final = (
-    "The engine of memOS.as ended during this call and is being started again. The call may or may not have been done. "
+    "memOS.as ended during this call, and can be called again. The call may or may not have been done. "
     "Repeat it: storing or registering the same thing again changes nothing."
 )
-SILENT_TEXT: Final = (
-    "The engine of memOS.as ends again and again before it answers. "
-    "The cause stands in logs/engine.log in the data folder (MEMOS_HOME)."
-)
+SILENT_TEXT: Final = f"The engine of memOS.as ends again and again before it answers. {CAUSE_IN_LOG}"
+ENDED_TEXT: Final = "The input ended, or a signal came, before an engine answered. Repeat the call."
 REPLAY_TEXT: Final = "The engine that is there now does not go on with this session. Connect again."
 TOO_LONG_TEXT: Final = "The answer is longer than 16 MiB. Ask for less in one call."
 
@@ -52,10 +50,15 @@ CONFIRMED: Final = b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n'
 
 
 def main() -> int:
-    """Serve one client over standard input and output; return the exit code."""
+    """Serve one client over standard input and output; return the exit code (2 when no data folder can be named)."""
     os.umask(0o077)
     fill_standard_descriptors()
-    Bridge(dict(os.environ)).run()  # noqa: TID251  # the scope, before there is a pydantic to read it
+    try:
+        bridge = Bridge(dict(os.environ))  # noqa: TID251  # the scope, before there is a pydantic to read it
+    except LookupError as error:
+        tell(str(error))
+        return 2
+    bridge.run()
     return 0
 
 
@@ -90,6 +93,7 @@ class Bridge:
                 if parent.is_gone(ready):
                     return
                 self._step(ready)
+            self._take_leave()
         except Gone:
             return
         finally:
@@ -262,6 +266,13 @@ class Bridge:
         if self._link is not None:
             waits = waits or self._link.unsent or not self._client.reading
         return not waits or time.monotonic() >= self._end
+
+    def _take_leave(self) -> None:
+        """Answer what is left, so that nobody takes it for done: who has closed the input may still listen."""
+        if self._link is not None:
+            self._lose(self._link)
+        if self._held:
+            self._refuse(ENDED_TEXT)
 
 
 class _Parent:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
@@ -13,12 +13,25 @@ from memos_mcp.rendezvous.greeting import IDENTITY
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
+def _users_home() -> Path:
+    try:
+        return user_data_path("memos-as")
+    except RuntimeError:
+        return Path("~")  # which is refused, with the reason
+
+
+def _beside_home(given: Mapping[str, Any]) -> Path:
+    home: Path = given["home"]
+    return home / "loadouts"
+
+
 class Settings(BaseSettings):
     """One field a variable: `home` is `MEMOS_HOME`, and so on. An empty variable counts as one that is not set."""
 
     model_config = SettingsConfigDict(env_prefix="MEMOS_", env_ignore_empty=True, extra="ignore", frozen=True)
 
-    home: Path = Field(default_factory=lambda: user_data_path("memos-as"))
+    home: Path = Field(default_factory=_users_home, validate_default=True)
+    loadouts: Path = Field(default_factory=_beside_home)
     namespace: str = Field(default="default", min_length=1, max_length=255)
     agent_id: str = Field(default="default", min_length=1, max_length=255)
 
@@ -49,7 +62,7 @@ class Settings(BaseSettings):
         """Return which of the settings that say what an engine serves have other values in this environment."""
         return [name for name in IDENTITY if _plain(self, name) != (given.get(name) or _plain(None, name))]
 
-    @field_validator("home")
+    @field_validator("home", "loadouts")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         """Resolve `~`, which no shell does in a client's configuration; other programs start in other folders."""
@@ -57,6 +70,8 @@ class Settings(BaseSettings):
             return value.expanduser().absolute()
         except RuntimeError:
             raise ValueError("the user's folder (~) is not known: give a full path") from None
+        except FileNotFoundError:
+            raise ValueError("the working folder is gone: give a full path") from None
 
     @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod

@@ -39,3 +39,20 @@ def test_a_home_of_a_user_that_is_not_known_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setenv("MEMOS_HOME", "~nobody-of-that-name/memory")
     with pytest.raises(ValueError, match="give a full path"):
         Settings()
+
+
+def test_without_a_users_folder_a_home_must_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MEMOS_HOME", "XDG_DATA_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)
+    with pytest.raises(ValueError, match="give a full path"):
+        Settings()
+
+
+def test_a_relative_home_needs_a_working_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setenv("MEMOS_HOME", "memory")
+    with pytest.raises(ValueError, match="give a full path"):
+        Settings()

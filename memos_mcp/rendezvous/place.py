@@ -116,9 +116,19 @@ def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def home_of(environment: Mapping[str, str]) -> str:
-    """Return the data folder that an environment names; else the user's, where the system keeps a user's data."""
+    """Return the data folder that an environment names; else the user's, where the system keeps a user's data.
+
+    Raise `LookupError` when the user's folder, or the working folder, is needed for that and is not known.
+    """
     home = os.path.expanduser(settings_in(environment).get("MEMOS_HOME") or _default_home(environment))
-    return home if os.path.isabs(home) else os.path.join(os.getcwd(), home)
+    if os.path.isabs(home):
+        return home
+    if home.startswith("~"):
+        raise LookupError(f"{home}: the user's folder (~) is not known. Set MEMOS_HOME to a full path.")
+    try:
+        return os.path.join(os.getcwd(), home)
+    except FileNotFoundError:
+        raise LookupError(f"{home}: the working folder is gone. Set MEMOS_HOME to a full path.") from None
 
 
 def _default_home(environment: Mapping[str, str]) -> str:

@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Final
 
 from memos_mcp.rendezvous.greeting import MAX_BYTES, decode
@@ -14,6 +14,11 @@ SEEK_SECONDS: Final = 60.0
 """Longer than an engine takes to leave, and the next one to begin, on a busy machine."""
 
 AGAIN_SECONDS: Final = 0.02
+
+LAUNCHES: Final = 5
+"""After so many engines that ended before they said welcome, another would do the same."""
+
+CAUSE_IN_LOG: Final = "The cause stands in logs/engine.log in the data folder (MEMOS_HOME)."
 
 Wait = tuple[int | None, float]
 """A descriptor that should become readable, and for how many seconds that may be waited for."""
@@ -30,10 +35,10 @@ def seek(
 
     Yields what to wait for, and is sent whether it came. At any one time one program starts an engine.
     """
-    deadline = time.monotonic() + SEEK_SECONDS
+    deadline, tries = time.monotonic() + SEEK_SECONDS, iter(range(LAUNCHES))
     try:
         while time.monotonic() < deadline:
-            connection = place.connect() or (yield from _start(place, environment, deadline))
+            connection = place.connect() or (yield from _start(place, environment, deadline, tries))
             if connection is not None and (yield from _is_welcome(connection, greeting, deadline, tell)):
                 return connection
             yield None, AGAIN_SECONDS
@@ -49,7 +54,7 @@ def seek(
 
 
 def _start(
-    place: Place, environment: Mapping[str, str], deadline: float
+    place: Place, environment: Mapping[str, str], deadline: float, tries: Iterator[int]
 ) -> Generator[Wait, bool | None, socket.socket | None]:
     """Start an engine unless somebody else does; return a connection, or None when there is none yet."""
     place.prepare()
@@ -58,14 +63,16 @@ def _start(
         if (connection := place.connect()) is not None or time.monotonic() > deadline:
             return connection
     try:
-        return place.connect() or (yield from _launch(place, environment, deadline))
+        return place.connect() or (yield from _launch(place, environment, deadline, tries))
     finally:
         os.close(lock)
 
 
 def _launch(
-    place: Place, environment: Mapping[str, str], deadline: float
+    place: Place, environment: Mapping[str, str], deadline: float, tries: Iterator[int]
 ) -> Generator[Wait, bool | None, socket.socket | None]:
+    if next(tries, None) is None:
+        raise Unreachable(f"The engine could not start. {CAUSE_IN_LOG}")
     engine = Launch(place, environment)
     try:
         if not (yield engine.ready, deadline - time.monotonic()):

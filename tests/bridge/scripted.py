@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
+from memos_mcp.bridge import ENDED_TEXT, UNREACHABLE
 from memos_mcp.rendezvous.greeting import encode
 from memos_mcp.rendezvous.place import ENGINE_LOCK, Place
 
@@ -186,17 +187,22 @@ class Client:
         self.say(INITIALIZED)
         assert session.hear() == INITIALIZED
 
-    def leaves(self) -> None:
+    def leaves(self, *, unanswered: int | None = None) -> None:
         """Close the bridge's input: it has nothing more to say, and ends well."""
         self.stdin.close()
-        self.sees_it_end()
+        self.sees_it_end(unanswered=unanswered)
 
-    def sees_it_end(self, *, within: float = 1.0) -> None:
-        """See the bridge end in good order and in time, without another word."""
+    def sees_it_end(self, *, within: float = 1.0, unanswered: int | None = None) -> None:
+        """See the bridge end in good order and in time; its only words are an error for call 1 if that is left."""
         begun = time.monotonic()
         code = self.process.wait(SECONDS)
         took = time.monotonic() - begun
-        assert (code, self.hearing.rest(), self.stderr.read()) == (0, b"", b"")
+        if unanswered is not None:
+            left = self.hear()
+            assert (left["id"], left["error"]["code"]) == (1, unanswered)
+            assert "Repeat" in left["error"]["message"]
+        assert (code, self.hearing.rest()) == (0, b"")
+        assert self.stderr.read() == (f"memos-as: {ENDED_TEXT}\n".encode() if unanswered == UNREACHABLE else b"")
         assert took < within
 
 

@@ -16,7 +16,7 @@ from typing import IO, TypeAlias
 
 import pytest
 
-from memos_mcp.bridge import _Parent
+from memos_mcp.bridge import IN_DOUBT, UNREACHABLE, _Parent
 from memos_mcp.rendezvous.place import START_LOCK, Place
 from tests.bridge.scripted import (
     COMMAND,
@@ -60,7 +60,7 @@ def test_an_answer_that_comes_soon_after_the_input_was_closed_is_delivered(sessi
 def test_an_answer_that_never_comes_does_not_keep_it(session: Session, client: Client) -> None:
     client.say(call(1))
     session.hear()
-    client.leaves()
+    client.leaves(unanswered=IN_DOUBT)
 
 
 def test_answers_that_nobody_reads_do_not_keep_it(session: Session, client: Client) -> None:
@@ -96,7 +96,7 @@ def test_after_a_signal_nothing_more_is_read(session: Session, client: Client) -
     client.say(call(1))
     session.hear()
     client.process.terminate()
-    client.sees_it_end()
+    client.sees_it_end(unanswered=IN_DOUBT)
     assert session.hearing.rest() == b""
 
 
@@ -105,7 +105,7 @@ def test_a_second_signal_waits_for_nothing(session: Session, client: Client) -> 
     session.hear()
     client.process.terminate()
     client.process.send_signal(signal.SIGINT)
-    client.sees_it_end(within=0.4)
+    client.sees_it_end(within=0.4, unanswered=IN_DOUBT)
 
 
 def test_output_that_nobody_reads_any_more_ends_it(session: Session, client: Client) -> None:
@@ -281,10 +281,10 @@ def test_people_who_do_not_read_do_not_keep_the_client_waiting(engine: Engine, c
 
 def ends(client: Client, ending: str) -> None:
     if ending == "closed input":
-        client.leaves()
+        client.leaves(unanswered=UNREACHABLE)
     elif ending == "signal":
         client.process.terminate()
-        client.sees_it_end()
+        client.sees_it_end(unanswered=UNREACHABLE)
     else:
         client.stdout.close()
         assert (client.process.wait(1), client.stderr.read()) == (0, b"")

@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,19 @@ import pytest
 from memos_mcp import __version__
 from memos_mcp.framing import MAX_LINE_BYTES
 from memos_mcp.rendezvous.greeting import encode
-from tests.bridge.scripted import ROOT, Client, Engine, Hearing, Session, answer, call, environment_of, launched, lines
+from tests.bridge.scripted import (
+    COMMAND,
+    ROOT,
+    Client,
+    Engine,
+    Hearing,
+    Session,
+    answer,
+    call,
+    environment_of,
+    launched,
+    lines,
+)
 from tests.bridge.scripted import request as asking
 
 MIB = 1024 * 1024
@@ -55,6 +68,16 @@ def test_without_a_home_the_engine_is_met_in_the_users_data_folder(home: Path) -
     with launched(Path(), MEMOS_HOME="", XDG_DATA_HOME=str(home)) as client:
         serves(engine.accept(), client)
     engine.close()
+
+
+@pytest.mark.parametrize("given", ["~nobody-of-that-name/memory", "gone"])
+def test_a_home_that_cannot_be_told_is_said_in_one_line(given: str, home: Path) -> None:
+    (home / "cwd").mkdir()
+    command = f"cd {shlex.quote(str(home / 'cwd'))}; rmdir ../cwd; exec {shlex.join(COMMAND)}"
+    done = subprocess.run(["sh", "-c", command], env=environment_of(given), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"memos-as: {given}: ")
+    assert "Set MEMOS_HOME to a full path" in done.stderr
 
 
 def test_lines_pass_both_ways_unchanged_and_in_order(session: Session, client: Client) -> None:

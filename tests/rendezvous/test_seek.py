@@ -50,6 +50,14 @@ def test_an_engine_that_ends_without_a_reason_is_started_again(place: Place, eng
     assert free(place, START_LOCK), "who stops looking lets others look"
 
 
+def test_engines_that_end_without_a_reason_are_not_started_without_end(place: Place, engine_says: Path) -> None:
+    engine_says.write_text("Traceback (most recent call last):\n")
+    with pytest.raises(Unreachable, match=r"could not start.*logs/engine.log"):
+        followed(search(place))
+    assert engine_says.with_name("starts").read_text().count("started") == seeking.LAUNCHES
+    assert free(place, START_LOCK)
+
+
 def test_who_finds_another_starting_waits_for_its_engine(place: Place) -> None:
     lock = place.hold(START_LOCK)
     assert lock is not None
