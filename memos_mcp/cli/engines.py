@@ -81,12 +81,14 @@ async def _run(settings: Settings, place: Place, lock: int, listener: socket | N
 async def status(settings: Settings, *, as_json: bool) -> int:
     """Show the engine of the data folder; return `NO_ENGINE` when there is none."""
     place = Place(str(settings.home))
-    told = await _heard(place, "status")
+    with _usable(place):
+        told = await _heard(place, "status")
     holder = place.holder()
     if told is None and holder is not None:
         raise Unavailable(f"The engine of {place.home} (process {holder}) does not answer. To end it: memos-as stop")
     if as_json:
-        print(json.dumps({"running": told is not None, "home": place.home, **(told or {})}))
+        shown = {name: value for name, value in (told or {}).items() if name not in {"memos-as", "answer"}}
+        print(json.dumps({"running": told is not None, "home": place.home, **shown}))
     else:
         print("\n".join(_lines(told)) if told else f"no engine runs for {place.home}")
     return 0 if told else NO_ENGINE
@@ -95,19 +97,8 @@ async def status(settings: Settings, *, as_json: bool) -> int:
 async def stop(settings: Settings) -> int:
     """Ask the engine to leave, and wait until it has; end it if it does not."""
     place = Place(str(settings.home))
-    process = place.holder()
-    if process is None:
-        await _clear_up(settings, place)
-        print(f"no engine runs for {place.home}")
-    elif await _leaves(place, process):
-        print(f"the engine (process {process}) has left")
-    elif await _ends(place, process, signal.SIGTERM):
-        print(f"the engine (process {process}) did not answer; SIGTERM ended it")
-    elif await _ends(place, process, signal.SIGKILL):
-        await _clear_up(settings, place)
-        print(f"the engine (process {process}) did not answer; SIGKILL ended it. What it acknowledged is stored.")
-    else:
-        raise Unavailable(f"The engine of {place.home} (process {process}) cannot be ended.")
+    with _usable(place):
+        print(await _ended(settings, place))
     return 0
 
 
@@ -136,6 +127,22 @@ async def _heard(place: Place, want: Want) -> dict[str, Any] | None:
     with suppress(TimeoutError):
         return await ask(place, want)
     return None
+
+
+async def _ended(settings: Settings, place: Place) -> str:
+    """End the engine, by force if need be; return what there is to say of it."""
+    process = place.holder()
+    if process is None:
+        await _clear_up(settings, place)
+        return f"no engine runs for {place.home}"
+    if await _leaves(place, process):
+        return f"the engine (process {process}) has left"
+    if await _ends(place, process, signal.SIGTERM):
+        return f"the engine (process {process}) did not answer; SIGTERM ended it"
+    if await _ends(place, process, signal.SIGKILL):
+        await _clear_up(settings, place)
+        return f"the engine (process {process}) did not answer; SIGKILL ended it. What it acknowledged is stored."
+    raise Unavailable(f"The engine of {place.home} (process {process}) cannot be ended.")
 
 
 async def _leaves(place: Place, process: int) -> bool:

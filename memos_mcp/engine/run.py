@@ -138,7 +138,10 @@ def _socket_id(place: Place) -> tuple[int, int] | None:
 
 async def _obey_signals(presence: Presence, everything: anyio.CancelScope) -> None:
     """Leave at the first signal; end everything at the next."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+    obeyed = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup asks to outlive the terminal
+        obeyed.append(signal.SIGHUP)
+    with anyio.open_signal_receiver(*obeyed) as signals:
         async for number in signals:
             if presence.leaving.is_set():
                 everything.cancel()

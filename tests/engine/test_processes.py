@@ -123,6 +123,7 @@ def status(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     code = main(("status", "--json"))
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert code == (0 if told["running"] else 3)
+    assert "answer" not in told
     return told
 
 
@@ -226,6 +227,20 @@ def test_a_frozen_engine_is_named_and_stop_ends_it_with_what_it_left_behind(
     assert left_on(Path(place.home)) == []
 
 
+def test_who_was_started_to_outlive_the_terminal_does(place: Place) -> None:
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does: it is inherited
+    try:
+        with running("engine") as engine:
+            guest = Guest(place)
+            engine.send_signal(signal.SIGHUP)
+            assert guest.call("query_memory", limit=1)["memories"] is not None
+            engine.send_signal(signal.SIGTERM)
+            assert guest.hear() == {"memos-as": 1, "answer": "leaving"}
+            guest.leave()
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
 def test_a_signal_lets_clients_follow_and_a_second_one_waits_for_nothing(place: Place) -> None:
     with running("engine") as leaving:
         guest = Guest(place)
@@ -274,6 +289,21 @@ def test_without_an_engine_status_says_so_and_stop_has_nothing_to_do(
     assert main(("status",)) == 3
     assert main(("stop",)) == 0
     assert capsys.readouterr().out == f"no engine runs for {place.home}\n" * 2
+
+
+@pytest.mark.parametrize("command", ["status", "stop"])
+def test_a_data_folder_of_another_user_is_told_in_one_line(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")  # what root, who may run this test, never meets
+
+    monkeypatch.setenv("MEMOS_HOME", str(tmp_path))
+    monkeypatch.setattr(Place, "connect", refuse)
+    monkeypatch.setattr(Place, "hold", refuse)
+    assert main((command,)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"memos-as: {tmp_path} cannot be used: Permission denied.")
 
 
 def test_a_socket_that_cannot_be_made_leaves_http(
