@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 import anyio
 
 from memos_mcp.orchestrator.memory import Found, MemoryDown, MemoryService
-from memos_mcp.orchestrator.payload import KnownMemory, KnownTool, TaskPayload
+from memos_mcp.orchestrator.payload import KnownMemory, KnownTool, TaskPayload, whole_characters
 from memos_mcp.orchestrator.tools import ToolFailure
 
 OUTCOME_TAG: Final = "outcome"
@@ -21,7 +21,7 @@ async def enrich(
     memory: MemoryService, task: str, agent: str | None, needs: Sequence[str], capabilities: Sequence[str] | None
 ) -> TaskPayload:
     """Ask for everything at once; what could not be had is named in the payload."""
-    text = _within(task, TASK_CHARS)
+    text = whole_characters(_within(task, TASK_CHARS))
     asked: dict[str, Callable[[], Awaitable[Found | MemoryDown]]] = {
         "outcomes": lambda: memory.query(text, limit=SIMILAR_TASKS, tags=[OUTCOME_TAG]),
     }
@@ -47,12 +47,7 @@ def outcome_text(task: str, result: str, ended: str, used: Sequence[str], failur
     if used:
         lines.append(f"Tools used: {', '.join(used)}")
     lines += [f"Failed: {failure.tool_id}: {failure.what[:200]}" for failure in failures[:8]]
-    return storable("\n".join(lines))
-
-
-def storable(text: str) -> str:
-    """Replace what cannot be stored: NUL, and half characters."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", errors="surrogatepass").decode("utf-8", errors="replace")
+    return whole_characters("\n".join(lines))
 
 
 async def _together(asked: Mapping[str, Callable[[], Awaitable[Answer]]]) -> dict[str, Answer]:

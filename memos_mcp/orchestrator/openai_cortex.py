@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from memos_mcp.orchestrator.cortex import CortexDown, Message, Thought, ToolCall
 from memos_mcp.orchestrator.naming import function_names
-from memos_mcp.orchestrator.payload import KnownTool
+from memos_mcp.orchestrator.payload import KnownTool, whole_characters
 
 _ANYTHING: Final = {"type": "object", "properties": {}}
 
@@ -89,7 +89,7 @@ class OpenAICortex:
 
 
 def _turn(message: Message, names: Mapping[str, str]) -> dict[str, Any]:
-    turn: dict[str, Any] = {"role": message.speaker, "content": message.text}
+    turn: dict[str, Any] = {"role": message.speaker, "content": whole_characters(message.text)}
     if message.call_id is not None:
         turn["tool_call_id"] = message.call_id
     if message.tool_calls:
@@ -107,7 +107,7 @@ def _turn(message: Message, names: Mapping[str, str]) -> dict[str, Any]:
 def _readable(arguments: str) -> str:
     """Return arguments that a server can parse, as the templates of local models do: anything else as nothing."""
     try:
-        return arguments if isinstance(json.loads(arguments), dict) else "{}"
+        return whole_characters(arguments) if isinstance(json.loads(arguments), dict) else "{}"
     except (ValueError, RecursionError):
         return "{}"
 

@@ -82,8 +82,14 @@ class TaskPayload:
 
 
 def as_data(value: object) -> str:
-    """Write JSON in which no tag can stand: `<` is written as its escape."""
-    return json.dumps(value, ensure_ascii=False, default=list).replace("<", "\\u003c")
+    """Write JSON in which no tag can stand: `<` is written as its escape, and so is half a character."""
+    text = json.dumps(value, ensure_ascii=False, default=list).replace("<", "\\u003c")
+    return text.encode(errors="backslashreplace").decode()
+
+
+def whole_characters(text: str) -> str:
+    """Replace what can be neither sent nor stored: NUL, and halves of characters."""
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
 
 
 def _block(name: str, entries: Sequence[Mapping[str, Any]]) -> str:

@@ -1,0 +1,202 @@
+"""What an orchestrator talks to, as real HTTP services on loopback: tools good and bad, a scripted model, a memory."""
+
+import gzip
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import uvicorn
+from mcp import types
+from mcp.server import Server, ServerRequestContext
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from memos_mcp.orchestrator.payload import KnownTool
+
+ECHO = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
+MEGABYTE = 1024 * 1024
+
+
+@contextmanager
+def serving(app: ASGIApp, port: int = 0) -> Iterator[str]:
+    """Serve on a port of 127.0.0.1, a free one by default, in a thread; yield `host:port`."""
+    listener = socket.create_server(("127.0.0.1", port))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+        assert not thread.is_alive()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class Tools:
+    """Endpoints that behave as their path says; `seen` has what they were sent."""
+
+    seen: list[tuple[str, str, Any]] = field(default_factory=list)
+
+    @property
+    def app(self) -> Starlette:
+        return Starlette(routes=[Route("/{behaviour}", self._answer, methods=["GET", "POST"])])
+
+    def asked(self, behaviour: str) -> int:
+        return sum(path == behaviour for _, path, _ in self.seen)
+
+    async def _answer(self, request: Request) -> Response:
+        behaviour = request.path_params["behaviour"]
+        given = dict(request.query_params) if request.method == "GET" else await request.json()
+        self.seen.append((request.method, behaviour, given))
+        if behaviour == "busy-at-first" and self.asked(behaviour) > 1:
+            return JSONResponse({"said": "at last"})
+        return ANSWERS[behaviour](request, given)
+
+
+async def _endless() -> AsyncIterator[bytes]:
+    while True:
+        yield b" "
+        await anyio.sleep(0.05)
+
+
+def _redirect(to: str, status: int = 307) -> Callable[[Request, Any], Response]:
+    return lambda request, _: RedirectResponse(to.replace("PORT", str(request.url.port)), status)
+
+
+ANSWERS: Mapping[str, Callable[[Request, Any], Response]] = {
+    "echo": lambda request, given: JSONResponse({"said": given.get("word"), "host": request.headers["host"]}),
+    "liar": lambda _request, _given: JSONResponse({"said": 5}),
+    "text": lambda _request, _given: PlainTextResponse("plain words"),
+    "drip": lambda _request, _given: StreamingResponse(_endless()),
+    "large": lambda _request, _given: Response(b"1" * 10 * MEGABYTE),
+    "bomb": lambda _request, _given: Response(
+        gzip.compress(b"1" * 10 * MEGABYTE), headers={"content-encoding": "gzip"}
+    ),
+    "refusing": lambda _request, _given: JSONResponse({"error": "word must be polite"}, 422),
+    "busy": lambda _request, _given: Response(status_code=503),
+    "busy-at-first": lambda _request, _given: Response(status_code=503),
+    "to-metadata": _redirect("http://169.254.169.254/latest/meta-data"),
+    "to-loopback": _redirect("http://127.0.0.1:1/echo"),
+    "to-other-name": _redirect("http://localhost:PORT/echo"),
+    "to-itself": _redirect("/to-itself"),
+    "to-echo": _redirect("/echo"),
+    "to-echo-as-get": _redirect("/echo", 302),
+}
+
+
+def tool(place: str, behaviour: str = "echo", **changed: Any) -> KnownTool:
+    """Return a registered tool at one of the endpoints."""
+    given: dict[str, Any] = {
+        "tool_id": f"test.{behaviour}",
+        "name": behaviour.title(),
+        "description": f"Does {behaviour}.",
+        "endpoint_url": f"http://{place}/{behaviour}",
+        "request_schema": ECHO,
+        "response_schema": {"type": "object", "properties": {"said": {"type": "string"}}, "required": ["said"]},
+    }
+    return KnownTool(**{**given, **changed})
+
+
+@dataclass
+class Model:
+    """An endpoint of the OpenAI protocol that says its lines, the last for ever; a line may look at what was asked."""
+
+    lines: Sequence[Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]] | int]
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+
+    @property
+    def app(self) -> Starlette:
+        return Starlette(routes=[Route("/v1/chat/completions", self._answer, methods=["POST"])])
+
+    async def _answer(self, request: Request) -> Response:
+        self.keys.append(request.headers.get("authorization"))
+        asked = await request.json()
+        self.asked.append(asked)
+        line = self.lines[min(len(self.asked), len(self.lines)) - 1]
+        if isinstance(line, int):
+            return JSONResponse({"error": {"message": "the key sk-secret is wrong"}}, line)
+        message = {"role": "assistant", "content": None, **(line(asked) if callable(line) else line)}
+        return JSONResponse(
+            {
+                "id": "x",
+                "object": "chat.completion",
+                "created": 0,
+                "model": asked["model"],
+                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            }
+        )
+
+
+def calling(*calls: tuple[str, str]) -> dict[str, Any]:
+    """Return a line that calls functions with arguments as text."""
+    return {
+        "tool_calls": [
+            {"id": f"call-{number}", "type": "function", "function": {"name": name, "arguments": arguments}}
+            for number, (name, arguments) in enumerate(calls)
+        ]
+    }
+
+
+@dataclass
+class Memory:
+    """An MCP server that answers each tool with what it was given; a string is a refusal."""
+
+    answers: dict[str, Any]
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    hangs: bool = False
+
+    @property
+    def app(self) -> ASGIApp:
+        return Server("memory", on_list_tools=_no_tools, on_call_tool=self._call).streamable_http_app()
+
+    async def _call(self, _: ServerRequestContext[Any], params: types.CallToolRequestParams) -> types.CallToolResult:
+        self.asked.append((params.name, params.arguments or {}))
+        if self.hangs:
+            await anyio.sleep_forever()
+        answer = self.answers.get(params.name, "There is no such tool.")
+        if isinstance(answer, str):
+            return types.CallToolResult(content=[types.TextContent(text=answer)], is_error=True)
+        if callable(answer):
+            answer = answer(params.arguments)
+        return types.CallToolResult(content=[types.TextContent(text=json.dumps(answer))], structured_content=answer)
+
+
+async def _no_tools(_: ServerRequestContext[Any], __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+    return types.ListToolsResult(tools=[])
+
+
+def guarded(app: ASGIApp, token: str) -> Starlette:
+    """Let only those in who bring the token."""
+
+    async def check(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and dict(scope["headers"]).get(b"authorization") != f"Bearer {token}".encode():
+            await Response(status_code=401)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    inner: Any = app
+    return Starlette(routes=[Mount("/", check)], lifespan=lambda _: inner.router.lifespan_context(inner))
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """Fail when what is inside takes longer."""
+    began = anyio.current_time()
+    yield
+    assert anyio.current_time() - began < seconds

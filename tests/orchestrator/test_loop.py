@@ -1,0 +1,229 @@
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from memos_mcp.orchestrator.cortex import CortexDown, Message, Thought, ToolCall
+from memos_mcp.orchestrator.loop import Limits, Orchestrator, Step
+from memos_mcp.orchestrator.payload import KnownTool
+from tests.orchestrator.services import ECHO, Memory, Tools, free_port, serving, within
+
+pytestmark = pytest.mark.anyio
+
+TASK = "Say hello to Mara"
+NOTE = {"memory_id": "1", "content": "Mara is short.", "kind": "semantic", "tags": []}
+PAST = {"memory_id": "2", "content": "Task: Say hello to Ben", "kind": "episodic", "tags": ["outcome"]}
+
+
+class Script:
+    """A Cortex that says its lines, the last one for ever. A line may look at what was said."""
+
+    def __init__(self, *lines: Thought | Callable[[Sequence[Message]], Thought] | Exception) -> None:
+        self.lines = lines
+        self.heard: list[list[Message]] = []
+        self.tools: Sequence[KnownTool] = ()
+        self.closed = False
+
+    async def think(self, messages: Sequence[Message], tools: Sequence[KnownTool]) -> Thought:
+        self.heard.append(list(messages))
+        self.tools = tools
+        line = self.lines[min(len(self.heard), len(self.lines)) - 1]
+        if isinstance(line, Exception):
+            raise line
+        return line(messages) if callable(line) else line
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def call(tool_id: str, arguments: str = '{"word": "hello"}', call_id: str = "c") -> ToolCall:
+    return ToolCall(call_id, tool_id, arguments)
+
+
+def told(cortex: Script) -> list[Any]:
+    """Return what Cortex was told last of its calls."""
+    return [json.loads(message.text) for message in cortex.heard[-1] if message.speaker == "tool"]
+
+
+@pytest.fixture
+def scripted(place: str) -> Memory:
+    def tool(behaviour: str) -> dict[str, Any]:
+        return {
+            "tool_id": f"test.{behaviour}",
+            "name": behaviour,
+            "description": f"Does {behaviour}.",
+            "endpoint_url": f"http://{place}/{behaviour}",
+            "request_schema": ECHO,
+            "response_schema": {"properties": {"said": {"type": "string"}}},
+        }
+
+    found = [tool(behaviour) for behaviour in ("echo", "liar", "to-metadata", "large-text", "drip")]
+    return Memory(
+        {
+            "query_memory": lambda asked: {"memories": [PAST] if "tags" in asked else [NOTE], "degraded": None},
+            "discover_tools": {"tools": found, "degraded": None},
+            "store_memory": {"memory_id": "m-1", "created": True},
+        }
+    )
+
+
+@pytest.fixture
+def url(scripted: Memory) -> Iterator[str]:
+    with serving(scripted.app) as place:
+        yield f"http://{place}/mcp"
+
+
+@asynccontextmanager
+async def orchestrating(cortex: Script, url: str, place: str, **options: Any) -> AsyncIterator[Orchestrator]:
+    async with Orchestrator.open(cortex, memory=url, private_hosts=[place], **options) as orchestrator:
+        yield orchestrator
+    assert cortex.closed
+
+
+async def test_a_task_is_enriched_done_with_tools_and_remembered(url: str, place: str, scripted: Memory) -> None:
+    steps: list[Step] = []
+    cortex = Script(Thought("", [call("test.echo")]), Thought("Said hello."))
+    async with orchestrating(cortex, url, place, observe=steps.append) as orchestrator:
+        outcome = await orchestrator.delegate(TASK, task_id="t-1")
+    assert (outcome.result, outcome.ended, outcome.enrichment) == ("Said hello.", "answered", "full")
+    assert (outcome.tools_used, outcome.failures, outcome.stored) == (["test.echo"], [], "m-1")
+    assert [memory.memory_id for memory in outcome.payload.memories] == ["1", "2"]
+    assert "Mara is short." in cortex.heard[0][1].text
+    assert told(cortex) == [{"answer": {"said": "hello", "host": place}}]
+    assert outcome.steps == steps
+    assert [step.happening for step in steps] == [
+        "enriched", "thought", "calling", "answered", "thought", "ended", "stored",
+    ]  # fmt: skip
+    name, kept = scripted.asked[-1]
+    assert (name, kept["session_id"], kept["tags"], kept["kind"]) == ("store_memory", "t-1", ["outcome"], "episodic")
+    assert kept["content"] == f"Task: {TASK}\nResult (answered): Said hello.\nTools used: test.echo"
+    assert kept["metadata"]["tools"] == ["test.echo"]
+
+
+async def test_without_the_memory_service_the_task_is_done_and_marked(place: str) -> None:
+    cortex = Script(Thought("Hello."))
+    async with orchestrating(cortex, f"http://127.0.0.1:{free_port()}/mcp", place) as orchestrator:
+        outcome = await orchestrator.delegate(TASK)
+    assert (outcome.result, outcome.ended) == ("Hello.", "answered")
+    assert outcome.enrichment == "none: it cannot be reached"
+    assert outcome.payload.as_json()["enrichment"] == outcome.enrichment
+    assert outcome.enrichment in cortex.heard[0][1].text
+    assert outcome.stored is None
+    assert [step.happening for step in outcome.steps][-1] == "not stored"
+
+
+async def test_an_agent_gets_its_loadout_and_the_outcomes_of_similar_tasks(
+    url: str, place: str, scripted: Memory
+) -> None:
+    scripted.answers["build_loadout"] = {"role": "You greet.", "memories": [NOTE], "tools": [], "uncovered": ["fax"]}
+    cortex = Script(Thought("Hello."))
+    async with orchestrating(cortex, url, place) as orchestrator:
+        outcome = await orchestrator.delegate(TASK, agent="greeter")
+    assert cortex.heard[0][0].text.startswith("You greet.\n")
+    assert [memory.memory_id for memory in outcome.payload.memories] == ["1", "2"]
+    assert outcome.payload.uncovered == ["fax"]
+    assert outcome.enrichment == "full"
+    assert {name for name, _ in scripted.asked} == {"build_loadout", "query_memory", "store_memory"}
+
+
+async def test_an_agent_without_a_loadout_gets_memories_and_tools_and_that_is_said(url: str, place: str) -> None:
+    async with orchestrating(Script(Thought("Hello.")), url, place) as orchestrator:
+        outcome = await orchestrator.delegate(TASK, agent="nobody")
+    assert outcome.enrichment == "partial: no loadout: it refused: There is no such tool."
+    assert len(outcome.payload.tools) == 5
+
+
+async def test_a_degraded_answer_is_said(url: str, place: str, scripted: Memory) -> None:
+    scripted.answers["query_memory"] = {"memories": [NOTE], "degraded": "The index is away."}
+    async with orchestrating(Script(Thought("Hello.")), url, place) as orchestrator:
+        payload = await orchestrator.enrich(TASK)
+    assert payload.enrichment.startswith("partial: ")
+    assert "memories: The index is away." in payload.enrichment
+
+
+async def test_failed_calls_are_told_to_cortex_which_goes_on(url: str, place: str, tools: Tools) -> None:
+    before = tools.asked("echo")
+    calls = [
+        call("test.liar", call_id="1"),
+        call("test.to-metadata", call_id="2"),
+        call("no.such.tool", call_id="3"),
+        call("test.echo", "{oops", call_id="4"),
+        call("test.echo", call_id="5"),
+    ]
+    cortex = Script(Thought("", calls), Thought("Said hello at last."))
+    async with orchestrating(cortex, url, place) as orchestrator:
+        outcome = await orchestrator.delegate(TASK)
+    liar, redirect, unknown, garbled, echo = told(cortex)
+    assert "response_schema" in liar["failed"]
+    assert "another host" in redirect["failed"]
+    assert "There is no such tool here. Tools: test.echo" in unknown["failed"]
+    assert "not JSON" in garbled["failed"]
+    assert echo["answer"]["said"] == "hello"
+    assert outcome.result == "Said hello at last."
+    assert len(outcome.failures) == 4
+    assert tools.asked("echo") == before + 1
+    assert [message.call_id for message in cortex.heard[-1] if message.speaker == "tool"] == list("12345")
+
+
+async def test_the_calls_of_a_thought_are_made_side_by_side(url: str, place: str) -> None:
+    cortex = Script(Thought("", [call("test.drip")] * 5))
+    async with orchestrating(cortex, url, place, limits=Limits(seconds=0.5)) as orchestrator, within(5):
+        outcome = await orchestrator.delegate(TASK)
+    assert [step.happening for step in outcome.steps].count("calling") == 5
+    assert outcome.ended == "out of time"
+    assert outcome.stored == "m-1"
+
+
+async def test_a_cortex_that_never_ends_is_ended_after_being_told_so(url: str, place: str) -> None:
+    cortex = Script(Thought("Once more.", [call("test.echo")]))
+    async with orchestrating(cortex, url, place, limits=Limits(steps=3)) as orchestrator:
+        outcome = await orchestrator.delegate(TASK)
+    assert (outcome.ended, outcome.result, len(cortex.heard)) == ("out of steps", "Once more.", 3)
+    assert "last step" in cortex.heard[-1][-1].text
+    assert outcome.stored == "m-1"
+
+
+async def test_more_calls_at_once_than_are_allowed_are_told(url: str, place: str) -> None:
+    cortex = Script(Thought("", [call("test.echo", call_id=str(n)) for n in range(4)]), Thought("Done."))
+    async with orchestrating(cortex, url, place, limits=Limits(calls=2)) as orchestrator:
+        outcome = await orchestrator.delegate(TASK)
+    assert ["answer" in answer for answer in told(cortex)] == [True, True, False, False]
+    assert len(outcome.failures) == 2
+
+
+async def test_a_cortex_that_is_down_is_told_and_nothing_is_remembered(url: str, place: str, scripted: Memory) -> None:
+    async with orchestrating(Script(CortexDown("the model is away")), url, place) as orchestrator:
+        outcome = await orchestrator.delegate(TASK)
+    assert (outcome.ended, outcome.result, outcome.stored) == ("cortex down", "the model is away", None)
+    assert "store_memory" not in {name for name, _ in scripted.asked}
+
+
+async def test_a_long_answer_is_cut_for_cortex_and_says_so(url: str, place: str) -> None:
+    cortex = Script(Thought("", [call("test.echo", json.dumps({"word": "x" * 5_000}))]), Thought("Done."))
+    async with orchestrating(cortex, url, place, limits=Limits(answer_chars=1_000)) as orchestrator:
+        await orchestrator.delegate(TASK)
+    assert told(cortex)[0]["characters_left_out"] > 4_000
+    assert len(cortex.heard[-1][-1].text) < 1_500
+
+
+async def test_what_cannot_be_stored_in_a_result_is_replaced(url: str, place: str, scripted: Memory) -> None:
+    async with orchestrating(Script(Thought("half \ud83d and \x00")), url, place) as orchestrator:
+        assert (await orchestrator.delegate(TASK)).stored == "m-1"
+    assert "half ? and \ufffd" in scripted.asked[-1][1]["content"]
+    assert "\x00" not in scripted.asked[-1][1]["content"]
+
+
+async def test_delegations_run_side_by_side(url: str, place: str) -> None:
+    cortex = Script(lambda heard: Thought("Done.") if heard[-1].speaker == "tool" else Thought("", [call("test.echo")]))
+    results: list[str] = []
+    async with orchestrating(cortex, url, place) as orchestrator, anyio.create_task_group() as tasks:
+
+        async def delegate() -> None:
+            results.append((await orchestrator.delegate(TASK)).result)
+
+        for _ in range(8):
+            tasks.start_soon(delegate)
+    assert results == ["Done."] * 8

@@ -1,0 +1,148 @@
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+from memos_mcp.orchestrator.memory import Found, Launch, MemoryDown, MemoryService
+from memos_mcp.orchestrator.payload import KnownMemory
+from tests.orchestrator.services import Memory, free_port, guarded, serving, within
+
+pytestmark = pytest.mark.anyio
+
+NOTE = {"memory_id": "1", "content": "Mara is short.", "kind": "semantic", "tags": ["people"], "score": 0.5}
+SEARCH = {"tool_id": "web.search", "name": "Web Search", "description": "Search.", "endpoint_url": "http://x/search"}
+LOADOUT = {
+    "name": "clerk",
+    "role": "You are a clerk.",
+    "memories": [{**NOTE, "reason": "pinned", "tokens": 5}],
+    "tools": [{**SEARCH, "request_schema": {"type": "object"}, "reason": "covers search", "tokens": 9}],
+    "uncovered": ["fax"],
+}
+
+
+@pytest.fixture
+def scripted() -> Memory:
+    return Memory(
+        {
+            "query_memory": {"memories": [NOTE], "total": 1, "degraded": None},
+            "discover_tools": _discovered,
+            "build_loadout": LOADOUT,
+            "store_memory": {"memory_id": "m-1", "created": True},
+        }
+    )
+
+
+@pytest.fixture
+def url(scripted: Memory) -> Iterator[str]:
+    with serving(scripted.app) as place:
+        yield f"http://{place}/mcp"
+
+
+def _discovered(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Answer as the server does when there is room for the schemas of one tool only."""
+    other = {**SEARCH, "tool_id": "todo.add"}
+    if arguments.get("query") == "todo.add":
+        return {"tools": [{**other, "request_schema": {"title": "todo"}}], "degraded": None}
+    return {"tools": [{**SEARCH, "request_schema": {}}, other], "degraded": "by words", "note": "1 without"}
+
+
+async def test_everything_is_asked_for_as_the_server_wants_it(url: str, scripted: Memory) -> None:
+    async with MemoryService(url) as memory:
+        found = await memory.query("Who is Mara?", limit=3, tags=["people"])
+        loadout = await memory.loadout("Find X", "clerk", needs=["fax"])
+        assert await memory.store("Done.", session_id="s", tags=["outcome"], metadata={"a": 1}) == "m-1"
+    assert isinstance(found, Found)
+    assert found.memories == [KnownMemory("1", "Mara is short.", "semantic", ["people"])]
+    assert isinstance(loadout, Found)
+    assert (loadout.role, loadout.uncovered) == ("You are a clerk.", ["fax"])
+    assert loadout.memories[0].reason == "pinned"
+    assert loadout.tools[0].reason == "covers search"
+    assert scripted.asked == [
+        ("query_memory", {"query": "Who is Mara?", "limit": 3, "tags": ["people"]}),
+        ("build_loadout", {"task": "Find X", "name": "clerk", "needs": ["fax"]}),
+        (
+            "store_memory",
+            {
+                "content": "Done.",
+                "kind": "episodic",
+                "session_id": "s",
+                "tags": ["outcome"],
+                "metadata": {"a": 1},
+            },
+        ),
+    ]
+
+
+async def test_tools_come_with_their_schemas_even_where_an_answer_has_no_room(url: str) -> None:
+    async with MemoryService(url) as memory:
+        found = await memory.discover(["find and list"], capabilities=["network"])
+    assert isinstance(found, Found)
+    assert [tool.request_schema for tool in found.tools] == [{}, {"title": "todo"}]
+    assert found.degraded == "by words"
+
+
+async def test_a_refusal_is_a_reason(url: str, scripted: Memory) -> None:
+    scripted.answers["query_memory"] = "limit must be an integer."
+    async with MemoryService(url) as memory:
+        assert await memory.query("x") == MemoryDown("it refused: limit must be an integer.")
+
+
+async def test_an_answer_that_is_something_else_is_a_reason(url: str, scripted: Memory) -> None:
+    scripted.answers["query_memory"] = {"memories": [5]}
+    async with MemoryService(url) as memory:
+        assert await memory.query("x") == MemoryDown("its answer cannot be read")
+
+
+async def test_a_slow_service_is_a_reason(url: str, scripted: Memory) -> None:
+    scripted.hangs = True
+    async with MemoryService(url, timeout=0.5) as memory, within(3):
+        assert await memory.query("x") == MemoryDown("it did not answer within 0.5 s")
+
+
+@pytest.mark.parametrize("command", [("/no/such/program",), ("false",)])
+async def test_a_service_that_cannot_be_launched_is_a_reason(command: tuple[str, ...]) -> None:
+    async with MemoryService(Launch(command[0])) as memory, within(5):
+        assert isinstance(await memory.query("x"), MemoryDown)
+
+
+async def test_a_service_that_never_says_anything_is_a_reason() -> None:
+    async with MemoryService(Launch(sys.executable, ["-c", "input()"]), timeout=0.5) as memory, within(3):
+        assert isinstance(await memory.query("x"), MemoryDown)
+
+
+async def test_nobody_at_the_address_is_a_reason_and_later_somebody_answers(scripted: Memory) -> None:
+    port = free_port()
+    async with MemoryService(f"http://127.0.0.1:{port}/mcp") as memory:
+        assert isinstance(await memory.query("x"), MemoryDown)
+        with serving(scripted.app, port):
+            assert isinstance(await memory.query("x"), Found)
+        assert isinstance(await memory.query("x"), MemoryDown)
+        with serving(scripted.app, port):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(_finds, memory)
+
+
+async def test_a_token_opens_the_door_and_is_not_shown(scripted: Memory) -> None:
+    with serving(guarded(scripted.app, "s3cret")) as place:
+        async with MemoryService(f"http://{place}/mcp", token="s3cret") as memory:
+            assert isinstance(await memory.query("x"), Found)
+            assert "s3cret" not in repr(vars(memory))
+        async with MemoryService(f"http://{place}/mcp") as stranger:
+            assert isinstance(await stranger.query("x"), MemoryDown)
+
+
+async def test_what_fails_inside_comes_out_as_it_is(url: str) -> None:
+    async def fail() -> None:
+        async with MemoryService(url) as memory:
+            await memory.query("x")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await fail()
+
+
+async def _finds(memory: MemoryService) -> None:
+    assert isinstance(await memory.query("x"), Found)
