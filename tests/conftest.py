@@ -1,11 +1,13 @@
 """A real Postgres for every test that asks: one server, one migrated template, a fresh copy for each test."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory, mkdtemp
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -17,6 +19,8 @@ from memos_mcp.postgres.connection import connect
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded import EmbeddedPostgres
 from memos_mcp.postgres.migrate import migrate, migrations_folder, read_migrations
+
+Answer = TypeVar("Answer")
 
 SETTINGS = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 """Nothing here outlives the test run."""
@@ -31,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give each run a folder of its own.
 
     The one that all runs of a user share is closed to other users whenever another run starts, and to the tests that
-    run as root the embedded server is another user.
+    run as root the embedded server is another user. Workers of a parallel run are given folders inside it.
     """
     if config.option.basetemp is None:
         config.option.basetemp = mkdtemp(prefix="memos-tests-")
@@ -58,17 +62,17 @@ def server_url() -> Iterator[str]:
         return
     with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
         server = EmbeddedPostgres(Path(folder) / "postgres", settings=SETTINGS)
-        yield anyio.run(server.start)
-        anyio.run(server.stop)
+        yield _run(server.start)
+        _run(server.stop)
 
 
 @pytest.fixture(scope="session")
 def template(server_url: str) -> Iterator[str]:
     """The name of a migrated, empty database to copy."""
     name = f"memos_template_{uuid4().hex}"
-    anyio.run(_create_template, server_url, name)
+    _run(_create_template, server_url, name)
     yield name
-    anyio.run(_execute, server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    _run(_execute, server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -94,6 +98,12 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url)
     yield database
     await database.close()
+
+
+def _run(function: Callable[..., Awaitable[Answer]], *arguments: object) -> Answer:
+    """Run this to its end, in a thread of its own: in ours, the fixtures of a package may have a loop already."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(anyio.run, function, *arguments).result()
 
 
 async def _create_template(server_url: str, name: str) -> None:

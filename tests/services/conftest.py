@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from memos_mcp.app import App, compose, running
@@ -31,5 +32,8 @@ def idle_app(tmp_path: Path, database: Database, index: DownIndex, embedder: Has
 
 @pytest.fixture
 async def app(idle_app: App) -> AsyncIterator[App]:
+    """An app whose indexer has seen that there is nothing to do; before, answers say that the index is catching up."""
     async with running(idle_app):
+        with anyio.fail_after(30):
+            await idle_app.indexer.rested()
         yield idle_app

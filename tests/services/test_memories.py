@@ -99,6 +99,7 @@ async def test_filters_apply_before_the_best_are_taken(app: App) -> None:
         occurred_at=datetime(2020, 5, 1, tzinfo=UTC),
     )
     await app.memories.store(SCOPE, wanted)
+    await app.indexer.rested()
     for asked in (
         MemoryFilter(kind="document"),
         MemoryFilter(tags=["rare", "signal"]),
