@@ -7,7 +7,7 @@ PEERS := build/peers
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo test test-slow interop conformance check fmt bench bench-peers lock clean
+.PHONY: install demo demo-loop test test-slow interop conformance check fmt bench bench-peers lock clean
 
 install: $(INSTALLED)
 
@@ -22,6 +22,10 @@ $(INSTALLED): pyproject.toml requirements.lock requirements-dev.lock
 
 demo: install
 	$(BIN)/memos-as demo
+
+# A real model instead of the script: make demo-loop CORTEX='--cortex-url http://127.0.0.1:11434/v1 --model qwen3'
+demo-loop: install
+	$(BIN)/python examples/loop/run.py $(CORTEX)
 
 test: install
 	$(BIN)/python -m pytest -m 'not slow'

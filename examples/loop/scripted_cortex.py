@@ -86,17 +86,19 @@ def _first_result(answer: str) -> str | None:
 
 
 def _parsed(answer: str) -> dict[str, Any]:
+    """Return what a tool answered, which may stand under `answer`."""
     try:
         value = json.loads(answer)
     except ValueError:
         return {}
-    return value if isinstance(value, dict) else {}
+    inner = value.get("answer", value) if isinstance(value, dict) else None
+    return inner if isinstance(inner, dict) else {}
 
 
 def _remembered(text: str) -> str:
     """Tell how many memories came with the task: a model would use them."""
     memories = _MEMORIES.search(text)
-    return f" (I was reminded of {len(memories[1].splitlines())} earlier things.)" if memories else ""
+    return f" (Memories that came with the task: {len(memories[1].splitlines())}.)" if memories else ""
 
 
 def _calls(function: Mapping[str, Any], text: str) -> dict[str, Any]:

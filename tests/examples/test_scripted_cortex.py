@@ -55,6 +55,7 @@ def talk(*answers: str, task: str = TASK, tools: list[dict[str, Any]] = TOOLS) -
 def test_it_searches_then_adds_what_was_found_then_answers() -> None:
     assert called(talk()) == ("t4", {"query": "when the library opens"})
     assert called(talk(FOUND)) == ("t2", {"text": "When the library opens: It opens at nine."})
+    assert called(talk(f'{{"answer": {FOUND}}}')) == called(talk(FOUND))
     assert talk(FOUND, ADDED)["content"] == "It is on your list as item 4: When the library opens: It opens at nine."
 
 
@@ -76,7 +77,7 @@ def test_it_tells_what_failed() -> None:
 
 def test_it_tells_of_memories_that_it_was_given() -> None:
     task = f'{TASK}\n\n<memories>\n{{"content": "a"}}\n{{"content": "b"}}\n</memories>'
-    assert talk(FOUND, ADDED, task=task)["content"].endswith("(I was reminded of 2 earlier things.)")
+    assert talk(FOUND, ADDED, task=task)["content"].endswith("(Memories that came with the task: 2.)")
 
 
 def test_it_speaks_the_protocol_of_the_client_library(start: Start) -> None:

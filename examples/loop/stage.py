@@ -1,0 +1,101 @@
+"""The stage of the demo: a folder of its own, the processes in it, and the proof that all of them have left."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from sqlite3 import connect
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import psutil
+
+EXAMPLES: Final = Path(__file__).parents[1]
+STOP_SECONDS: Final = 15.0
+LOOK_SECONDS: Final = 0.05
+
+
+class Stage:
+    """A folder with a data folder for memOS.as, and the programs that were started on it."""
+
+    def __init__(self, folder: Path, running: ExitStack) -> None:
+        self.home = folder / "home"
+        self.todo_file = folder / "todo.db"
+        self.settings = {"MEMOS_HOME": str(self.home), "MEMOS_AGENT_ID": "orchestrator"}
+        self._running = running
+        self._programs: list[subprocess.Popen[str]] = []
+
+    def start(self, program: str, *arguments: str | Path) -> str:
+        """Start a program of the examples on a free port; return the address that it prints."""
+        command = [sys.executable, EXAMPLES / program, "--port", "0", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._programs.append(process)
+        self._running.callback(_end, process)
+        line = process.stdout.readline().strip() if process.stdout else ""
+        if not line:
+            raise SystemExit(f"{program} did not start")
+        print(f"process {process.pid}: {line}")
+        return line.partition(": ")[2]
+
+    def memos(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of `memos-as` on this home to its end, and print what it prints."""
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "memos_mcp", *arguments],
+            env=ours | self.settings,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        said = done.stdout if done.returncode == 0 else done.stdout + done.stderr
+        print(f"$ memos-as {' '.join(arguments)}", *(f"  {line}" for line in said.splitlines()), sep="\n")
+        return done
+
+    def on_the_list(self) -> list[str]:
+        """Read the items from the To-Do service's own database, past the service."""
+        with closing(connect(f"{self.todo_file.as_uri()}?mode=ro", uri=True)) as connection:
+            return [text for (text,) in connection.execute("SELECT text FROM items ORDER BY id")]
+
+    def left(self) -> list[str]:
+        """Return what still runs, a moment after all was stopped."""
+        deadline = time.monotonic() + STOP_SECONDS
+        while (left := list(self._found())) and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+        return left
+
+    def _found(self) -> Iterator[str]:
+        yield from (f"process {program.pid}" for program in self._programs if program.poll() is None)
+        for process in psutil.process_iter(["cmdline"]):
+            command: Sequence[str] = process.info["cmdline"] or ()
+            if any(str(self.home) in part for part in command) or self._serves(process):
+                yield f"process {process.pid}: {' '.join(command)[:100]}"
+
+    def _serves(self, process: psutil.Process) -> bool:
+        try:
+            return process.environ().get("MEMOS_HOME") == str(self.home)
+        except psutil.Error:
+            return False  # gone meanwhile, or another user's
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Lend a stage; at the end all that was started on it is stopped, and the folder removed."""
+    with TemporaryDirectory(prefix="memos-loop-", ignore_cleanup_errors=True) as folder, ExitStack() as running:
+        lent = Stage(Path(folder), running)
+        running.callback(lent.memos, "stop")
+        yield lent
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

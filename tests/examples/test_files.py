@@ -1,0 +1,27 @@
+"""The examples that are read, not run."""
+
+import json
+import tomllib
+from pathlib import Path
+
+from memos_mcp.cli import seeding
+from tests.examples.conftest import EXAMPLES
+
+ROOT = EXAMPLES.parent
+
+
+def test_the_desktop_configuration_is_that_of_mcp_json_with_a_full_path() -> None:
+    given = json.loads((EXAMPLES / "claude_desktop/claude_desktop_config.json").read_text())
+    known = json.loads((ROOT / "mcp.json").read_text())
+    assert given["mcpServers"].keys() == known["mcpServers"].keys()
+    command = Path(given["mcpServers"]["memos"]["command"])
+    assert command.is_absolute()
+    assert command.parts[-3:] == Path(known["mcpServers"]["memos"]["command"]).parts[-3:]
+
+
+def test_the_loadout_may_use_the_tools_that_it_pins() -> None:
+    loadout = tomllib.loads((EXAMPLES / "loadouts/errands.toml").read_text())
+    seeds = tomllib.loads((Path(seeding.__file__).parents[1] / "seeds/initial.toml").read_text())["tools"]
+    needed = {tool["tool_id"]: set(tool["required_capabilities"]) for tool in seeds}
+    for tool_id in loadout["tools"]["pinned"]:
+        assert needed[tool_id] <= set(loadout["capabilities"])

@@ -1,0 +1,35 @@
+"""The demo of the loop, with all its processes."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.examples.conftest import EXAMPLES
+
+
+def test_everything_that_the_loop_promises_is_seen() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "loop/run.py"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "NOT SEEN" not in done.stdout
+    last = re.search(r"^(\d+) of \1 things seen$", done.stdout, re.MULTILINE)
+    assert last is not None
+    assert int(last[1]) == done.stdout.count("  seen: ") == 18
+
+
+@pytest.mark.slow
+def test_a_cortex_that_is_away_is_seen_and_leaves_nothing_running() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "loop/run.py", "--cortex-url", "http://127.0.0.1:1/v1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "cortex down: the model's endpoint cannot be reached" in done.stdout
+    assert "  seen: nothing is left running" in done.stdout
+    assert "not seen: the library is on the list" in done.stdout
