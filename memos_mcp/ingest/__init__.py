@@ -1,0 +1,1 @@
+"""Reads a folder for memories: which files, what they hold, and where they are cut."""

@@ -1,0 +1,84 @@
+"""What language a file is in, by its name and its first line."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Final
+
+_BY_SUFFIX: Final = {
+    suffix: language
+    for language, suffixes in {
+        "python": "py pyi pyw py-tpl",
+        "javascript": "js mjs cjs jsx",
+        "typescript": "ts mts cts",
+        "tsx": "tsx",
+        "go": "go",
+        "rust": "rs",
+        "java": "java",
+        "c": "c h",
+        "cpp": "cc cpp cxx c++ hh hpp hxx h++ ipp inl tpp",
+        "markdown": "md markdown mdx mkd",
+        "restructuredtext": "rst rest",
+        "toml": "toml",
+        "yaml": "yaml yml",
+        "json": "json jsonc json5",
+        "xml": "xml xsd xsl",
+        "ini": "ini cfg conf properties",
+        "html": "html htm xhtml jinja jinja2 j2",
+        "css": "css scss sass less",
+        "shell": "sh bash zsh",
+        "sql": "sql",
+        "ruby": "rb",
+        "php": "php",
+        "kotlin": "kt kts",
+        "swift": "swift",
+        "scala": "scala",
+        "csharp": "cs",
+        "lua": "lua",
+        "perl": "pl pm",
+        "protobuf": "proto",
+        "assembly": "s asm",
+        "cmake": "cmake",
+    }.items()
+    for suffix in suffixes.split()
+}
+
+_BY_NAME: Final = {
+    "makefile": "make",
+    "gnumakefile": "make",
+    "dockerfile": "dockerfile",
+    "containerfile": "dockerfile",
+    "cmakelists.txt": "cmake",
+    "gemfile": "ruby",
+    "rakefile": "ruby",
+    ".bashrc": "shell",
+    ".profile": "shell",
+}
+
+_SHEBANG: Final = re.compile(r"#!.*\b(python|node|bash|zsh|sh|ruby|perl|php|lua)[\d.]*\b")
+_BY_SHEBANG: Final = {"node": "javascript", "bash": "shell", "zsh": "shell", "sh": "shell"}
+
+_MODE: Final = re.compile(r".*-\*-\s*(?:mode:\s*)?([\w+]+).*-\*-")
+"""How Emacs is told what a file is: the C++ library's headers have no other mark."""
+
+_BY_MODE: Final = {"C++": "cpp", "C": "c", "python": "python", "rst": "restructuredtext", "sh": "shell"}
+
+_CPP_ONLY: Final = re.compile(
+    r"^\s*(?:class\s+\w+|namespace\b|template\s*<|using\s+\w|(?:public|private)\s*:)", re.MULTILINE
+)
+"""What no header of C says at the start of a line."""
+
+
+def language(path: str, text: str) -> str | None:
+    """Return the language of a file; None when neither its name nor its first line tells."""
+    name = PurePosixPath(path).name.lower()
+    found = _BY_NAME.get(name) or _BY_SUFFIX.get(name.rpartition(".")[2] if "." in name else "")
+    if found is None:
+        return _by_first_line(text)
+    return "cpp" if name.endswith(".h") and _CPP_ONLY.search(text) else found
+
+
+def _by_first_line(text: str) -> str | None:
+    if shebang := _SHEBANG.match(text):
+        return _BY_SHEBANG.get(shebang[1], shebang[1])
+    mode = _MODE.match(text)
+    return None if mode is None else _BY_MODE.get(mode[1])

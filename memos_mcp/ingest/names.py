@@ -1,0 +1,106 @@
+"""What a file's or folder's name alone says: that it is nobody's own writing, or that it may hold a secret."""
+
+from collections.abc import Set as AbstractSet
+from fnmatch import fnmatchcase
+from typing import Final
+
+_FOREIGN_FOLDERS: Final = frozenset(
+    (
+        *(".git", ".hg", ".svn", ".bzr", ".jj"),
+        *("node_modules", "bower_components", "jspm_packages", "vendor", "site-packages"),
+        *(
+            "__pycache__",
+            ".venv",
+            ".virtualenv",
+            ".tox",
+            ".nox",
+            ".eggs",
+            ".mypy_cache",
+            ".pytest_cache",
+            ".ruff_cache",
+            ".hypothesis",
+            ".ipynb_checkpoints",
+        ),
+        *(
+            ".gradle",
+            ".idea",
+            ".vs",
+            ".next",
+            ".nuxt",
+            ".svelte-kit",
+            ".parcel-cache",
+            ".turbo",
+            ".yarn",
+            ".terraform",
+            ".serverless",
+            ".direnv",
+            ".nyc_output",
+        ),
+    )
+)
+_FOREIGN_SUFFIXES: Final = (".egg-info", ".dist-info", ".xcodeproj", ".framework")
+
+_MARKS: Final = frozenset({"CACHEDIR.TAG", "pyvenv.cfg", "CMakeCache.txt"})
+"""A file that tells what the folder around it is: a cache (https://bford.info/cachedir/), an environment, a build."""
+
+_OUTPUTS: Final = {
+    "build": frozenset({"pyproject.toml", "setup.py", "package.json", "CMakeLists.txt", "build.gradle", "pom.xml"}),
+    "dist": frozenset({"pyproject.toml", "setup.py", "package.json"}),
+    "target": frozenset({"Cargo.toml", "pom.xml", "build.sbt"}),
+}
+"""Folders that are output only beside one of these files; elsewhere they are names like any other."""
+
+_GENERATED: Final = (
+    *("*.min.js", "*.min.css", "*.min.mjs", "*-min.js", "*.bundle.js", "*.js.map", "*.css.map", "*.map"),
+    *(
+        "*.lock",
+        "*.lockb",
+        "package-lock.json",
+        "npm-shrinkwrap.json",
+        "pnpm-lock.yaml",
+        "go.sum",
+        "packages.lock.json",
+    ),
+    *("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*.pb.go", "*.pb.cc", "*.pb.h", "*.g.dart", "*.designer.cs"),
+    *("*.po", "*.pot", "*.svg", "*.snap"),
+)
+"""Written by a tool for a tool: minified code and its maps, locks, protocol stubs, catalogues, drawings, snapshots."""
+
+_SECRET: Final = (
+    *(".env", ".env.*", "*.env", ".envrc", ".npmrc", ".pypirc", ".netrc", "_netrc", ".pgpass", ".my.cnf", ".htpasswd"),
+    *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk", "*.asc", "*.gpg"),
+    *("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.ovpn", "*.tfstate", "*.tfstate.backup", "*.tfvars"),
+    *("credentials", "credentials.*", ".git-credentials", ".dockercfg", ".dockerconfigjson", "secrets.*", ".s3cfg"),
+    *("kubeconfig", "service-account*.json", "client_secret*.json", "terraform.rc", ".terraformrc", ".boto"),
+)
+"""After GitHub's own gitignore templates and gitleaks' and trufflehog's lists of file names."""
+
+_NO_SECRET: Final = ("*.example", "*.sample", "*.template", "*.dist", "*.md", "*.rst", "*.py", "*.js", "*.ts", "*.tsx")
+_NO_SECRET_CODE: Final = ("*.go", "*.rs", "*.java", "*.c", "*.h", "*.cpp", "*.rb", "*.html", "*.css", "*.tf")
+
+
+def is_foreign(folder: str, neighbours: AbstractSet[str]) -> bool:
+    """Whether a folder holds what was fetched, built or cached, by its name and those of the files beside it."""
+    if folder in _FOREIGN_FOLDERS or folder.endswith(_FOREIGN_SUFFIXES):
+        return True
+    return not neighbours.isdisjoint(_OUTPUTS.get(folder, frozenset()))
+
+
+def marks_foreign(names: AbstractSet[str]) -> bool:
+    """Whether one of these files tells that the folder around them is a cache, an environment or a build."""
+    return not names.isdisjoint(_MARKS)
+
+
+def is_generated(name: str) -> bool:
+    """Whether a tool has written a file of this name."""
+    return _any(name, _GENERATED)
+
+
+def may_be_secret(name: str) -> bool:
+    """Whether files of this name usually hold secrets; examples of them, and code about them, do not."""
+    return _any(name, _SECRET) and not _any(name, _NO_SECRET) and not _any(name, _NO_SECRET_CODE)
+
+
+def _any(name: str, patterns: tuple[str, ...]) -> bool:
+    name = name.lower()
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
