@@ -1,16 +1,19 @@
 """What a task is enriched with before it is delegated, and what of its outcome is kept for the next one like it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import anyio
 
-from memos_mcp.orchestrator.memory import Found, MemoryDown, MemoryService
+from memos_mcp.orchestrator.found import Found, MemoryDown
+from memos_mcp.orchestrator.memory import MemoryService
 from memos_mcp.orchestrator.payload import KnownMemory, KnownTool, TaskPayload, whole_characters
 from memos_mcp.orchestrator.tools import ToolFailure
 
 OUTCOME_TAG: Final = "outcome"
 SIMILAR_TASKS: Final = 3
+WHY_SIMILAR: Final = "what came of a similar task"
 RESULT_CHARS: Final = 8_000
 TASK_CHARS: Final = 2_000
 
@@ -23,7 +26,7 @@ async def enrich(
     """Ask for everything at once; what could not be had is named in the payload."""
     text = whole_characters(_within(task, TASK_CHARS))
     asked: dict[str, Callable[[], Awaitable[Found | MemoryDown]]] = {
-        "outcomes": lambda: memory.query(text, limit=SIMILAR_TASKS, tags=[OUTCOME_TAG]),
+        "outcomes": lambda: _similar(memory, text),
     }
     if agent is not None:
         asked["loadout"] = lambda: memory.loadout(text, agent, needs=needs)
@@ -50,6 +53,13 @@ def outcome_text(task: str, result: str, ended: str, used: Sequence[str], failur
     return whole_characters("\n".join(lines))
 
 
+async def _similar(memory: MemoryService, task: str) -> Found | MemoryDown:
+    found = await memory.query(task, limit=SIMILAR_TASKS, tags=[OUTCOME_TAG])
+    if isinstance(found, MemoryDown):
+        return found
+    return replace(found, memories=[replace(outcome, reason=WHY_SIMILAR) for outcome in found.memories])
+
+
 async def _together(asked: Mapping[str, Callable[[], Awaitable[Answer]]]) -> dict[str, Answer]:
     got: dict[str, Answer] = {}
 
@@ -59,11 +69,11 @@ async def _together(asked: Mapping[str, Callable[[], Awaitable[Answer]]]) -> dic
     async with anyio.create_task_group() as tasks:
         for name in asked:
             tasks.start_soon(ask, name)
-    return got
+    return {name: got[name] for name in asked}
 
 
 def _payload(task: str, got: Mapping[str, Found | MemoryDown]) -> TaskPayload:
-    found = [got[name] for name in ("loadout", "memories", "tools", "outcomes") if name in got]
+    found = [got[name] for name in ("loadout", "outcomes", "memories", "tools") if name in got]
     there = [answer for answer in found if isinstance(answer, Found)]
     memories: dict[str, KnownMemory] = {}
     tools: dict[str, KnownTool] = {}
@@ -83,11 +93,16 @@ def _payload(task: str, got: Mapping[str, Found | MemoryDown]) -> TaskPayload:
 
 
 def _enrichment(got: Mapping[str, Found | MemoryDown]) -> str:
-    missing = [f"no {name}: {answer.reason}" for name, answer in got.items() if isinstance(answer, MemoryDown)]
-    if len(missing) == len(got):
-        return f"none: {'; '.join(dict.fromkeys(a.reason for a in got.values() if isinstance(a, MemoryDown)))}"
-    weak = [f"{name}: {a.degraded}" for name, a in got.items() if isinstance(a, Found) and a.degraded]
-    return f"partial: {'; '.join(missing + weak)}" if missing or weak else "full"
+    reasons: dict[str, list[str]] = {}
+    for name, answer in got.items():
+        if isinstance(answer, MemoryDown):
+            reasons.setdefault(answer.reason, []).append(f"no {name}")
+        elif answer.degraded:
+            reasons.setdefault(answer.degraded.rstrip("."), []).append(name)
+    if all(isinstance(answer, MemoryDown) for answer in got.values()):
+        return f"none: {'; '.join(reasons)}"
+    parts = [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return f"partial: {'; '.join(parts)}" if parts else "full"
 
 
 def _within(text: str, chars: int) -> str:

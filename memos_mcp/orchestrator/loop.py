@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from memos_mcp.orchestrator.cortex import Cortex, CortexDown, Message, Thought, ToolCall
 from memos_mcp.orchestrator.enrichment import OUTCOME_TAG, enrich, outcome_text
-from memos_mcp.orchestrator.memory import Launch, MemoryDown, MemoryService
+from memos_mcp.orchestrator.found import MemoryDown
+from memos_mcp.orchestrator.memory import Launch, MemoryService
 from memos_mcp.orchestrator.payload import TaskPayload, as_data
 from memos_mcp.orchestrator.tools import ToolAnswer, ToolCaller, ToolFailure
 

@@ -1,12 +1,10 @@
 """The memory service, memOS.as, as the orchestrator holds it: a client over MCP that reconnects and never raises."""
 
-import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final, Self
 
 import anyio
@@ -14,13 +12,12 @@ import httpx2
 from anyio.abc import TaskGroup
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import CallToolResult, TextContent
 from pydantic import SecretStr
 
-from memos_mcp.orchestrator.payload import KnownMemory, KnownTool
+from memos_mcp.orchestrator.found import REASON_CHARS, Found, MemoryDown, found, lacks_schemas, read
 
 ATTEMPTS: Final = 2
-REASON_CHARS: Final = 300
+MAX_NEEDS: Final = 8
 
 _log = logging.getLogger(__name__)
 
@@ -36,24 +33,6 @@ class Launch:
     command: str | None = None
     args: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryDown:
-    """The service did not give what was asked for: it is down, slow, or refused. `reason` says which."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An answer with memories or tools; `degraded` says why it may be incomplete."""
-
-    memories: Sequence[KnownMemory] = ()
-    tools: Sequence[KnownTool] = ()
-    degraded: str | None = None
-    role: str = ""
-    uncovered: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -96,31 +75,20 @@ class MemoryService:
     async def query(self, text: str, *, limit: int = 8, tags: Sequence[str] = ()) -> Found | MemoryDown:
         """Find memories by meaning and words, best first; those with all of `tags`."""
         arguments = {"query": text, "limit": limit} | ({"tags": list(tags)} if tags else {})
-        return _found(await self._call("query_memory", arguments))
+        return found(await self._call("query_memory", arguments))
 
     async def discover(
         self, needs: Sequence[str], *, limit: int = 5, capabilities: Sequence[str] | None = None
     ) -> Found | MemoryDown:
         """Find tools for these needs, with their whole schemas; `capabilities` are what the agent may use."""
-        scope = {} if capabilities is None else {"agent_capabilities": list(capabilities)}
-        ask = partial(self._discover_full, scope=scope)
-        answer = await ask({"queries": list(needs[:8]), "limit": limit})
-        if isinstance(answer, MemoryDown):
-            return answer
-        tools = []
-        for tool in answer.get("tools", ()):
-            if "note" not in answer or _has_schemas(tool):
-                tools.append(tool)
-                continue
-            alone = await ask({"query": tool["tool_id"], "limit": 1})  # an answer has room for one tool's schemas
-            found = [] if isinstance(alone, MemoryDown) else alone.get("tools", ())
-            tools += [whole for whole in found if whole["tool_id"] == tool["tool_id"]]
-        return _found({**answer, "tools": tools})
+        return found(
+            await self._with_whole_tools(await self._discover(capabilities, queries=needs[:MAX_NEEDS], limit=limit))
+        )
 
     async def loadout(self, task: str, name: str, *, needs: Sequence[str] = ()) -> Found | MemoryDown:
         """Build the pack of a loadout for a task: role, memories, tools, and the needs that nothing covers."""
-        arguments = {"task": task, "name": name} | ({"needs": list(needs)} if needs else {})
-        return _found(await self._call("build_loadout", arguments))
+        arguments = {"task": task, "name": name} | ({"needs": list(needs[:MAX_NEEDS])} if needs else {})
+        return found(await self._with_whole_tools(await self._call("build_loadout", arguments)))
 
     async def store(
         self, content: str, *, session_id: str, tags: Sequence[str] = (), metadata: Mapping[str, Any] | None = None
@@ -138,10 +106,23 @@ class MemoryService:
         )
         return answer if isinstance(answer, MemoryDown) else str(answer.get("memory_id", ""))
 
-    async def _discover_full(
-        self, arguments: Mapping[str, Any], *, scope: Mapping[str, Any]
-    ) -> Mapping[str, Any] | MemoryDown:
-        return await self._call("discover_tools", {**arguments, **scope, "detail": "full"})
+    async def _discover(self, capabilities: Sequence[str] | None, **asked: Any) -> Mapping[str, Any] | MemoryDown:
+        scope = {} if capabilities is None else {"agent_capabilities": list(capabilities)}
+        return await self._call("discover_tools", {**asked, **scope, "detail": "full"})
+
+    async def _with_whole_tools(self, answer: Mapping[str, Any] | MemoryDown) -> Mapping[str, Any] | MemoryDown:
+        """Ask again for the tools whose schemas did not fit the answer: what cannot be checked is not offered."""
+        if isinstance(answer, MemoryDown):
+            return answer
+        tools: list[Any] = []
+        for tool in answer.get("tools", ()):
+            if not lacks_schemas(tool, noted="note" in answer):
+                tools.append(tool)
+                continue
+            alone = await self._discover(None, query=tool["tool_id"], limit=1)  # an answer has room for one tool
+            hits = [] if isinstance(alone, MemoryDown) else alone.get("tools", ())
+            tools += [{**tool, **whole} for whole in hits if whole["tool_id"] == tool["tool_id"]]
+        return {**answer, "tools": tools}
 
     async def _call(self, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any] | MemoryDown:
         """Call a tool of the service, once more when the connection was lost: all of them can be repeated."""
@@ -215,7 +196,7 @@ async def _ask(
 ) -> Mapping[str, Any] | MemoryDown:
     """Call a tool; a connection that fails counts as lost, a server that refuses does not."""
     try:
-        return _read(await client.call_tool(tool, dict(arguments)))
+        return read(await client.call_tool(tool, dict(arguments)))
     except MCPError as error:
         _log.info("%s came to nothing: %s", tool, error.code)
         if error.code in _LOST:
@@ -230,59 +211,3 @@ async def _ask(
 
 _LOST: Final = frozenset({-32000, -32050})
 """JSON-RPC errors of a connection that was closed, and of an engine that died during the call."""
-
-
-def _read(result: CallToolResult) -> Mapping[str, Any] | MemoryDown:
-    texts = [part.text for part in result.content if isinstance(part, TextContent)]
-    if result.is_error:
-        return MemoryDown(f"it refused: {' '.join(texts)[:REASON_CHARS]}")
-    if isinstance(result.structured_content, Mapping):
-        return result.structured_content
-    try:
-        answer = json.loads(texts[0]) if texts else None
-    except ValueError:
-        answer = None
-    return answer if isinstance(answer, Mapping) else MemoryDown("its answer cannot be read")
-
-
-def _found(answer: Mapping[str, Any] | MemoryDown) -> Found | MemoryDown:
-    """Read memories and tools as far as they are what they should be: another server may stand there."""
-    if isinstance(answer, MemoryDown):
-        return answer
-    try:
-        return Found(
-            memories=[_memory(entry) for entry in answer.get("memories", ())],
-            tools=[_tool(entry) for entry in answer.get("tools", ())],
-            degraded=answer.get("degraded"),
-            role=str(answer.get("role") or ""),
-            uncovered=[str(need) for need in answer.get("uncovered") or ()],
-        )
-    except (KeyError, TypeError, AttributeError):
-        return MemoryDown("its answer cannot be read")
-
-
-def _memory(entry: Mapping[str, Any]) -> KnownMemory:
-    return KnownMemory(
-        memory_id=str(entry["memory_id"]),
-        content=str(entry["content"]),
-        kind=str(entry.get("kind", "episodic")),
-        tags=[str(tag) for tag in entry.get("tags", ())],
-        reason=str(entry.get("reason") or ""),
-    )
-
-
-def _tool(entry: Mapping[str, Any]) -> KnownTool:
-    return KnownTool(
-        tool_id=str(entry["tool_id"]),
-        name=str(entry["name"]),
-        description=str(entry["description"]),
-        endpoint_url=str(entry["endpoint_url"]),
-        request_schema=entry.get("request_schema"),
-        response_schema=entry.get("response_schema"),
-        required_capabilities=list(entry.get("required_capabilities", ())),
-        reason=str(entry.get("reason") or ""),
-    )
-
-
-def _has_schemas(tool: Mapping[str, Any]) -> bool:
-    return "request_schema" in tool or "response_schema" in tool

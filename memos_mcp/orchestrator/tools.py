@@ -2,6 +2,7 @@
 
 import json
 import logging
+import ssl
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -65,7 +66,7 @@ class ToolCaller:
     `hosts` are exact names or addresses, with a port if it is not the scheme's (`search.example.com`,
     `tools.example.com:8443`); they are called at public addresses only. `private_hosts` may also be at loopback or
     private addresses (`127.0.0.1:8801`). `seconds` bounds a call with its retries and redirects, `connect_seconds` the
-    connection, `max_bytes` the answer.
+    connection, `max_bytes` the answer. `trust` says whose certificates count, by default those the system trusts.
     """
 
     def __init__(
@@ -76,11 +77,13 @@ class ToolCaller:
         connect_seconds: float = 5.0,
         seconds: float = 30.0,
         max_bytes: int = 1024 * 1024,
+        trust: ssl.SSLContext | None = None,
         resolve: Resolve = system_resolve,
     ) -> None:
         self._reach = Reach(hosts, private_hosts, resolve)
         self._timeout = httpx2.Timeout(seconds, connect=connect_seconds)
         self._seconds = seconds
+        self._trust = trust
         self._max_bytes = max_bytes
 
     async def call(self, tool: KnownTool, arguments: str) -> ToolAnswer | ToolFailure:
@@ -145,7 +148,7 @@ class ToolCaller:
         """Send one request to this very address, under the name that the URL gives."""
         headers = {"host": url.netloc.decode("ascii"), "accept": "application/json", "accept-encoding": "identity"}
         async with (
-            httpx2.AsyncClient(trust_env=False, timeout=self._timeout) as client,
+            httpx2.AsyncClient(trust_env=False, timeout=self._timeout, verify=await self._verify(url)) as client,
             client.stream(
                 method,
                 url.copy_with(host=address),
@@ -155,6 +158,14 @@ class ToolCaller:
             ) as response,
         ):
             return _Answer(response.status_code, response.headers, await self._read(response))
+
+    async def _verify(self, url: httpx2.URL) -> ssl.SSLContext:
+        """Return whose certificates count; the system's take so long to read that it is done once, in a thread."""
+        if url.scheme == "http":
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self._trust is None:
+            self._trust = await anyio.to_thread.run_sync(httpx2.create_ssl_context)
+        return self._trust
 
     async def _read(self, response: httpx2.Response) -> bytes:
         """Read the body as it was sent, no further than the limit: compressed, it could be of any size."""

@@ -90,7 +90,8 @@ async def test_a_task_is_enriched_done_with_tools_and_remembered(url: str, place
         outcome = await orchestrator.delegate(TASK, task_id="t-1")
     assert (outcome.result, outcome.ended, outcome.enrichment) == ("Said hello.", "answered", "full")
     assert (outcome.tools_used, outcome.failures, outcome.stored) == (["test.echo"], [], "m-1")
-    assert [memory.memory_id for memory in outcome.payload.memories] == ["1", "2"]
+    assert [memory.memory_id for memory in outcome.payload.memories] == ["2", "1"]
+    assert outcome.payload.memories[0].reason == "what came of a similar task"
     assert "Mara is short." in cortex.heard[0][1].text
     assert told(cortex) == [{"answer": {"said": "hello", "host": place}}]
     assert outcome.steps == steps
@@ -140,8 +141,7 @@ async def test_a_degraded_answer_is_said(url: str, place: str, scripted: Memory)
     scripted.answers["query_memory"] = {"memories": [NOTE], "degraded": "The index is away."}
     async with orchestrating(Script(Thought("Hello.")), url, place) as orchestrator:
         payload = await orchestrator.enrich(TASK)
-    assert payload.enrichment.startswith("partial: ")
-    assert "memories: The index is away." in payload.enrichment
+    assert payload.enrichment == "partial: outcomes, memories: The index is away"
 
 
 async def test_failed_calls_are_told_to_cortex_which_goes_on(url: str, place: str, tools: Tools) -> None:

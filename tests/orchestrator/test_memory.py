@@ -5,7 +5,8 @@ from typing import Any
 import anyio
 import pytest
 
-from memos_mcp.orchestrator.memory import Found, Launch, MemoryDown, MemoryService
+from memos_mcp.orchestrator.found import Found, MemoryDown
+from memos_mcp.orchestrator.memory import Launch, MemoryService
 from memos_mcp.orchestrator.payload import KnownMemory
 from tests.orchestrator.services import Memory, free_port, guarded, serving, within
 
@@ -81,6 +82,22 @@ async def test_tools_come_with_their_schemas_even_where_an_answer_has_no_room(ur
     assert isinstance(found, Found)
     assert [tool.request_schema for tool in found.tools] == [{}, {"title": "todo"}]
     assert found.degraded == "by words"
+
+
+async def test_a_pack_without_room_for_schemas_is_made_whole_and_lost_pins_are_told(url: str, scripted: Memory) -> None:
+    bare = {**SEARCH, "tool_id": "todo.add", "reason": "pinned", "omitted": ["request_schema"]}
+    scripted.answers["build_loadout"] = {
+        **LOADOUT,
+        "tools": [bare, {**bare, "tool_id": "gone"}],
+        "missing": ["fax.send"],
+    }
+    async with MemoryService(url) as memory:
+        found = await memory.loadout("Find X", "clerk")
+    assert isinstance(found, Found)
+    assert [(tool.tool_id, tool.request_schema, tool.reason) for tool in found.tools] == [
+        ("todo.add", {"title": "todo"}, "pinned")
+    ]
+    assert found.degraded == "pinned but gone: fax.send"
 
 
 async def test_a_refusal_is_a_reason(url: str, scripted: Memory) -> None:

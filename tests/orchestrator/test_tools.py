@@ -1,11 +1,19 @@
 import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from memos_mcp.orchestrator.tools import ToolAnswer, ToolCaller, ToolFailure
-from tests.orchestrator.services import ECHO, Tools, free_port, tool, within
+from tests.orchestrator.services import ECHO, Tools, free_port, serving, tool, within
 
 pytestmark = pytest.mark.anyio
 
@@ -177,3 +185,45 @@ async def test_a_call_can_be_cancelled(place: str) -> None:
     with anyio.move_on_after(0.2) as scope:
         await ToolCaller(private_hosts=[place]).call(tool(place, "drip"), WORD)
     assert scope.cancelled_caught
+
+
+async def test_over_https_the_certificate_must_be_for_the_name_and_from_who_is_trusted(tmp_path: Path) -> None:
+    trust, files = certified("tools.internal", tmp_path)
+
+    async def resolve(_: str, __: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    with serving(Tools().app, **files) as place:
+        port = place.partition(":")[2]
+        hosts = [f"tools.internal:{port}", f"other.internal:{port}"]
+        for host, trusted, wanted in [
+            (hosts[0], trust, ToolAnswer),
+            (hosts[1], trust, ToolFailure),
+            (hosts[0], None, ToolFailure),
+        ]:
+            caller = ToolCaller(private_hosts=hosts, trust=trusted, resolve=resolve)
+            answer = await caller.call(tool(host, endpoint_url=f"https://{host}/echo"), WORD)
+            assert isinstance(answer, wanted), answer
+
+
+def certified(name: str, folder: Path) -> tuple[ssl.SSLContext, dict[str, Any]]:
+    """Return who trusts a new certificate for this name, and the files with which a server shows it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    public = certificate.public_bytes(Encoding.PEM)
+    (folder / "certificate").write_bytes(public)
+    (folder / "key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    trust = ssl.create_default_context(cadata=public.decode())
+    return trust, {"ssl_certfile": str(folder / "certificate"), "ssl_keyfile": str(folder / "key")}
