@@ -1,23 +1,23 @@
-"""An orchestrator in 30 lines.
-
-    python examples/orchestrator.py "Find out when the library opens and put it on my list."
-
-It wants the two tools of examples/tools (see README), `memos-as seed`, and a model, here one of Ollama's.
-"""
+"""An orchestrator in 30 lines; the README beside it tells what it needs, and how to call it."""
 
 import sys
 
 import anyio
 
-from memos_mcp.orchestrator.loop import Orchestrator
+from memos_mcp.orchestrator.loop import Orchestrator, Step
 from memos_mcp.orchestrator.openai_cortex import OpenAICortex
+
+
+def show(step: Step) -> None:
+    """Print what happens."""
+    print(f"{step.happening}: {step.text}")
 
 
 async def main(task: str) -> None:
     """Delegate one task and print what came of it."""
     cortex = OpenAICortex("qwen3", base_url="http://127.0.0.1:11434/v1")
     tools = ("127.0.0.1:8801", "127.0.0.1:8802")  # nothing else may be called
-    async with Orchestrator.open(cortex, private_hosts=tools, observe=print) as orchestrator:
+    async with Orchestrator.open(cortex, private_hosts=tools, observe=show) as orchestrator:
         outcome = await orchestrator.delegate(task)
     print(f"{outcome.result}\n\nenrichment: {outcome.enrichment}; kept as memory {outcome.stored}")
 

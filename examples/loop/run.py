@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import anyio
 from mcp import Client, StdioServerParameters
-from stage import EXAMPLES, Stage, stage
+from stage import EXAMPLES, LOOK_SECONDS, Stage, stage
 
 from memos_mcp.orchestrator.loop import Orchestrator, Outcome, Step
 from memos_mcp.orchestrator.memory import Launch
@@ -33,6 +33,7 @@ CAPABILITIES: Final = ("network", "todo.read", "todo.write")
 ASKED: Final = {"look something up on the internet": "web.search", "remember what I still have to do": "todo.add"}
 NOBODY: Final = Launch(sys.executable, ["-c", "raise SystemExit(1)"])
 SHOWN_CHARS: Final = 300
+READY_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def main() -> int:
     parser.add_argument("--model", default="scripted", help="the model's name there; OPENAI_API_KEY is its key, if any")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)  # what goes wrong on purpose is told by the steps
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leave as at Ctrl-C, so that all else is stopped
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stops all else, as Ctrl-C does
     with stage() as lent:
         title("The processes")
         search = lent.start("tools/web_search.py", "--folder", EXAMPLES / "loop/documents")
@@ -96,6 +97,7 @@ async def with_memory(play: Play) -> None:
         Client(server) as onlooker,
         play.orchestrator(Launch(env=play.stage.settings)) as orchestrator,
     ):
+        await _ready(onlooker)
         title("The right tool comes first")
         for need, tool_id in ASKED.items():
             found = await _asked(onlooker, "discover_tools", query=need, limit=1)
@@ -177,10 +179,20 @@ def _tools(payload: TaskPayload) -> set[str]:
     return {tool.tool_id for tool in payload.tools}
 
 
+async def _ready(client: Client) -> None:
+    """Wait until the index answers: on a slow machine the model takes a while to load."""
+    with anyio.fail_after(READY_SECONDS):
+        while (await _asked(client, "discover_tools", query=SECOND, limit=1))["degraded"]:  # noqa: ASYNC110  # a server gives no event
+            await anyio.sleep(LOOK_SECONDS)
+
+
 async def _asked(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     answer: dict[str, Any] = (await client.call_tool(tool, arguments)).structured_content or {}
     return answer
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

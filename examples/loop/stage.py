@@ -24,7 +24,11 @@ class Stage:
     def __init__(self, folder: Path, running: ExitStack) -> None:
         self.home = folder / "home"
         self.todo_file = folder / "todo.db"
-        self.settings = {"MEMOS_HOME": str(self.home), "MEMOS_AGENT_ID": "orchestrator"}
+        self.settings = {
+            "MEMOS_HOME": str(self.home),
+            "MEMOS_AGENT_ID": "orchestrator",
+            "MEMOS_INDEX_WAIT_SECONDS": "30",  # a slow machine takes longer, but plays the same
+        }
         self._running = running
         self._programs: list[subprocess.Popen[str]] = []
 
