@@ -12,6 +12,7 @@ from memos_mcp.domain import memory, tool
 from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.domain.index import Embedder, IndexLog, IndexQueue, ItemKind, VectorIndex
 from memos_mcp.embedding.fastembed import FastEmbedder
+from memos_mcp.loadout_files import LoadoutFiles
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded import EmbeddedPostgres
 from memos_mcp.postgres.embeddings import PostgresEmbeddings
@@ -25,6 +26,7 @@ from memos_mcp.qdrant.server import ServerIndex
 from memos_mcp.services.checkup import Doctor
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.ingestion import Ingestion
+from memos_mcp.services.loadouts import Loadouts
 from memos_mcp.services.memories import Memories
 from memos_mcp.services.projector import Projection, Projector
 from memos_mcp.services.search import Search
@@ -42,6 +44,7 @@ class App:
     memories: Memories
     tools: Tools
     ingestion: Ingestion
+    loadouts: Loadouts
     indexer: Indexer
     doctor: Doctor
     database: Database
@@ -95,11 +98,14 @@ def compose(settings: Settings, database: Database, index: VectorIndex, embedder
     projector = Projector(embedder, embeddings, projections)
     indexer = Indexer(index, queue, log, projector)
     search = Search(index, embedder, indexer)
+    remembering = Memories(memories, search, indexer, _now, settings.index_wait_seconds)
+    toolbox = Tools(tools, search, indexer, _now, settings.index_wait_seconds)
     return App(
         settings,
-        Memories(memories, search, indexer, _now, settings.index_wait_seconds),
-        Tools(tools, search, indexer, _now, settings.index_wait_seconds),
+        remembering,
+        toolbox,
         Ingestion(PostgresSources(database), _now),
+        Loadouts(remembering, toolbox, LoadoutFiles(settings.loadouts)),
         indexer,
         Doctor(index, queue, embeddings, log, projector, embedder.model, _now),
         database,

@@ -84,6 +84,24 @@ def _parser() -> argparse.ArgumentParser:
     plant.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
     plant.set_defaults(choose=_seed)
 
+    take = commands.add_parser(
+        "ingest", help="take in a folder of source code and documents; run it again to follow it"
+    )
+    take.add_argument("folder", type=Path, help="what .gitignore excludes, binaries and secrets are left out")
+    take.add_argument("--name", help="the name of the source (the folder's own)")
+    take.add_argument("--dry-run", action="store_true", help="say what would be done, and store nothing")
+    take.add_argument("--watch", action="store_true", help="go on, and follow each change")
+    take.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
+    take.add_argument("--list-skipped", action="store_true", help="name everything that was left out, and say why")
+    take.set_defaults(choose=_ingest)
+
+    outfit = commands.add_parser("loadout", help="show the memories and tools that an agent is given for a task")
+    outfit.add_argument("name", help="the loadout: NAME.toml in the folder MEMOS_LOADOUTS")
+    outfit.add_argument("task", help="what is to be done, in words")
+    outfit.add_argument("--need", action="append", default=[], help="a part of the task to cover; can be repeated")
+    outfit.add_argument("--json", action="store_true", help="print it as JSON")
+    outfit.set_defaults(choose=_loadout)
+
     again = commands.add_parser("reindex", help="bring every memory and tool into the index again")
     again.add_argument("--fresh", action="store_true", help="build a new generation beside the current one")
     again.set_defaults(choose=_reindex)
@@ -157,6 +175,26 @@ def _seed(arguments: argparse.Namespace) -> Command:
     from memos_mcp.cli.seeding import seed
 
     return partial(seed, path=arguments.file, wait=not arguments.no_wait)
+
+
+def _ingest(arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.ingesting import ingest
+
+    return partial(
+        ingest,
+        path=arguments.folder,
+        name=arguments.name,
+        dry_run=arguments.dry_run,
+        watch=arguments.watch,
+        wait=not arguments.no_wait,
+        list_skipped=arguments.list_skipped,
+    )
+
+
+def _loadout(arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.loadout import loadout
+
+    return partial(loadout, name=arguments.name, task=arguments.task, needs=arguments.need, as_json=arguments.json)
 
 
 def _reindex(arguments: argparse.Namespace) -> Command:

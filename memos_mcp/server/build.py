@@ -18,12 +18,13 @@ from memos_mcp.domain.errors import MemosError
 from memos_mcp.domain.scope import Scope
 from memos_mcp.server.budget import compact
 from memos_mcp.server.contract import Tool, unknown
+from memos_mcp.server.loadout import BUILD_LOADOUT
 from memos_mcp.server.memory import QUERY_MEMORY, STORE_MEMORY
 from memos_mcp.server.toolbox import DISCOVER_TOOLS, REGISTER_TOOL
 
 logger = logging.getLogger(__name__)
 
-TOOLS: Final[tuple[Tool[Any], ...]] = (STORE_MEMORY, QUERY_MEMORY, REGISTER_TOOL, DISCOVER_TOOLS)
+TOOLS: Final[tuple[Tool[Any], ...]] = (STORE_MEMORY, QUERY_MEMORY, REGISTER_TOOL, DISCOVER_TOOLS, BUILD_LOADOUT)
 
 INSTRUCTIONS: Final = """\
 memOS.as keeps two things that outlive this conversation: a memory and a toolbox.

@@ -14,6 +14,7 @@ from memos_mcp.domain.memory import (
     Added,
     ListKey,
     Memory,
+    MemoryFilter,
     MemoryHit,
     MemoryPage,
     MemoryQuery,
@@ -66,6 +67,10 @@ class Memories:
             return await self._list(scope, query, question, position)
         check_question("query", query.text)
         return await self._ask(scope, query, query.text, question, position)
+
+    async def get(self, scope: Scope, ids: Sequence[UUID]) -> dict[UUID, Memory]:
+        """Return those of these memories that are live in the scope's namespace."""
+        return await self._store.get(scope.namespace, ids, MemoryFilter(), self._now())
 
     async def _list(self, scope: Scope, query: MemoryQuery, question: str, position: Position | None) -> MemoryPage:
         if query.min_score is not None:

@@ -11,6 +11,7 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import (
     NewTool,
     Registered,
+    Tool,
     ToolFilter,
     ToolHit,
     ToolPage,
@@ -61,6 +62,11 @@ class Tools:
             hits, degraded = [ToolHit(tool) for tool in rows], None
             total = await self._store.count(scope.namespace, query.filter)
         return ToolPage(hits[: query.limit], total, await self._withheld(scope.namespace, query.filter), degraded)
+
+    async def get(self, scope: Scope, tool_ids: Sequence[str]) -> dict[str, Tool]:
+        """Return those of these tools that are registered in the scope's namespace."""
+        named = await self._store.named(scope.namespace, tool_ids, ToolFilter())
+        return {tool.tool_id: tool for tool in named if tool.tool_id in tool_ids}
 
     async def _ask(self, namespace: str, query: ToolQuery) -> tuple[list[ToolHit], str | None]:
         answers = [await self._candidates(namespace, text, query) for text in query.texts]

@@ -18,7 +18,7 @@ from typing import Any
 from run_session import LEAVE_SECONDS, SESSION, TRANSPORTS, address, wrong
 from serving import CACHE, COMMAND, Failed, Home, fresh_home, run, tail
 
-TOOLS = ["discover_tools", "query_memory", "register_tool", "store_memory"]
+TOOLS = ["build_loadout", "discover_tools", "query_memory", "register_tool", "store_memory"]
 CALLS = ("store", "store unicode", "query by meaning", "unknown argument", "register", "discover in full")
 ERAS = ("legacy", "modern")
 CALL_SECONDS = 90.0

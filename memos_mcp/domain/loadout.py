@@ -1,0 +1,157 @@
+"""Loadouts: who an agent is, what it may read, and what it starts a task with."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, TypeAlias
+from uuid import UUID
+
+from memos_mcp.domain.errors import Invalid
+from memos_mcp.domain.limits import check_labels, check_text
+from memos_mcp.domain.tool import check_capabilities
+
+Relevance: TypeAlias = Literal["covers", "related"]
+
+MAX_ROLE_CHARS: Final = 8_000
+MAX_NAMESPACES: Final = 8
+MAX_PINS: Final = 32
+MAX_SEARCHES: Final = 8
+MAX_NEEDS: Final = 8
+MAX_PACK_TOKENS: Final = 10_000
+MEMORY_TOKENS: Final = 1_500
+TOOL_TOKENS: Final = 2_000
+
+BYTES_PER_TOKEN: Final = 4
+
+_MAX_NAME_CHARS: Final = 255
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_FILL_WORDS: Final = """
+    about all an and any are as at be been but by can could did do does for from get had has have help her his how if in
+    into is it its me my need no not of on or our out please she should so some than that the their them then there
+    these they this to up us use want was we were what when where which who why will with would you your
+"""
+_STEM_CHARS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The least cosine of what covers a need, and of what is related to it."""
+
+    covers: float
+    related: float
+
+
+MEMORY_MARKS: Final = Marks(covers=0.40, related=0.30)
+TOOL_MARKS: Final = Marks(covers=0.30, related=0.25)
+"""Measured with all-MiniLM-L6-v2, as the share of questions for which something reaches `covers`.
+
+Memories: of questions about the conversation that is stored 100 %, about another one 32 %, of tasks for tools 13-26 %
+(LoCoMo, four conversations, 300 questions). Tools: of tasks for which a tool is there 91, 87 and 99 %, of personal
+questions 24, 9 and 11 % (MetaTool, LiveMCPBench, StableToolBench). No mark tells a tool from its neighbour in kind.
+"""
+
+SHARED_COVERS: Final = 0.5
+SHARED_RELATED: Final = 0.34
+"""The same for the share of a need's words that are found again; 0.5 is the median of LoCoMo's answers, and 4 % of
+turns of another conversation reach it. What is not in the index yet has nothing else to be judged by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loadout:
+    """Who an agent is. `capabilities` None: not known, so that no tool is withheld.
+
+    namespaces: what it may read, none meaning that of the connection.  admitted: whose connections may use it.
+    """
+
+    name: str | None = None
+    role: str | None = None
+    capabilities: Sequence[str] | None = None
+    namespaces: Sequence[str] = ()
+    admitted: Sequence[str] = ()
+    pinned_memories: Sequence[UUID] = ()
+    searches: Sequence[str] = ()
+    memory_tokens: int = MEMORY_TOKENS
+    pinned_tools: Sequence[str] = ()
+    tool_tokens: int = TOOL_TOKENS
+
+    def check(self) -> None:
+        """Raise `Invalid` when a part is too much, or cannot match anything that can be stored."""
+        if self.role is not None:
+            check_text("role", self.role, max_chars=MAX_ROLE_CHARS)
+        check_capabilities("capabilities", self.capabilities or ())
+        check_labels("namespaces", self.namespaces, max_count=MAX_NAMESPACES, max_chars=_MAX_NAME_CHARS)
+        check_labels("for", self.admitted, max_count=1_000, max_chars=_MAX_NAME_CHARS)
+        check_labels("tools.pinned", self.pinned_tools, max_count=MAX_PINS, max_chars=_MAX_NAME_CHARS)
+        _check_count("memories.pinned", self.pinned_memories, MAX_PINS)
+        _check_count("memories.search", self.searches, MAX_SEARCHES)
+        for text in self.searches:
+            check_text("an entry of memories.search", text, max_chars=1_000)
+        check_budget("memories.tokens", self.memory_tokens)
+        check_budget("tools.tokens", self.tool_tokens)
+
+    def admits(self, namespace: str) -> bool:
+        """Whether connections of this namespace may use it: those it names, or all while it opens nothing to them."""
+        if self.admitted:
+            return namespace in self.admitted
+        return set(self.namespaces) <= {namespace}
+
+    def reads(self, namespace: str) -> Sequence[str]:
+        """Return what a connection of this namespace reads with it, its own first."""
+        named = list(dict.fromkeys(self.namespaces)) or [namespace]
+        return sorted(named, key=lambda name: name != namespace)
+
+
+class LoadoutStore(Protocol):
+    """Where loadouts are kept."""
+
+    async def get(self, name: str, namespace: str) -> Loadout:
+        """Return a loadout that admits this namespace; `NotFound` names those that do, `Invalid` what is wrong."""
+        ...
+
+
+def relevance(need: str, text: str, signals: Mapping[str, float], marks: Marks) -> Relevance | None:
+    """Judge a hit by its cosine and by the words that it shares with the need; None when it has little to do with it.
+
+    A hit's score does not serve here: it compares the hits of one question, of which the best may still be no answer.
+    """
+    cosine, shared = signals.get("dense", 0.0), shared_words(need, text)
+    if "exact" in signals or cosine >= marks.covers or shared >= SHARED_COVERS:
+        return "covers"
+    return "related" if cosine >= marks.related or shared >= SHARED_RELATED else None
+
+
+def shared_words(need: str, text: str) -> float:
+    """Return the share of the need's telling words that the text holds, by their first letters: 0 to 1."""
+    wanted = _stems(need)
+    return len(wanted & _stems(text)) / len(wanted) if wanted else 0.0
+
+
+def check_loadout_name(name: str) -> None:
+    """Refuse what is not the name of a loadout, above all what could lead out of their folder."""
+    if not _NAME.fullmatch(name):
+        raise Invalid("name must be the name of a loadout: up to 64 letters, digits and . _ - without a path.")
+
+
+def check_budget(field: str, tokens: int) -> None:
+    """Refuse a budget that is none, or larger than an answer may be."""
+    if not 0 <= tokens <= MAX_PACK_TOKENS:
+        raise Invalid(f"{field} must be from 0 to {MAX_PACK_TOKENS:,}.")
+
+
+def check_needs(task: str, needs: Sequence[str]) -> None:
+    """Refuse a task or needs that cannot be asked."""
+    _check_count("needs", needs, MAX_NEEDS)
+    for field, text in (("task", task), *(("an entry of needs", need) for need in needs)):
+        check_text(field, text, max_chars=10_000)
+
+
+def _check_count(field: str, entries: Collection[object], most: int) -> None:
+    if len(entries) > most:
+        raise Invalid(f"{field} has {len(entries):,} entries; the limit is {most}.")
+
+
+def _stems(text: str) -> set[str]:
+    words = {word for word in re.findall(r"\w+", text.lower()) if len(word) > 1}
+    return {
+        word[:_STEM_CHARS] if len(word) > _STEM_CHARS else word.rstrip("s") for word in words - set(_FILL_WORDS.split())
+    }

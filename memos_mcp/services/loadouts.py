@@ -1,0 +1,210 @@
+"""Gathers what an agent may need for a task: pinned and found memories and tools, from the namespaces it may read."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+import anyio
+
+from memos_mcp.domain.errors import MemosError
+from memos_mcp.domain.loadout import MEMORY_MARKS, TOOL_MARKS, Loadout, LoadoutStore, Marks, check_needs, relevance
+from memos_mcp.domain.memory import MemoryHit, MemoryQuery
+from memos_mcp.domain.packing import Ask, Find
+from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.tool import ToolFilter, ToolHit, ToolQuery, document
+from memos_mcp.services.memories import Memories
+from memos_mcp.services.tools import Tools
+
+MEMORIES_PER_ASK: Final = 20
+TOOLS_PER_ASK: Final = 10
+AT_ONCE: Final = 4
+"""Questions of one kind that are under way at a time: enough to share inferences, few enough to leave connections."""
+
+REASON_CHARS: Final = 80
+
+Hit = TypeVar("Hit", MemoryHit, ToolHit)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A text to ask, and what is said of what it finds."""
+
+    text: str
+    reason: str
+    need: bool = False
+
+
+@dataclass(slots=True)
+class Proposals(Generic[Hit]):
+    """Pins and finds by key, those of the connection's own namespace first, and what each question found."""
+
+    pins: list[str] = field(default_factory=list)
+    hits: dict[str, Hit] = field(default_factory=dict)
+    asks: list[Ask] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    withheld: int = 0
+    degraded: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a pack is made of. `needs` are the texts of those asks that are needs, which come first in both `asks`."""
+
+    loadout: Loadout
+    needs: Sequence[str]
+    memories: Proposals[MemoryHit]
+    tools: Proposals[ToolHit]
+
+    @property
+    def degraded(self) -> str | None:
+        """What could not be asked, if anything."""
+        return self.memories.degraded or self.tools.degraded
+
+
+class Loadouts:
+    """Asks the memory and the toolbox side by side for what a loadout and a task call for."""
+
+    def __init__(self, memories: Memories, tools: Tools, store: LoadoutStore) -> None:
+        self._memories = memories
+        self._tools = tools
+        self._store = store
+
+    async def gather(self, scope: Scope, name: str | None, task: str, needs: Sequence[str] = ()) -> Gathered:
+        """Gather for the loadout of this name, without one for any agent; raise `NotFound` when there is none."""
+        needs = list(dict.fromkeys(needs))
+        check_needs(task, needs)
+        loadout = Loadout() if name is None else await self._store.get(name, scope.namespace)
+        scopes = [replace(scope, namespace=namespace) for namespace in loadout.reads(scope.namespace)]
+        questions = _questions(task, needs)
+        searches = [Question(text, _reason("search", text)) for text in loadout.searches]
+        memories, tools = Proposals[MemoryHit](), Proposals[ToolHit]()
+        await _side_by_side(
+            [
+                partial(self._gather_memories, scopes, loadout, [*questions, *searches], memories),
+                partial(self._gather_tools, scopes, loadout, questions, tools),
+            ],
+            at_once=2,
+        )
+        return Gathered(loadout, needs or [task], memories, tools)
+
+    async def _gather_memories(
+        self, scopes: Sequence[Scope], loadout: Loadout, questions: Sequence[Question], into: Proposals[MemoryHit]
+    ) -> None:
+        for scope in scopes if loadout.pinned_memories else ():
+            found = await self._memories.get(scope, loadout.pinned_memories)
+            into.hits |= {str(memory_id): MemoryHit(memory, ()) for memory_id, memory in found.items()}
+        _settle_pins(into, [str(memory_id) for memory_id in loadout.pinned_memories])
+
+        async def ask(scope: Scope, question: Question) -> tuple[list[tuple[str, MemoryHit]], str | None]:
+            page = await self._memories.query(scope, MemoryQuery(question.text, limit=MEMORIES_PER_ASK))
+            return [(str(hit.memory.memory_id), hit) for hit in page.hits], page.degraded
+
+        await _ask_all(scopes, questions, ask, into, _memory_text, MEMORY_MARKS)
+
+    async def _gather_tools(
+        self, scopes: Sequence[Scope], loadout: Loadout, questions: Sequence[Question], into: Proposals[ToolHit]
+    ) -> None:
+        wanted = ToolFilter(agent_has=loadout.capabilities)
+        for scope in scopes:
+            if loadout.pinned_tools:
+                for tool_id, tool in (await self._tools.get(scope, loadout.pinned_tools)).items():
+                    into.hits.setdefault(tool_id, ToolHit(tool))
+            if loadout.capabilities is not None:
+                into.withheld += (await self._tools.discover(scope, ToolQuery((), wanted, limit=1))).withheld
+        _settle_pins(into, loadout.pinned_tools)
+
+        async def ask(scope: Scope, question: Question) -> tuple[list[tuple[str, ToolHit]], str | None]:
+            page = await self._tools.discover(scope, ToolQuery([question.text], wanted, TOOLS_PER_ASK))
+            return [(hit.tool.tool_id, hit) for hit in page.hits], page.degraded
+
+        await _ask_all(scopes, questions, ask, into, _tool_text, TOOL_MARKS)
+
+
+def _questions(task: str, needs: Sequence[str]) -> list[Question]:
+    """Return the needs, or the task as the only one, and the task."""
+    if not needs:
+        return [Question(task, "task", need=True)]
+    return [*(Question(need, _reason("need", need), need=True) for need in needs), Question(task, "task")]
+
+
+def _reason(kind: str, text: str) -> str:
+    short = text if len(text) <= REASON_CHARS else text[: REASON_CHARS - 1] + "…"
+    return f"{kind}: {short}"
+
+
+def _settle_pins(into: Proposals[Any], wanted: Sequence[str]) -> None:
+    into.pins = [key for key in dict.fromkeys(wanted) if key in into.hits]
+    into.missing = [key for key in dict.fromkeys(wanted) if key not in into.hits]
+
+
+async def _ask_all(
+    scopes: Sequence[Scope],
+    questions: Sequence[Question],
+    ask: Callable[[Scope, Question], Awaitable[tuple[list[tuple[str, Hit]], str | None]]],
+    into: Proposals[Hit],
+    text_of: Callable[[Hit], str],
+    marks: Marks,
+) -> None:
+    """Put every question to every namespace; keep what covers it or is related to it."""
+    calls = [partial(ask, scope, question) for question in questions for scope in scopes]
+    answers = await _side_by_side(calls, AT_ONCE)
+    for place, question in enumerate(questions):
+        finds: list[Find] = []
+        for found, degraded in answers[place * len(scopes) : (place + 1) * len(scopes)]:
+            into.degraded = into.degraded or degraded
+            for key, hit in found:
+                judged = relevance(question.text, text_of(hit), hit.signals, marks)
+                if judged is not None and _keep(into, key, hit):
+                    finds.append(Find(key, hit.score or 0.0, covers=judged == "covers"))
+        into.asks.append(Ask(question.reason, finds, question.need))
+
+
+def _keep(into: Proposals[Hit], key: str, hit: Hit) -> bool:
+    """Keep the best hit on a row, unless the key stands for another row already: a tool of another namespace."""
+    before = into.hits.setdefault(key, hit)
+    if _row(before) != _row(hit):
+        return False
+    if (hit.score or 0.0) > (before.score or 0.0):
+        into.hits[key] = hit
+    return True
+
+
+def _row(hit: MemoryHit | ToolHit) -> object:
+    return hit.memory.memory_id if isinstance(hit, MemoryHit) else hit.tool.id
+
+
+def _memory_text(hit: MemoryHit) -> str:
+    content = hit.memory.content
+    return content if hit.span is None else content[slice(*hit.span)]
+
+
+def _tool_text(hit: ToolHit) -> str:
+    return document(hit.tool)
+
+
+async def _side_by_side(calls: Sequence[Callable[[], Awaitable[Result]]], at_once: int) -> list[Result]:
+    """Return the results in the order of the calls; the first anticipated failure ends the others and is raised."""
+    results: dict[int, Result] = {}
+    failure: MemosError | None = None
+    turn = anyio.CapacityLimiter(at_once)
+
+    async def run(place: int, call: Callable[[], Awaitable[Result]]) -> None:
+        async with turn:
+            results[place] = await call()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            for place, call in enumerate(calls):
+                tasks.start_soon(run, place, call)
+    except* MemosError as group:  # raised below: an `except*` would wrap it again
+        failure = _first(group)
+    if failure is not None:
+        raise failure
+    return [results[place] for place in range(len(calls))]
+
+
+def _first(group: BaseExceptionGroup[Any]) -> MemosError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
