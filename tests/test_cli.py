@@ -258,7 +258,7 @@ def until(stream: Any, pattern: bytes) -> bool:
 
 def left_on(home: Path) -> list[str]:
     """Return the command lines of what still runs on this home a moment later."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 10
     while True:
         lines = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
         left = [line for line in lines if str(home) in line]

@@ -78,7 +78,7 @@ def test_a_stop_cuts_off_a_call_that_does_not_end(stop: Any) -> None:
         started = time.monotonic()
         stop(process)
         answer, errors = process.communicate(timeout=5)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
     assert (process.returncode, errors) == (0, b"closed in good order\n")
     assert json.loads(answer)["id"] == 5
 

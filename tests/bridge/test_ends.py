@@ -19,7 +19,9 @@ import pytest
 from memos_mcp.bridge import IN_DOUBT, UNREACHABLE, _Parent
 from memos_mcp.rendezvous.place import START_LOCK, Place
 from tests.bridge.scripted import (
+    AT_ONCE,
     COMMAND,
+    IN_TIME,
     ROOT,
     SECONDS,
     Client,
@@ -54,7 +56,7 @@ def test_an_answer_that_comes_soon_after_the_input_was_closed_is_delivered(sessi
     session.say(answer(1))
     assert client.hear() == answer(1)
     session.close()
-    client.sees_it_end(within=0.2)
+    client.sees_it_end(within=AT_ONCE)
 
 
 def test_an_answer_that_never_comes_does_not_keep_it(session: Session, client: Client) -> None:
@@ -69,7 +71,7 @@ def test_answers_that_nobody_reads_do_not_keep_it(session: Session, client: Clie
     session.say(answer(1, content="x" * 1_000_000))
     assert client.hearing.has_something()
     client.stdin.close()
-    assert client.process.wait(1) == 0
+    assert client.process.wait(IN_TIME) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -78,7 +80,7 @@ def test_a_signal_ends_it_at_once_when_nothing_is_under_way(
 ) -> None:
     client.shakes_hands(session)
     client.process.send_signal(number)
-    client.sees_it_end(within=0.4)
+    client.sees_it_end(within=AT_ONCE)
 
 
 def test_a_signal_lets_what_is_under_way_be_answered(session: Session, client: Client) -> None:
@@ -89,7 +91,7 @@ def test_a_signal_lets_what_is_under_way_be_answered(session: Session, client: C
         client.hearing.line(seconds=0.1)
     session.say(answer(1))
     assert client.hear() == answer(1)
-    client.sees_it_end(within=0.2)
+    client.sees_it_end(within=AT_ONCE)
 
 
 def test_after_a_signal_nothing_more_is_read(session: Session, client: Client) -> None:
@@ -105,13 +107,13 @@ def test_a_second_signal_waits_for_nothing(session: Session, client: Client) -> 
     session.hear()
     client.process.terminate()
     client.process.send_signal(signal.SIGINT)
-    client.sees_it_end(within=0.4, unanswered=IN_DOUBT)
+    client.sees_it_end(within=AT_ONCE, unanswered=IN_DOUBT)
 
 
 def test_output_that_nobody_reads_any_more_ends_it(session: Session, client: Client) -> None:
     client.shakes_hands(session)
     client.stdout.close()
-    assert (client.process.wait(1), client.stderr.read()) == (0, b"")
+    assert (client.process.wait(IN_TIME), client.stderr.read()) == (0, b"")
 
 
 @pytest.mark.parametrize("ending", ["closed input", "signal", "closed output"])
@@ -156,7 +158,7 @@ def test_it_ends_with_who_launched_it_even_if_another_keeps_its_input_open(
         killed = time.monotonic()
         assert launcher.stdout is not None
         assert Hearing(launcher.stdout.fileno()).rest() == b"", "it holds the other end as long as it lives"
-        assert time.monotonic() - killed < 1
+        assert time.monotonic() - killed < IN_TIME
     os.close(held)
     os.close(mine)
 
@@ -248,7 +250,7 @@ def test_a_terminal_that_is_closed_ends_it(engine: Engine, home: Path) -> None:
 @pytest.mark.parametrize("closed", ["<&-", "<&- 2>&-", "<&- >&- 2>&-"])
 def test_without_input_it_ends(closed: str, engine: Engine, home: Path) -> None:
     command = ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND]
-    assert subprocess.run(command, cwd=ROOT, env=environment_of(home), timeout=1, check=False).returncode == 0
+    assert subprocess.run(command, cwd=ROOT, env=environment_of(home), timeout=IN_TIME, check=False).returncode == 0
     assert engine.accept_silently().hearing.rest() == b""
 
 
@@ -287,7 +289,7 @@ def ends(client: Client, ending: str) -> None:
         client.sees_it_end(unanswered=UNREACHABLE)
     else:
         client.stdout.close()
-        assert (client.process.wait(1), client.stderr.read()) == (0, b"")
+        assert (client.process.wait(IN_TIME), client.stderr.read()) == (0, b"")
 
 
 def wait_until_read(client: Client) -> None:
@@ -313,5 +315,5 @@ def started(home: Path, stdin: int | IO[bytes] | socket.socket, stdout: int | IO
 
 
 def ends_well(process: Process) -> None:
-    _, stderr = process.communicate(timeout=1)
+    _, stderr = process.communicate(timeout=IN_TIME)
     assert (process.returncode, stderr) == (0, b"")
