@@ -28,6 +28,7 @@ from memos_mcp.orchestrator.payload import TaskPayload
 
 FIRST: Final = "Find out when the town library is open on Saturdays and put it on my list."
 SECOND: Final = "Find out when the swimming pool is open on Saturdays and put it on my list."
+THIRD: Final = "Find out when the recycling centre is open on Saturdays and put it on my list."
 NEEDS: Final = ("look something up on the internet", "put an item on the to-do list")
 CAPABILITIES: Final = ("network", "todo.read", "todo.write")
 ASKED: Final = {"look something up on the internet": "web.search", "remember what I still have to do": "todo.add"}
@@ -74,6 +75,7 @@ def main() -> int:
         play = Play(lent, cortex, arguments.model, (urlsplit(search).netloc, urlsplit(todo).netloc))
         sow(play)
         anyio.run(with_memory, play)
+        anyio.run(as_errands, play)
         anyio.run(without_memory, play)
         title("The end")
     play.expect("nothing is left running", not lent.left())
@@ -139,6 +141,17 @@ def what_it_left(play: Play, outcome: Outcome, subject: str, found: str) -> None
     play.expect(f"the {subject} is on the list", any(subject in item and found in item for item in items))
 
 
+async def as_errands(play: Play) -> None:
+    """Do a task as the agent of examples/loadouts, which says who it is and which tools it has at hand."""
+    title("A task for an agent with a loadout")
+    async with play.orchestrator(Launch(env=play.stage.settings)) as orchestrator:
+        outcome = await delegated(orchestrator, THIRD, agent="errands")
+    print(indent(f"{outcome.payload.instructions}\n\n{outcome.payload.text}", "  "))
+    what_it_left(play, outcome, "recycling centre", "8:00 to 12:00")
+    play.expect("the agent was told its role", outcome.payload.role.startswith("You run errands"))
+    play.expect("its pack holds the pinned tools", {"web.search", "todo.add"} <= _tools(outcome.payload))
+
+
 async def without_memory(play: Play) -> None:
     """Stop memOS.as, and delegate all the same."""
     title("A task while memOS.as is stopped")
@@ -153,10 +166,10 @@ async def without_memory(play: Play) -> None:
     play.expect("nothing is claimed to be stored", outcome.stored is None and play.stage.on_the_list() == before)
 
 
-async def delegated(orchestrator: Orchestrator, task: str) -> Outcome:
+async def delegated(orchestrator: Orchestrator, task: str, agent: str | None = None) -> Outcome:
     """Delegate a task; its steps are printed as they happen."""
     print(f"task: {task}")
-    outcome = await orchestrator.delegate(task, needs=NEEDS, capabilities=CAPABILITIES)
+    outcome = await orchestrator.delegate(task, agent, needs=NEEDS, capabilities=CAPABILITIES)
     print(f"  answer: {outcome.result}\n  enrichment: {outcome.enrichment}")
     return outcome
 

@@ -27,6 +27,7 @@ class Stage:
         self.settings = {
             "MEMOS_HOME": str(self.home),
             "MEMOS_AGENT_ID": "orchestrator",
+            "MEMOS_LOADOUTS": str(EXAMPLES / "loadouts"),
             "MEMOS_INDEX_WAIT_SECONDS": "30",  # a slow machine takes longer, but plays the same
         }
         self._running = running

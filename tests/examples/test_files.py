@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 from memos_mcp.cli import seeding
+from memos_mcp.loadout_files import read_loadout
 from tests.examples.conftest import EXAMPLES
 
 ROOT = EXAMPLES.parent
@@ -20,8 +21,9 @@ def test_the_desktop_configuration_is_that_of_mcp_json_with_a_full_path() -> Non
 
 
 def test_the_loadout_may_use_the_tools_that_it_pins() -> None:
-    loadout = tomllib.loads((EXAMPLES / "loadouts/errands.toml").read_text())
+    loadout = read_loadout("errands", EXAMPLES / "loadouts/errands.toml")
     seeds = tomllib.loads((Path(seeding.__file__).parents[1] / "seeds/initial.toml").read_text())["tools"]
     needed = {tool["tool_id"]: set(tool["required_capabilities"]) for tool in seeds}
-    for tool_id in loadout["tools"]["pinned"]:
-        assert needed[tool_id] <= set(loadout["capabilities"])
+    assert loadout.pinned_tools
+    for tool_id in loadout.pinned_tools:
+        assert needed[tool_id] <= set(loadout.capabilities or ())

@@ -17,7 +17,7 @@ def test_everything_that_the_loop_promises_is_seen() -> None:
     assert "NOT SEEN" not in done.stdout
     last = re.search(r"^(\d+) of \1 things seen$", done.stdout, re.MULTILINE)
     assert last is not None
-    assert int(last[1]) == done.stdout.count("  seen: ") == 18
+    assert int(last[1]) == done.stdout.count("  seen: ") == 23
 
 
 @pytest.mark.slow
