@@ -27,8 +27,10 @@ demo: install
 demo-loop: install
 	$(BIN)/python examples/loop/run.py $(CORTEX)
 
+# The tests mostly wait, so two run at a time, even on one core. A file's tests stay together and the files in order:
+# what they share, such as the servers of tests/acceptance, is set up once for each of the two.
 test: install
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
