@@ -6,17 +6,14 @@ waits in `poll`. When the engine ends, the next one is told the client's handsha
 
 import os
 import select
-import signal
 import socket
-import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 from memos_mcp.calls import Calls, Handshake, answer_in, error_line, request_in
-from memos_mcp.ends import STDIN, STDOUT, Client, Gone, Link, fill_standard_descriptors, tell
+from memos_mcp.ends import STDIN, STDOUT, Client, Gone, Link, Parent, fill_standard_descriptors, signals, tell
 from memos_mcp.framing import refused_length
 from memos_mcp.rendezvous.greeting import PREFIX, decode, greeting
 from memos_mcp.rendezvous.place import Place, home_of, settings_in
@@ -82,7 +79,7 @@ class Bridge:
 
     def run(self) -> None:
         """Pass lines until the client leaves, or the process is told to end."""
-        alarm, parent = _signals(), _Parent()
+        alarm, parent = signals(), Parent()
         self._seek()
         try:
             while not self._is_over():
@@ -273,28 +270,3 @@ class Bridge:
             self._lose(self._link)
         if self._held:
             self._refuse(ENDED_TEXT)
-
-
-class _Parent:
-    """The process that launched this one: when it is gone, nobody is served any more."""
-
-    def __init__(self) -> None:
-        self._process = os.getppid()
-        self.descriptor: int | None = None
-        if sys.platform == "linux":
-            # Some sandboxes forbid it, some builds of Python do not know it: then it is looked for twice a second.
-            with suppress(OSError, AttributeError):
-                self.descriptor = os.pidfd_open(self._process)
-
-    def is_gone(self, ready: Mapping[int, int]) -> bool:
-        return self.descriptor in ready or os.getppid() != self._process
-
-
-def _signals() -> int:
-    """Return a descriptor that tells of a signal to end."""
-    alarm, trigger = os.pipe()
-    os.set_blocking(trigger, False)
-    signal.set_wakeup_fd(trigger, warn_on_full_buffer=False)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda _number, _frame: None)
-    return alarm

@@ -1,10 +1,13 @@
-"""The two ends of a bridge: the client's pipes, and the link to an engine. Nothing here waits."""
+"""What a bridge stands between: the client's pipes and process, and the link to an engine. Nothing here waits."""
 
 import os
 import select
+import signal
 import socket
+import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -124,6 +127,31 @@ class Link:
 
     def close(self) -> None:
         self._connection.close()
+
+
+class Parent:
+    """The process that launched this one: when it is gone, nobody is served any more."""
+
+    def __init__(self) -> None:
+        self._process = os.getppid()
+        self.descriptor: int | None = None
+        if sys.platform == "linux":
+            # Some sandboxes forbid it, some builds of Python do not know it: then it is looked for twice a second.
+            with suppress(OSError, AttributeError):
+                self.descriptor = os.pidfd_open(self._process)
+
+    def is_gone(self, ready: Mapping[int, int]) -> bool:
+        return self.descriptor in ready or os.getppid() != self._process
+
+
+def signals() -> int:
+    """Return a descriptor that tells of a signal to end."""
+    alarm, trigger = os.pipe()
+    os.set_blocking(trigger, False)
+    signal.set_wakeup_fd(trigger, warn_on_full_buffer=False)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: None)
+    return alarm
 
 
 def fill_standard_descriptors() -> None:

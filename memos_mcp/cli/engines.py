@@ -4,8 +4,8 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from socket import socket
@@ -17,7 +17,7 @@ from memos_mcp.domain.errors import Unavailable
 from memos_mcp.engine.questions import ask
 from memos_mcp.rendezvous.greeting import Want
 from memos_mcp.rendezvous.launch import LISTENING, STDERR, STDOUT
-from memos_mcp.rendezvous.place import ENGINE_LOCK, Place
+from memos_mcp.rendezvous.place import ENGINE_LOCK, START_LOCK, Place
 from memos_mcp.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -62,10 +62,12 @@ async def serve(settings: Settings) -> int:
     check_address(settings)  # before an engine in the background leaves for nothing
     place = Place(str(settings.home))
     with _usable(place):
-        lock = await _take(place, replace=True)
-    if lock is None:
-        raise Unavailable(f"memos-as serve (process {place.holder()}) already serves {place.home}.")
-    return await _run(settings, place, lock, _listener(place), foreground=True)
+        async with _no_other_start(place):
+            lock = await _take(place, replace=True)
+            if lock is None:
+                raise Unavailable(f"memos-as serve (process {place.holder()}) already serves {place.home}.")
+            listener = _listener(place)
+    return await _run(settings, place, lock, listener, foreground=True)
 
 
 async def _run(settings: Settings, place: Place, lock: int, listener: socket | None, *, foreground: bool) -> int:
@@ -100,6 +102,21 @@ async def stop(settings: Settings) -> int:
     with _usable(place):
         print(await _ended(settings, place))
     return 0
+
+
+@asynccontextmanager
+async def _no_other_start(place: Place) -> AsyncIterator[None]:
+    """Keep clients from starting an engine when the one that they have leaves."""
+    place.prepare()
+    start = None
+    with anyio.move_on_after(LEAVING_SECONDS):
+        while (start := place.hold(START_LOCK)) is None:  # noqa: ASYNC110  # another process gives no event
+            await anyio.sleep(LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        if start is not None:
+            os.close(start)
 
 
 async def _take(place: Place, *, replace: bool) -> int | None:

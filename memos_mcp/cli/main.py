@@ -29,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = Settings(**_given(arguments))
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):
+            if problem["type"] == "default_factory_not_called":
+                continue  # it follows from another one
             name = "_".join(str(part) for part in problem["loc"][:1]).upper()
             print(f"memos-as: MEMOS_{name}: {problem['msg']}", file=sys.stderr)
         return 2
@@ -222,6 +224,8 @@ def _check_system() -> None:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """Leave at SIGTERM as at Ctrl-C, so that the embedded Postgres is stopped; what serves has its own way."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a script's shell starts what it does not wait for
+        raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)
 
 

@@ -59,6 +59,8 @@ def _orphan(log: int, home: str, environment: Mapping[str, str]) -> int:
             os.setsid()
             if os.fork() == 0:
                 _become_engine(log, tell, home, environment)
+        except OSError as error:
+            os.write(log, f"{_OWN_WORDS}{sys.executable} cannot be run: {error.strerror}\n".encode())
         finally:
             os._exit(1)
     os.close(tell)

@@ -34,10 +34,7 @@ class Place:
     def prepare(self) -> None:
         """Make the folder, for its owner alone; raise `OSError` when that cannot be."""
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        found = os.lstat(self.folder)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise PermissionError(errno.EPERM, "it is not a folder of this user", self.folder)
-        if found.st_mode & 0o077:
+        if self._mode() & 0o077:
             os.chmod(self.folder, 0o700)
 
     def hold(self, name: str) -> int | None:
@@ -60,10 +57,14 @@ class Place:
         return None
 
     def connect(self) -> socket.socket | None:
-        """Return a connection to the engine, which does not block; None when nobody listens, or too many wait."""
+        """Return a connection to the engine, which does not block; None when nobody listens, or too many wait.
+
+        Raise `PermissionError` when it would be another user's: it is told what may be secret.
+        """
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(0)
         try:
+            self._mode()
             with self._address() as address:
                 connection.connect(address)
         except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
@@ -92,6 +93,13 @@ class Place:
         """Remove the socket, so that nobody comes any more; the engine's lock must be held."""
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(self.folder, SOCKET))
+
+    def _mode(self) -> int:
+        """Return the mode of the folder, which must be this user's own."""
+        found = os.lstat(self.folder)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "it is not a folder of this user", self.folder)
+        return found.st_mode
 
     @contextmanager
     def _address(self) -> Iterator[str]:

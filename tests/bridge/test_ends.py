@@ -16,7 +16,8 @@ from typing import IO, TypeAlias
 
 import pytest
 
-from memos_mcp.bridge import IN_DOUBT, UNREACHABLE, _Parent
+from memos_mcp.bridge import IN_DOUBT, UNREACHABLE
+from memos_mcp.ends import Parent
 from memos_mcp.rendezvous.place import START_LOCK, Place
 from tests.bridge.scripted import (
     AT_ONCE,
@@ -168,7 +169,7 @@ def test_a_parent_is_looked_for_where_it_cannot_be_waited_for(monkeypatch: pytes
         raise PermissionError(process)
 
     monkeypatch.setattr(os, "pidfd_open", forbidden)
-    parent = _Parent()
+    parent = Parent()
     assert parent.descriptor is None
     assert not parent.is_gone({})
     monkeypatch.setattr(os, "getppid", lambda: 1)
