@@ -35,23 +35,25 @@ _STEM_CHARS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """The least cosine of what covers a need, and of what is related to it."""
+    """The least cosine of what covers a need, and of what is related to it; so many of the best are taken anyway."""
 
     covers: float
     related: float
+    guesses: int
 
 
-MEMORY_MARKS: Final = Marks(covers=0.40, related=0.30)
-TOOL_MARKS: Final = Marks(covers=0.30, related=0.25)
+MEMORY_MARKS: Final = Marks(covers=0.40, related=0.30, guesses=0)
+TOOL_MARKS: Final = Marks(covers=0.30, related=0.25, guesses=3)
 """Measured with all-MiniLM-L6-v2, as the share of questions for which something reaches `covers`.
 
 Memories: of questions about the conversation that is stored 100 %, about another one 32 %, of tasks for tools 13-26 %
 (LoCoMo, four conversations, 300 questions). Tools: of tasks for which a tool is there 91, 87 and 99 %, of personal
-questions 24, 9 and 11 % (MetaTool, LiveMCPBench, StableToolBench). No mark tells a tool from its neighbour in kind.
+questions 24, 9 and 11 % (MetaTool, LiveMCPBench, StableToolBench). No mark tells a tool from its neighbour in kind. A
+long task of several parts is near to none of the tools that it needs, hence the guesses: a tool too many costs little.
 """
 
 SHARED_COVERS: Final = 0.5
-SHARED_RELATED: Final = 0.34
+SHARED_RELATED: Final = 0.33
 """The same for the share of a need's words that are found again; 0.5 is the median of LoCoMo's answers, and 4 % of
 turns of another conversation reach it. What is not in the index yet has nothing else to be judged by."""
 
@@ -109,7 +111,7 @@ class LoadoutStore(Protocol):
         ...
 
 
-def relevance(need: str, text: str, signals: Mapping[str, float], marks: Marks) -> Relevance | None:
+def relevance(need: str, text: str, signals: Mapping[str, float], rank: int, marks: Marks) -> Relevance | None:
     """Judge a hit by its cosine and by the words that it shares with the need; None when it has little to do with it.
 
     A hit's score does not serve here: it compares the hits of one question, of which the best may still be no answer.
@@ -117,7 +119,8 @@ def relevance(need: str, text: str, signals: Mapping[str, float], marks: Marks) 
     cosine, shared = signals.get("dense", 0.0), shared_words(need, text)
     if "exact" in signals or cosine >= marks.covers or shared >= SHARED_COVERS:
         return "covers"
-    return "related" if cosine >= marks.related or shared >= SHARED_RELATED else None
+    near = cosine >= marks.related or shared >= SHARED_RELATED or rank < marks.guesses
+    return "related" if near else None
 
 
 def shared_words(need: str, text: str) -> float:

@@ -154,8 +154,8 @@ async def _ask_all(
         finds: list[Find] = []
         for found, degraded in answers[place * len(scopes) : (place + 1) * len(scopes)]:
             into.degraded = into.degraded or degraded
-            for key, hit in found:
-                judged = relevance(question.text, text_of(hit), hit.signals, marks)
+            for rank, (key, hit) in enumerate(found):
+                judged = relevance(question.text, text_of(hit), hit.signals, rank, marks)
                 if judged is not None and _keep(into, key, hit):
                     finds.append(Find(key, hit.score or 0.0, covers=judged == "covers"))
         into.asks.append(Ask(question.reason, finds, question.need))
