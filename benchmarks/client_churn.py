@@ -42,9 +42,6 @@ from line_client import (
 
 AT_A_TIME = 8
 LATEST_KILL_SECONDS = 2.0
-HELD_FROM_SECONDS = 0.3
-"""A bridge must have begun to know its parent; before, only the end of its pipes tells it."""
-
 GONE_WITHIN_SECONDS = 1.0
 GIVE_UP_SECONDS = 10.0
 
@@ -121,7 +118,9 @@ def churn(home: Path, waiting: "queue.SimpleQueue[tuple[int, float]]", tally: Ta
             number, seconds = waiting.get_nowait()
             held = number % 4 == 3
             with start(home, number, held=held) as client:
-                time.sleep(HELD_FROM_SECONDS + seconds if held else seconds)
+                if held:
+                    wait_until_parent_is_known(number)
+                time.sleep(seconds)
                 ended = client.poll() is not None
                 client.kill()
                 client.wait()
@@ -182,6 +181,17 @@ def seconds_until_gone(number: int) -> float:
                     os.kill(process, signal.SIGKILL)
             time.sleep(0.005)
     return time.monotonic() - began
+
+
+def wait_until_parent_is_known(number: int) -> None:
+    """Wait until the bridge watches its parent's process; before, only the end of its pipes tells it."""
+    deadline = time.monotonic() + GIVE_UP_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            for process in processes_of_client(number):
+                if any(str(file.readlink()).endswith("[pidfd]") for file in Path(f"/proc/{process}/fd").iterdir()):
+                    return
+        time.sleep(0.005)
 
 
 def processes_of_client(number: int) -> list[int]:

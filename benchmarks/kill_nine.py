@@ -1,6 +1,7 @@
 """Kills `memos-as --in-process` with SIGKILL while 16 writers store, again and again; counts what came to harm.
 
-Each round: pipeline stores, kill at a random moment, start again, find every acknowledged memory by its own words.
+Each round: pipeline stores, kill at a random moment after the first answer, start again, find every acknowledged memory
+by its own words.
 The time of the last find holds the start of the process and one query for each memory of the round.
 At the end every content is stored once more, the unacknowledged ones too, and all rows are listed.
 
@@ -96,9 +97,10 @@ def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> Tally
 
 def storm(client: LineClient, contents: list[str], seconds: float) -> tuple[list[str], dict[str, str]]:
     """Store with 16 calls under way until the server is killed; return what was sent, and ids of what was answered."""
-    threading.Timer(seconds, client.process.kill).start()
     answered: dict[str, str] = {}
     for place, stored in client.call_all("store_memory", [{"content": text} for text in contents], in_flight=WRITERS):
+        if not answered:
+            threading.Timer(seconds, client.process.kill).start()
         answered[contents[place]] = stored["memory_id"]
     client.kill()
     # Whatever was read is answered; at most the 16 that were under way then are not, nor those never read.

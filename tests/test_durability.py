@@ -125,7 +125,9 @@ async def test_a_fresh_generation_is_built_with_and_without_a_running_server(fur
 
         with anyio.fail_after(REBUILD_SECONDS):
             while generation(furnished) == first_generation:
-                assert await first(door, NOTES[0]) == NOTES[0]
+                # In the moment after the swap an answer may say that it is not known yet what may be missing.
+                found = (await door.call("query_memory", {"query": NOTES[0]})).data["memories"]
+                assert found[0]["content"] == NOTES[0]
                 await anyio.sleep(0.05)
         await caught_up(door)
         assert await first(door, NOTES[1]) == NOTES[1]
