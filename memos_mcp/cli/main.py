@@ -224,8 +224,6 @@ def _check_system() -> None:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """Leave at SIGTERM as at Ctrl-C, so that the embedded Postgres is stopped; what serves has its own way."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a script's shell starts what it does not wait for
-        raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)
 
 

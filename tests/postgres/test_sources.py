@@ -224,7 +224,7 @@ async def test_a_chunk_that_goes_while_another_source_comes_to_share_it_stays(
             tasks.start_soon(port.replace, ANN, "lib", [file("a.py", chunk("one", source="lib"))], NOW)
             await replaced.wait()
             tasks.start_soon(port.remove, ANN, "app", ["a.py"])
-            while not await connection.fetchval(SOMEBODY_WAITS) and await port.known(ANN, "app"):
+            while not await connection.fetchval(SOMEBODY_WAITS) and await port.known(ANN, "app"):  # noqa: ASYNC110 - Postgres tells
                 await anyio.sleep(0.01)
             done.set()
     here = (await memories(database))["one"]
