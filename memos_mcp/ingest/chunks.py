@@ -8,7 +8,7 @@ from memos_mcp.domain.chunk import PROSE, Chunk
 from memos_mcp.ingest import headings, syntax
 from memos_mcp.ingest.grammars import GRAMMARS
 from memos_mcp.ingest.lines import Lines, Stretch, cut, lines_of
-from memos_mcp.ingest.packing import Level, Pack, Unit, pack, room
+from memos_mcp.ingest.packing import Level, Pack, Unit, pack, room, space
 from memos_mcp.ingest.reading import Document
 
 _ELLIPSIS: Final = "…"
@@ -22,22 +22,23 @@ def chunks(document: Document) -> list[Chunk]:
     What cannot be cut sensibly, a single long line, may be longer than a model's window.
     """
     lines = lines_of(document.text)
-    made = (_chunk(document, lines, part) for part in pack(_units(document, lines), lines, document.path))
+    left = space(document.path)
+    made = (_chunk(document, lines, part) for part in pack(_units(document, lines, left), lines, left))
     return list({chunk.content: chunk for chunk in reversed([chunk for chunk in made if chunk])}.values())[::-1]
 
 
-def _units(document: Document, lines: Lines) -> Iterable[Unit]:
+def _units(document: Document, lines: Lines, left: int) -> Iterable[Unit]:
     if document.language in PROSE:
-        return headings.units(lines, document.language or "", document.path)
+        return headings.units(lines, document.language or "", left)
     if document.language in GRAMMARS:
         try:
-            return list(syntax.units(document.text, lines, document.language or "", document.path))
+            return list(syntax.units(document.text, lines, document.language or "", left))
         except syntax.NotParsed:
             _log.debug("%s is cut by lines: it is not what its name says", document.path)
         except Exception:  # noqa: BLE001 - whatever goes wrong in a parser, the text can still be cut by lines
             _log.warning("%s is cut by lines: its syntax could not be read", document.path, exc_info=True)
     whole = Stretch(0, len(lines.texts))
-    pieces = cut(lines, whole, room(Level(), lines, document.path))
+    pieces = cut(lines, whole, room(Level(), lines, left))
     return (Unit(Level(), (), piece, loose=False) for piece in pieces)
 
 

@@ -21,12 +21,12 @@ class _Heading(NamedTuple):
     title: str
 
 
-def units(lines: Lines, language: str, path: str) -> Iterator[Unit]:
+def units(lines: Lines, language: str, space: int) -> Iterator[Unit]:
     """Yield the units of a text in order, all of its lines: a section without sections, or what stands before them."""
     headings = list(_markdown(lines.texts) if language == "markdown" else _restructured(lines.texts))
     end = len(lines.texts)
     if not headings or headings[0].line > 0:
-        yield from _pieces(lines, Level(), Stretch(0, headings[0].line if headings else end), path)
+        yield from _pieces(lines, Level(), Stretch(0, headings[0].line if headings else end), space)
     above: list[_Heading] = []
     for heading, following in pairwise([*headings, _Heading(end, 0, "")]):
         while above and above[-1].depth >= heading.depth:
@@ -34,15 +34,15 @@ def units(lines: Lines, language: str, path: str) -> Iterator[Unit]:
         level = Level(tuple(outer.title for outer in above))
         stretch = Stretch(heading.line, following.line)
         is_leaf = following.depth <= heading.depth
-        if is_leaf and lines.cost(*stretch) <= room(level, lines, path):
+        if is_leaf and lines.cost(*stretch) <= room(level, lines, space):
             yield Unit(level, (heading.title,), stretch, loose=False)
         else:
-            yield from _pieces(lines, Level((*level.names, heading.title)), stretch, path)
+            yield from _pieces(lines, Level((*level.names, heading.title)), stretch, space)
         above.append(heading)
 
 
-def _pieces(lines: Lines, level: Level, stretch: Stretch, path: str) -> Iterator[Unit]:
-    for piece in cut(lines, stretch, room(level, lines, path)):
+def _pieces(lines: Lines, level: Level, stretch: Stretch, space: int) -> Iterator[Unit]:
+    for piece in cut(lines, stretch, room(level, lines, space)):
         yield Unit(level, (), piece, loose=False)
 
 

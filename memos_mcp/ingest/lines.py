@@ -21,6 +21,9 @@ _PIECE: Final = re.compile(r"[A-Za-z]{1,5}|\d{1,3}|[^\sA-Za-z\d]")
 _LAST_PART: Final = 0.4
 """The share of a stretch in which a better place to cut is looked for."""
 
+_LARGER_HALF: Final = 0.65
+"""The most that one of the last two parts takes."""
+
 
 class Stretch(NamedTuple):
     """Some lines, counted from 0, the end excluded."""
@@ -54,9 +57,11 @@ def cost(text: str) -> int:
 def cut(lines: Lines, stretch: Stretch, room: int) -> Iterator[Stretch]:
     """Yield parts of a stretch that cost at most `room`, or are one line, by paragraphs where it can be."""
     start, end = stretch
-    while lines.cost(start, end) > room and end - start > 1:
-        latest = max(bisect_right(lines.sums, lines.sums[start] + room) - 1, start + 1)
-        least = lines.sums[start] + room * (1 - _LAST_PART)
+    while (rest := lines.cost(start, end)) > room and end - start > 1:
+        # The last two share what is left, so that no crumb remains; those before stay where they are as a text grows.
+        most = room if rest >= 2 * room else min(room, rest * _LARGER_HALF)
+        latest = max(bisect_right(lines.sums, lines.sums[start] + most) - 1, start + 1)
+        least = lines.sums[start] + most * (1 - _LAST_PART)
         earliest = next((at for at in range(start + 1, latest) if lines.sums[at] >= least), latest)
         place = max(range(earliest, latest + 1), key=lambda at: (*_seam(lines, at), at))
         yield Stretch(start, place)

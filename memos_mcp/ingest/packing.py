@@ -15,6 +15,8 @@ _TINY: Final = LIMIT // 14
 _NAMES_ROOM: Final = LIMIT // 14
 _LEAST_ROOM: Final = LIMIT // 3
 _MOST_NAMES: Final = 8
+_MARK_COST: Final = 3
+"""Of the line that says that something is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +63,40 @@ class Pack:
         return not self.names and self.level.head is not None and self.lines.start > self.level.head.start
 
 
-def room(level: Level, lines: Lines, path: str) -> int:
-    """Return what the lines of a chunk of this level may cost, beside its path, names and repeated head."""
-    taken = cost(path) + cost(".".join(level.names)) + _NAMES_ROOM
+def space(path: str) -> int:
+    """Return what a chunk of a file may cost beside its path and the names in it."""
+    return LIMIT - cost(path) - _NAMES_ROOM
+
+
+def room(level: Level, lines: Lines, space: int) -> int:
+    """Return what the lines of a chunk of this level may cost beside the level's names and its repeated head."""
+    taken = sum(cost(name) + 1 for name in level.names)
     if level.head is not None:
-        taken += lines.cost(*level.head) + 4
-    return max(LIMIT - taken, _LEAST_ROOM)
+        taken += lines.cost(*level.head) + _MARK_COST
+    return max(space - taken, _LEAST_ROOM)
 
 
-def pack(units: Iterable[Unit], lines: Lines, path: str) -> Iterator[Pack]:
+def pack(units: Iterable[Unit], lines: Lines, space: int) -> Iterator[Pack]:
     """Put neighbours together where that makes no chunk too large."""
     waiting: list[Unit] = []
+    flow = True
     for unit in units:
-        if waiting and not _joins(waiting, unit, lines, path):
+        flows = _flows(unit, lines)
+        if waiting and not _joins(waiting, unit, lines, space, flow=flow and flows):
             yield _close(waiting)
-            waiting = []
+            waiting, flow = [], True
         waiting.append(unit)
+        flow = flow and flows
     if waiting:
         yield _close(waiting)
 
 
-def _joins(waiting: Sequence[Unit], unit: Unit, lines: Lines, path: str) -> bool:
+def _joins(waiting: Sequence[Unit], unit: Unit, lines: Lines, space: int, *, flow: bool) -> bool:
     start, middle, end = waiting[0].lines.start, unit.lines.start, unit.lines.end
     before, after = lines.cost(start, middle), lines.cost(middle, end)
-    if unit.level != waiting[0].level or before + after > room(unit.level, lines, path):
+    if unit.level != waiting[0].level or before + after > room(unit.level, lines, space):
         return False
-    if min(before, after) < _TINY:
-        return True
-    return _flows(unit, lines) and all(_flows(other, lines) for other in waiting)
+    return flow or min(before, after) < _TINY
 
 
 def _flows(unit: Unit, lines: Lines) -> bool:
