@@ -76,6 +76,30 @@ def _parser() -> argparse.ArgumentParser:
     migrate = commands.add_parser("migrate", help="bring the database schema up to date")
     migrate.set_defaults(choose=_migrate)
 
+    _add_intake(commands)
+
+    outfit = commands.add_parser("loadout", help="show the memories and tools that an agent is given for a task")
+    outfit.add_argument("name", help="the loadout: NAME.toml in the folder MEMOS_LOADOUTS")
+    outfit.add_argument("task", help="what is to be done, in words")
+    outfit.add_argument("--need", action="append", default=[], help="a part of the task to cover; can be repeated")
+    outfit.add_argument("--json", action="store_true", help="print it as JSON")
+    outfit.set_defaults(choose=_loadout)
+
+    again = commands.add_parser("reindex", help="bring every memory and tool into the index again")
+    again.add_argument("--fresh", action="store_true", help="build a new generation beside the current one")
+    again.set_defaults(choose=_reindex)
+
+    check = commands.add_parser("doctor", help="compare the record with the index; exit 1 when they disagree")
+    check.add_argument("--json", action="store_true", help="print the findings as JSON")
+    check.set_defaults(choose=_doctor)
+
+    demo = commands.add_parser("demo", help="show the four tools at work over a real stdio client")
+    demo.set_defaults(choose=_demo)
+    return parser
+
+
+def _add_intake(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands that bring in what is written elsewhere."""
     load = commands.add_parser("import", help="import memories or tools from a JSON Lines file")
     load.add_argument("file", type=Path, help="one JSON object a line: the arguments of store_memory or register_tool")
     load.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
@@ -96,25 +120,6 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
     take.add_argument("--list-skipped", action="store_true", help="name everything that was left out, and say why")
     take.set_defaults(choose=_ingest)
-
-    outfit = commands.add_parser("loadout", help="show the memories and tools that an agent is given for a task")
-    outfit.add_argument("name", help="the loadout: NAME.toml in the folder MEMOS_LOADOUTS")
-    outfit.add_argument("task", help="what is to be done, in words")
-    outfit.add_argument("--need", action="append", default=[], help="a part of the task to cover; can be repeated")
-    outfit.add_argument("--json", action="store_true", help="print it as JSON")
-    outfit.set_defaults(choose=_loadout)
-
-    again = commands.add_parser("reindex", help="bring every memory and tool into the index again")
-    again.add_argument("--fresh", action="store_true", help="build a new generation beside the current one")
-    again.set_defaults(choose=_reindex)
-
-    check = commands.add_parser("doctor", help="compare the record with the index; exit 1 when they disagree")
-    check.add_argument("--json", action="store_true", help="print the findings as JSON")
-    check.set_defaults(choose=_doctor)
-
-    demo = commands.add_parser("demo", help="show the four tools at work over a real stdio client")
-    demo.set_defaults(choose=_demo)
-    return parser
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
