@@ -125,6 +125,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "query_memory": {},
     "register_tool": tool_arguments(),
     "discover_tools": {},
+    "build_loadout": {"task": "never done"},
 }
 TYPES: dict[str, dict[str, str]] = {
     "store_memory": {
@@ -169,6 +170,13 @@ TYPES: dict[str, dict[str, str]] = {
         "limit": "integer",
         "detail": "string",
     },
+    "build_loadout": {
+        "task": "string",
+        "name": "string",
+        "needs": "list",
+        "memory_tokens": "integer",
+        "tool_tokens": "integer",
+    },
 }
 WRONG: dict[str, list[Any]] = {
     "string": [5, True, ["a"], {"a": 1}],
@@ -178,7 +186,7 @@ WRONG: dict[str, list[Any]] = {
     "object": ['{"a": 1}', 5, True, [], [["a", 1]]],
 }
 ARGUMENTS = [(tool, name, kind) for tool, names in TYPES.items() for name, kind in names.items()]
-REQUIRED = [("store_memory", "content")] + [
+REQUIRED = [("store_memory", "content"), ("build_loadout", "task")] + [
     ("register_tool", name) for name in ("tool_id", "name", "description", "endpoint_url")
 ]
 OPTIONAL = [(tool, name) for tool, names in TYPES.items() for name in names if (tool, name) not in REQUIRED]
@@ -210,8 +218,8 @@ async def test_a_missing_argument_is_asked_for_by_name(door: Door, tool: str, na
 
 @pytest.mark.parametrize(("tool", "name"), OPTIONAL)
 async def test_null_for_an_optional_argument_is_as_good_as_none(door: Door, tool: str, name: str) -> None:
-    good = {"store_memory": {"content": f"null for {name}"}, "register_tool": tool_arguments()}.get(tool, {})
-    assert (await door.call(tool, {**good, name: None})).data
+    good = GOOD | {"store_memory": {"content": f"null for {name}"}, "register_tool": tool_arguments()}
+    assert (await door.call(tool, {**good[tool], name: None})).data
 
 
 @pytest.mark.parametrize(
@@ -229,6 +237,7 @@ async def test_null_for_an_optional_argument_is_as_good_as_none(door: Door, tool
         ("register_tool", "requestSchema", "request_schema"),
         ("discover_tools", "capabilities", "agent_capabilities"),
         ("discover_tools", "💥'\"}", None),
+        ("build_loadout", "namespaces", None),
     ],
 )
 async def test_an_unknown_argument_is_refused_by_name(door: Door, tool: str, strange: str, meant: str | None) -> None:
@@ -282,6 +291,10 @@ async def test_an_unknown_tool_is_a_protocol_error_that_names_the_tools(door: Do
         ("store_memory", {"content": "x", "kind": "Episodic"}, '"episodic"'),
         ("query_memory", {"kind": "event"}, '"episodic"'),
         ("discover_tools", {"detail": "all"}, '"summary"'),
+        *(("build_loadout", {"task": "x", "tool_tokens": value}, "from 0 to 10,000") for value in (-1, 10_001, 10**30)),
+        ("build_loadout", {"task": "x", "needs": ["x"] * 9}, "1 to 8"),
+        ("build_loadout", {"task": "x", "name": "../x"}, "without a path"),
+        ("build_loadout", {"task": "x", "name": "never-written"}, "No loadout"),
         ("query_memory", {"min_score": 0.5}, "query"),
         ("discover_tools", {"query": "x", "queries": ["x"]}, "not both"),
     ],

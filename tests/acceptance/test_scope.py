@@ -24,6 +24,9 @@ async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(tmp_p
         page = (await door.call("query_memory", {"limit": 1})).data
         searched = (await door.call("query_memory", {"query": "vault", "limit": 1})).data
         assert (page["total"], searched["degraded"]) == (3, None)
+        _write_loadouts(home / "loadouts", ids[0])
+        packed = (await door.call("build_loadout", {"task": "open the vault", "name": "vault"})).data
+        assert [item["reason"] for kind in ("memories", "tools") for item in packed[kind]][:1] == ["pinned"]
         cursors = [({}, page["next_cursor"]), ({"query": "vault"}, searched["next_cursor"])]
 
         await _reaches_nothing(await StdioDoor(second).open(), ids, cursors)
@@ -66,6 +69,15 @@ async def _furnish(door: Door) -> list[str]:
     return ids
 
 
+def _write_loadouts(folder: Path, memory_id: str) -> None:
+    """One for the first namespace; one that opens it to nobody; one whose pins belong to it."""
+    pins = f'[memories]\npinned = ["{memory_id}"]\n[tools]\npinned = ["vault-opener"]\n'
+    folder.mkdir()
+    (folder / "vault.toml").write_text('for = ["first"]\n' + pins)
+    (folder / "wide.toml").write_text('namespaces = ["first"]\n' + pins)
+    (folder / "pins.toml").write_text(pins)
+
+
 async def _sees_nothing(door: Door) -> None:
     questions: list[dict[str, Any]] = [
         {},
@@ -88,6 +100,11 @@ async def _sees_nothing(door: Door) -> None:
     for need in needs:
         answer = (await door.call("discover_tools", need)).data
         assert (answer["tools"], answer["total"], answer["withheld"]) == ([], 0, 0)
+    for name in ("vault", "wide"):
+        assert "For it there are: pins." in await refused(door, "build_loadout", {"task": SECRET, "name": name})
+    for loadout in ({"task": SECRET}, {"task": "x", "needs": ["vault-opener", "first"]}, {"task": "x", "name": "pins"}):
+        packed = (await door.call("build_loadout", loadout)).data
+        assert (packed["memories"], packed["tools"]) == ([], [])
 
 
 async def _has_its_own(door: Door) -> None:
@@ -95,5 +112,5 @@ async def _has_its_own(door: Door) -> None:
     assert (await door.call("store_memory", {"content": SECRET, "session_id": "s"})).data["created"]
     tool = tool_arguments(tool_id="vault-opener", name="Another one")
     assert (await door.call("register_tool", tool)).data["outcome"] == "created"
-    for name in ("query_memory", "store_memory", "register_tool", "discover_tools"):
+    for name in ("query_memory", "store_memory", "register_tool", "discover_tools", "build_loadout"):
         assert "Unknown argument 'namespace'" in await refused(door, name, {"namespace": "first"})
