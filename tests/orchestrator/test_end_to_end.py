@@ -19,6 +19,8 @@ async def test_the_outcome_of_a_task_is_in_the_enrichment_of_the_next_one_like_i
     home: Path, place: str, tools: Tools
 ) -> None:
     env = {"MEMOS_HOME": str(home), "MEMOS_NAMESPACE": "office"}
+    (home / "loadouts").mkdir()
+    (home / "loadouts" / "doorman.toml").write_text('role = "You are the doorman."')
     command = [sys.executable, "-m", "memos_mcp"]
     model = Model(
         [
@@ -43,7 +45,7 @@ async def test_the_outcome_of_a_task_is_in_the_enrichment_of_the_next_one_like_i
             cortex = OpenAICortex("scripted", base_url=f"http://{endpoint}/v1")
             async with Orchestrator.open(cortex, memory=Launch(env=env), private_hosts=[place]) as orchestrator:
                 first = await orchestrator.delegate("Greet Mara at the office door")
-                second = await orchestrator.delegate("Greet Ben at the office door")
+                second = await orchestrator.delegate("Greet Ben at the office door", agent="doorman")
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.run_process([*command, "stop"], env=env, check=False)
@@ -57,5 +59,7 @@ async def test_the_outcome_of_a_task_is_in_the_enrichment_of_the_next_one_like_i
     assert first.payload.memories == []
     assert first.stored in {memory.memory_id for memory in second.payload.memories}
     assert "side door" in second.payload.text
-    assert "side door" in model.asked[-1]["messages"][1]["content"]
+    system, user = model.asked[-1]["messages"]
+    assert system["content"].startswith("You are the doorman.")
+    assert "side door" in user["content"]
     assert second.stored not in {None, first.stored}

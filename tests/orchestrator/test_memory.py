@@ -23,6 +23,25 @@ LOADOUT = {
 }
 
 
+SHORT_LIVED = """
+import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    results = {
+        "initialize": {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "", "version": ""}},
+        "tools/list": {"tools": []},
+        "tools/call": {"content": [], "structuredContent": {"memories": []}},
+    }
+    if "id" in message:
+        known = message["method"] in results
+        answer = {"result": results[message["method"]]} if known else {"error": {"code": -32601, "message": "unknown"}}
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}), flush=True)
+    if message["method"] == "tools/list":
+        break
+"""
+"""A server over stdio that leaves after one call, and the listing with which a client checks its answer."""
+
+
 @pytest.fixture
 def scripted() -> Memory:
     return Memory(
@@ -140,6 +159,12 @@ async def test_nobody_at_the_address_is_a_reason_and_later_somebody_answers(scri
             async with anyio.create_task_group() as tasks:
                 for _ in range(3):
                     tasks.start_soon(_finds, memory)
+
+
+async def test_a_connection_that_was_lost_is_made_anew_within_the_call() -> None:
+    async with MemoryService(Launch(sys.executable, ["-c", SHORT_LIVED])) as memory:
+        for _ in range(3):
+            assert isinstance(await memory.query("x"), Found)
 
 
 async def test_a_token_opens_the_door_and_is_not_shown(scripted: Memory) -> None:

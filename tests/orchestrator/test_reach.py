@@ -96,8 +96,9 @@ async def test_a_private_host_may_be_at_a_private_address(address: str) -> None:
 
 
 async def test_a_private_host_may_not_be_at_a_link_local_address_unless_it_is_named_as_one() -> None:
-    with pytest.raises(OutOfReach):
-        await Reach([], ["tools.internal"], Names(["169.254.169.254"])).target("http://tools.internal/")
+    for address in ("169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"):
+        with pytest.raises(OutOfReach):
+            await Reach([], ["tools.internal"], Names([address])).target("http://tools.internal/")
     target = await Reach([], ["169.254.1.1"], Names()).target("http://169.254.1.1/")
     assert target.addresses == ["169.254.1.1"]
 

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from memos_mcp.orchestrator.schemas import Unusable, problem
+from tests.orchestrator.services import Tools
 
 NULLABLE = {
     "type": "object",
@@ -62,3 +63,11 @@ def test_a_problem_is_short_however_large_the_value() -> None:
 def test_a_schema_that_is_none_or_points_elsewhere_is_unusable(schema: dict[str, Any]) -> None:
     with pytest.raises(Unusable):
         problem(schema, "x")
+
+
+@pytest.mark.parametrize("dialect", [{}, {"$schema": "http://json-schema.org/draft-07/schema#"}, {"nullable": {}}])
+def test_nothing_is_fetched_that_a_schema_refers_to(dialect: dict[str, Any], place: str, tools: Tools) -> None:
+    before = len(tools.seen)
+    with pytest.raises(Unusable, match="not in it"):
+        problem({**dialect, "properties": {"a": {"$ref": f"http://{place}/echo"}}}, {"a": 5})
+    assert len(tools.seen) == before
