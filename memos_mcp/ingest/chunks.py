@@ -23,8 +23,12 @@ def chunks(document: Document) -> list[Chunk]:
     """
     lines = lines_of(document.text)
     left = space(document.path)
-    made = (_chunk(document, lines, part) for part in pack(_units(document, lines, left), lines, left))
-    return list({chunk.content: chunk for chunk in reversed([chunk for chunk in made if chunk])}.values())[::-1]
+    made: dict[str, Chunk] = {}
+    for part in pack(_units(document, lines, left), lines, left):
+        chunk = _chunk(document, lines, part)
+        if chunk is not None:
+            made.setdefault(chunk.content, chunk)
+    return list(made.values())
 
 
 def _units(document: Document, lines: Lines, left: int) -> Iterable[Unit]:

@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
@@ -60,7 +61,7 @@ def read(found: Found) -> Document | Skipped:
 def _text(path: str, data: bytes) -> str | SkipReason:
     """Return what a file says, or why that is not for the memory."""
     if b"\x00" in data:
-        return SkipReason.BINARY
+        return SkipReason.NOT_UTF8 if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else SkipReason.BINARY
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:

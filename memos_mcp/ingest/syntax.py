@@ -48,7 +48,7 @@ def units(text: str, lines: Lines, language: str, space: int) -> Iterator[Unit]:
     root = _parse(source, language)
     if _errors(root) > _MOST_ERRORS * len(source):
         raise NotParsed
-    cutter = _Cutter(GRAMMARS[language], lines, space)
+    cutter = _Cutter(GRAMMARS[language], source, lines, space)
     yield from cutter.opened(root, (), _Place(Stretch(0, len(lines.texts)), Level()))
 
 
@@ -81,6 +81,7 @@ def _errors(node: Node) -> int:
 @dataclass(frozen=True, slots=True)
 class _Cutter:
     grammar: Grammar
+    source: bytes
     lines: Lines
     space: int
 
@@ -176,15 +177,19 @@ class _Cutter:
     def _names(self, node: Node) -> tuple[str, ...]:
         """Return what a node defines, by its own name or those of what it declares."""
         if _is_name(node):
-            name = " ".join(_text(node).split())
+            name = " ".join(self._text(node).split())
             return (name,) if 0 < len(name) <= _NAME_CHARS else ()
         if node.type not in self.grammar.names:
             return ()
         names = tuple(name for child in self._named(node) for name in self._names(child))
         receiver = node.child_by_field_name("receiver")
-        if receiver is not None and (owner := _RECEIVER.search(_text(receiver))):
+        if receiver is not None and (owner := _RECEIVER.search(self._text(receiver))):
             return tuple(f"{owner[1]}.{name}" for name in names)
         return names
+
+    def _text(self, node: Node) -> str:
+        # The node itself would ask for the source again, 64 KiB of it for a name.
+        return self.source[node.start_byte : node.end_byte].decode(errors="replace")
 
     def _head(self, node: Node) -> Stretch:
         """Return the lines of a signature, or its first when they are many; an empty stretch when that is long."""
@@ -212,7 +217,3 @@ def _is_name(node: Node) -> bool:
         "destructor_name",
         "dotted_name",
     }
-
-
-def _text(node: Node) -> str:
-    return (node.text or b"").decode(errors="replace")
