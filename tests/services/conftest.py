@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import anyio
 import pytest
 
 from memos_mcp.app import App, compose, running
@@ -11,6 +10,7 @@ from memos_mcp.postgres.database import Database
 from memos_mcp.qdrant.edge import EdgeIndex
 from memos_mcp.settings import Settings
 from tests.fakes import DownIndex, HashEmbedder
+from tests.services.patience import caught_up
 
 
 @pytest.fixture
@@ -34,6 +34,5 @@ def idle_app(tmp_path: Path, database: Database, index: DownIndex, embedder: Has
 async def app(idle_app: App) -> AsyncIterator[App]:
     """An app whose indexer has seen that there is nothing to do; before, answers say that the index is catching up."""
     async with running(idle_app):
-        with anyio.fail_after(30):
-            await idle_app.indexer.rested()
+        await caught_up(idle_app)
         yield idle_app

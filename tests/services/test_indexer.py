@@ -22,6 +22,7 @@ from memos_mcp.qdrant.folder import Generation
 from memos_mcp.services import indexer, projector
 from memos_mcp.settings import Settings
 from tests.fakes import BrokenEmbedder, DownIndex, HashEmbedder
+from tests.services.patience import caught_up
 
 pytestmark = pytest.mark.anyio
 
@@ -35,11 +36,6 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     with anyio.fail_after(30):
         while not await condition():
             await anyio.lowlevel.checkpoint()
-
-
-async def caught_up(app: App) -> None:
-    with anyio.fail_after(30):
-        await app.indexer.rested()
 
 
 async def test_while_the_index_is_down_stores_succeed_and_answers_say_so_and_later_all_is_well(

@@ -15,6 +15,7 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.services import ingestion as module
 from memos_mcp.services.ingestion import UNSTORABLE, Tally
 from tests.fakes import DownIndex, HashEmbedder
+from tests.services.patience import caught_up
 
 pytestmark = pytest.mark.anyio
 
@@ -132,11 +133,11 @@ async def test_progress_is_told_after_each_batch(idle_app: App, monkeypatch: pyt
 async def test_chunks_are_found_while_their_file_is_there(app: App, embedder: HashEmbedder) -> None:
     with anyio.fail_after(30):
         await take_in(app, Page("a", "the heron\nthe otter"), Page("b", "the kettle"))
-        await app.indexer.rested()
+        await caught_up(app)
         assert (await found(app, "heron"))[0] == "a\n\nthe heron"
         embedded = embedder.passages_embedded
         await take_in(app, Page("a", "the stoat\nthe heron\nthe otter"))
-        await app.indexer.rested()
+        await caught_up(app)
         assert embedder.passages_embedded == embedded + 1
         assert (await found(app, "stoat"))[0] == "a\n\nthe stoat"
         assert "b\n\nthe kettle" not in await found(app, "kettle")

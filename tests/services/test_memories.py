@@ -12,6 +12,7 @@ from memos_mcp.domain import cursor
 from memos_mcp.domain.errors import Invalid, NotFound
 from memos_mcp.domain.memory import MemoryFilter, MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
+from tests.services.patience import caught_up
 
 pytestmark = pytest.mark.anyio
 
@@ -99,7 +100,7 @@ async def test_filters_apply_before_the_best_are_taken(app: App) -> None:
         occurred_at=datetime(2020, 5, 1, tzinfo=UTC),
     )
     await app.memories.store(SCOPE, wanted)
-    await app.indexer.rested()
+    await caught_up(app)
     for asked in (
         MemoryFilter(kind="document"),
         MemoryFilter(tags=["rare", "signal"]),
@@ -132,7 +133,7 @@ async def test_a_search_goes_on_where_it_stopped_without_showing_anything_twice(
     totals: set[int] = set()
     where = None
     with anyio.fail_after(30):
-        await app.indexer.rested()
+        await caught_up(app)
         while True:
             page = await app.memories.query(SCOPE, MemoryQuery("apple tree row", limit=7, cursor=where))
             seen += contents(page)
