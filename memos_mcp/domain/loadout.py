@@ -55,7 +55,8 @@ long task of several parts is near to none of the tools that it needs, hence the
 SHARED_COVERS: Final = 0.5
 SHARED_RELATED: Final = 0.33
 """The same for the share of a need's words that are found again; 0.5 is the median of LoCoMo's answers, and 4 % of
-turns of another conversation reach it. What is not in the index yet has nothing else to be judged by."""
+turns of another conversation reach it. One word of several never covers. What is not in the index yet has nothing
+else to be judged by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +117,20 @@ def relevance(need: str, text: str, signals: Mapping[str, float], rank: int, mar
 
     A hit's score does not serve here: it compares the hits of one question, of which the best may still be no answer.
     """
-    cosine, shared = signals.get("dense", 0.0), shared_words(need, text)
-    if "exact" in signals or cosine >= marks.covers or shared >= SHARED_COVERS:
+    cosine = signals.get("dense", 0.0)
+    again, wanted = shared_words(need, text)
+    shared = again / wanted if wanted else 0.0
+    said = shared >= SHARED_COVERS and (again > 1 or wanted == 1)
+    if "exact" in signals or cosine >= marks.covers or said:
         return "covers"
     near = cosine >= marks.related or shared >= SHARED_RELATED or rank < marks.guesses
     return "related" if near else None
 
 
-def shared_words(need: str, text: str) -> float:
-    """Return the share of the need's telling words that the text holds, by their first letters: 0 to 1."""
+def shared_words(need: str, text: str) -> tuple[int, int]:
+    """Return how many of the need's telling words the text holds, by their first letters, and how many there are."""
     wanted = _stems(need)
-    return len(wanted & _stems(text)) / len(wanted) if wanted else 0.0
+    return len(wanted & _stems(text)), len(wanted)
 
 
 def check_loadout_name(name: str) -> None:

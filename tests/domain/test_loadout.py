@@ -63,8 +63,13 @@ def test_what_has_no_cosine_yet_is_judged_by_the_words_of_the_need(text: str, ju
 
 
 def test_words_that_tell_nothing_do_not_count() -> None:
-    assert shared_words("what is it about", "what is it about") == 0.0
-    assert shared_words("deploying servers", "deployment of a server") == 1.0
+    assert shared_words("what is it about", "what is it about") == (0, 0)
+    assert shared_words("deploying servers", "deployment of a server") == (2, 2)
+
+
+def test_one_word_covers_a_need_of_one_word_only() -> None:
+    assert relevance("iron a shirt", "a shirt with an emblem", {"dense": 0.1}, 9, MARKS) == "related"
+    assert relevance("shirts", "a shirt with an emblem", {"dense": 0.1}, 9, MARKS) == "covers"
 
 
 @pytest.mark.parametrize("name", ["staging", "a", "Team-2.web_shop", "x" * 64])
