@@ -15,6 +15,9 @@ from memos_mcp.services.checkup import Checkup
 from memos_mcp.settings import Settings
 
 PROGRESS_SECONDS: Final = 0.1
+LONG_PROGRESS_SECONDS: Final = 1.0
+MANY: Final = 1_000
+"""Counting a long queue takes milliseconds, which ten times a second would be felt by what works it off."""
 
 
 async def migrate(settings: Settings) -> int:
@@ -44,7 +47,7 @@ async def indexed(app: App) -> int:
     total = left = await _left(app)
     with tqdm(total=total, unit="item", desc="indexed", mininterval=0.5) as bar:
         while left and not await _stuck(app):
-            await anyio.sleep(PROGRESS_SECONDS)
+            await anyio.sleep(PROGRESS_SECONDS if left < MANY else LONG_PROGRESS_SECONDS)
             left = await _left(app)
             bar.update(max(0, total - left - bar.n))
     if left:
