@@ -33,9 +33,9 @@ from line_client import (
     command_line,
     connected,
     engine_of,
+    engines_of,
     environment,
     is_bridge,
-    is_engine,
     processes_of,
     stop_engine,
 )
@@ -213,9 +213,8 @@ def mark(number: int) -> str:
 
 def look_around(home: Path, tally: Tally) -> None:
     """Count what runs when all clients are gone, and see whether a new one is served by it."""
-    commands = processes_of(home)
-    tally.bridges_left = sum(map(is_bridge, commands.values()))
-    engines = {number for number, command in commands.items() if is_engine(command)}
+    tally.bridges_left = sum(map(is_bridge, processes_of(home).values()))
+    engines = engines_of(home)
     tally.engines_at_the_end = len(engines)
     client = LineClient(home)
     try:

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from figures import verdict
 from finding import everything, memory, not_first
-from line_client import LineClient, ToolFailed, engine_of, is_engine, processes_of, stop_engine
+from line_client import LineClient, ToolFailed, engine_of, engines_of, processes_of, stop_engine
 
 WRITERS = 4
 EARLIEST_KILL_SECONDS = 0.05
@@ -237,7 +237,7 @@ def count(home: Path, writers: list[Writer], tally: Tally) -> None:
     tally.other_errors = dict(sum((writer.other_errors for writer in writers), Counter()))
     tally.longest_gap = max(writer.longest_gap for writer in writers)
     tally.writers_ended = [writer.ended for writer in writers if writer.ended is not None]
-    tally.engines_at_the_end = sum(is_engine(command) for command in processes_of(home).values())
+    tally.engines_at_the_end = len(engines_of(home))
     client = writers[0].client
     contents, total = everything(client)
     tally.lost = sum(contents.get(stored) != memory(number) for number, stored in ids.items())

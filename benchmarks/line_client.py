@@ -205,6 +205,16 @@ def engine_of(home: Path) -> int | None:
     return None
 
 
+def engines_of(home: Path) -> set[int]:
+    """Return the engines of a home, as soon as it is one: an engine that lost the race needs a moment to go."""
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while True:
+        engines = {number for number, command in processes_of(home).items() if is_engine(command)}
+        if len(engines) <= 1 or time.monotonic() > deadline:
+            return engines
+        time.sleep(0.02)
+
+
 def command_line(process: int) -> str:
     """Return the command line of a process; an empty one when it has ended, whether or not it was waited for."""
     with suppress(OSError):
