@@ -48,6 +48,14 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Take away what whoever runs the tests has set; what the test sets with the returned one goes again."""
+    for name in [name for name in os.environ if name.startswith("MEMOS_")]:
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+@pytest.fixture
 def home() -> Iterator[Path]:
     """A folder for an embedded server: pytest's own are closed to other users again whenever another run starts."""
     with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:

@@ -36,10 +36,8 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def memos(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Memos":
-    for name in [name for name in os.environ if name.startswith("MEMOS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("MEMOS_HOME", str(home))
+def memos(home: Path, nothing_set: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> "Memos":
+    nothing_set.setenv("MEMOS_HOME", str(home))
     return Memos(capsys)
 
 

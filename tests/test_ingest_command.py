@@ -44,13 +44,11 @@ def code(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ingest(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, tmp_path: Path, nothing_set: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """Runs the command in this process, in a namespace of its own; returns the exit code and what was printed."""
-    for name in [name for name in os.environ if name.startswith("MEMOS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("MEMOS_HOME", str(home))
-    monkeypatch.setenv("MEMOS_NAMESPACE", tmp_path.name)
+    nothing_set.setenv("MEMOS_HOME", str(home))
+    nothing_set.setenv("MEMOS_NAMESPACE", tmp_path.name)
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:
         capsys.readouterr()

@@ -1,7 +1,6 @@
 """`memos-as loadout`: what it prints, and that it asks the engine as any client does."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,11 +73,9 @@ def test_a_pack_is_laid_out_to_be_read() -> None:
 
 
 @pytest.fixture
-def furnished(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def furnished(home: Path, nothing_set: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home of its own with a memory and a loadout, whose engine is ended at the end."""
-    for name in [name for name in os.environ if name.startswith("MEMOS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("MEMOS_HOME", str(home))
+    nothing_set.setenv("MEMOS_HOME", str(home))
     (home / "loadouts").mkdir()
     (home / "loadouts" / "staging.toml").write_text('role = "You look after staging."')
     (home / "memories.jsonl").write_text(json.dumps({"content": "The staging database moved on Tuesday."}))

@@ -1,7 +1,6 @@
 """The command `seed`: what it registers, what it says of each entry, and what it refuses."""
 
 import json
-import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,12 +36,13 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def memos(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+    home: Path,
+    nothing_set: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> "Memos":
-    for name in [name for name in os.environ if name.startswith("MEMOS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("MEMOS_HOME", str(home))
-    monkeypatch.setenv("MEMOS_NAMESPACE", request.node.name)
+    nothing_set.setenv("MEMOS_HOME", str(home))
+    nothing_set.setenv("MEMOS_NAMESPACE", request.node.name)
     return Memos(capsys)
 
 

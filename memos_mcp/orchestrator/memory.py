@@ -19,6 +19,9 @@ from memos_mcp.orchestrator.found import REASON_CHARS, Found, MemoryDown, found,
 ATTEMPTS: Final = 2
 MAX_NEEDS: Final = 8
 
+_LOST: Final = frozenset({-32000, -32050})
+"""JSON-RPC errors of a connection that was closed, and of an engine that died during the call."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -207,7 +210,3 @@ async def _ask(
         _log.warning("%s came to nothing: %s", tool, type(error).__name__, exc_info=error)
         connection.lost.set()
         return MemoryDown("the connection to it was lost")
-
-
-_LOST: Final = frozenset({-32000, -32050})
-"""JSON-RPC errors of a connection that was closed, and of an engine that died during the call."""

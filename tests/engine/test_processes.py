@@ -41,10 +41,8 @@ def place() -> Iterator[Place]:
 
 
 @pytest.fixture(autouse=True)
-def _environment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("MEMOS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("MEMOS_HOME", place.home)
+def _environment(place: Place, nothing_set: pytest.MonkeyPatch) -> None:
+    nothing_set.setenv("MEMOS_HOME", place.home)
 
 
 class Guest:

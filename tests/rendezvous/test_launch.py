@@ -17,13 +17,6 @@ Write = Callable[[str], None]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    place = Place(str(tmp_path / "home"))
-    place.prepare()
-    return place
-
-
-@pytest.fixture
 def stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Put a small program in the place of the engine's interpreter; `tell` is the descriptor that it was handed."""
     python = sys.executable

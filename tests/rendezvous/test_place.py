@@ -11,13 +11,6 @@ from memos_mcp.rendezvous.place import ENGINE_LOCK, SOCKET, START_LOCK, Place, h
 from memos_mcp.settings import Settings
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    place = Place(str(tmp_path / "home"))
-    place.prepare()
-    return place
-
-
 def test_the_folder_is_its_owners_alone(place: Place) -> None:
     assert mode_of(place.folder) == 0o700
 

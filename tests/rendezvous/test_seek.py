@@ -17,13 +17,6 @@ Search = Generator[Wait, bool | None, socket.socket]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    place = Place(str(tmp_path / "home"))
-    place.prepare()
-    return place
-
-
-@pytest.fixture
 def engine_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put a program in the place of the engine's interpreter that says what this file holds, and ends."""
     (tmp_path / "program").write_text(f"#!/bin/sh\necho started >> {tmp_path}/starts\ncat {tmp_path}/words >&2\n")
