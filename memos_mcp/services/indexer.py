@@ -46,6 +46,7 @@ class Indexer:
         self._resting = False
         self._idle = False
         self._behind = True
+        self._loading = False
         self._rebuilding = False
         self._replaced: str | None = None
         self._next_rebuild = 0.0
@@ -199,9 +200,13 @@ class Indexer:
         if self._rebuilding or anyio.current_time() < self._next_rebuild:
             return
         requested = await self._log.rebuild_requested()
-        if requested is not None or self._index.outdated or await self._index.wants_rebuild():
+        if requested is not None or self._index.outdated or await self._pays():
             self._rebuilding = True
             tasks.start_soon(self._rebuild, requested)
+
+    async def _pays(self) -> bool:
+        """Whether a new graph is worth its time: not while a load goes on, which it would slow down and then lack."""
+        return not self._loading and await self._index.wants_rebuild()
 
     async def _rebuild(self, requested: datetime | None) -> None:
         """Rebuild while the current generation goes on serving; a failure leaves it in place until the next try."""
@@ -228,8 +233,9 @@ class Indexer:
     async def _drain(self) -> bool:
         """Index one batch; return whether there was anything to do."""
         due = await self._queue.claim(BATCH, LEASE)
+        self._loading = len(due) == BATCH
         if due:
-            self._behind = self._behind or len(due) == BATCH
+            self._behind = self._behind or self._loading
             self._unpublished = True
             await self._work_off(due)
         return bool(due)

@@ -12,12 +12,13 @@ import pytest
 
 from memos_mcp.app import App, compose, running
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import ItemKind, Vector
+from memos_mcp.domain.index import ItemKind, Shape, Vector
 from memos_mcp.domain.memory import MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolQuery
 from memos_mcp.postgres.database import Database
 from memos_mcp.qdrant.edge import EdgeIndex
+from memos_mcp.qdrant.edge_draft import EdgeDraft
 from memos_mcp.qdrant.folder import Generation
 from memos_mcp.services import indexer, projector
 from memos_mcp.settings import Settings
@@ -280,3 +281,26 @@ async def test_a_requested_rebuild_swaps_in_a_new_generation_with_everything_sto
     assert after.generation != before.generation
     assert after.items["memory"] == 40
     assert embedder.passages_embedded == 40
+
+
+async def test_a_new_graph_is_built_after_a_load_and_not_beside_it(
+    tmp_path: Path, database: Database, embedder: HashEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+
+    class Counting(EdgeIndex):
+        async def draft(self, shape: Shape) -> EdgeDraft:
+            held.append(len(await self.versions("memory")))
+            return await super().draft(shape)
+
+    monkeypatch.setattr(indexer, "CHORES_SECONDS", 0.0)
+    app = compose(Settings(home=tmp_path), database, Counting(tmp_path / "index", hnsw_threshold=50), embedder)
+    load = 3 * indexer.BATCH + 5
+    await app.memories.store_many(SCOPE, [NewMemory(f"heron number {number} was seen") for number in range(load)])
+    async with running(app):
+
+        async def built() -> bool:
+            return bool(held) and not await app.index.wants_rebuild()
+
+        await until(built)
+    assert held == [load]
