@@ -170,7 +170,8 @@ class MemoryService:
             if scope.cancelled_caught:
                 connection.reason = f"it could not be connected to within {self._timeout:g} s"
         except Exception as error:  # noqa: BLE001 - a transport may fail in any way, and none may end a delegation
-            _log.warning("The memory service cannot be reached: %s", type(error).__name__, exc_info=error)
+            _log.warning("The memory service cannot be reached: %s", _leaf(error))
+            _log.debug("The memory service cannot be reached", exc_info=error)
         finally:
             connection.lost.set()
             connection.settled.set()
@@ -207,6 +208,14 @@ async def _ask(
             return MemoryDown("the connection to it was lost")
         return MemoryDown(f"it refused: {error.message[:REASON_CHARS]}")
     except Exception as error:  # noqa: BLE001 - a transport may fail in any way, and none may end a delegation
-        _log.warning("%s came to nothing: %s", tool, type(error).__name__, exc_info=error)
+        _log.warning("%s came to nothing: %s", tool, _leaf(error))
+        _log.debug("%s came to nothing", tool, exc_info=error)
         connection.lost.set()
         return MemoryDown("the connection to it was lost")
+
+
+def _leaf(error: BaseException) -> str:
+    """Name what went wrong first inside the groups that task groups make of it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
