@@ -1,0 +1,79 @@
+"""The figures of `benchmarks/quality`, against values worked out by hand, and how sets become what is stored."""
+
+import math
+
+import pytest
+from quality.measures import measure, separation
+from quality.nothing_fits import rounds
+from quality.plans import plans
+from quality.sets import Question, QuestionSet
+from quality.wording import description
+
+
+def test_figures_of_an_answer_with_one_of_two_right_at_the_third_place() -> None:
+    figures = measure(["a", "b", "c", "d"], {"c", "z"})
+    assert figures["R@1"] == 0
+    assert figures["R@5"] == figures["R@10"] == 0.5
+    assert figures["hit@1"] == 0
+    assert figures["hit@5"] == 1
+    assert figures["MRR@10"] == pytest.approx(1 / 3)
+    assert figures["nDCG@10"] == pytest.approx((1 / 2) / (1 + 1 / math.log2(3)))
+
+
+def test_the_best_order_has_full_marks_and_an_empty_answer_none() -> None:
+    assert set(measure(["a"], {"a"}).values()) == {1.0}
+    assert set(measure([], {"a", "b"}).values()) == {0.0}
+
+
+def test_what_comes_after_the_tenth_place_counts_nowhere() -> None:
+    assert set(measure([*"abcdefghij", "k"], {"k"}).values()) == {0.0}
+
+
+def test_separation_is_the_share_of_pairs_in_the_right_order_with_ties_as_halves() -> None:
+    assert separation([3.0, 1.0], [1.0, 0.0]) == pytest.approx(3.5 / 4)
+
+
+def test_a_tool_is_described_with_what_the_set_tells_of_it() -> None:
+    tool = {"name": "t", "description": "Does.", "server": "S", "server_description": "Serves.", "category": "C"}
+    assert description(tool) == "Does.\nServer: S. Serves.\nCategory: C"
+    assert description({"name": "t", "description": " ", "server": None}) == "t"
+
+
+def test_a_text_that_is_stored_once_stands_for_every_document_that_has_it() -> None:
+    about = {"namespace": "n", "session": "s"}
+    turns = [{"doc_id": name, "text": "Yes.", "timestamp": "2023-05-08", "meta": about} for name in ("a", "b")]
+    (plan,) = plans(QuestionSet("set", "turns", [asked("q", "a")], turns), [], pooled=False, part=False)
+    assert list(plan.expand("n", ["a"])) == ["a", "b"]
+    assert plan.lines["n"][0]["occurred_at"] == "2023-05-08T00:00:00Z"
+
+
+def test_a_question_searches_the_sessions_of_its_haystack() -> None:
+    sessions = [{"doc_id": name, "turns": [["user", name], ["assistant", " "]]} for name in ("a", "b")]
+    question = Question("q", "?", frozenset({"a"}), "", {"haystack": [["a", "2023-05-08T10:00:00"]]})
+    alone, pooled = plans(QuestionSet("set", "sessions", [question], sessions), [], pooled=True, part=False)
+    assert [line["content"] for line in alone.lines["q"]] == ["user: a"]
+    assert [line["content"] for line in pooled.lines["pooled"]] == ["user: a", "user: b"]
+
+
+def test_names_that_are_refused_are_replaced_and_known_again() -> None:
+    tool = {"tool_id": "a\nb", "name": "", "description": "d", "parameters": {"properties": {"x": {"type": "date"}}}}
+    (plan,) = plans(QuestionSet("set", "tools", [asked("q", "a\nb")], [tool]), [], pooled=False, part=False)
+    (line,) = plan.lines["default"]
+    assert line["request_schema"] == {"properties": {"x": {}}}
+    assert list(plan.expand("default", [line["tool_id"]])) == ["a\nb"]
+
+
+def test_a_round_has_no_more_tools_than_an_agent_may_have_capabilities() -> None:
+    questions = [asked(f"q{number}", f"t{number}", f"t{number + 1}") for number in range(200)]
+    lines = {f"t{number}": {"tool_id": f"t{number}"} for number in range(201)}
+    made = list(rounds(questions, lines))
+    assert [question.id for chosen, _ in made for question in chosen] == [one.id for one in sorted(questions, key=gold)]
+    assert all(len(away) <= 64 and one.gold <= set(away) for chosen, away in made for one in chosen)
+
+
+def asked(name: str, *gold: str) -> Question:
+    return Question(name, "?", frozenset(gold), "default", {})
+
+
+def gold(question: Question) -> list[str]:
+    return sorted(question.gold)
