@@ -1,6 +1,7 @@
 """Each lane alone, exactly, over the texts that the home holds: an item is as good as its best passage.
 
-BM25 has the product's term weights, and idf = ln((N - df + 0.5) / (df + 0.5) + 1) over the N passages of the namespace.
+BM25 has the term weights of Qdrant Edge (English stems and stop words, k 1.2, b 0.75), set here so that the yardstick
+stays when the product's change, and idf = ln((N - df + 0.5) / (df + 0.5) + 1) over the N passages of the namespace.
 The dense lane is the cosine with every passage: no graph, and no cut after some candidates.
 """
 
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from qdrant_edge import Bm25, Bm25Config
 
-from memos_mcp.qdrant.bm25 import bm25
 from memos_mcp.services.search import MAX_QUERY_CHARS
 from quality.asking import HITS
 from quality.plans import Plan
 from quality.stored import Matrix, Passages, opened
+
+AVERAGE_LENGTH = 60.0
 
 Scores = npt.NDArray[np.float64]
 
@@ -27,7 +30,7 @@ class Words:
     """The BM25 lane over some passages."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._model = bm25()
+        self._model = Bm25(Bm25Config(language="english", ascii_folding=True, avg_len=AVERAGE_LENGTH))
         self._count = len(texts)
         places: dict[int, array[int]] = defaultdict(lambda: array("q"))
         weights: dict[int, array[float]] = defaultdict(lambda: array("d"))
