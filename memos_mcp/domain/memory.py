@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from memos_mcp.domain.index import Entry, Match, Passage, Span, Where
@@ -13,10 +13,21 @@ from memos_mcp.domain.scope import Scope
 
 MemoryKind: TypeAlias = Literal["episodic", "semantic", "procedural", "document"]
 
+_MONTHS: Final = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+
 MAX_CONTENT_BYTES: Final = 256 * 1024
 MAX_TAGS: Final = 64
 MAX_TAG_CHARS: Final = 128
 MAX_METADATA_CHARS: Final = 16_384
+
+REACH: Final = 2
+"""How many memories of its session count as a memory's neighbours, on each side. The schema's marks reach as far."""
+
+NEAR_CHARS: Final = 2_000
+"""How much of a neighbour counts at most: the part that is nearest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +162,13 @@ class ListKey:
     sequence: int
 
 
+class Near(NamedTuple):
+    """What a neighbour says. `step` counts from the memory beside it: -1 came just before, 1 came next."""
+
+    step: int
+    content: str
+
+
 class MemoryStore(Protocol):
     """The record of memories. Live: neither superseded nor expired at `now`."""
 
@@ -182,9 +200,23 @@ class MemoryStore(Protocol):
         """Return those not superseded, of any namespace: what the index should hold."""
         ...
 
+    async def around(self, ids: Sequence[UUID]) -> dict[UUID, list[Near]]:
+        """Return the neighbours of those that have any, by step: up to `REACH` on each side in the same session.
+
+        What is superseded or expires is nobody's neighbour and has none. Of a long one come the last `NEAR_CHARS` when
+        it is before the memory, the first when it is after.
+        """
+        ...
+
     async def versions(self) -> dict[UUID, int]:
         """Return every memory that the index should hold, with its row's version."""
         ...
+
+
+def wording(memory: Memory, passage: str) -> str:
+    """Return the text by whose words a passage is found: also by its day, as people write it."""
+    day = memory.occurred_at
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}\n{passage}"
 
 
 def entry(memory: Memory, passages: Sequence[Passage]) -> Entry:

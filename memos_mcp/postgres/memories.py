@@ -7,7 +7,7 @@ from uuid import UUID
 
 from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.index import Match, Span
-from memos_mcp.domain.memory import Added, ListKey, Memory, MemoryFilter, NewMemory
+from memos_mcp.domain.memory import NEAR_CHARS, REACH, Added, ListKey, Memory, MemoryFilter, Near, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.connection import UNAVAILABLE, Contended, Row
 from memos_mcp.postgres.database import Database
@@ -16,6 +16,15 @@ from memos_mcp.postgres.memory_writes import add, add_in_place_of, add_many
 ATTEMPTS: Final = 5
 """How often a store is repeated when another writer was in its way at the same moment."""
 
+# One by one, the turns of a batch's sessions might be taken in the opposite order of another batch's.
+_TAKE_TURNS: Final = """
+    SELECT take_turn(turn)
+      FROM (
+        SELECT DISTINCT session_turn($1, session_id) AS turn
+          FROM unnest($2::text[]) AS session_id
+         ORDER BY turn
+      ) AS turns
+"""
 # Materialized, so that the rows are found by id: before the first ANALYZE the planner prefers other indexes.
 _GET: Final = """
     WITH asked AS MATERIALIZED (
@@ -124,6 +133,40 @@ _CURRENT: Final = """
       FROM asked
      WHERE superseded_by IS NULL
 """
+_AROUND: Final = """
+    WITH asked AS MATERIALIZED (
+        SELECT id, namespace, session_id, occurred_at, sequence
+          FROM agent_memories
+         WHERE id = ANY ($1::uuid[])
+           AND session_id IS NOT NULL
+           AND superseded_by IS NULL
+           AND expires_at IS NULL
+    )
+    SELECT asked.id, near.step, near.content
+      FROM asked
+     CROSS JOIN LATERAL (
+        (SELECT -row_number() OVER (ORDER BY occurred_at DESC, sequence DESC) AS step, right(content, $3) AS content
+           FROM agent_memories
+          WHERE namespace = asked.namespace
+            AND session_id = asked.session_id
+            AND superseded_by IS NULL
+            AND expires_at IS NULL
+            AND (occurred_at, sequence) < (asked.occurred_at, asked.sequence)
+          ORDER BY occurred_at DESC, sequence DESC
+          LIMIT $2)
+        UNION ALL
+        (SELECT row_number() OVER (ORDER BY occurred_at, sequence), left(content, $3)
+           FROM agent_memories
+          WHERE namespace = asked.namespace
+            AND session_id = asked.session_id
+            AND superseded_by IS NULL
+            AND expires_at IS NULL
+            AND (occurred_at, sequence) > (asked.occurred_at, asked.sequence)
+          ORDER BY occurred_at, sequence
+          LIMIT $2)
+     ) AS near
+     ORDER BY near.step
+"""
 _VERSIONS: Final = "SELECT id, version FROM agent_memories WHERE superseded_by IS NULL"
 
 
@@ -146,9 +189,12 @@ class PostgresMemories:
         raise StoreUnavailable(UNAVAILABLE)
 
     async def add_many(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added]:
+        sessions = sorted({one.session_id for one in new if one.session_id is not None})
         for _ in range(ATTEMPTS):
             try:
                 async with self._database.transaction() as connection:
+                    if sessions:
+                        await connection.execute(_TAKE_TURNS, scope.namespace, sessions)
                     return await add_many(connection, scope, new, now)
             except Contended:
                 continue
@@ -183,6 +229,14 @@ class PostgresMemories:
         async with self._database.connection() as connection:
             rows = await connection.fetch(_CURRENT, ids)
         return {row["id"]: _memory(row) for row in rows}
+
+    async def around(self, ids: Sequence[UUID]) -> dict[UUID, list[Near]]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_AROUND, ids, REACH, NEAR_CHARS)
+        around: dict[UUID, list[Near]] = {}
+        for row in rows:
+            around.setdefault(row["id"], []).append(Near(row["step"], row["content"]))
+        return around
 
     async def versions(self) -> dict[UUID, int]:
         async with self._database.connection() as connection:
