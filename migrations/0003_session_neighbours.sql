@@ -104,8 +104,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
--- Triggers fire by name: these before the memory marks itself (agent_memories_mark), so that nobody holds its mark while
--- waiting for the turn. Who has the turn may want to mark it as a neighbour.
+-- Triggers fire by name: these before the memory marks itself (agent_memories_mark), so that nobody holds its mark and
+-- waits for the turn. Who has the turn may want to mark it as a neighbour.
 CREATE TRIGGER agent_memories_arrive AFTER INSERT ON agent_memories
     FOR EACH ROW WHEN (NEW.session_id IS NOT NULL AND NEW.expires_at IS NULL AND NEW.superseded_by IS NULL)
     EXECUTE FUNCTION mark_neighbours();
