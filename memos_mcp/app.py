@@ -1,16 +1,19 @@
 """The composition root: puts the parts together, and owns their lifetime and the clock."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
 import anyio
 
 from memos_mcp.domain import memory, tool
 from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.domain.index import Embedder, IndexLog, IndexQueue, ItemKind, VectorIndex
+from memos_mcp.domain.nearby import Neighbour, neighbours
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.loadout_files import LoadoutFiles
 from memos_mcp.postgres.database import Database
@@ -92,8 +95,10 @@ def compose(settings: Settings, database: Database, index: VectorIndex, embedder
     memories, tools = PostgresMemories(database), PostgresTools(database)
     queue, log, embeddings = PostgresIndexQueue(database), PostgresIndexLog(database), PostgresEmbeddings(database)
     projections: dict[ItemKind, Projection[Any]] = {
-        "memory": Projection(memories.current, memories.versions, _content, memory.entry),
-        "tool": Projection(tools.current, tools.versions, tool.document, tool.entry),
+        "memory": Projection(
+            memories.current, memories.versions, _content, memory.wording, partial(_turns, memories), memory.entry
+        ),
+        "tool": Projection(tools.current, tools.versions, tool.document, tool.wording, _alone, tool.entry),
     }
     projector = Projector(embedder, embeddings, projections)
     indexer = Indexer(index, queue, log, projector)
@@ -159,6 +164,21 @@ def _index(settings: Settings) -> VectorIndex:
 
 def _content(row: memory.Memory) -> str:
     return row.content
+
+
+async def _turns(store: memory.MemoryStore, ids: Sequence[UUID]) -> dict[UUID, list[Neighbour]]:
+    """Weigh what was said before and after each of these memories."""
+    return {
+        item: neighbours(
+            [one.content for one in reversed(near) if one.step < 0], [one.content for one in near if one.step > 0]
+        )
+        for item, near in (await store.around(ids)).items()
+    }
+
+
+async def _alone(_ids: Sequence[UUID]) -> dict[UUID, list[Neighbour]]:
+    """Tools have no neighbours."""
+    return {}
 
 
 def _now() -> datetime:

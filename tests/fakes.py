@@ -16,6 +16,7 @@ from memos_mcp.domain.index import (
     IndexReport,
     ItemKind,
     Lanes,
+    Question,
     Shape,
     Span,
     Vector,
@@ -47,9 +48,9 @@ class HashEmbedder:
         self.passages_embedded += len(texts)
         return [self._vector(text) for text in texts]
 
-    async def query(self, text: str) -> Vector:
-        self.queries_embedded += 1
-        return self._vector(text)
+    async def queries(self, texts: Sequence[str]) -> list[Vector]:
+        self.queries_embedded += len(texts)
+        return [self._vector(text) for text in texts]
 
     def _vector(self, text: str) -> Vector:
         vector = [0.0] * self.dimensions
@@ -80,8 +81,8 @@ class BrokenEmbedder:
     async def passages(self, texts: Sequence[str]) -> list[Vector]:
         return await self._whole().passages(texts)
 
-    async def query(self, text: str) -> Vector:
-        return await self._whole().query(text)
+    async def queries(self, texts: Sequence[str]) -> list[Vector]:
+        return await self._whole().queries(texts)
 
     def _whole(self) -> Embedder:
         if not self.mended:
@@ -120,8 +121,8 @@ class DownIndex:
     async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None:
         await self._up().drop(kind, item_ids)
 
-    async def search(self, kind: ItemKind, text: str, vector: Vector | None, where: Where, limit: int) -> Lanes:
-        return await self._up().search(kind, text, vector, where, limit)
+    async def search(self, kind: ItemKind, questions: Sequence[Question], where: Where, limit: int) -> list[Lanes]:
+        return await self._up().search(kind, questions, where, limit)
 
     async def versions(self, kind: ItemKind) -> dict[UUID, int]:
         return await self._up().versions(kind)

@@ -48,13 +48,23 @@ class Shape:
     dimensions: int
 
 
+class Wording(NamedTuple):
+    """A text by whose words something is found. `weight`: how much they count, 1 for its own."""
+
+    text: str
+    weight: float = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A part of an item's document that fits the model's window, with its dense vector."""
+    """A part of an item's document that fits the model's window, with its dense vector and what it is found by.
+
+    A word that is in several wordings counts where it counts most.
+    """
 
     span: Span
-    text: str
     vector: Vector
+    wordings: Sequence[Wording]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +96,16 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What the index is asked, or a part of it. Without a vector, only the BM25 lane is asked."""
+
+    text: str
+    vector: Vector | None
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
-    """An item proposed by one lane: its best passage there, and that lane's raw score (cosine, BM25 or ts_rank)."""
+    """An item and its best passage in one lane, with that lane's raw score (cosine, BM25 or ts_rank)."""
 
     item_id: UUID
     score: float
@@ -96,7 +114,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """What each way of searching found, best first, at most one match an item in a lane."""
+    """What each way of searching found for a question, best first, at most one match an item in a lane.
+
+    Complete: what one lane proposed, for whichever question, is also in the others with the score that it has there;
+    only what shares no word with the question is not in `bm25`.
+    """
 
     dense: Sequence[Match] = ()
     bm25: Sequence[Match] = ()
@@ -156,8 +178,8 @@ class VectorIndex(Protocol):
 
     async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None: ...
 
-    async def search(self, kind: ItemKind, text: str, vector: Vector | None, where: Where, limit: int) -> Lanes:
-        """Return up to `limit` items a lane. Without a vector, only the BM25 lane is asked."""
+    async def search(self, kind: ItemKind, questions: Sequence[Question], where: Where, limit: int) -> list[Lanes]:
+        """Return the lanes of each question: each proposes up to `limit` items, and all score what any proposed."""
         ...
 
     async def versions(self, kind: ItemKind) -> dict[UUID, int]:
@@ -189,8 +211,8 @@ class Embedder(Protocol):
         """Embed texts that fit the window, as documents."""
         ...
 
-    async def query(self, text: str) -> Vector:
-        """Embed one text as a question; what is longer than the window is cut there."""
+    async def queries(self, texts: Sequence[str]) -> list[Vector]:
+        """Embed texts as questions; what is longer than the window is cut there."""
         ...
 
 

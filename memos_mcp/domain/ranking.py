@@ -1,17 +1,31 @@
 """How candidates become an order: pure functions of the scores that the lanes gave."""
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final, TypeVar
 from uuid import UUID
 
-from memos_mcp.domain.index import Lanes, Match, Span
+from memos_mcp.domain.index import ItemKind, Lanes, Match, Span
 
 Item = TypeVar("Item")
 
-DENSE_WEIGHT: Final = 0.5
-LEXICAL_WEIGHT: Final = 0.5
+WORD_WEIGHT: Final[Mapping[ItemKind, float]] = {"memory": 0.04, "tool": 0.02}
+"""What a point of BM25 is worth in cosine.
+
+Both are taken as they are. Scaling each lane to its own best, as is common, hides what they say: that no word of the
+question is rare, or that nothing is near. `benchmarks/README.md` has what each of these costs.
+"""
+
+STANDING_FIELD: Final = 50
+"""Candidates that the best one is compared with."""
+
+STANDS_OUT: Final[float] = 0.2
+"""How far the best tool must stand above the field for an answer to be called confident, with all-MiniLM-L6-v2."""
+
+WAITING_WORDS: Final = 10.0
+"""The BM25 score that the best match among what is not indexed yet stands in for, where nothing else tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,31 +38,48 @@ class Ranked:
     span: Span
 
 
-def fuse(lanes: Lanes, waiting: Sequence[Match] = ()) -> list[Ranked]:
-    """Order candidates by the weighted sum of their normalised lane scores, best first; ties by id.
+def fuse(kind: ItemKind, answers: Sequence[Lanes], waiting: Sequence[Match] = ()) -> list[Ranked]:
+    """Order candidates by what meaning and words say of them, best first; ties by id.
 
-    Cosines are scaled between the least and the greatest of their lane, BM25 scores by their greatest: the sum that
-    was at or above BM25 alone and reciprocal-rank fusion on seven public tool-retrieval sets. The sum gives the order;
-    times the best cosine it also tells a good best answer from a bad one, which is what `score` reports.
-    `waiting` are items that are not in the index yet, by Postgres full-text rank: they stand in as a lexical lane.
-    The passage shown is that of the lane which speaks louder for the item, of words when both do alike.
+    `answers` are the lanes of the question and then of its sentences, if it has several: what answers one of them
+    well counts as much as what answers the whole. `waiting` are items that are not in the index yet, by Postgres
+    full-text rank: they stand in for words. The passage shown is that of the lane which has more part in the strength.
     """
-    dense = _min_max(lanes.dense)
-    lexical = _by_greatest(lanes.bm25) | _by_greatest(waiting)
-    best = max((match.score for match in lanes.dense), default=1.0)
-    scale = min(max(best, 0.0), 1.0)
-    signals = _signals({"dense": lanes.dense, "bm25": lanes.bm25, "text": waiting})
-    spans = _spans(lanes.dense) | {
-        item: span for item, span in _spans((*waiting, *lanes.bm25)).items() if lexical[item] >= dense.get(item, 0.0)
+    whole, *parts = answers
+    weight = WORD_WEIGHT[kind]
+    standing_in = _scaled(waiting, max((match.score for match in whole.bm25), default=WAITING_WORDS) or WAITING_WORDS)
+    words = _greater(_scores(whole.bm25), standing_in)
+    strengths = _strengths(_scores(whole.dense), words, weight)
+    best_part: dict[UUID, float] = {}
+    for part in parts:
+        best_part = _greater(best_part, _strengths(_scores(part.dense), _scores(part.bm25), weight))
+    signals = _signals({"dense": whole.dense, "bm25": whole.bm25, "text": waiting}, best_part)
+    totals = {
+        item: (strengths.get(item, 0.0) + best_part[item]) / 2 if item in best_part else strengths.get(item, 0.0)
+        for item in signals
     }
-    scores = {item: DENSE_WEIGHT * dense.get(item, 0.0) + LEXICAL_WEIGHT * lexical.get(item, 0.0) for item in signals}
-    order = sorted(scores, key=lambda item: (-scores[item], item))
-    return [Ranked(item, round(scores[item] * scale, 4), signals[item], spans[item]) for item in order]
+    spans = _spans(answers, waiting, weight)
+    order = sorted(totals, key=lambda item: (-totals[item], item))
+    return [Ranked(item, score_of(totals[item]), signals[item], spans[item]) for item in order]
+
+
+def score_of(strength: float) -> float:
+    """Return a strength, which has no upper bound, as a score in 0..1: 0.2 is 0.18, 1 is 0.63, 2 is 0.86."""
+    return round(1 - math.exp(-max(strength, 0.0)), 4)
+
+
+def standing(ranked: Sequence[Ranked]) -> float:
+    """Return how far the nearest candidate stands above the next of the field, as a difference of cosines.
+
+    A question that nothing fits is about as far from everything; one that something fits is nearer to that.
+    """
+    best, *field = sorted((hit.signals.get("dense", 0.0) for hit in ranked), reverse=True)[:STANDING_FIELD]
+    return best - (sum(field) / len(field) if field else 0.0)
 
 
 def lexical(matches: Sequence[Match]) -> list[Ranked]:
     """Order the candidates of full-text search alone, for an answer without the index."""
-    scores = _by_greatest(matches)
+    scores = _scaled(matches, 1.0)
     return [
         Ranked(match.item_id, round(scores[match.item_id], 4), {"text": round(match.score, 4)}, match.span)
         for match in sorted(matches, key=lambda match: (-match.score, match.item_id))
@@ -65,26 +96,41 @@ def round_robin(rankings: Iterable[Sequence[Item]], key: Callable[[Item], Hashab
     return list(merged.values())
 
 
-def _spans(matches: Sequence[Match]) -> dict[UUID, Span]:
-    return {match.item_id: match.span for match in matches}
+def _strengths(cosines: Mapping[UUID, float], words: Mapping[UUID, float], weight: float) -> dict[UUID, float]:
+    items = cosines.keys() | words.keys()
+    return {item: cosines.get(item, 0.0) + weight * words.get(item, 0.0) for item in items}
 
 
-def _min_max(matches: Sequence[Match]) -> dict[UUID, float]:
-    if not matches:
-        return {}
-    least, greatest = min(match.score for match in matches), max(match.score for match in matches)
-    spread = greatest - least
-    return {match.item_id: (match.score - least) / spread if spread else float(greatest > 0) for match in matches}
+def _scores(matches: Iterable[Match]) -> dict[UUID, float]:
+    return {match.item_id: match.score for match in matches}
 
 
-def _by_greatest(matches: Sequence[Match]) -> dict[UUID, float]:
+def _scaled(matches: Sequence[Match], best: float) -> dict[UUID, float]:
     greatest = max((match.score for match in matches), default=0.0)
-    return {match.item_id: match.score / greatest if greatest > 0 else 0.0 for match in matches}
+    return {match.item_id: best * match.score / greatest if greatest > 0 else 0.0 for match in matches}
 
 
-def _signals(lanes: Mapping[str, Sequence[Match]]) -> dict[UUID, dict[str, float]]:
+def _greater(one: Mapping[UUID, float], other: Mapping[UUID, float]) -> dict[UUID, float]:
+    """Return each item's greater score."""
+    return {item: max(one.get(item, -math.inf), other.get(item, -math.inf)) for item in one.keys() | other.keys()}
+
+
+def _spans(answers: Sequence[Lanes], waiting: Sequence[Match], weight: float) -> dict[UUID, Span]:
+    loudest: dict[UUID, tuple[float, Span]] = {}
+    for lanes in answers:
+        for factor, matches in ((weight, lanes.bm25), (1.0, lanes.dense)):
+            for match in matches:
+                said = (factor * match.score, match.span)
+                if match.item_id not in loudest or said[0] > loudest[match.item_id][0]:
+                    loudest[match.item_id] = said
+    return {match.item_id: match.span for match in waiting} | {item: span for item, (_, span) in loudest.items()}
+
+
+def _signals(lanes: Mapping[str, Sequence[Match]], parts: Mapping[UUID, float]) -> dict[UUID, dict[str, float]]:
     signals: dict[UUID, dict[str, float]] = {}
     for name, matches in lanes.items():
         for match in matches:
             signals.setdefault(match.item_id, {})[name] = round(match.score, 4)
+    for item, strength in parts.items():
+        signals.setdefault(item, {})["part"] = round(strength, 4)
     return signals

@@ -204,13 +204,23 @@ def where(namespace: str, filter: ToolFilter) -> Where:
 
 
 def document(tool: Tool) -> str:
-    """Return the text that stands for a tool in the index: name, description, parameters, identifiers split."""
-    parameters = [f"{name}: {text}" if text else name for name, text in _parameters(tool.request_schema or {})]
+    """Return the text whose meaning stands for a tool: names and description, identifiers split.
+
+    Not the parameters: they blur what a tool is for, and their words are in its wording.
+    """
     names = {spoken(tool.name): None, spoken(tool.tool_id): None}
-    lines = [". ".join(names), tool.description]
-    if parameters:
-        lines.append("Parameters: " + "; ".join(parameters))
-    return "\n".join(lines)
+    return f"{'. '.join(names)}: {tool.description}"
+
+
+def wording(tool: Tool, _passage: str) -> str:
+    """Return the text by whose words a tool is found, whichever passage: its document, and what its schema says.
+
+    Of the schema: its title and description, for example of the server that the tool is from, and its parameters.
+    """
+    schema = tool.request_schema or {}
+    about = [text for text in (schema.get("title"), schema.get("description")) if isinstance(text, str)]
+    parameters = [f"{name}: {text}" if text else name for name, text in _parameters(schema)]
+    return "\n".join([document(tool), *about, *parameters])
 
 
 def spoken(identifier: str) -> str:

@@ -83,8 +83,14 @@ class FastEmbedder:
             vectors.update(zip(batch, found, strict=True))
         return [vectors[place] for place in range(len(texts))]
 
+    async def queries(self, texts: Sequence[str]) -> list[Vector]:
+        """Embed questions in one inference; those that arrive during an inference share the next one."""
+        for text in texts:
+            if text not in self._recent:
+                self._waiting[text] = None
+        return [await self.query(text) for text in texts]
+
     async def query(self, text: str) -> Vector:
-        """Embed a question; those that arrive during an inference share the next one."""
         if (known := self._recall(text)) is not None:
             return known
         model = await self._ready()

@@ -1,19 +1,44 @@
 """Sparse BM25 vectors, made in the process: term weights of a passage, unit weights of a question."""
 
+import re
+from collections.abc import Iterable
 from typing import Final
 
-from qdrant_edge import Bm25, Bm25Config
+from qdrant_edge import Bm25, Bm25Config, SparseVector
 
 AVERAGE_LENGTH: Final = 60.0
 """Words of an average passage, after which longer ones count less: between a turn of a conversation (some 25) and a
 passage that fills the default model's window (some 190). Qdrant's default of 256 is meant for pages."""
 
+_COMPOUND: Final = re.compile(r"[A-Za-z0-9]*(?:[a-z0-9][A-Z]|[A-Z]{2}[a-z]{2})[A-Za-z0-9]*")
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")  # URLs stays whole
 
-def bm25() -> Bm25:
-    """Return the model that makes all sparse vectors; a change here needs a new `FORMAT` of the index.
+
+class WordVectors:
+    """Makes the sparse vectors of both sides; a change here needs a new `FORMAT` of the index.
 
     English stems and stop words: other languages still match word by word. Accents are folded, because people
     leave them out of questions. The tokenizer stays Qdrant's `word`: `multilingual` drops bare numbers, and an
-    agent asks for error codes and ports. k and b are Qdrant's defaults, 1.2 and 0.75.
+    agent asks for error codes and ports. k and b are Qdrant's defaults, 1.2 and 0.75. It splits snake_case but not
+    CamelCase, so that is done here.
     """
-    return Bm25(Bm25Config(language="english", ascii_folding=True, avg_len=AVERAGE_LENGTH))
+
+    def __init__(self) -> None:
+        self._model = Bm25(Bm25Config(language="english", ascii_folding=True, avg_len=AVERAGE_LENGTH))
+
+    def passage(self, wordings: Iterable[tuple[str, float]]) -> SparseVector:
+        """Return the vector of a passage: of each word the greatest weight that any of its wordings gives it."""
+        weights: dict[int, float] = {}
+        for text, weight in wordings:
+            vector = self._model.embed_document(spelled_out(text))
+            for index, value in zip(vector.indices, vector.values, strict=True):
+                weights[index] = max(weights.get(index, 0.0), weight * value)
+        return SparseVector(list(weights), list(weights.values()))
+
+    def question(self, text: str) -> SparseVector:
+        return self._model.embed_query(spelled_out(text))
+
+
+def spelled_out(text: str) -> str:
+    """Return the text with the parts of each CamelCase word after it: `HTMLTheme` becomes `HTMLTheme HTML Theme`."""
+    return _COMPOUND.sub(lambda word: f"{word[0]} {_HUMP.sub(' ', word[0])}", text)

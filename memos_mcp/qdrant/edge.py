@@ -18,11 +18,11 @@ import anyio
 from anyio.to_thread import run_sync
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import Entry, IndexReport, ItemKind, Lanes, Shape, Vector, Where
+from memos_mcp.domain.index import Entry, IndexReport, ItemKind, Lanes, Question, Shape, Vector, Where
 from memos_mcp.qdrant import folder as disk
 from memos_mcp.qdrant.edge_draft import EdgeDraft, remove, retire, write
 from memos_mcp.qdrant.folder import Generation
-from memos_mcp.qdrant.points import BM25, CLOSED, DENSE, OUTDATED, Census, best_matches
+from memos_mcp.qdrant.points import BM25, CLOSED, DENSE, OUTDATED, Census, matches
 from memos_mcp.qdrant.process import FAILED, Gone, Host, Running
 
 logger = logging.getLogger(__name__)
@@ -90,11 +90,12 @@ class EdgeIndex:
             async with self._writing:
                 await self._ask("drop", kind=kind, items=[str(item) for item in item_ids])
 
-    async def search(self, kind: ItemKind, text: str, vector: Vector | None, where: Where, limit: int) -> Lanes:
-        """Return up to `limit` items a lane. Without a vector, only the BM25 lane is asked."""
-        vectors = () if vector is None or self.outdated else (vector,)
-        lanes = await self._ask("search", vectors, kind=kind, text=text, where=_message(where), limit=limit)
-        return Lanes(best_matches(lanes[DENSE], limit), best_matches(lanes[BM25], limit))
+    async def search(self, kind: ItemKind, questions: Sequence[Question], where: Where, limit: int) -> list[Lanes]:
+        """Return the lanes of each question: each proposes up to `limit` items, and all score what any proposed."""
+        vectors = [] if self.outdated else [one.vector for one in questions if one.vector is not None]
+        texts = [question.text for question in questions]
+        answers = await self._ask("search", vectors, kind=kind, texts=texts, where=_message(where), limit=limit)
+        return [Lanes(matches(lanes[DENSE]), matches(lanes[BM25])) for lanes in answers]
 
     async def versions(self, kind: ItemKind) -> dict[UUID, int]:
         """Return every item the index holds, with the version it was indexed at; read page by page."""

@@ -80,7 +80,7 @@ class EdgeDraft:
 async def write(ask: Callable[..., Awaitable[Any]], kind: ItemKind, entries: Sequence[Entry]) -> None:
     """Write piece by piece, so that searches get their turn in between."""
     for piece in pieces(entries):
-        points = [(point.id, point.payload, point.text) for point in piece.points]
+        points = [(point.id, point.payload, point.wordings) for point in piece.points]
         await ask("put", [point.vector for point in piece.points], kind=kind, points=points, ends=piece.ends)
 
 

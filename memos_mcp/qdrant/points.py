@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID, uuid5
 
-from memos_mcp.domain.index import Entry, Match, Passage, Span, Vector
+from memos_mcp.domain.index import Entry, Match, Passage, Span, Vector, Wording
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Grows when payload or BM25 vectors change in a way that an older generation cannot be searched with."""
 
 DENSE: Final = "dense"
@@ -32,6 +32,9 @@ SPARSE_FULL_SCAN: Final = 100
 CLOSED: Final = "The search index is closed. Repeat the call in a moment."
 OUTDATED: Final = "The search index is being rebuilt for another model and takes no entries until then."
 
+Row: TypeAlias = Sequence[Any]
+"""What an index says of a point: item, start, end and score."""
+
 PIECE: Final = 64
 """Points written at once. The shard answers nobody meanwhile: 64 points took 4 ms, 500 took 25 to 150."""
 
@@ -43,11 +46,11 @@ INCOMPLETE: Final = -1
 
 
 class Point(NamedTuple):
-    """One passage as it is written; the BM25 vector is made from its text at the place that writes."""
+    """One passage as it is written; the BM25 vector is made from its wordings at the place that writes."""
 
     id: UUID
     payload: Mapping[str, Any]
-    text: str
+    wordings: Sequence[Wording]
     vector: Vector
 
 
@@ -72,24 +75,33 @@ def pieces(entries: Iterable[Entry]) -> Iterator[Piece]:
             if len(piece.points) == PIECE:
                 yield piece
                 piece = Piece()
-            point = Point(
-                point_id(entry.item_id, number), _payload(entry, number, passage), passage.text, passage.vector
-            )
-            piece.points.append(point)
+            payload = _payload(entry, number, passage)
+            piece.points.append(Point(point_id(entry.item_id, number), payload, passage.wordings, passage.vector))
         piece.ends.setdefault(len(entry.passages), []).append(entry.item_id)
     if piece.points or piece.ends:
         yield piece
 
 
-def best_matches(rows: Iterable[Sequence[Any]], limit: int) -> list[Match]:
-    """Keep each item's first point, in the order given, best first; a row is item, start, end and score."""
-    best: dict[str, Match] = {}
-    for item, start, end, score in rows:
-        if item not in best:
-            best[item] = Match(UUID(item), score, Span(start, end))
-            if len(best) == limit:
-                break
+def best_rows(rows: Iterable[Row], limit: int) -> list[Row]:
+    """Keep each item's first row, in the order given, best first, of up to `limit` items."""
+    best: dict[str, Row] = {}
+    for row in rows:
+        if len(best) == limit:
+            break
+        best.setdefault(row[0], row)
     return list(best.values())
+
+
+def left_out(lanes: Sequence[Sequence[Row]], limit: int) -> list[list[str]]:
+    """Return, for each lane, the items that only others proposed; none where a lane ended before its limit."""
+    proposed = dict.fromkeys(row[0] for rows in lanes for row in rows)
+    held = [{row[0] for row in rows} for rows in lanes]
+    return [[item for item in proposed if item not in own] if len(own) >= limit else [] for own in held]
+
+
+def matches(rows: Iterable[Row]) -> list[Match]:
+    """Return rows as the port's matches."""
+    return [Match(UUID(item), score, Span(start, end)) for item, start, end, score in rows]
 
 
 class Census:

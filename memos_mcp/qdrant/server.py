@@ -8,7 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
@@ -16,7 +16,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import ITEM_KINDS, Entry, IndexReport, ItemKind, Lanes, Match, Shape, Vector, Where
+from memos_mcp.domain.index import ITEM_KINDS, Entry, IndexReport, ItemKind, Lanes, Question, Shape, Where
 from memos_mcp.qdrant.points import (
     BM25,
     CLOSED,
@@ -25,14 +25,17 @@ from memos_mcp.qdrant.points import (
     MAX_CANDIDATE_POINTS,
     OUTDATED,
     Census,
-    best_matches,
+    Row,
+    best_rows,
+    left_out,
+    matches,
     pieces,
 )
 
 if TYPE_CHECKING:  # qdrant_client, which is behind both, takes 1.5 s to import
     from qdrant_client import AsyncQdrantClient
 
-    from memos_mcp.qdrant.wire import Wire
+    from memos_mcp.qdrant.wire import Ask, Wire
 
 logger = logging.getLogger(__name__)
 
@@ -108,21 +111,19 @@ class ServerIndex:
             async with self._writing:
                 await wire.delete(self._alias(kind), item_ids)
 
-    async def search(self, kind: ItemKind, text: str, vector: Vector | None, where: Where, limit: int) -> Lanes:
-        """Return up to `limit` items a lane. Without a vector, only the BM25 lane is asked."""
-        wire, question = self._connected(), None if self.outdated else vector
-        found: dict[str, list[Match]] = {DENSE: [], BM25: []}
-        wanted = {DENSE: limit, BM25: limit}
-        while wanted:
-            answers = await wire.nearest(self._alias(kind), text, question, where, wanted)
-            for lane, points in answers.items():
-                found[lane] = best_matches(points, limit)
-            wanted = {
-                lane: min(2 * wanted[lane], MAX_CANDIDATE_POINTS)
-                for lane, points in answers.items()
-                if len(found[lane]) < limit and len(points) == wanted[lane] < MAX_CANDIDATE_POINTS
-            }
-        return Lanes(found[DENSE], found[BM25])
+    async def search(self, kind: ItemKind, questions: Sequence[Question], where: Where, limit: int) -> list[Lanes]:
+        """Return the lanes of each question: each proposes up to `limit` items, and all score what any proposed."""
+        wire, alias = self._connected(), self._alias(kind)
+        asks = wire.asks(questions, where, dense=not self.outdated)
+        proposed = await _nearest(wire, alias, asks, [limit] * len(asks))
+        missing = left_out(proposed, limit)
+        late = [replace(ask, among=items) for ask, items in zip(asks, missing, strict=True) if items]
+        added = iter(await _nearest(wire, alias, late, [len(ask.among) for ask in late]))
+        lanes = {
+            (ask.question, ask.lane): matches([*rows, *next(added)] if items else rows)
+            for ask, rows, items in zip(asks, proposed, missing, strict=True)
+        }
+        return [Lanes(lanes.get((n, DENSE), ()), lanes.get((n, BM25), ())) for n in range(len(questions))]
 
     async def versions(self, kind: ItemKind) -> dict[UUID, int]:
         """Return every item the index holds, with the version it was indexed at; read page by page."""
@@ -250,6 +251,26 @@ def _connect(url: str, api_key: str | None, client: "AsyncQdrantClient | None") 
     from memos_mcp.qdrant.wire import Wire, connect
 
     return connect(url, api_key) if client is None else Wire(client)
+
+
+async def _nearest(wire: "Wire", alias: str, asks: Sequence["Ask"], limits: Sequence[int]) -> list[list[Row]]:
+    """Return, for each, the best point of each of up to its limit of items, best first.
+
+    Twice as many points are asked for as long as several passages of one item leave too few items.
+    """
+    rows: list[list[Row]] = [[] for _ in asks]
+    wanted = dict(enumerate(limits))
+    while wanted:
+        answers = await wire.nearest(alias, [(asks[n], points) for n, points in wanted.items()])
+        found = dict(zip(wanted, answers, strict=True))
+        for n, points in found.items():
+            rows[n] = best_rows(points, limits[n])
+        wanted = {
+            n: min(2 * wanted[n], MAX_CANDIDATE_POINTS)
+            for n, points in found.items()
+            if len(rows[n]) < limits[n] and len(points) == wanted[n] < MAX_CANDIDATE_POINTS
+        }
+    return rows
 
 
 async def _write(wire: "Wire", collection: str, entries: Sequence[Entry]) -> None:

@@ -9,15 +9,15 @@ another thread: load 470-540 ms, flush 34 ms after 64 points and 430 ms after 60
 
 import json
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import qdrant_edge as edge
 
 from memos_mcp.domain.index import FIELDS, ITEM_KINDS, ItemKind
-from memos_mcp.qdrant.bm25 import bm25
+from memos_mcp.qdrant.bm25 import WordVectors
 from memos_mcp.qdrant.points import (
     BM25,
     DENSE,
@@ -33,6 +33,9 @@ from memos_mcp.qdrant.points import (
     START,
     VERSION,
     M,
+    Row,
+    best_rows,
+    left_out,
 )
 
 FULL_SCAN_KB: Final = 10_000
@@ -52,6 +55,15 @@ FLUSH_POINTS: Final = 1_000
 """Points after which the files are brought up to date: each 1,000 it takes 30 ms, once after 60,000 it takes 430."""
 
 
+class _Ask(NamedTuple):
+    """What one lane is asked for the sake of one question."""
+
+    question: int
+    lane: str
+    vector: Any
+    params: edge.SearchParams | None
+
+
 class Shards:
     """A generation's shards: written and read by one thread, which is all the interpreter lock allows anyway."""
 
@@ -59,7 +71,7 @@ class Shards:
         self._folder = folder
         self._dimensions = dimensions
         self._hnsw_threshold = hnsw_threshold
-        self._bm25 = bm25()
+        self._words = WordVectors()
         self._shards: dict[ItemKind, edge.EdgeShard] = {}
         self._graphs: set[ItemKind] = set()
         self._unflushed = 0
@@ -97,10 +109,10 @@ class Shards:
         upserts = [
             edge.Point(
                 id=UUID(point),
-                vector={DENSE: floats[at * size : (at + 1) * size].tolist(), BM25: self._bm25.embed_document(text)},
+                vector={DENSE: floats[at * size : (at + 1) * size].tolist(), BM25: self._words.passage(wordings)},
                 payload=payload | late,
             )
-            for at, (point, payload, text) in enumerate(points)
+            for at, (point, payload, wordings) in enumerate(points)
         ]
         if upserts:
             self._update(kind, edge.UpdateOperation.upsert_points(upserts), len(upserts))
@@ -113,20 +125,20 @@ class Shards:
         self._delete(kind, edge.Filter(must=[_one_of(items)]), len(items))
 
     def search(
-        self, kind: ItemKind, text: str, where: Mapping[str, Any], limit: int, floats: "array[float]"
-    ) -> dict[str, list[list[Any]]]:
-        """Return, for each lane, item, start, end and score of points of up to `limit` items, best first."""
-        condition = _condition(where)
-        corpus = edge.Filter(must=[_word(NAMESPACE, where["namespace"])])
-        words = self._bm25.embed_query(text)
-        lanes: dict[str, list[list[Any]]] = {DENSE: [], BM25: []}
-        if floats:
-            lanes[DENSE] = self._nearest(kind, floats.tolist(), DENSE, condition, None, limit)
-        if words.indices:
-            # The corpus makes a word's weight a matter of its own namespace: others' texts neither blunt nor betray it.
-            params = edge.SearchParams(idf=edge.IdfParams(corpus=corpus))
-            lanes[BM25] = self._nearest(kind, words, BM25, condition, params, limit)
-        return lanes
+        self, kind: ItemKind, texts: Sequence[str], where: Mapping[str, Any], limit: int, floats: "array[float]"
+    ) -> list[dict[str, list[Row]]]:
+        """Return the rows of each question's lanes, best first: what each lane proposes, then what others proposed.
+
+        There are as many vectors as texts, or none.
+        """
+        shard, condition = self._shards[kind], _condition(where)
+        asks = list(self._asks(texts, where["namespace"], floats))
+        proposed = [_nearest(shard, ask, condition, limit) for ask in asks]
+        answers: list[dict[str, list[Row]]] = [{DENSE: [], BM25: []} for _ in texts]
+        for ask, rows, missing in zip(asks, proposed, left_out(proposed, limit), strict=True):
+            late = _nearest(shard, ask, edge.Filter(must=[_one_of(missing)]), len(missing)) if missing else []
+            answers[ask.question][ask.lane] = [*rows, *late]
+        return answers
 
     def rows(self, kind: ItemKind, offset: str | None) -> tuple[list[list[Any]], str | None]:
         """Return a page of item, version and number of passages, and where the next begins."""
@@ -183,35 +195,18 @@ class Shards:
         while self._shards:
             self._shards.popitem()[1].close()
 
-    def _nearest(
-        self,
-        kind: ItemKind,
-        query: Any,
-        using: str,
-        condition: edge.Filter,
-        params: edge.SearchParams | None,
-        limit: int,
-    ) -> list[list[Any]]:
-        """Ask for twice as many points as long as several passages of one item leave too few items."""
-        wanted = limit
-        while True:
-            found = self._shards[kind].query(
-                edge.QueryRequest(
-                    query=edge.Query.Nearest(query, using=using),
-                    limit=wanted,
-                    filter=condition,
-                    params=params,
-                    with_payload=[ITEM, START, END],
-                )
-            )
-            payloads: list[Any] = [point.payload for point in found]
-            items = {payload[ITEM] for payload in payloads}
-            if len(items) >= limit or len(found) < wanted or wanted >= MAX_CANDIDATE_POINTS:
-                return [
-                    [payload[ITEM], payload[START], payload[END], point.score]
-                    for payload, point in zip(payloads, found, strict=True)
-                ]
-            wanted = min(2 * wanted, MAX_CANDIDATE_POINTS)
+    def _asks(self, texts: Sequence[str], namespace: str, floats: "array[float]") -> Iterator[_Ask]:
+        """Yield what each question asks of each lane; of the words' lane nothing when no word is left of it."""
+        # The corpus makes a word's weight a matter of its own namespace: others' texts neither blunt nor betray it.
+        corpus = edge.Filter(must=[_word(NAMESPACE, namespace)])
+        params = edge.SearchParams(idf=edge.IdfParams(corpus=corpus))
+        for number, text in enumerate(texts):
+            if floats:
+                vector = floats[number * self._dimensions : (number + 1) * self._dimensions]
+                yield _Ask(number, DENSE, vector.tolist(), None)
+            words = self._words.question(text)
+            if words.indices:
+                yield _Ask(number, BM25, words, params)
 
     def _delete(self, kind: ItemKind, condition: edge.Filter, weight: int) -> None:
         self._update(kind, edge.UpdateOperation.delete_points_by_filter(condition), weight)
@@ -221,6 +216,32 @@ class Shards:
         self._unflushed += weight
         if self._unflushed >= FLUSH_POINTS:
             self.flush()
+
+
+def _nearest(shard: edge.EdgeShard, ask: _Ask, condition: edge.Filter, limit: int) -> list[Row]:
+    """Return the best point of each of up to `limit` items, best first.
+
+    Twice as many points are asked for as long as several passages of one item leave too few items.
+    """
+    wanted = limit
+    while True:
+        found = shard.query(
+            edge.QueryRequest(
+                query=edge.Query.Nearest(ask.vector, using=ask.lane),
+                limit=wanted,
+                filter=condition,
+                params=ask.params,
+                with_payload=[ITEM, START, END],
+            )
+        )
+        payloads: list[Any] = [point.payload for point in found]
+        rows = best_rows(
+            ([told[ITEM], told[START], told[END], point.score] for told, point in zip(payloads, found, strict=True)),
+            limit,
+        )
+        if len(rows) == limit or len(found) < wanted or wanted >= MAX_CANDIDATE_POINTS:
+            return rows
+        wanted = min(2 * wanted, MAX_CANDIDATE_POINTS)
 
 
 def _config(dimensions: int, hnsw_threshold: int) -> edge.EdgeConfig:

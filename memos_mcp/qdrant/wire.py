@@ -6,6 +6,7 @@ Importing this costs the 1.5 s of `qdrant_client`, so it is imported in a worker
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,8 +17,8 @@ from qdrant_client.http.exceptions import ApiException
 from qdrant_edge import SparseVector
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import FIELDS, ItemKind, Shape, Vector, Where
-from memos_mcp.qdrant.bm25 import bm25
+from memos_mcp.domain.index import FIELDS, ItemKind, Question, Shape, Where
+from memos_mcp.qdrant.bm25 import WordVectors
 from memos_mcp.qdrant.points import (
     BM25,
     DENSE,
@@ -33,6 +34,7 @@ from memos_mcp.qdrant.points import (
     VERSION,
     M,
     Point,
+    Row,
 )
 
 logger = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ def translated() -> Iterator[None]:
         raise IndexUnavailable(UNREACHABLE) from error
 
 
-def _row(payload: Mapping[str, Any], score: float) -> Sequence[Any]:
+def _row(payload: Mapping[str, Any], score: float) -> Row:
     return (payload[ITEM], payload[START], payload[END], score)
 
 
@@ -68,12 +70,23 @@ def connect(url: str, api_key: str | None) -> "Wire":
     return Wire(client)
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one lane is asked for the sake of one question, of all that `where` admits or `among` these items only."""
+
+    question: int
+    lane: str
+    vector: list[float] | models.SparseVector
+    where: Where
+    among: Sequence[str] = ()
+
+
 class Wire:
     """Requests to a Qdrant server, by the names of collections or aliases."""
 
     def __init__(self, client: AsyncQdrantClient) -> None:
         self._client = client
-        self._bm25 = bm25()
+        self._words = WordVectors()
 
     async def aliases(self) -> dict[str, str]:
         """Return the collection behind each alias."""
@@ -130,32 +143,20 @@ class Wire:
 
     async def delete(self, collection: str, items: Sequence[UUID], from_passage: int = 0) -> None:
         """Remove these items' points from this passage on."""
-        must: list[models.Condition] = [
-            models.FieldCondition(key=ITEM, match=models.MatchAny(any=[str(item) for item in items]))
-        ]
+        must: list[models.Condition] = [_any([str(item) for item in items])]
         if from_passage:
             must.append(_bound(PASSAGE, models.Range(gte=from_passage)))
         with translated():
             await self._client.delete(collection, models.FilterSelector(filter=models.Filter(must=must)), wait=True)
 
-    async def nearest(
-        self, collection: str, text: str, vector: Vector | None, where: Where, limits: Mapping[str, int]
-    ) -> dict[str, list[Sequence[Any]]]:
-        """Return item, start, end and score, best first, of up to as many points as each lane is given; one request."""
-        questions = self._questions(text, vector, where)
-        requests = {
-            lane: models.QueryRequest(**question, limit=limits[lane], with_payload=[ITEM, START, END])
-            for lane, question in questions.items()
-            if lane in limits
-        }
-        if not requests:
-            return {}
+    async def nearest(self, collection: str, asks: Sequence[tuple[Ask, int]]) -> list[list[Row]]:
+        """Return the points nearest to each, best first, up to the number given with it; one request for all."""
+        if not asks:
+            return []
+        requests = [_request(ask, limit) for ask, limit in asks]
         with translated():
-            answers = await self._client.query_batch_points(collection, list(requests.values()))
-        return {
-            lane: [_row(point.payload or {}, point.score) for point in answer.points]
-            for lane, answer in zip(requests, answers, strict=True)
-        }
+            answers = await self._client.query_batch_points(collection, requests)
+        return [[_row(point.payload or {}, point.score) for point in answer.points] for answer in answers]
 
     async def rows(self, collection: str) -> AsyncIterator[list[tuple[str, int, int]]]:
         """Yield item, version and number of passages of all points, page by page."""
@@ -190,24 +191,22 @@ class Wire:
                 payload=dict(point.payload),
                 vector={
                     DENSE: [float(value) for value in point.vector],
-                    BM25: _sparse(self._bm25.embed_document(point.text)),
+                    BM25: _sparse(self._words.passage(point.wordings)),
                 },
             )
             for point in points
         ]
 
-    def _questions(self, text: str, vector: Vector | None, where: Where) -> dict[str, dict[str, Any]]:
-        condition = _condition(where)
-        questions: dict[str, dict[str, Any]] = {}
-        if vector is not None:
-            questions[DENSE] = {"query": [float(value) for value in vector], "using": DENSE, "filter": condition}
-        words = self._bm25.embed_query(text)
-        if words.indices:
-            # A word's weight is a matter of its own namespace: others' texts neither blunt nor betray it.
-            corpus = models.Filter(must=[_word(NAMESPACE, where.namespace)])
-            params = models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
-            questions[BM25] = {"query": _sparse(words), "using": BM25, "filter": condition, "params": params}
-        return questions
+    def asks(self, questions: Sequence[Question], where: Where, *, dense: bool) -> list[Ask]:
+        """Return what each question asks of each lane; of the words' lane nothing when no word is left of it."""
+        asks = []
+        for number, question in enumerate(questions):
+            if dense and question.vector is not None:
+                asks.append(Ask(number, DENSE, [float(value) for value in question.vector], where))
+            words = self._words.question(question.text)
+            if words.indices:
+                asks.append(Ask(number, BM25, _sparse(words), where))
+        return asks
 
 
 def _field_indexes(kind: ItemKind) -> list[tuple[str, models.PayloadSchemaType | models.PayloadSchemaParams]]:
@@ -225,6 +224,18 @@ def _field_indexes(kind: ItemKind) -> list[tuple[str, models.PayloadSchemaType |
     ]
 
 
+def _request(ask: Ask, limit: int) -> models.QueryRequest:
+    params = None
+    if ask.lane == BM25:
+        # A word's weight is a matter of its own namespace: others' texts neither blunt nor betray it.
+        corpus = models.Filter(must=[_word(NAMESPACE, ask.where.namespace)])
+        params = models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
+    condition = models.Filter(must=[_any(ask.among)]) if ask.among else _condition(ask.where)
+    return models.QueryRequest(
+        query=ask.vector, using=ask.lane, filter=condition, params=params, limit=limit, with_payload=[ITEM, START, END]
+    )
+
+
 def _condition(where: Where) -> models.Filter:
     must: list[models.Condition] = [_word(NAMESPACE, where.namespace)]
     must += [_word(field, word) for field, words in where.has_all.items() for word in words]
@@ -237,6 +248,10 @@ def _condition(where: Where) -> models.Filter:
     ]
     must_not += [_bound(field, models.Range(lte=number)) for field, number in where.not_past.items()]
     return models.Filter(must=must, must_not=must_not)
+
+
+def _any(items: Sequence[str]) -> models.FieldCondition:
+    return models.FieldCondition(key=ITEM, match=models.MatchAny(any=list(items)))
 
 
 def _word(field: str, word: str) -> models.FieldCondition:

@@ -6,7 +6,19 @@ from hashlib import sha256
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from memos_mcp.domain.index import Embedder, EmbeddingStore, Entry, ItemKind, Passage, Shape, Vector, VectorIndex
+from memos_mcp.domain.index import (
+    Embedder,
+    EmbeddingStore,
+    Entry,
+    ItemKind,
+    Passage,
+    Shape,
+    Span,
+    Vector,
+    VectorIndex,
+    Wording,
+)
+from memos_mcp.domain.nearby import Neighbour, leaning
 
 Row = TypeVar("Row")
 
@@ -16,12 +28,26 @@ KEPT_AT_ONCE: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Projection(Generic[Row]):
-    """How the rows of a kind become entries; `current` and `versions` leave out what the index should not hold."""
+    """How the rows of a kind become entries; `current` and `versions` leave out what the index should not hold.
+
+    text: what is embedded, cut into passages.  wording: by what words a passage of it is found.
+    neighbours: the texts nearby that have a part in its passages, which is also how those are embedded.
+    """
 
     current: Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, Row]]]
     versions: Callable[[], Awaitable[Mapping[UUID, int]]]
     text: Callable[[Row], str]
+    wording: Callable[[Row, str], str]
+    neighbours: Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, Sequence[Neighbour]]]]
     entry: Callable[[Row, Sequence[Passage]], Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class _Nearby:
+    """A neighbour as a passage takes it in: its words, and the vectors of its passages."""
+
+    wording: Wording
+    pieces: Sequence[str]
 
 
 class Projector:
@@ -45,15 +71,32 @@ class Projector:
     async def entries(self, kind: ItemKind, ids: Sequence[UUID]) -> list[Entry]:
         """Return the entries of those items that the index should hold."""
         projection = self._projections[kind]
-        rows = list((await projection.current(ids)).values())
-        texts = [projection.text(row) for row in rows]
+        rows = await projection.current(ids)
+        texts = [projection.text(row) for row in rows.values()]
         spans = await self._embedder.split(texts)
-        pieces = [[text[span.start : span.end] for span in parts] for text, parts in zip(texts, spans, strict=True)]
-        vectors = await self._vectors([piece for parts in pieces for piece in parts])
+        pieces = _pieces(texts, spans)
+        nearby = await self._nearby(await projection.neighbours(list(rows)))
+        taken = (piece for others in nearby.values() for other in others for piece in other.pieces)
+        vectors = await self._vectors([*(piece for parts in pieces for piece in parts), *taken])
         return [
-            projection.entry(row, [Passage(*part, vectors[part[1]]) for part in zip(places, parts, strict=True)])
-            for row, places, parts in zip(rows, spans, pieces, strict=True)
+            projection.entry(
+                row,
+                [
+                    _passage(span, piece, projection.wording(row, piece), nearby.get(item, ()), vectors)
+                    for span, piece in zip(places, parts, strict=True)
+                ],
+            )
+            for (item, row), places, parts in zip(rows.items(), spans, pieces, strict=True)
         ]
+
+    async def _nearby(self, neighbours: Mapping[UUID, Sequence[Neighbour]]) -> dict[UUID, list[_Nearby]]:
+        """Cut neighbours as their own entries are cut, so that their vectors are not computed for this."""
+        texts = list({one.text: None for others in neighbours.values() for one in others})
+        pieces = dict(zip(texts, _pieces(texts, await self._embedder.split(texts)), strict=True))
+        return {
+            item: [_Nearby(Wording(one.text, one.weight), pieces[one.text]) for one in others]
+            for item, others in neighbours.items()
+        }
 
     async def _vectors(self, texts: Sequence[str]) -> dict[str, Vector]:
         model = self._embedder.model
@@ -68,6 +111,16 @@ class Projector:
             await self._embeddings.add(model, computed)
             known |= computed
         return {text: known[digest] for text, digest in hashes.items()}
+
+
+def _pieces(texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> list[list[str]]:
+    return [[text[span.start : span.end] for span in parts] for text, parts in zip(texts, spans, strict=True)]
+
+
+def _passage(span: Span, piece: str, wording: str, nearby: Sequence[_Nearby], vectors: Mapping[str, Vector]) -> Passage:
+    """Make a passage of a piece, of the words by which it is found, and of what is nearby."""
+    others = [(vectors[part], other.wording.weight / len(other.pieces)) for other in nearby for part in other.pieces]
+    return Passage(span, leaning(vectors[piece], others), [Wording(wording), *(other.wording for other in nearby)])
 
 
 async def differences(index: VectorIndex, projector: Projector, kind: ItemKind) -> list[UUID]:

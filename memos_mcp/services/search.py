@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable
-from memos_mcp.domain.index import Embedder, ItemKind, Lanes, Match, VectorIndex, Where
+from memos_mcp.domain.index import Embedder, ItemKind, Lanes, Match, Question, Vector, VectorIndex, Where
 from memos_mcp.domain.limits import check_text
 from memos_mcp.domain.ranking import Ranked, fuse, lexical
+from memos_mcp.domain.sentences import sentences
 
 MAX_QUERY_CHARS: Final = 10_000
-MIN_CANDIDATES: Final = 50
+MIN_CANDIDATES: Final = 100
 CANDIDATES_PER_HIT: Final = 4
 MAX_CANDIDATES: Final = 1_000
 
@@ -70,15 +71,21 @@ class Search:
         await self._state.opened()
         waiting = () if self._state.idle else await text_search(limit, waiting_only=True)
         try:
-            lanes = await self._lanes(kind, text, where, limit)
+            answers = await self._answers(kind, text, where, limit)
         except (IndexUnavailable, EmbedderUnavailable) as error:
             found = lexical(await text_search(limit, waiting_only=False))
             return Candidates(found, f"{self._state.trouble or error} Matched by words only.")
-        return Candidates(fuse(lanes, waiting), self._shortfall())
+        return Candidates(fuse(kind, answers, waiting), self._shortfall())
 
-    async def _lanes(self, kind: ItemKind, text: str, where: Where, limit: int) -> Lanes:
-        vector = None if self._index.outdated else await self._embedder.query(text)
-        return await self._index.search(kind, text, vector, where, limit)
+    async def _answers(self, kind: ItemKind, text: str, where: Where, limit: int) -> list[Lanes]:
+        """Return the lanes of the question and of its sentences, if it has several."""
+        texts = [text, *sentences(text)]
+        vectors: Sequence[Vector | None] = [None] * len(texts)
+        if not self._index.outdated:
+            vectors = await self._embedder.queries(texts)
+        return await self._index.search(
+            kind, [Question(*both) for both in zip(texts, vectors, strict=True)], where, limit
+        )
 
     def _shortfall(self) -> str | None:
         if self._index.outdated:

@@ -9,7 +9,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
-from memos_mcp.domain.index import Entry, Lanes, Passage, Shape, Span, Vector
+from memos_mcp.domain.index import (
+    Entry,
+    ItemKind,
+    Lanes,
+    Passage,
+    Question,
+    Shape,
+    Span,
+    Vector,
+    VectorIndex,
+    Where,
+    Wording,
+)
 
 SHAPE = Shape("a-model", 16)
 OTHER_SHAPE = Shape("another-model", 24)
@@ -51,9 +63,17 @@ def entry(
     passages, start = [], 0
     for place, text in enumerate(texts or (f"word{number}",)):
         span = Span(start, start + len(text))
-        passages.append(Passage(span, text, vector((number, place), dimensions)))
+        passages.append(Passage(span, vector((number, place), dimensions), [Wording(text)]))
         start = span.end + 1
     return Entry(item(number), version, namespace, passages, words or {}, numbers or {})
+
+
+async def search(
+    index: VectorIndex, kind: ItemKind, text: str, vector: Vector | None, where: Where, limit: int
+) -> Lanes:
+    """Ask a single question."""
+    [lanes] = await index.search(kind, [Question(text, vector)], where, limit)
+    return lanes
 
 
 def dense(lanes: Lanes) -> list[int]:

@@ -15,8 +15,8 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Where
 from memos_mcp.qdrant.edge import EdgeIndex
-from memos_mcp.qdrant.points import INCOMPLETE, Point, pieces
-from tests.qdrant.samples import SHAPE, bm25, dense, entry, index_folder, item, vector
+from memos_mcp.qdrant.points import FORMAT, INCOMPLETE, Point, pieces
+from tests.qdrant.samples import SHAPE, bm25, dense, entry, index_folder, item, search, vector
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ WRITER = """
 import sys, anyio
 from pathlib import Path
 from memos_mcp.qdrant.edge import EdgeIndex
-from tests.qdrant.samples import SHAPE, entry
+from tests.qdrant.samples import SHAPE, entry, search
 
 async def main():
     index = EdgeIndex(Path(sys.argv[1]), 100)
@@ -131,9 +131,9 @@ async def test_what_was_acknowledged_survives_kill_9_in_the_middle_of_writing(fo
     await open_soon(index)
     versions = await index.versions("memory")
     assert {item(n): n + 1 for n in range(acknowledged)}.items() <= versions.items()
-    lanes = await index.search("memory", "two", vector((acknowledged - 1, 1)), OURS, 5)
+    lanes = await search(index, "memory", "two", vector((acknowledged - 1, 1)), OURS, 5)
     assert dense(lanes)[0] == acknowledged - 1
-    assert len(bm25(lanes)) == 5
+    assert len(bm25(lanes)) >= 5
     await index.close()
 
 
@@ -141,11 +141,11 @@ async def test_an_index_process_that_was_killed_is_started_again_by_open(index: 
     await index.put("memory", [entry(1, "cat")])
     kill_index_process(index)
     with pytest.raises(IndexUnavailable):
-        await index.search("memory", "cat", None, OURS, 1)
+        await search(index, "memory", "cat", None, OURS, 1)
     with pytest.raises(IndexUnavailable):
         await index.report()
     await index.open(SHAPE)
-    assert bm25(await index.search("memory", "cat", None, OURS, 1)) == [1]
+    assert bm25(await search(index, "memory", "cat", None, OURS, 1)) == [1]
 
 
 async def test_a_search_that_gets_no_answer_can_be_given_up(index: EdgeIndex) -> None:
@@ -153,10 +153,10 @@ async def test_a_search_that_gets_no_answer_can_be_given_up(index: EdgeIndex) ->
     process = index._running().host._process
     process.send_signal(signal.SIGSTOP)
     with anyio.move_on_after(0.05) as patience:
-        await index.search("memory", "cat", None, OURS, 1)
+        await search(index, "memory", "cat", None, OURS, 1)
     process.send_signal(signal.SIGCONT)
     assert patience.cancelled_caught
-    assert bm25(await index.search("memory", "dog", None, OURS, 1)) == [2]
+    assert bm25(await search(index, "memory", "dog", None, OURS, 1)) == [2]
 
 
 async def test_an_index_process_that_hangs_is_ended_and_started_again(
@@ -167,9 +167,9 @@ async def test_an_index_process_that_hangs_is_ended_and_started_again(
         patch.setattr("memos_mcp.qdrant.edge.ANSWER_SECONDS", 0.05)
         index._running().host._process.send_signal(signal.SIGSTOP)
         with pytest.raises(IndexUnavailable):
-            await index.search("memory", "cat", None, OURS, 1)
+            await search(index, "memory", "cat", None, OURS, 1)
     await index.open(SHAPE)
-    assert bm25(await index.search("memory", "cat", None, OURS, 1)) == [1]
+    assert bm25(await search(index, "memory", "cat", None, OURS, 1)) == [1]
 
 
 async def test_a_generation_that_cannot_be_read_is_kept_aside_and_an_empty_one_opened(
@@ -225,7 +225,7 @@ async def test_the_folder_of_an_open_index_may_disappear(index: EdgeIndex, folde
     for _ in range(3):
         try:
             await index.put("memory", [entry(n) for n in range(500)])
-            await index.search("memory", "cat", None, OURS, 1)
+            await search(index, "memory", "cat", None, OURS, 1)
             await index.draft(SHAPE)
         except IndexUnavailable:
             pass
@@ -245,7 +245,7 @@ async def test_a_commit_builds_the_graph_and_the_answers_stay_the_same(index: Ed
     entries = [entry(n, f"word{n} common") for n in range(3 * THRESHOLD)]
     await index.put("memory", entries)
     await index.put("tool", entries[:10])
-    before = [await index.search("memory", f"word{n}", vector((n, 0)), OURS, 3) for n in range(10)]
+    before = [await search(index, "memory", f"word{n}", vector((n, 0)), OURS, 3) for n in range(10)]
     assert (await index._ask("graph"))["memory"] == [300, 0]
     assert await index.wants_rebuild()
     draft = await index.draft(SHAPE)
@@ -254,7 +254,7 @@ async def test_a_commit_builds_the_graph_and_the_answers_stay_the_same(index: Ed
     await draft.commit()
     assert await index._ask("graph") == {"memory": [300, 300], "tool": [10, 0]}
     assert not await index.wants_rebuild()
-    after = [await index.search("memory", f"word{n}", vector((n, 0)), OURS, 3) for n in range(10)]
+    after = [await search(index, "memory", f"word{n}", vector((n, 0)), OURS, 3) for n in range(10)]
     assert [(dense(lanes), bm25(lanes)) for lanes in after] == [(dense(lanes), bm25(lanes)) for lanes in before]
     assert len(generations(folder)) == 1
 
@@ -287,7 +287,7 @@ async def test_a_commit_that_is_cancelled_leaves_the_current_generation(index: E
     with anyio.move_on_after(0.05) as patience:
         await draft.commit()
     assert patience.cancelled_caught
-    assert bm25(await index.search("memory", "cat", None, OURS, 5)) == [1]
+    assert bm25(await search(index, "memory", "cat", None, OURS, 5)) == [1]
     assert len(generations(folder)) == 1
 
 
@@ -298,7 +298,7 @@ async def test_a_build_that_dies_leaves_the_current_generation(index: EdgeIndex,
     draft._running.host._process.kill()
     with pytest.raises(IndexUnavailable):
         await draft.commit()
-    assert bm25(await index.search("memory", "cat", None, OURS, 5)) == [1]
+    assert bm25(await search(index, "memory", "cat", None, OURS, 5)) == [1]
     assert len(generations(folder)) == 1
 
 
@@ -312,7 +312,7 @@ async def test_searches_are_answered_by_one_generation_or_the_other_during_a_swa
     async def ask() -> None:
         nonlocal answered
         while True:
-            lanes = await index.search("memory", "cat", vector((7, 0)), OURS, 3)
+            lanes = await search(index, "memory", "cat", vector((7, 0)), OURS, 3)
             assert dense(lanes)[0] == 7
             answered += 1
 
@@ -339,13 +339,13 @@ async def test_what_is_printed_while_the_index_works_never_reaches_our_output(
     index: EdgeIndex, capfd: pytest.CaptureFixture[str]
 ) -> None:
     await index.put("memory", [entry(n) for n in range(2 * THRESHOLD)])
-    await index.search("memory", "word1", vector((1, 0)), OURS, 1)
+    await search(index, "memory", "word1", vector((1, 0)), OURS, 1)
     assert capfd.readouterr().out == ""
 
 
 async def put_points(index: EdgeIndex, points: Sequence[Point]) -> None:
     """Write points as a put does that is cut off before it is through."""
-    triples = [(point.id, point.payload, point.text) for point in points]
+    triples = [(point.id, point.payload, point.wordings) for point in points]
     await index._ask("put", [point.vector for point in points], kind="memory", points=triples, ends={})
 
 
@@ -357,7 +357,7 @@ def test_generation_json_says_what_it_was_built_for(folder: Path) -> None:
     anyio.run(_open_and_close, folder)
     name = (folder / "current").read_text().strip()
     about = json.loads((folder / name / "generation.json").read_text())
-    assert about == {"format": 1, "model": SHAPE.model, "dimensions": SHAPE.dimensions}
+    assert about == {"format": FORMAT, "model": SHAPE.model, "dimensions": SHAPE.dimensions}
 
 
 async def _open_and_close(folder: Path) -> None:

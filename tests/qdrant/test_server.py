@@ -14,7 +14,7 @@ from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Where
 from memos_mcp.qdrant.points import FORMAT
 from memos_mcp.qdrant.server import LEFTOVER_SECONDS, ServerIndex
-from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, vector
+from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, search, vector
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
@@ -67,7 +67,7 @@ async def test_another_process_follows_a_swap_without_being_told(client: AsyncQd
     draft = await ours.draft(SHAPE)
     await draft.put("memory", [entry(1, "cat")])
     await draft.commit()
-    assert bm25(await theirs.search("memory", "cat", vector((1, 0)), OURS, 5)) == [1]
+    assert bm25(await search(theirs, "memory", "cat", vector((1, 0)), OURS, 5)) == [1]
     await theirs.put("memory", [entry(2, "cat")])
     assert await ours.versions("memory") == {item(1): 1, item(2): 1}
 
@@ -115,10 +115,10 @@ async def test_a_generation_of_another_format_is_left_for_an_empty_one(client: A
 async def test_a_question_names_the_namespace_as_the_corpus_of_its_words(client: AsyncQdrantClient) -> None:
     index = await opened(client)
     await index.put("memory", [entry(1, "cat"), entry(2, "cat dog"), entry(3, "cat", namespace="theirs")])
-    lanes = await index.search("memory", "dog", None, OURS, 5)
+    lanes = await search(index, "memory", "dog", None, OURS, 5)
     everything = await client.query_points(
         "memos_memory",
-        query=models.SparseVector(indices=index._connected()._bm25.embed_query("dog").indices, values=[1.0]),
+        query=models.SparseVector(indices=index._connected()._words.question("dog").indices, values=[1.0]),
         using="bm25",
     )
     assert lanes.bm25[0].score < everything.points[0].score
@@ -134,7 +134,7 @@ async def test_a_server_that_cannot_be_reached_makes_the_index_unavailable(
                 await index.open(SHAPE)
             assert "127.0.0.1" not in str(raised.value)
         with pytest.raises(IndexUnavailable):
-            await index.search("memory", "cat", None, OURS, 1)
+            await search(index, "memory", "cat", None, OURS, 1)
     assert "did not answer" in caplog.text
     assert "secret-key" not in caplog.text + repr(index)
     await index.close()
@@ -159,11 +159,11 @@ async def test_the_index_is_back_when_the_server_is(free_tcp_port: int) -> None:
     ):
         tasks.start_soon(listener.serve, answer)
         await index.open(SHAPE)
-        lanes = await index.search("memory", "cat", vector((1, 0)), OURS, 5)
+        lanes = await search(index, "memory", "cat", vector((1, 0)), OURS, 5)
         assert (dense(lanes), bm25(lanes)) == ([1], [1])
         tasks.cancel_scope.cancel()
     with pytest.raises(IndexUnavailable):
-        await index.search("memory", "cat", vector((1, 0)), OURS, 5)
+        await search(index, "memory", "cat", vector((1, 0)), OURS, 5)
     await index.close()
 
 

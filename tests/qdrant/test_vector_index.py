@@ -9,10 +9,10 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import Span, VectorIndex, Where
+from memos_mcp.domain.index import Entry, Passage, Question, Span, VectorIndex, Where, Wording
 from memos_mcp.qdrant.edge import EdgeIndex
 from memos_mcp.qdrant.server import ServerIndex
-from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, index_folder, item, vector
+from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, index_folder, item, search, vector
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
@@ -41,14 +41,14 @@ async def index(request: pytest.FixtureRequest) -> AsyncIterator[VectorIndex]:
 
 
 async def test_an_empty_index_answers_nothing(index: VectorIndex) -> None:
-    lanes = await index.search("memory", "anything", vector("x"), OURS, 10)
+    lanes = await search(index, "memory", "anything", vector("x"), OURS, 10)
     assert (dense(lanes), bm25(lanes)) == ([], [])
     assert await index.versions("memory") == {}
 
 
 async def test_an_item_is_found_by_its_vector_and_by_its_words(index: VectorIndex) -> None:
     await index.put("memory", [entry(1, "the cat sat on a mat"), entry(2, "a dog ran home")])
-    lanes = await index.search("memory", "cats", vector((2, 0)), OURS, 10)
+    lanes = await search(index, "memory", "cats", vector((2, 0)), OURS, 10)
     assert dense(lanes) == [2, 1]
     assert lanes.dense[0].score == pytest.approx(1.0, abs=1e-4)
     assert bm25(lanes) == [1]
@@ -57,49 +57,49 @@ async def test_an_item_is_found_by_its_vector_and_by_its_words(index: VectorInde
 
 async def test_without_a_vector_only_words_are_asked(index: VectorIndex) -> None:
     await index.put("memory", [entry(1, "the cat")])
-    lanes = await index.search("memory", "cat", None, OURS, 10)
+    lanes = await search(index, "memory", "cat", None, OURS, 10)
     assert (dense(lanes), bm25(lanes)) == ([], [1])
 
 
 async def test_a_question_of_stop_words_and_signs_leaves_the_words_lane_empty(index: VectorIndex) -> None:
     await index.put("memory", [entry(1, "the cat")])
     for text in ("the of and", "?!", " "):
-        lanes = await index.search("memory", text, vector((1, 0)), OURS, 10)
+        lanes = await search(index, "memory", text, vector((1, 0)), OURS, 10)
         assert (dense(lanes), bm25(lanes)) == ([1], [])
 
 
 async def test_rare_words_count_more_than_common_ones(index: VectorIndex) -> None:
     await index.put("memory", [entry(n, "deploy notes" if n else "deploy zebra") for n in range(20)])
-    lanes = await index.search("memory", "zebra deploy", None, OURS, 20)
+    lanes = await search(index, "memory", "zebra deploy", None, OURS, 20)
     assert bm25(lanes)[0] == 0
     assert lanes.bm25[0].score > 2 * lanes.bm25[1].score
 
 
 async def test_words_are_weighed_within_the_namespace(index: VectorIndex) -> None:
     await index.put("memory", [entry(n, "zebra deploy" if n == 1 else "deploy") for n in range(1, 20)])
-    before = (await index.search("memory", "zebra", None, OURS, 5)).bm25[0].score
+    before = (await search(index, "memory", "zebra", None, OURS, 5)).bm25[0].score
     await index.put("memory", [entry(n, "zebra", namespace="theirs") for n in range(100, 140)])
-    after = (await index.search("memory", "zebra", None, OURS, 5)).bm25[0].score
+    after = (await search(index, "memory", "zebra", None, OURS, 5)).bm25[0].score
     assert after == pytest.approx(before, rel=1e-4)
 
 
 async def test_kinds_do_not_mix(index: VectorIndex) -> None:
     await index.put("memory", [entry(1, "cat")])
     await index.put("tool", [entry(2, "cat")])
-    assert bm25(await index.search("memory", "cat", None, OURS, 10)) == [1]
-    assert dense(await index.search("tool", "cat", vector((1, 0)), OURS, 10)) == [2]
+    assert bm25(await search(index, "memory", "cat", None, OURS, 10)) == [1]
+    assert dense(await search(index, "tool", "cat", vector((1, 0)), OURS, 10)) == [2]
     assert await index.versions("tool") == {item(2): 1}
 
 
 async def test_namespaces_do_not_mix(index: VectorIndex) -> None:
     await index.put("memory", [entry(1, "cat", namespace="theirs"), entry(2, "cat")])
-    lanes = await index.search("memory", "cat", vector((1, 0)), OURS, 10)
+    lanes = await search(index, "memory", "cat", vector((1, 0)), OURS, 10)
     assert (dense(lanes), bm25(lanes)) == ([2], [2])
 
 
 async def test_an_item_appears_once_with_its_best_passage(index: VectorIndex) -> None:
     await index.put("memory", [entry(1, "red apple", "green pear", "blue plum"), entry(2, "pear")])
-    lanes = await index.search("memory", "green pear", vector((1, 1)), OURS, 10)
+    lanes = await search(index, "memory", "green pear", vector((1, 1)), OURS, 10)
     assert dense(lanes) == [1, 2]
     assert lanes.dense[0].span == Span(10, 20)
     assert sorted(bm25(lanes)) == [1, 2]
@@ -109,14 +109,52 @@ async def test_an_item_appears_once_with_its_best_passage(index: VectorIndex) ->
 async def test_items_with_many_passages_do_not_crowd_out_others(index: VectorIndex) -> None:
     long = entry(1, *("pear" for _ in range(150)))
     await index.put("memory", [long, *(entry(n, "a pear and some more words here") for n in range(2, 6))])
-    lanes = await index.search("memory", "pear", vector((1, 0)), OURS, 5)
+    lanes = await search(index, "memory", "pear", vector((1, 0)), OURS, 5)
     assert sorted(dense(lanes)) == sorted(bm25(lanes)) == [1, 2, 3, 4, 5]
 
 
-async def test_at_most_the_limit_of_items_is_returned(index: VectorIndex) -> None:
-    await index.put("memory", [entry(n, "cat", "cat") for n in range(10)])
-    lanes = await index.search("memory", "cat", vector((3, 0)), OURS, 4)
-    assert (len(lanes.dense), len(lanes.bm25), dense(lanes)[0]) == (4, 4, 3)
+async def test_each_lane_proposes_at_most_the_limit_of_items(index: VectorIndex) -> None:
+    await index.put("memory", [entry(n, "cat", "cat") for n in range(20)])
+    lanes = await search(index, "memory", "cat", vector((3, 0)), OURS, 4)
+    assert dense(lanes)[0] == 3
+    assert 4 <= len(lanes.dense) == len(lanes.bm25) <= 8
+
+
+async def test_what_one_lane_proposes_has_its_score_in_the_other(index: VectorIndex) -> None:
+    await index.put("memory", [entry(n, "cat " * n + "dog") for n in range(1, 40)])
+    lanes = await search(index, "memory", "cat", vector((1, 0)), OURS, 3)
+    assert sorted(dense(lanes)) == sorted(bm25(lanes))
+    assert bm25(lanes)[-1] == 1
+    everything = await search(index, "memory", "cat", vector((1, 0)), OURS, 100)
+    for lane, whole in ((lanes.dense, everything.dense), (lanes.bm25, everything.bm25)):
+        scores = {match.item_id: match.score for match in whole}
+        assert [match.score for match in lane] == pytest.approx([scores[match.item_id] for match in lane], abs=1e-5)
+
+
+async def test_several_questions_are_answered_each_with_what_any_of_them_proposed(index: VectorIndex) -> None:
+    await index.put("memory", [entry(n, "cat" if n % 2 else "dog") for n in range(40)])
+    asked = [Question("cat", vector((3, 0))), Question("dog", vector((8, 0)))]
+    cats, dogs = await index.search("memory", asked, OURS, 2)
+    assert (dense(cats)[0], dense(dogs)[0]) == (3, 8)
+    assert sorted(dense(cats)) == sorted(dense(dogs))
+    assert {3, 8} <= set(dense(cats))
+    assert {number % 2 for number in bm25(cats)} == {1}
+    assert {number % 2 for number in bm25(dogs)} == {0}
+
+
+async def test_a_word_counts_where_it_counts_most(index: VectorIndex) -> None:
+    near = [Wording("dog"), Wording("cat bird", 0.5), Wording("bird", 0.25)]
+    await index.put("memory", [entry(1, "cat"), Entry(item(2), 1, "ours", [Passage(Span(0, 3), vector("x"), near)])])
+    cats = (await search(index, "memory", "cat", None, OURS, 5)).bm25
+    assert [match.item_id for match in cats] == [item(1), item(2)]
+    assert 0.3 < cats[1].score / cats[0].score < 0.7
+    assert bm25(await search(index, "memory", "bird", None, OURS, 5)) == [2]
+
+
+async def test_the_parts_of_a_compound_word_are_found_and_it_finds_them(index: VectorIndex) -> None:
+    await index.put("memory", [entry(1, "class HTMLThemeFactory"), entry(2, "a theme"), entry(3, "a cat")])
+    assert sorted(bm25(await search(index, "memory", "theme", None, OURS, 5))) == [1, 2]
+    assert bm25(await search(index, "memory", "HTMLThemeFactory", None, OURS, 5)) == [1, 2]
 
 
 async def test_every_word_asked_for_must_be_there(index: VectorIndex) -> None:
@@ -134,7 +172,7 @@ async def test_every_word_asked_for_must_be_there(index: VectorIndex) -> None:
         (Where("ours", has_all={"tags": ["a"], "kind": ["episodic"]}), [1]),
         (Where("ours", has_all={"tags": ["A"]}), []),
     ):
-        lanes = await index.search("memory", "cat", vector("x"), where, 10)
+        lanes = await search(index, "memory", "cat", vector("x"), where, 10)
         assert (sorted(dense(lanes)), sorted(bm25(lanes))) == (found, found)
 
 
@@ -150,7 +188,7 @@ async def test_words_outside_the_allowed_ones_exclude_an_item(index: VectorIndex
     )
     for allowed, found in ((["net", "gpu", "x"], [1, 2, 3, 4]), (["net"], [1, 3, 4]), ([], [3, 4])):
         where = Where("ours", none_but={"required_capabilities": allowed})
-        lanes = await index.search("tool", "cat", vector("x"), where, 10)
+        lanes = await search(index, "tool", "cat", vector("x"), where, 10)
         assert (sorted(dense(lanes)), sorted(bm25(lanes))) == (found, found)
 
 
@@ -165,23 +203,23 @@ async def test_numbers_are_bounded_and_only_not_past_admits_a_missing_one(index:
         (Where("ours", at_least={"occurred_at": 0.6}, at_most={"occurred_at": 1.4}), [2]),
         (Where("ours", not_past={"expires_at": 2e9}), [3, 4]),
     ):
-        lanes = await index.search("memory", "cat", vector("x"), where, 10)
+        lanes = await search(index, "memory", "cat", vector("x"), where, 10)
         assert (sorted(dense(lanes)), sorted(bm25(lanes))) == (found, found)
 
 
 async def test_filters_apply_before_the_nearest_are_taken(index: VectorIndex) -> None:
     near = [entry(n, "cat cat cat", words={"tags": ["common"]}) for n in range(50)]
     await index.put("memory", [*near, entry(99, "a cat among so many other words", words={"tags": ["rare"]})])
-    lanes = await index.search("memory", "cat", vector((1, 0)), Where("ours", has_all={"tags": ["rare"]}), 1)
+    lanes = await search(index, "memory", "cat", vector((1, 0)), Where("ours", has_all={"tags": ["rare"]}), 1)
     assert (dense(lanes), bm25(lanes)) == ([99], [99])
 
 
 async def test_a_put_replaces_all_that_was_held_of_an_item(index: VectorIndex) -> None:
     await index.put("memory", [entry(1, "red", "green", "blue", words={"tags": ["old"]}), entry(2, "blue")])
     await index.put("memory", [entry(1, "yellow", version=2)])
-    assert bm25(await index.search("memory", "red green blue", None, OURS, 10)) == [2]
-    assert bm25(await index.search("memory", "yellow", None, OURS, 10)) == [1]
-    assert dense(await index.search("memory", "x", vector("x"), Where("ours", has_all={"tags": ["old"]}), 10)) == []
+    assert bm25(await search(index, "memory", "red green blue", None, OURS, 10)) == [2]
+    assert bm25(await search(index, "memory", "yellow", None, OURS, 10)) == [1]
+    assert dense(await search(index, "memory", "x", vector("x"), Where("ours", has_all={"tags": ["old"]}), 10)) == []
     assert await index.versions("memory") == {item(1): 2, item(2): 1}
     assert (await index.report()).points == {"memory": 2, "tool": 0}
 
@@ -202,7 +240,7 @@ async def test_an_item_that_became_empty_is_no_longer_held(index: VectorIndex) -
 
 async def test_a_text_without_words_is_still_found_by_its_vector(index: VectorIndex) -> None:
     await index.put("memory", [entry(1, "?!"), entry(2, "the")])
-    lanes = await index.search("memory", "the ?!", vector((1, 0)), OURS, 10)
+    lanes = await search(index, "memory", "the ?!", vector((1, 0)), OURS, 10)
     assert (dense(lanes), bm25(lanes)) == ([1, 2], [])
 
 
@@ -211,7 +249,7 @@ async def test_dropped_items_are_gone_and_unknown_ones_are_no_error(index: Vecto
     await index.drop("memory", [item(1), item(77)])
     await index.drop("memory", [])
     assert await index.versions("memory") == {item(2): 1}
-    assert bm25(await index.search("memory", "cat dog", None, OURS, 10)) == [2]
+    assert bm25(await search(index, "memory", "cat dog", None, OURS, 10)) == [2]
 
 
 async def test_more_items_than_a_page_are_counted_once_each(index: VectorIndex) -> None:
@@ -226,7 +264,7 @@ async def test_searches_are_answered_while_others_write(index: VectorIndex) -> N
     answers: list[list[int]] = []
 
     async def ask() -> None:
-        answers.extend([bm25(await index.search("memory", "cat", vector((1, 0)), OURS, 1)) for _ in range(20)])
+        answers.extend([bm25(await search(index, "memory", "cat", vector((1, 0)), OURS, 1)) for _ in range(20)])
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask)
@@ -240,11 +278,11 @@ async def test_a_cancelled_search_does_not_disturb_the_next_one(index: VectorInd
     await index.put("memory", [entry(1, "cat"), entry(2, "dog")])
     for _ in range(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(index.search, "memory", "cat", vector((1, 0)), OURS, 1)
+            tasks.start_soon(search, index, "memory", "cat", vector((1, 0)), OURS, 1)
             await anyio.lowlevel.checkpoint()
             await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()
-        assert bm25(await index.search("memory", "dog", None, OURS, 1)) == [2]
+        assert bm25(await search(index, "memory", "dog", None, OURS, 1)) == [2]
 
 
 async def test_a_draft_is_searched_once_it_is_committed_and_not_before(index: VectorIndex) -> None:
@@ -252,9 +290,9 @@ async def test_a_draft_is_searched_once_it_is_committed_and_not_before(index: Ve
     draft = await index.draft(SHAPE)
     await draft.put("memory", [entry(2, "cat")])
     before = await index.report()
-    assert bm25(await index.search("memory", "cat", None, OURS, 10)) == [1]
+    assert bm25(await search(index, "memory", "cat", None, OURS, 10)) == [1]
     await draft.commit()
-    assert bm25(await index.search("memory", "cat", vector((2, 0)), OURS, 10)) == [2]
+    assert bm25(await search(index, "memory", "cat", vector((2, 0)), OURS, 10)) == [2]
     assert await index.versions("memory") == {item(2): 1}
     assert (await index.report()).generation != before.generation
 
@@ -266,7 +304,7 @@ async def test_a_discarded_draft_leaves_everything_as_it_was(index: VectorIndex)
     await draft.put("memory", [entry(2, "cat")])
     await draft.discard()
     await draft.discard()
-    assert bm25(await index.search("memory", "cat", None, OURS, 10)) == [1]
+    assert bm25(await search(index, "memory", "cat", None, OURS, 10)) == [1]
     assert await index.report() == before
     with pytest.raises(IndexUnavailable):
         await draft.commit()
@@ -277,7 +315,7 @@ async def test_another_shape_leaves_words_searchable_until_a_draft_replaces_it(i
     await index.close()
     await index.open(OTHER_SHAPE)
     assert index.outdated
-    lanes = await index.search("memory", "cat", vector("x", OTHER_SHAPE.dimensions), OURS, 10)
+    lanes = await search(index, "memory", "cat", vector("x", OTHER_SHAPE.dimensions), OURS, 10)
     assert (dense(lanes), bm25(lanes)) == ([], [1])
     with pytest.raises(IndexUnavailable):
         await index.put("memory", [entry(2, "dog", dimensions=OTHER_SHAPE.dimensions)])
@@ -285,7 +323,7 @@ async def test_another_shape_leaves_words_searchable_until_a_draft_replaces_it(i
     await draft.put("memory", [entry(1, "cat", dimensions=OTHER_SHAPE.dimensions)])
     await draft.commit()
     assert not index.outdated
-    lanes = await index.search("memory", "cat", vector((1, 0), OTHER_SHAPE.dimensions), OURS, 10)
+    lanes = await search(index, "memory", "cat", vector((1, 0), OTHER_SHAPE.dimensions), OURS, 10)
     assert (dense(lanes), bm25(lanes)) == ([1], [1])
     assert (await index.report()).shape == OTHER_SHAPE
 
@@ -304,7 +342,7 @@ async def test_a_closed_index_is_unavailable(index: VectorIndex) -> None:
     await index.close()
     await index.close()
     for call in (
-        index.search("memory", "cat", None, OURS, 1),
+        search(index, "memory", "cat", None, OURS, 1),
         index.put("memory", [entry(1)]),
         index.drop("memory", [item(1)]),
         index.versions("memory"),
