@@ -16,7 +16,7 @@ from memos_mcp.cli.importing import new_tool
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.limits import check_name
 from quality.sets import NAMESPACE, Question, QuestionSet, Row
-from quality.wording import description
+from quality.wording import description, schema
 
 POOLED = "pooled"
 DOC_ID = "doc_id"
@@ -90,7 +90,8 @@ def _tool(tool: Row) -> Line:
     tool_id, name = _name(tool["tool_id"]), _name(tool.get("name") or tool["tool_id"])
     address = f"https://tools.example/{quote(tool_id[:80], safe='')}"
     line = {"tool_id": tool_id, "name": name, "description": description(tool), "endpoint_url": address}
-    return {**line, "request_schema": tool["parameters"]} if tool.get("parameters") else line
+    request_schema = schema(tool)
+    return line if request_schema is None else {**line, "request_schema": request_schema}
 
 
 def _name(given: str) -> str:

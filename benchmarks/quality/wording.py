@@ -7,15 +7,23 @@ from memos_mcp.domain.tool import MAX_DESCRIPTION_CHARS
 
 
 def description(tool: Mapping[str, Any]) -> str:
-    """Return the description, then server and category where the set tells them; the name when there is nothing."""
-    return "\n".join(_lines(tool))[:MAX_DESCRIPTION_CHARS] or str(tool["name"])
+    """Return the description; the name when there is nothing."""
+    return str(tool.get("description") or "").strip()[:MAX_DESCRIPTION_CHARS] or str(tool["name"])
 
 
-def _lines(tool: Mapping[str, Any]) -> Iterator[str]:
-    given = {name: str(tool.get(name) or "").strip() for name in ("description", "server", "server_description")}
-    if given["description"]:
-        yield given["description"]
+def schema(tool: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the parameters, with what the set tells of the tool's server and category as the schema's description.
+
+    There it is found by its words and does not blur what the tool itself is for: its siblings say the same.
+    """
+    parameters = dict(tool.get("parameters") or {})
+    about = " ".join([*([parameters["description"]] if parameters.get("description") else []), *_source(tool)])
+    return {**parameters, "description": about} if about else parameters or None
+
+
+def _source(tool: Mapping[str, Any]) -> Iterator[str]:
+    given = {name: str(tool.get(name) or "").strip() for name in ("server", "server_description", "category")}
     if given["server"]:
         yield f"Server: {given['server']}." + (f" {given['server_description']}" if given["server_description"] else "")
-    if category := str(tool.get("category") or "").strip():
-        yield f"Category: {category}"
+    if given["category"]:
+        yield f"Category: {given['category']}"

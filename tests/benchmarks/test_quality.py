@@ -7,7 +7,7 @@ from quality.measures import measure, separation
 from quality.nothing_fits import rounds
 from quality.plans import plans
 from quality.sets import Question, QuestionSet
-from quality.wording import description
+from quality.wording import description, schema
 
 
 def test_figures_of_an_answer_with_one_of_two_right_at_the_third_place() -> None:
@@ -35,7 +35,10 @@ def test_separation_is_the_share_of_pairs_in_the_right_order_with_ties_as_halves
 
 def test_a_tool_is_described_with_what_the_set_tells_of_it() -> None:
     tool = {"name": "t", "description": "Does.", "server": "S", "server_description": "Serves.", "category": "C"}
-    assert description(tool) == "Does.\nServer: S. Serves.\nCategory: C"
+    assert description(tool) == "Does."
+    assert schema(tool) == {"description": "Server: S. Serves. Category: C"}
+    assert schema({"name": "t", "parameters": {"type": "object"}}) == {"type": "object"}
+    assert schema({"name": "t"}) is None
     assert description({"name": "t", "description": " ", "server": None}) == "t"
 
 
