@@ -36,7 +36,8 @@ CREATE TRIGGER agent_memories_turn BEFORE INSERT ON agent_memories
 -- A neighbour goes after fresh writes. One that was not claimed since it was last marked is left as it is, but locked:
 -- nobody can claim it before this transaction is over, and whoever does then reads what this transaction wrote. Any
 -- other gets a new version, which must be drawn while the row is locked, or it might be older than the one in place.
--- Sorted as the batches of the index are, lest they wait for each other.
+-- Sorted as the batches of the index are, lest they wait for each other. Whoever listens is told by the memory's own
+-- mark.
 CREATE FUNCTION mark_beside(
     marked_namespace text, marked_session_id text, marked_occurred_at timestamptz, marked_sequence bigint
 ) RETURNS void
@@ -70,7 +71,6 @@ BEGIN
     ON CONFLICT (kind, item_id) DO UPDATE
         SET version = DEFAULT, attempts = 0, retry_at = NULL, last_error = NULL
         WHERE queued.attempts > 0;
-    PERFORM pg_notify('index_queue', 'memory');
 END
 $$;
 

@@ -150,16 +150,6 @@ async def test_neighbours_wait_until_fresh_writes_are_done_but_not_longer_than_t
     assert {row["item_id"]: row["priority"] for row in rows} == {a: 0, c: 0, b: 1}
 
 
-async def test_who_waits_for_news_hears_of_neighbours_too(database: Database) -> None:
-    await talk(database, "ab")
-    listener = await database.listener()
-    heard = anyio.Event()
-    await listener.add_listener("index_queue", lambda *_: heard.set())
-    await store(database, "c", 2)
-    with anyio.fail_after(10):
-        await heard.wait()
-
-
 async def test_a_deletion_queues_those_beside_it(database: Database) -> None:
     ids = await talk(database, "abcdefg")
     await run(database, "DELETE FROM agent_memories WHERE id = $1", ids[3])
