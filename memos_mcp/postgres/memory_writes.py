@@ -18,9 +18,11 @@ _Once: TypeAlias = tuple[str | None, bytes]
 _INSERT: Final = """
     INSERT INTO agent_memories AS old (
         id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
-        expires_at, ingested
+        expires_at, ingested, sequence
     )
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, $12), $12, $11, $13)
+    OVERRIDING SYSTEM VALUE
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, $12), $12, $11, $13,
+            coalesce($14::bigint, nextval('agent_memories_sequence_seq')))
     ON CONFLICT (namespace, content_hash, md5(agent_id), coalesce(md5(session_id), '')) WHERE superseded_by IS NULL
     DO UPDATE SET
         kind = excluded.kind, tags = excluded.tags, metadata = excluded.metadata, importance = excluded.importance,
@@ -29,6 +31,7 @@ _INSERT: Final = """
     WHERE old.expires_at <= $12
     RETURNING id, session_id, content_hash, version
 """
+_NUMBERS: Final = "SELECT nextval('agent_memories_sequence_seq') AS number FROM generate_series(1, $1) ORDER BY number"
 _FIND: Final = """
     SELECT id, session_id, content_hash, version, ingested
       FROM agent_memories
@@ -98,14 +101,16 @@ async def add_many(
 ) -> list[Added]:
     """Store a batch, in an order that all writers share, so that two batches cannot wait for each other.
 
+    The numbers that order memories of one instant, such as the turns of a conversation, follow the batch all the same.
     `ingested`: the batch stands for files, so what it creates may go with them.
     """
     first: dict[_Once, NewMemory] = {}
     for one in new:
         first.setdefault((one.session_id, one.content_hash), one)
-    ordered = sorted(first.values(), key=lambda one: (one.content_hash, one.session_id or ""))
+    numbered = zip(await connection.fetch(_NUMBERS, len(first)), first.values(), strict=True)
+    ordered = sorted(numbered, key=lambda pair: (pair[1].content_hash, pair[1].session_id or ""))
     rows = await connection.fetchmany(
-        _INSERT, [_values(scope, one, uuid4(), now, ingested=ingested) for one in ordered]
+        _INSERT, [_values(scope, one, uuid4(), now, row["number"], ingested=ingested) for row, one in ordered]
     )
     there = _by_content(rows, created=True)
     present = [_key(scope, one) for key, one in first.items() if key not in there]
@@ -136,7 +141,9 @@ def _answer(one: NewMemory, first: Mapping[_Once, NewMemory], there: Mapping[_On
     return there[key] if one is first[key] else replace(there[key], created=False)
 
 
-def _values(scope: Scope, new: NewMemory, memory_id: UUID, now: datetime, *, ingested: bool = False) -> tuple[Any, ...]:
+def _values(
+    scope: Scope, new: NewMemory, memory_id: UUID, now: datetime, sequence: int | None = None, *, ingested: bool = False
+) -> tuple[Any, ...]:
     return (
         memory_id,
         scope.namespace,
@@ -151,6 +158,7 @@ def _values(scope: Scope, new: NewMemory, memory_id: UUID, now: datetime, *, ing
         new.expires_at,
         now,
         ingested,
+        sequence,
     )
 
 

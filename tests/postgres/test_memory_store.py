@@ -156,6 +156,14 @@ async def test_a_batch_says_for_each_whether_it_was_new(database: Database) -> N
     assert await memories.add_many(ANN, [], NOW) == []
 
 
+async def test_what_a_batch_says_of_one_instant_keeps_the_order_of_the_batch(database: Database) -> None:
+    memories = PostgresMemories(database)
+    said = [f"line {number}" for number in range(30)]
+    await memories.add_many(ANN, [NewMemory(line, session_id="play") for line in said], NOW)
+    listed = await memories.newest("team", ANY, None, 100, NOW)
+    assert [memory.content for memory in listed] == said[::-1]
+
+
 FILTERS = [
     (MemoryFilter(kind="semantic"), "b"),
     (MemoryFilter(tags=["x"]), "ab"),
