@@ -1,7 +1,7 @@
 """The search index, its queue and the embedder as the services see them: ports and what passes through them.
 
-The index is a projection of Postgres: it proposes candidates and holds nothing that cannot be built again.
-An item (a memory or a tool) is one or more passages; each passage is a point with a dense and a BM25 vector.
+The index is a projection of Postgres: it proposes candidates and holds nothing that cannot be built again. An item
+(a memory or a tool) is one or more passages; each passage is a point with a dense and a BM25 vector.
 """
 
 from collections.abc import Mapping, Sequence
@@ -116,8 +116,7 @@ class Match:
 class Lanes:
     """What each way of searching found for a question, best first, at most one match an item in a lane.
 
-    Complete: what one lane proposed, for whichever question, is also in the others with the score that it has there;
-    only what shares no word with the question is not in `bm25`.
+    Complete: what any lane of any question proposed has its score in each; in `bm25` only if it shares a word.
     """
 
     dense: Sequence[Match] = ()

@@ -145,12 +145,16 @@ class MemoryHit:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPage:
-    """A page of an answer. `total` counts what matched the filters (listing) or what was ranked (search)."""
+    """A page of an answer. `total` counts what matched the filters (listing) or what was ranked (search).
+
+    confident: whether anything is near the question; None in a listing, and where meaning could not be asked.
+    """
 
     hits: Sequence[MemoryHit]
     total: int
     more: bool
     fingerprint: str
+    confident: bool | None = None
     degraded: str | None = None
 
 

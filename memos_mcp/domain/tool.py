@@ -127,11 +127,15 @@ class ToolHit:
 
 @dataclass(frozen=True, slots=True)
 class ToolPage:
-    """An answer. `withheld` counts tools that ask for a capability which the agent lacks."""
+    """An answer. `withheld` counts tools that ask for a capability which the agent lacks.
+
+    confident: whether each need has a tool that stands out; None in a listing, and where meaning could not be asked.
+    """
 
     hits: Sequence[ToolHit]
     total: int
     withheld: int
+    confident: bool | None = None
     degraded: str | None = None
 
 

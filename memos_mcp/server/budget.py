@@ -44,6 +44,7 @@ def fit_memories(page: MemoryPage, found: Sequence[Mapping[str, Any]], limit: in
         "memories": found,
         "total": page.total,
         "next_cursor": cursors[-1] if page.more and cursors else None,
+        "confident": page.confident,
         "degraded": page.degraded,
     }
     if sum(len(memory["content"]) for memory in found) <= limit and _size(answer) <= limit:
@@ -80,6 +81,7 @@ def fit_tools(
         "total": page.total,
         "has_more": False,
         "withheld": page.withheld,
+        "confident": page.confident,
         "degraded": page.degraded,
     }
     room = DEFAULT_CHARS - _size(answer | {"note": _tool_note(len(found), len(found))})

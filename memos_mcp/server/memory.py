@@ -126,6 +126,7 @@ class FoundMemories(TypedDict):
     memories: list[FoundMemory]
     total: int
     next_cursor: str | None
+    confident: bool | None
     degraded: str | None
     note: NotRequired[str]
 
@@ -207,6 +208,7 @@ QUERY_MEMORY: Final = Tool(
     description=(
         "Find memories by meaning and words, best first, or list them. Filters apply before ranking. "
         "A long memory comes as an excerpt around its best passage. "
+        "confident: false means that nothing is near the question. "
         "degraded says if the search was not complete; note says what was left out."
     ),
     arguments=QueryMemory,

@@ -78,6 +78,7 @@ class FoundTools(TypedDict):
     total: int
     has_more: bool
     withheld: int
+    confident: bool | None
     degraded: str | None
     note: NotRequired[str]
 
@@ -136,6 +137,7 @@ DISCOVER_TOOLS: Final = Tool(
     title="Discover tools",
     description=(
         "Find registered tools for a need, best first; an exact tool_id or name comes first. "
+        "confident: false means that none stands out: read what they do before you use one. "
         "Start with detail summary; ask for the schemas of the one you want with its tool_id as query and detail full."
     ),
     arguments=DiscoverTools,

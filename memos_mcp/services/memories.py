@@ -106,7 +106,8 @@ class Memories:
             for place, hit in enumerate(live[offset : offset + query.limit], start=1)
         ]
         total = len(live) + len(ranked[read:])
-        return MemoryPage(hits, total, total > offset + len(hits), question, candidates.degraded)
+        more = total > offset + len(hits)
+        return MemoryPage(hits, total, more, question, candidates.confident, candidates.degraded)
 
 
 def _ids(ranked: Sequence[Ranked]) -> list[UUID]:

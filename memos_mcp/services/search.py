@@ -1,19 +1,21 @@
 """Finds candidates of either kind: by meaning and words in the index, by words alone where the index cannot help."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable
 from memos_mcp.domain.index import Embedder, ItemKind, Lanes, Match, Question, Vector, VectorIndex, Where
 from memos_mcp.domain.limits import check_text
-from memos_mcp.domain.ranking import Ranked, fuse, lexical
+from memos_mcp.domain.ranking import Ranked, fuse, is_near, lexical, stands_out
 from memos_mcp.domain.sentences import sentences
 
 MAX_QUERY_CHARS: Final = 10_000
 MIN_CANDIDATES: Final = 100
 CANDIDATES_PER_HIT: Final = 4
 MAX_CANDIDATES: Final = 1_000
+
+FITS: Final[Mapping[ItemKind, Callable[[Sequence[Ranked]], bool]]] = {"memory": is_near, "tool": stands_out}
 
 BEHIND: Final = "The index is catching up: what is not in it yet was matched by words only."
 OUTDATED: Final = "The index is being rebuilt for another embedding model: matched by words only."
@@ -50,9 +52,13 @@ class IndexState(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What might answer, best first, before Postgres has the last word; `degraded` says what could not be asked."""
+    """What might answer, best first, before Postgres has the last word; `degraded` says what could not be asked.
+
+    confident: whether something fits, as far as meaning and words can tell; None where only words were asked.
+    """
 
     ranked: Sequence[Ranked]
+    confident: bool | None = None
     degraded: str | None = None
 
 
@@ -74,8 +80,10 @@ class Search:
             answers = await self._answers(kind, text, where, limit)
         except (IndexUnavailable, EmbedderUnavailable) as error:
             found = lexical(await text_search(limit, waiting_only=False))
-            return Candidates(found, f"{self._state.trouble or error} Matched by words only.")
-        return Candidates(fuse(kind, answers, waiting), self._shortfall())
+            return Candidates(found, degraded=f"{self._state.trouble or error} Matched by words only.")
+        ranked = fuse(kind, answers, waiting)
+        confident = None if self._index.outdated else FITS[kind](ranked)
+        return Candidates(ranked, confident, self._shortfall())
 
     async def _answers(self, kind: ItemKind, text: str, where: Where, limit: int) -> list[Lanes]:
         """Return the lanes of the question and of its sentences, if it has several."""

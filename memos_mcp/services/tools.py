@@ -54,21 +54,19 @@ class Tools:
         query.filter.check()
         for text in query.texts:
             check_question("query" if len(query.texts) == 1 else "an entry of queries", text)
+        withheld = await self._withheld(scope.namespace, query.filter)
         if query.texts:
-            hits, degraded = await self._ask(scope.namespace, query)
-            total = len(hits)
-        else:
-            rows = await self._store.by_name(scope.namespace, query.filter, query.limit)
-            hits, degraded = [ToolHit(tool) for tool in rows], None
-            total = await self._store.count(scope.namespace, query.filter)
-        return ToolPage(hits[: query.limit], total, await self._withheld(scope.namespace, query.filter), degraded)
+            return await self._ask(scope.namespace, query, withheld)
+        rows = await self._store.by_name(scope.namespace, query.filter, query.limit)
+        total = await self._store.count(scope.namespace, query.filter)
+        return ToolPage([ToolHit(tool) for tool in rows], total, withheld)
 
     async def get(self, scope: Scope, tool_ids: Sequence[str]) -> dict[str, Tool]:
         """Return those of these tools that are registered in the scope's namespace."""
         named = await self._store.named(scope.namespace, tool_ids, ToolFilter())
         return {tool.tool_id: tool for tool in named if tool.tool_id in tool_ids}
 
-    async def _ask(self, namespace: str, query: ToolQuery) -> tuple[list[ToolHit], str | None]:
+    async def _ask(self, namespace: str, query: ToolQuery, withheld: int) -> ToolPage:
         answers = [await self._candidates(namespace, text, query) for text in query.texts]
         ranked = round_robin([answer.ranked for answer in answers], key=_item_id)
         named = await self._store.named(namespace, query.texts, query.filter)
@@ -77,7 +75,9 @@ class Tools:
         for hit in ranked:
             if hit.item_id in found:
                 hits.setdefault(hit.item_id, ToolHit(found[hit.item_id], hit.score, hit.signals))
-        return list(hits.values()), next((answer.degraded for answer in answers if answer.degraded), None)
+        degraded = next((answer.degraded for answer in answers if answer.degraded), None)
+        confident = _all_fit(query.texts, answers, named)
+        return ToolPage(list(hits.values())[: query.limit], len(hits), withheld, confident, degraded)
 
     async def _candidates(self, namespace: str, text: str, query: ToolQuery) -> Candidates:
         async def text_search(limit: int, *, waiting_only: bool) -> Sequence[Match]:
@@ -91,6 +91,16 @@ class Tools:
             return 0
         every = await self._store.count(namespace, ToolFilter(required=filter.required))
         return every - await self._store.count(namespace, filter)
+
+
+def _all_fit(texts: Sequence[str], answers: Sequence[Candidates], named: Sequence[Tool]) -> bool | None:
+    """Tell whether every need is met, by a tool of that very name if not by one that stands out."""
+    names = {name for tool in named for name in (tool.tool_id, tool.name.lower())}
+    met = [
+        True if text in names or text.lower() in names else answer.confident
+        for text, answer in zip(texts, answers, strict=True)
+    ]
+    return False if False in met else None if None in met else True
 
 
 def _item_id(ranked: Ranked) -> object:
