@@ -6,6 +6,7 @@ Sizes are characters of the compact JSON text: a quote or a control character in
 import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from math import sqrt
 from typing import Any, Final
 
 from memos_mcp.domain import cursor
@@ -20,8 +21,11 @@ MIN_TOKENS: Final = 200  # what one hit needs for its id, a few lines of content
 MAX_TOKENS: Final = HARD_CHARS // CHARS_PER_TOKEN
 
 USEFUL_CHARS: Final = 400
+LEAST_CHARS: Final = 120  # of a description: what tells one tool from the next
 SHARE_CHARS: Final = 1_200
 WORD_CHARS: Final = 32
+
+_MARK_CHARS: Final = len(',"omitted":["description"]')
 
 _SPARED_LAST: Final = (
     (),
@@ -75,26 +79,28 @@ def _fit(page: MemoryPage, found: Sequence[Mapping[str, Any]], room: int) -> lis
 def fit_tools(
     page: ToolPage, found: Sequence[Mapping[str, Any]], schemas: Sequence[Mapping[str, Any]] | None
 ) -> dict[str, Any]:
-    """Return the answer with as many of these tools as fit; with `schemas`, the first one always has its own."""
+    """Return the answer with as many of these tools as fit; with `schemas`, the first one always has its own.
+
+    Descriptions are shortened before a tool is left out.
+    """
     answer: dict[str, Any] = {
-        "tools": [],
+        "tools": [{**tool, **own} for tool, own in zip(found, schemas or [{}] * len(found), strict=True)],
         "total": page.total,
-        "has_more": False,
+        "has_more": page.total > len(found),
         "withheld": page.withheld,
         "confident": page.confident,
         "degraded": page.degraded,
     }
-    room = DEFAULT_CHARS - _size(answer | {"note": _tool_note(len(found), len(found))})
-    shown: list[Mapping[str, Any]] = []
-    for tool in found:
-        fitting = tool if shown or _size(tool) < room else _shorten(tool, room - 1)
-        if _size(fitting) >= room:
-            break
-        shown.append(fitting)
-        room -= _size(fitting) + 1
+    if _size(answer) <= DEFAULT_CHARS:
+        return answer
+    count = len(found)
+    longest = {"tools": [], "has_more": False, "note": _tool_note(count, count, count if schemas else 0, asked=count)}
+    room = DEFAULT_CHARS - _size(answer | longest)
+    shown = _fit_tools(found, room)
+    room -= sum(_size(tool) + 1 for tool in shown)
     with_schemas, bare = (shown, 0) if schemas is None else _with_schemas(shown, schemas, room)
     answer |= {"tools": with_schemas, "has_more": page.total > len(shown)}
-    note = _tool_note(len(found) - len(shown), bare)
+    note = _tool_note(count - len(shown), sum("omitted" in tool for tool in shown), bare, asked=count)
     return answer | ({"note": note} if note else {})
 
 
@@ -160,16 +166,58 @@ def _at_words(text: str, part: Span) -> Span:
     return Span(start, end) if start < end else part
 
 
-def _shorten(tool: Mapping[str, Any], room: int) -> dict[str, Any]:
-    """Cut a tool's description, and leave out its capabilities when they alone are too long."""
-    omitted = ["description"]
-    bare = {**tool, "description": "", "omitted": omitted}
-    if room - _size(bare) < USEFUL_CHARS:
-        del bare["required_capabilities"]
-        omitted.append("required_capabilities")
+def _fit_tools(found: Sequence[Mapping[str, Any]], room: int) -> list[Mapping[str, Any]]:
+    """Return the head of these tools that fits `room`, with as much of each description as lets all of them fit.
+
+    Long lists of capabilities go before descriptions become less than useful. The first tool comes in any case.
+    """
+    if _taken([_sizes(tool) for tool in found], USEFUL_CHARS) > room:
+        found = [_without_long_capabilities(tool) for tool in found]
+    sizes = [_sizes(tool) for tool in found]
+    longest = max(description for _, description in sizes)
+    levels = range(1, int(longest * sqrt(len(found))) + 2)  # at the last one even the last tool is shown whole
+    level = bisect_right(levels, room, key=lambda level: _taken(sizes, level))
+    shown: list[Mapping[str, Any]] = []
+    for place, tool in enumerate(found):
+        fitting = _cut_description(tool, _cap(place, level))
+        room -= _size(fitting) + 1
+        if shown and room < 0:
+            break
+        shown.append(fitting)
+    return shown
+
+
+def _cap(place: int, level: int) -> int:
+    """Return how much of a description is shown at a place in the order, in characters of JSON.
+
+    It falls gently, to a third at the tenth place, because the best tool for a need is often not the first.
+    """
+    return LEAST_CHARS + int(level / sqrt(place + 1))
+
+
+def _sizes(tool: Mapping[str, Any]) -> tuple[int, int]:
+    """Return what a tool costs without its description, and what that costs."""
+    return _size({**tool, "description": ""}) + 1, _size(tool["description"]) - 2
+
+
+def _taken(sizes: Sequence[tuple[int, int]], level: int) -> int:
+    """Return the most that tools of these sizes take when their descriptions are cut at a level."""
+    return sum(bare + min(full, _cap(place, level) + _MARK_CHARS) for place, (bare, full) in enumerate(sizes))
+
+
+def _cut_description(tool: Mapping[str, Any], cap: int) -> Mapping[str, Any]:
+    """Cut a description to `cap` characters of JSON, unless the mark that says so would cost what it saves."""
     description: str = tool["description"]
-    part = excerpt(description, Span(0, 0), max(1, room - _size(bare)))
-    return bare | {"description": description[slice(*part)]}
+    if _size(description) - 2 <= cap + _MARK_CHARS:
+        return tool
+    part = excerpt(description, Span(0, 0), cap)
+    omitted = ["description", *tool.get("omitted", ())]
+    return {**tool, "description": description[slice(*part)], "omitted": omitted}
+
+
+def _without_long_capabilities(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    long = _size(tool["required_capabilities"]) > LEAST_CHARS
+    return _without(tool, ["required_capabilities"]) if long else tool
 
 
 def _with_schemas(
@@ -200,13 +248,16 @@ def _memory_notes(left_out: int, excerpts: int) -> Iterator[str]:
         yield f"{excerpts} shown in part, see excerpt: a larger max_tokens shows more."
 
 
-def _tool_note(left_out: int, bare: int) -> str:
-    return " ".join(_tool_notes(left_out, bare))
+def _tool_note(left_out: int, shortened: int, bare: int, *, asked: int) -> str:
+    return " ".join(_tool_notes(left_out, shortened, bare, asked))
 
 
-def _tool_notes(left_out: int, bare: int) -> Iterator[str]:
+def _tool_notes(left_out: int, shortened: int, bare: int, asked: int) -> Iterator[str]:
     if left_out:
         yield f"{left_out} more did not fit: ask for something narrower."
+    if shortened:
+        whole = ": ask again with the tool_id as query and limit=1" if asked > 1 else ""
+        yield f"{shortened} shortened, see omitted{whole}."
     if bare:
         yield f"{bare} without their schemas for want of room: ask again with the tool_id as query and detail='full'."
 
