@@ -7,7 +7,7 @@ from typing import Final
 _FOREIGN_FOLDERS: Final = frozenset(
     (
         *(".git", ".hg", ".svn", ".bzr", ".jj"),
-        *("node_modules", "bower_components", "jspm_packages", "vendor", "site-packages"),
+        *("LC_MESSAGES", "node_modules", "bower_components", "jspm_packages", "vendor", "site-packages"),
         *(
             "__pycache__",
             ".venv",

@@ -93,6 +93,7 @@ def test_what_was_fetched_built_or_cached_is_skipped_as_a_whole(tmp_path: Path) 
     tree(tmp_path, "node_modules/a.js", "web/node_modules/b.js", "src/__pycache__/c.py", ".venv/d.py", ".git/HEAD")
     tree(tmp_path, "cache/CACHEDIR.TAG", "cache/e.py", "env/pyvenv.cfg", "env/f.py", "pyproject.toml", "build/g.py")
     tree(tmp_path, "rust/Cargo.toml", "rust/target/h.rs", "src/build/kept.py", "src/target/kept.rs")
+    tree(tmp_path, "locale/de/LC_MESSAGES/i.mo")
 
     assert found(tmp_path) == ["pyproject.toml", "rust/Cargo.toml", "src/build/kept.py", "src/target/kept.rs"]
     assert set(skipped(tmp_path).values()) == {SkipReason.FOREIGN}
