@@ -8,12 +8,14 @@ from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable
 from memos_mcp.domain.index import Embedder, ItemKind, Lanes, Match, Question, Vector, VectorIndex, Where
 from memos_mcp.domain.limits import check_text
 from memos_mcp.domain.ranking import Ranked, fuse, is_near, lexical, stands_out
-from memos_mcp.domain.sentences import sentences
+from memos_mcp.domain.sentences import MAX_SENTENCES, sentences
 
 MAX_QUERY_CHARS: Final = 10_000
-MIN_CANDIDATES: Final = 100
+MIN_CANDIDATES: Final = 50
 CANDIDATES_PER_HIT: Final = 4
 MAX_CANDIDATES: Final = 1_000
+MAX_LISTS: Final = 2 * (1 + MAX_SENTENCES) + 1
+"""How many lists of candidates an answer may come from: two of each question, and what is still queued."""
 
 FITS: Final[Mapping[ItemKind, Callable[[Sequence[Ranked]], bool]]] = {"memory": is_near, "tool": stands_out}
 
