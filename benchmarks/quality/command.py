@@ -1,11 +1,12 @@
 """Asks sets of questions whose answers are known, and prints how good the answers are.
 
-    python benchmarks/quality DATA [--out FOLDER] [--keep FOLDER] [--code FOLDER]
+    python benchmarks/quality DATA [--out FOLDER] [--keep FOLDER] [--code FOLDER] [--ablation]
 
 DATA holds the sets (`sets.py` tells their form). Each is loaded with the product's own commands into a home of its own
 and asked over the real server, one question at a time (`asking.py`); beside it stand BM25 alone and the dense lane
 alone, over the same texts (`lanes.py`). `measures.py` defines the figures. Adversarial questions, which ask for what
 was never said, are asked and written, and count in no figure but that of their own group (`--by category`).
+`--ablation` shows instead what each part of the retrieval is worth, by taking it away (`ablation.py`).
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 import anyio
 from figures import percentile
 
+from quality.ablation import ablate, table
 from quality.asking import HITS, Answers, ask, served
 from quality.lanes import answers as lanes_alone
 from quality.loading import load
@@ -56,6 +58,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--pooled", action="store_true", help="ask sets of sessions in one namespace, too")
     parser.add_argument("--nothing-fits", action="store_true", help="ask again where nothing fits")
+    parser.add_argument("--ablation", action="store_true", help="take one part away at a time instead")
     parser.add_argument("--product-only", action="store_true", help="leave out the lanes alone")
     return parser.parse_args()
 
@@ -64,6 +67,9 @@ def evaluate(plan: Plan, home: Path, arguments: argparse.Namespace) -> None:
     """Load a set, ask the product and the lanes, write and print."""
     print(f"{plan.name}:")
     load(plan, home)
+    if arguments.ablation:
+        print("\n".join(table(plan, anyio.run(ablate, plan, home))), flush=True)
+        return
     marks = anyio.run(_marks, plan, home)
     with served(plan, home):
         product = ask(plan, home, marks)
@@ -78,10 +84,8 @@ def evaluate(plan: Plan, home: Path, arguments: argparse.Namespace) -> None:
 
 async def _marks(plan: Plan, home: Path) -> dict[str, str]:
     """Return the mark of each item by its id in an answer."""
-    namespaces = list(dict.fromkeys([*plan.lines, *plan.namespaces]))
     async with opened(home) as stored:
-        every = [item for name in namespaces for item in await stored.items(name, tools=plan.tools)]
-    return {item.id: item.mark for item in every}
+        return await stored.marks([*plan.lines, *plan.namespaces], tools=plan.tools)
 
 
 def write(out: Path, plan: Plan, runs: Mapping[str, Run]) -> None:

@@ -65,6 +65,11 @@ class Stored:
             rows = await connection.fetch(MEMORIES, namespace)
         return [Item(row["id"], row["mark"], row["content"]) for row in rows]
 
+    async def marks(self, namespaces: Sequence[str], *, tools: bool) -> dict[str, str]:
+        """Return the mark of each item of some namespaces by its id in an answer."""
+        every = [item for name in dict.fromkeys(namespaces) for item in await self.items(name, tools=tools)]
+        return {item.id: item.mark for item in every}
+
     async def passages(self, items: Sequence[Item]) -> Passages:
         """Cut the items' texts as the indexer does: what does not fit the model's window is several passages."""
         spans = await self._embedder.split([item.text for item in items])

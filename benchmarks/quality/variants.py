@@ -1,0 +1,183 @@
+"""The product with one part taken away or done otherwise: what `ablation.py` asks, beside the whole.
+
+A part is named by its place in the product, so that a variant whose part has moved fails instead of changing nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any, Literal
+from unittest.mock import patch
+
+from memos_mcp.domain import memory, tool
+from memos_mcp.domain.index import Entry, Lanes, Match, Passage
+from memos_mcp.domain.memory import Memory
+from memos_mcp.domain.tool import Tool
+
+RRF = 60
+QDRANTS_LENGTH = 256.0
+
+Seen = Callable[[Lanes, int], Lanes]
+"""What is made of a question's lanes, each of which proposed up to so many items, before they are ranked."""
+
+
+def whole(lanes: Lanes, _limit: int) -> Lanes:
+    """Return the lanes as the index gave them."""
+    return lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """`parts`: what stands at a place of the product instead. `held`: whether the index holds something else then."""
+
+    name: str
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    seen: Seen = whole
+    held: bool = False
+    of: Literal["tools", "memories", "both"] = "both"
+
+    def fits(self, *, tools: bool) -> bool:
+        """Whether it has to do with tools, or else with memories."""
+        return self.of in {"both", "tools" if tools else "memories"}
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Have the product so for a while."""
+        with ExitStack() as stack:
+            for place, part in self.parts.items():
+                stack.enter_context(patch(place, part))
+            yield
+
+
+def words_alone(lanes: Lanes, _limit: int) -> Lanes:
+    return Lanes(bm25=lanes.bm25)
+
+
+def meaning_alone(lanes: Lanes, _limit: int) -> Lanes:
+    return Lanes(dense=lanes.dense)
+
+
+def proposals(lanes: Lanes, limit: int) -> Lanes:
+    """Return what each lane proposed itself, which comes before what others proposed."""
+    return Lanes(lanes.dense[:limit], lanes.bm25[:limit])
+
+
+def by_the_best(lanes: Lanes, _limit: int) -> Lanes:
+    """Divide each lane's scores by its best."""
+    return Lanes(_scaled(lanes.dense, 0.0), _scaled(lanes.bm25, 0.0))
+
+
+def between_extremes(lanes: Lanes, limit: int) -> Lanes:
+    """Bring the proposed cosines to 0..1 between the worst and the best, and divide BM25 by its best, as is common."""
+    own = proposals(lanes, limit)
+    least = min((match.score for match in own.dense), default=0.0)
+    return Lanes(_scaled(own.dense, least), _scaled(own.bm25, 0.0))
+
+
+def by_place(lanes: Lanes, _limit: int) -> Lanes:
+    """Score by the place in each lane alone: reciprocal rank fusion."""
+    return Lanes(_placed(lanes.dense), _placed(lanes.bm25))
+
+
+def own_words(item: Memory, passages: Sequence[Passage]) -> Entry:
+    """Leave out the words of a memory's neighbours; its vectors lean all the same."""
+    return memory.entry(item, [replace(passage, wordings=passage.wordings[:1]) for passage in passages])
+
+
+def without_parameters(item: Tool, passage: str) -> str:
+    return tool.wording(_with_schema(item, {"title", "description"}), passage)
+
+
+def parameters_only(item: Tool, passage: str = "") -> str:
+    """Return the words of a tool without what its schema says of itself, where the sets' servers are."""
+    return tool.wording(_with_schema(item, {"title", "description"}, keep=False), passage)
+
+
+def on_two_lines(item: Tool) -> str:
+    """Return a tool's document with names and description on lines of their own."""
+    return tool.document(replace(item, description="")).removesuffix(": ") + "\n" + item.description
+
+
+def _scaled(matches: Sequence[Match], least: float) -> list[Match]:
+    best = max((match.score for match in matches), default=0.0)
+    span = best - least
+    return [replace(match, score=(match.score - least) / span if span > 0 else 0.0) for match in matches]
+
+
+def _placed(matches: Sequence[Match]) -> list[Match]:
+    order = sorted(matches, key=lambda match: -match.score)
+    return [replace(match, score=1 / (RRF + place)) for place, match in enumerate(order, start=1)]
+
+
+def _with_schema(item: Tool, names: set[str], *, keep: bool = True) -> Tool:
+    """Return the tool with these keys of its schema only, or without them."""
+    schema = item.request_schema or {}
+    return replace(item, request_schema={name: part for name, part in schema.items() if (name in names) == keep})
+
+
+def _weighing(weight: float) -> dict[str, Any]:
+    return {"memos_mcp.domain.ranking.WORD_WEIGHT": {"memory": weight, "tool": weight}}
+
+
+def _proposing(candidates: int) -> dict[str, Any]:
+    """Return the parts for so many candidates where ten hits are asked; where more are, as many times more or fewer."""
+    return {
+        "memos_mcp.services.search.MIN_CANDIDATES": candidates,
+        "memos_mcp.services.search.CANDIDATES_PER_HIT": max(1, candidates // 25),
+    }
+
+
+def _described(document: Callable[[Tool], str], wording: Callable[[Tool, str], str]) -> dict[str, Any]:
+    """Return the parts for other texts of a tool: `app` takes them from here, and neither is made from the other."""
+    return {"memos_mcp.app.tool": SimpleNamespace(document=document, wording=wording, entry=tool.entry)}
+
+
+def _undivided(_question: str) -> list[str]:
+    return []
+
+
+def _passage_alone(_item: Memory, passage: str) -> str:
+    return passage
+
+
+def _document_alone(item: Tool, _passage: str) -> str:
+    return tool.document(item)
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+_WHOLE_QUESTION = {"memos_mcp.services.search.sentences": _undivided}
+
+FULL = Variant("the product")
+
+LANES = (
+    Variant("its words alone", _WHOLE_QUESTION, words_alone),
+    Variant("its vectors alone", _WHOLE_QUESTION, meaning_alone),
+)
+
+RANKING = (
+    Variant("the question not cut into sentences", _WHOLE_QUESTION),
+    *(Variant(f"a point of BM25 is worth {weight}", _weighing(weight)) for weight in (0.01, 0.02, 0.03, 0.04, 0.06)),
+    Variant("each lane by its best, half and half", _weighing(1.0), by_the_best),
+    Variant("proposals only, cosine between its extremes, half and half", _weighing(1.0), between_extremes),
+    Variant("reciprocal rank fusion, k = 60", _weighing(1.0), by_place),
+    Variant("what a lane did not propose has 0 there", seen=proposals),
+    *(Variant(f"{count} candidates of each lane", _proposing(count)) for count in (25, 50, 200)),
+)
+
+INDEX = (
+    Variant("no CamelCase words cut", {"memos_mcp.qdrant.bm25.spelled_out": _as_it_is}, held=True),
+    Variant("Qdrant's average length, 256 words", {"memos_mcp.qdrant.bm25.AVERAGE_LENGTH": QDRANTS_LENGTH}, held=True),
+    Variant("no neighbours", {"memos_mcp.domain.nearby.CLOSEST": 0.0}, held=True, of="memories"),
+    Variant("no words of neighbours", {"memos_mcp.domain.memory.entry": own_words}, held=True, of="memories"),
+    Variant("no leaning towards neighbours", {"memos_mcp.domain.nearby.LEANING": 0.0}, held=True, of="memories"),
+    Variant("no date", {"memos_mcp.domain.memory.wording": _passage_alone}, held=True, of="memories"),
+    Variant("no words of the schema", _described(tool.document, _document_alone), held=True, of="tools"),
+    Variant("no words of parameters", _described(tool.document, without_parameters), held=True, of="tools"),
+    Variant("no words of the server", _described(tool.document, parameters_only), held=True, of="tools"),
+    Variant("parameters in the vector, too", _described(parameters_only, tool.wording), held=True, of="tools"),
+    Variant("names on a line of their own", _described(on_two_lines, tool.wording), held=True, of="tools"),
+)

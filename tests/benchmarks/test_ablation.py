@@ -1,0 +1,121 @@
+"""Each variant of `benchmarks/quality --ablation` really takes something away, and the table says by how much."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+from uuid import UUID
+
+import anyio
+import pytest
+from quality.ablation import Index, ShardsHere, table
+from quality.plans import Plan
+from quality.variants import (
+    FULL,
+    INDEX,
+    LANES,
+    RANKING,
+    between_extremes,
+    by_place,
+    by_the_best,
+    on_two_lines,
+    parameters_only,
+    proposals,
+    without_parameters,
+)
+
+from memos_mcp.domain.index import Entry, Lanes, Match, Passage, Question, Shape, Span, Where, Wording
+from memos_mcp.domain.tool import Tool, document, wording
+
+WHERE = Where("default")
+VARIANTS = {variant.name: variant for variant in (FULL, *LANES, *RANKING, *INDEX)}
+
+
+@pytest.fixture
+def shards_here() -> Iterator[None]:
+    with patch("memos_mcp.qdrant.edge.Host", ShardsHere):
+        yield
+
+
+def test_every_variant_has_a_name_of_its_own_and_parts_that_the_product_still_has() -> None:
+    assert len(VARIANTS) == len([FULL, *LANES, *RANKING, *INDEX])
+    for variant in VARIANTS.values():
+        with variant.applied():
+            pass
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("shards_here")
+async def test_a_variant_reaches_what_the_index_process_does_in_the_product(tmp_path: Path) -> None:
+    with anyio.fail_after(30):
+        assert await found(tmp_path / "whole", "HTMLTheme", "theme") == [UUID(int=1)]
+        with VARIANTS["no CamelCase words cut"].applied():
+            assert await found(tmp_path / "without", "HTMLTheme", "theme") == []
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("shards_here")
+async def test_answers_to_a_question_are_kept_until_the_next_begins(tmp_path: Path) -> None:
+    with anyio.fail_after(30):
+        index = Index(tmp_path)
+        await index.open(Shape("m", 2))
+        question = [Question("blue", None)]
+        assert (await index.search("tool", question, WHERE, 5))[0].bm25 == []
+        await index.put("tool", [entry("blue")])
+        assert (await index.search("tool", question, WHERE, 5))[0].bm25 == []
+        index.forget()
+        assert [match.item_id for match in (await index.search("tool", question, WHERE, 5))[0].bm25] == [UUID(int=1)]
+        await index.close()
+
+
+def test_scores_of_lanes_as_variants_see_them() -> None:
+    lanes = Lanes(dense=[match(1, 0.8), match(2, 0.4), match(3, 0.2)], bm25=[match(3, 10.0), match(2, 5.0)])
+    assert scores(proposals(lanes, 2)) == ([0.8, 0.4], [10.0, 5.0])
+    assert scores(by_the_best(lanes, 2)) == ([1.0, 0.5, 0.25], [1.0, 0.5])
+    assert scores(between_extremes(lanes, 2)) == ([1.0, 0.0], [1.0, 0.5])
+    assert scores(by_place(lanes, 2)) == ([1 / 61, 1 / 62, 1 / 63], [1 / 61, 1 / 62])
+
+
+def test_texts_of_a_tool_as_variants_have_them() -> None:
+    schema = {"description": "Server: S.", "properties": {"city": {"description": "Where."}}}
+    tool = Tool(UUID(int=1), "default", "weather", "weather", "Tells.", "https://x.example", schema, None, (), 1)
+    assert wording(tool, "") == "weather: Tells.\nServer: S.\ncity: Where."
+    assert without_parameters(tool, "") == "weather: Tells.\nServer: S."
+    assert parameters_only(tool) == "weather: Tells.\ncity: Where."
+    assert on_two_lines(tool) == "weather\nTells."
+    assert document(tool) == "weather: Tells."
+
+
+def test_the_table_tells_a_difference_and_how_much_of_it_may_be_chance() -> None:
+    figures = {
+        FULL.name: [{"nDCG@10": 1.0}, {"nDCG@10": 0.5}],
+        "less": [{"nDCG@10": 0.5}, {"nDCG@10": 0.5}],
+    }
+    lines = list(table(Plan("set", "set", tools=True, questions=[]), figures))
+    assert lines == [
+        "| set, n = 2 | nDCG@10 | difference |",
+        "|---|---:|---:|",
+        "| the product | 75.0 | 0 |",
+        "| less | 50.0 | -25.0 ± 49.0 |",
+    ]
+
+
+async def found(folder: Path, text: str, question: str) -> list[UUID]:
+    """Return what a new index with this text finds by the question's words."""
+    index = Index(folder)
+    await index.open(Shape("m", 2))
+    await index.put("tool", [entry(text)])
+    (lanes,) = await index.search("tool", [Question(question, None)], WHERE, 5)
+    await index.close()
+    return [match.item_id for match in lanes.bm25]
+
+
+def entry(text: str) -> Entry:
+    return Entry(UUID(int=1), 1, "default", [Passage(Span(0, len(text)), [1.0, 0.0], [Wording(text)])])
+
+
+def match(number: int, score: float) -> Match:
+    return Match(UUID(int=number), score, Span(0, 1))
+
+
+def scores(lanes: Lanes) -> tuple[list[float], list[float]]:
+    return [one.score for one in lanes.dense], [one.score for one in lanes.bm25]
