@@ -126,7 +126,7 @@ def memory_hit(number: int = 1, span: Span | None = None, **values: Any) -> Memo
 
 def memory_page(hits: Sequence[MemoryHit], *, more: bool = False, degraded: str | None = None) -> MemoryPage:
     """Return a page of these hits."""
-    return MemoryPage(hits, len(hits), more, QUESTION, degraded)
+    return MemoryPage(hits, len(hits), more, QUESTION, degraded=degraded)
 
 
 def tool_hit(number: int = 1, **values: Any) -> ToolHit:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from memos_mcp.domain.index import Entry, Match, Passage, Span, Where
 from memos_mcp.domain.limits import check_json, check_labels, check_name, check_text, check_time, facts
+from memos_mcp.domain.nearby import MOST_CHARS
 from memos_mcp.domain.scope import Scope
 
 MemoryKind: TypeAlias = Literal["episodic", "semantic", "procedural", "document"]
@@ -26,8 +27,8 @@ MAX_METADATA_CHARS: Final = 16_384
 REACH: Final = 2
 """How many memories of its session count as a memory's neighbours, on each side. The schema's marks reach as far."""
 
-NEAR_CHARS: Final = 2_000
-"""How much of a neighbour counts at most: the part that is nearest."""
+NEAR_CHARS: Final = MOST_CHARS
+"""How much of a neighbour is read: one that has so much to say speaks for itself."""
 
 
 @dataclass(frozen=True, slots=True)

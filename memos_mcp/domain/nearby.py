@@ -20,6 +20,10 @@ HALVED_AFTER_WORDS: Final = 40.0
 LEAST: Final = 0.1
 """Neighbours that count less than this are left out: of long turns, each speaks for itself."""
 
+MOST_CHARS: Final = 2_000
+"""Nor does a text of so many characters count, however few spaces are in it. Only a part of it might be at hand, and
+that would have to be embedded for its neighbours' sake."""
+
 LEANING: Final = 0.3
 """How much a neighbour's vector counts, as a part of what its words do."""
 
@@ -42,7 +46,7 @@ def _outwards(texts: Iterable[str]) -> Iterable[Neighbour]:
     for text in texts:
         words = len(text.split())
         weight = CLOSEST * 0.5 ** ((between + words / 2) / HALVED_AFTER_WORDS)
-        if weight < LEAST:
+        if weight < LEAST or len(text) >= MOST_CHARS:
             return
         yield Neighbour(text, weight)
         between += words

@@ -64,8 +64,9 @@ def fuse(kind: ItemKind, answers: Sequence[Lanes], waiting: Sequence[Match] = ()
     for part in parts:
         best_part = _greater(best_part, _strengths(_scores(part.dense), _scores(part.bm25), weight))
     signals = _signals({"dense": whole.dense, "bm25": whole.bm25, "text": waiting}, best_part)
+    halved = _items(answers) if best_part else set()
     totals = {
-        item: (strengths.get(item, 0.0) + best_part[item]) / 2 if item in best_part else strengths.get(item, 0.0)
+        item: (strengths.get(item, 0.0) + best_part.get(item, 0.0)) / 2 if item in halved else strengths[item]
         for item in signals
     }
     spans = _spans(answers, waiting, weight)
@@ -106,6 +107,10 @@ def round_robin(rankings: Iterable[Sequence[Item]], key: Callable[[Item], Hashab
 def _strengths(cosines: Mapping[UUID, float], words: Mapping[UUID, float], weight: float) -> dict[UUID, float]:
     items = cosines.keys() | words.keys()
     return {item: cosines.get(item, 0.0) + weight * words.get(item, 0.0) for item in items}
+
+
+def _items(answers: Iterable[Lanes]) -> set[UUID]:
+    return {match.item_id for lanes in answers for lane in (lanes.dense, lanes.bm25) for match in lane}
 
 
 def _scores(matches: Iterable[Match]) -> dict[UUID, float]:

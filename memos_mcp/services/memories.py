@@ -26,7 +26,7 @@ from memos_mcp.domain.memory import (
 from memos_mcp.domain.ranking import Ranked
 from memos_mcp.domain.scope import Scope
 from memos_mcp.services.indexer import Indexer
-from memos_mcp.services.search import MAX_CANDIDATES, Search, check_question, depth
+from memos_mcp.services.search import MAX_CANDIDATES, MAX_LISTS, Search, check_question, depth
 
 Position: TypeAlias = tuple[str | int, ...]
 
@@ -129,6 +129,6 @@ def _list_key(position: Position) -> ListKey:
 def _place(position: Position) -> tuple[int, int]:
     """Return where an answer goes on, and how deep its ranking is: at another depth the order would be another."""
     match position:
-        case (int(offset), int(limit)) if 0 <= offset <= 2 * limit and limit <= MAX_CANDIDATES:
+        case (int(offset), int(limit)) if 0 <= offset <= MAX_LISTS * limit and limit <= MAX_CANDIDATES:
             return offset, limit
     raise cursor.foreign()
