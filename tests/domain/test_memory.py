@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.index import FIELDS, Entry, Where
-from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryKind, NewMemory, entry, where
+from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryKind, NewMemory, entry, where, wording
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 MOMENTS = st.datetimes(datetime(2026, 4, 30), datetime(2026, 5, 2), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
@@ -127,3 +128,17 @@ def test_a_memory_that_cannot_be_kept_is_refused_by_field(new: NewMemory, messag
 def test_the_content_hash_tells_contents_apart_and_nothing_else(text: str) -> None:
     assert NewMemory(text).content_hash == NewMemory(text, kind="document", tags=["t"]).content_hash
     assert NewMemory(text).content_hash != NewMemory(text + " ").content_hash
+
+
+@pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        (datetime(2023, 5, 8, 23, 59, tzinfo=UTC), "8 May 2023"),
+        (datetime(2026, 12, 31, tzinfo=UTC), "31 December 2026"),
+    ],
+)
+@given(memory=MEMORIES)
+def test_a_passage_is_found_by_its_own_words_and_by_its_day_as_people_write_it(
+    memory: Memory, moment: datetime, day: str
+) -> None:
+    assert wording(replace(memory, occurred_at=moment), "a part of it") == f"{day}\na part of it"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.index import FIELDS
-from memos_mcp.domain.tool import NewTool, Tool, ToolFilter, check_endpoint, document, entry, spoken, where
+from memos_mcp.domain.tool import NewTool, Tool, ToolFilter, check_endpoint, document, entry, spoken, where, wording
 
 
 def tool(name: str = "tool", schema: dict[str, Any] | None = None, capabilities: Sequence[str] = ()) -> Tool:
@@ -42,40 +42,72 @@ def test_speaking_loses_no_letter_and_no_digit(identifier: str) -> None:
     assert not rest or [character for character in rest if character.isalnum()] == letters
 
 
-def test_a_document_holds_name_description_and_parameters_in_words() -> None:
-    schema = {
-        "type": "object",
-        "properties": {
-            "zipCode": {"type": "string", "description": "Where to look"},
-            "days": {"type": "integer"},
-            "units": {"anyOf": [{"type": "object", "properties": {"windSpeed": {"description": "Knots or km/h"}}}]},
-        },
-    }
+FORECAST = {
+    "title": "Weather server",
+    "description": "Forecasts for farmers",
+    "type": "object",
+    "properties": {
+        "zipCode": {"type": "string", "description": "Where to look"},
+        "days": {"type": "integer"},
+        "units": {"anyOf": [{"type": "object", "properties": {"windSpeed": {"description": "Knots or km/h"}}}]},
+    },
+}
 
-    assert document(tool("getForecast", schema)) == (
-        "getForecast get Forecast\nDoes it.\n"
-        "Parameters: zipCode zip Code: Where to look; days; units; windSpeed wind Speed: Knots or km/h"
+
+def words_of(schema: dict[str, Any] | None) -> list[str]:
+    """Return the lines that a schema adds to what a tool is found by."""
+    name, *lines = wording(tool("tool", schema), "").split("\n")
+    assert name == document(tool())
+    return lines
+
+
+def test_a_document_holds_names_and_description_in_words_and_no_parameters() -> None:
+    described = Tool(
+        UUID(int=1), "here", "wx.getForecast", "Forecast", "Tells it.", "https://h/", FORECAST, None, (), 1
     )
 
+    assert document(described) == "Forecast. wx.getForecast wx get Forecast: Tells it."
 
-def test_a_tool_without_a_schema_has_a_document_without_parameters() -> None:
-    assert document(tool()) == "tool\nDoes it."
+
+def test_a_name_that_is_also_the_id_is_said_once() -> None:
+    assert document(tool()) == "tool: Does it."
+    assert document(tool("list_files")) == "list_files list files: Does it."
+
+
+def test_a_tool_is_found_by_its_document_and_the_words_of_its_schema() -> None:
+    assert words_of(FORECAST) == [
+        "Weather server",
+        "Forecasts for farmers",
+        "zipCode zip Code: Where to look",
+        "days",
+        "units",
+        "windSpeed wind Speed: Knots or km/h",
+    ]
+
+
+@pytest.mark.parametrize("schema", [None, {}, {"type": "object"}, {"title": 3, "description": ["no text"]}])
+def test_a_tool_whose_schema_says_nothing_is_found_by_its_document(schema: dict[str, Any] | None) -> None:
+    assert words_of(schema) == []
+
+
+def test_every_passage_of_a_tool_is_found_by_the_same_words() -> None:
+    long = tool("tool", FORECAST)
+
+    assert wording(long, "one passage") == wording(long, "another")
 
 
 def test_a_parameter_may_have_the_name_of_a_keyword() -> None:
     inner = {"properties": {"depth": {"description": "How far"}}}
     schema = {"properties": {"default": inner, "properties": {"type": "object"}, "examples": inner}}
 
-    parameters = document(tool("tool", schema)).partition("Parameters: ")[2].split("; ")
-
-    assert sorted(parameters) == ["default", "depth: How far", "depth: How far", "examples", "properties"]
+    assert sorted(words_of(schema)) == ["default", "depth: How far", "depth: How far", "examples", "properties"]
 
 
 def test_values_in_a_schema_are_no_parameters() -> None:
     value = {"properties": {"secret": {"description": "not a parameter"}}}
     schema = {"properties": {"a": {"default": value, "examples": [value], "enum": [value], "const": value}}}
 
-    assert document(tool("tool", schema)).endswith("Parameters: a")
+    assert words_of(schema) == ["a"]
 
 
 JSON = st.recursive(
@@ -89,8 +121,9 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["properties", "items", "description", "$defs"]), JSON, max_size=4))
-def test_any_mapping_gives_a_document(schema: dict[str, Any]) -> None:
-    assert document(tool("tool", schema)).startswith("tool\nDoes it.")
+def test_any_mapping_gives_a_document_and_words(schema: dict[str, Any]) -> None:
+    assert document(tool("tool", schema)) == "tool: Does it."
+    assert wording(tool("tool", schema), "").startswith("tool: Does it.")
 
 
 @given(st.text() | st.text(max_size=30).map("https://host".__add__) | st.text(max_size=30).map("http://".__add__))

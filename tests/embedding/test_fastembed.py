@@ -218,6 +218,55 @@ async def test_a_question_is_answered_though_the_one_who_took_it_along_was_cance
     assert len(await first) == 384
 
 
+async def test_several_questions_at_once_have_the_vectors_that_each_has_alone_and_cost_one_inference(
+    embedder: FastEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["where is the boat moored, and who has its key? who has its key?", "who has its key?", "where?", "where?"]
+    alone = [await embedder.query(f"{text} ") for text in texts]
+    batches: list[Sequence[str]] = []
+    embed = fastembed._embed
+
+    def counted(model: Callable[..., object], texts: Sequence[str]) -> list[Vector]:
+        batches.append(texts)
+        return embed(model, texts)
+
+    monkeypatch.setattr(fastembed, "_embed", counted)
+    together = await embedder.queries(texts)
+
+    assert batches == [texts[:3]]
+    assert together == [pytest.approx(vector, abs=1e-5) for vector in alone]
+
+
+async def test_a_question_that_was_asked_before_alone_or_with_others_is_not_embedded_again(
+    embedder: FastEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = await embedder.query("a question that was asked alone")
+    with_it = await embedder.queries(["a question that was asked alone", "and one beside it"])
+
+    def refused(*_: object) -> list[Vector]:
+        raise AssertionError
+
+    monkeypatch.setattr(fastembed, "_embed", refused)
+    again = await embedder.queries(["and one beside it", "a question that was asked alone"])
+
+    assert with_it[0] == known
+    assert again == with_it[::-1]
+    assert await embedder.query("and one beside it") == with_it[1]
+    assert await embedder.queries([]) == []
+
+
+async def test_more_questions_than_one_inference_or_the_cache_takes_all_have_their_vectors(
+    embedder: FastEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"question {place} of very many" for place in range(40)]
+    alone = await embedder.passages(texts)
+
+    monkeypatch.setattr(fastembed, "_KEPT_QUERIES", 3)
+    together = await embedder.queries(texts)
+
+    assert together == [pytest.approx(vector, abs=1e-5) for vector in alone]
+
+
 async def test_the_cache_of_questions_is_bounded(embedder: FastEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fastembed, "_KEPT_QUERIES", 3)
 
