@@ -10,10 +10,11 @@ from types import SimpleNamespace
 from typing import Any, Literal
 from unittest.mock import patch
 
-from memos_mcp.domain import memory, tool
+from memos_mcp.domain import tool
 from memos_mcp.domain.index import Entry, Lanes, Match, Passage
-from memos_mcp.domain.memory import Memory
+from memos_mcp.domain.memory import Memory, entry
 from memos_mcp.domain.tool import Tool
+from memos_mcp.services.search import CANDIDATES_PER_HIT, MIN_CANDIDATES
 
 RRF = 60
 QDRANTS_LENGTH = 256.0
@@ -82,7 +83,7 @@ def by_place(lanes: Lanes, _limit: int) -> Lanes:
 
 def own_words(item: Memory, passages: Sequence[Passage]) -> Entry:
     """Leave out the words of a memory's neighbours; its vectors lean all the same."""
-    return memory.entry(item, [replace(passage, wordings=passage.wordings[:1]) for passage in passages])
+    return entry(item, [replace(passage, wordings=passage.wordings[:1]) for passage in passages])
 
 
 def without_parameters(item: Tool, passage: str) -> str:
@@ -124,7 +125,7 @@ def _proposing(candidates: int) -> dict[str, Any]:
     """Return the parts for so many candidates where ten hits are asked; where more are, as many times more or fewer."""
     return {
         "memos_mcp.services.search.MIN_CANDIDATES": candidates,
-        "memos_mcp.services.search.CANDIDATES_PER_HIT": max(1, candidates // 25),
+        "memos_mcp.services.search.CANDIDATES_PER_HIT": CANDIDATES_PER_HIT * candidates // MIN_CANDIDATES,
     }
 
 
@@ -165,7 +166,7 @@ RANKING = (
     Variant("proposals only, cosine between its extremes, half and half", _weighing(1.0), between_extremes),
     Variant("reciprocal rank fusion, k = 60", _weighing(1.0), by_place),
     Variant("what a lane did not propose has 0 there", seen=proposals),
-    *(Variant(f"{count} candidates of each lane", _proposing(count)) for count in (25, 50, 200)),
+    *(Variant(f"{count} candidates of each lane", _proposing(count)) for count in (25, 100, 200)),
 )
 
 INDEX = (

@@ -1,6 +1,7 @@
 """Each variant of `benchmarks/quality --ablation` really takes something away, and the table says by how much."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from unittest.mock import patch
 from uuid import UUID
@@ -23,7 +24,9 @@ from quality.variants import (
     without_parameters,
 )
 
+from memos_mcp.domain import memory
 from memos_mcp.domain.index import Entry, Lanes, Match, Passage, Question, Shape, Span, Where, Wording
+from memos_mcp.domain.memory import Memory
 from memos_mcp.domain.tool import Tool, document, wording
 
 WHERE = Where("default")
@@ -83,6 +86,15 @@ def test_texts_of_a_tool_as_variants_have_them() -> None:
     assert parameters_only(tool) == "weather: Tells.\ncity: Where."
     assert on_two_lines(tool) == "weather\nTells."
     assert document(tool) == "weather: Tells."
+
+
+def test_a_memory_without_the_words_of_its_neighbours_keeps_its_own() -> None:
+    time = datetime(2024, 1, 2, tzinfo=UTC)
+    turn = Memory(UUID(int=1), "n", "a", "Yes.", "episodic", (), {}, 0.5, None, time, time, None, 1, 1)
+    passage = Passage(Span(0, 4), [1.0], [Wording("Yes."), Wording("Is it blue?", 0.6)])
+    with VARIANTS["no words of neighbours"].applied():
+        assert memory.entry(turn, [passage]).passages == [Passage(Span(0, 4), [1.0], [Wording("Yes.")])]
+    assert memory.entry(turn, [passage]).passages == [passage]
 
 
 def test_the_table_tells_a_difference_and_how_much_of_it_may_be_chance() -> None:
