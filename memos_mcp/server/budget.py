@@ -169,7 +169,7 @@ def _at_words(text: str, part: Span) -> Span:
 def _fit_tools(found: Sequence[Mapping[str, Any]], room: int) -> list[Mapping[str, Any]]:
     """Return the head of these tools that fits `room`, with as much of each description as lets all of them fit.
 
-    Long lists of capabilities go before descriptions become less than useful. The first tool comes in any case.
+    Long lists of capabilities go before descriptions become less than useful.
     """
     if _taken([_sizes(tool) for tool in found], USEFUL_CHARS) > room:
         found = [_without_long_capabilities(tool) for tool in found]
@@ -181,7 +181,7 @@ def _fit_tools(found: Sequence[Mapping[str, Any]], room: int) -> list[Mapping[st
     for place, tool in enumerate(found):
         fitting = _cut_description(tool, _cap(place, level))
         room -= _size(fitting) + 1
-        if shown and room < 0:
+        if room < 0:
             break
         shown.append(fitting)
     return shown

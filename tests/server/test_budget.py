@@ -233,7 +233,7 @@ def test_ten_tools_that_were_asked_for_come_with_shortened_descriptions_the_best
     lengths = [len(tool["description"]) for tool in answer["tools"]]
     assert len(lengths) == 10
     assert lengths == sorted(lengths, reverse=True)
-    assert lengths[0] > 1.5 * lengths[-1]
+    assert 1.5 < lengths[0] / lengths[-1] < 3
     assert lengths[-1] > 2 * LEAST_CHARS
     assert all(LONG[length] == " " for length in lengths)
     assert answer["note"] == "10 shortened, see omitted: ask again with the tool_id as query and limit=1."
@@ -273,6 +273,14 @@ def test_long_lists_of_capabilities_go_before_tools_are_left_out() -> None:
     assert [tool.get("omitted") for tool in tools] == [["description", "required_capabilities"]] * 9 + [None]
     assert tools[9]["required_capabilities"] == ["network"]
     assert fitted_tools(found[:2])["tools"][0]["required_capabilities"] == capabilities
+
+
+def test_a_tool_that_was_shortened_comes_whole_with_its_schemas_when_it_is_asked_for_alone() -> None:
+    found = [tool_hit(number, description="x" * 4_000, request_schema={"title": "y" * 29_000}) for number in range(5)]
+    assert "4 without their schemas" in fitted_tools(found, full=True)["note"]
+    alone = fitted_tools(found[4:], full=True)
+    assert alone["tools"] == [shown_tool(found[4]) | {"request_schema": found[4].tool.request_schema}]
+    assert "note" not in alone
 
 
 def test_a_tool_that_is_alone_is_not_asked_for_again() -> None:
