@@ -1,0 +1,134 @@
+"""By what a question finds: its sentences, a day, the parts of identifiers, what a tool's schema says."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from memos_mcp.app import App
+from memos_mcp.domain import cursor
+from memos_mcp.domain.memory import MemoryPage, MemoryQuery, NewMemory
+from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.tool import NewTool, ToolQuery
+from tests.fakes import DownIndex, HashEmbedder
+from tests.services.patience import caught_up
+
+pytestmark = pytest.mark.anyio
+
+SCOPE = Scope("here", "tester")
+
+
+def contents(page: MemoryPage) -> list[str]:
+    return [hit.memory.content for hit in page.hits]
+
+
+async def test_a_question_of_several_sentences_finds_what_answers_the_second_one(app: App) -> None:
+    about_both = "our boat was late at the harbour and grandma in the cellar"
+    about_one = "grandma put the old lantern in the cellar"
+    await app.memories.store_many(SCOPE, [NewMemory(about_both), NewMemory(about_one), NewMemory("the cat sleeps")])
+    await caught_up(app)
+    told = "today our boat was very late at the harbour, as it always was{} where has grandma put the old lantern?"
+    in_one = await app.memories.query(SCOPE, MemoryQuery(told.format(" and")))
+    in_two = await app.memories.query(SCOPE, MemoryQuery(told.format(".")))
+    assert contents(in_one)[0] == about_both
+    assert contents(in_two)[0] == about_one
+    assert "part" not in in_one.hits[0].signals
+    assert in_two.hits[0].signals["part"] > in_two.hits[0].signals["dense"]
+
+
+async def test_a_question_and_its_sentences_are_embedded_at_once(app: App, embedder: HashEmbedder) -> None:
+    await app.memories.query(SCOPE, MemoryQuery("Where is the boat? Who has the key to it? Why?"))
+    assert embedder.queries_embedded == 3
+
+
+async def test_an_answer_to_many_sentences_goes_on_to_its_end(app: App) -> None:
+    fruits = [f"{fruit} number {number}" for fruit in ("apple", "pear", "plum", "fig") for number in range(45)]
+    await app.memories.store_many(SCOPE, [NewMemory(fruit) for fruit in fruits])
+    await caught_up(app)
+    query = MemoryQuery("show each apple now. show each pear now. show each plum now. show each fig now.", limit=12)
+    seen, where = [], None
+    for _ in fruits:
+        page = await app.memories.query(SCOPE, MemoryQuery(query.text, limit=query.limit, cursor=where))
+        seen += contents(page)
+        if not page.more:
+            break
+        where = cursor.encode(page.hits[-1].position, page.fingerprint)
+    assert sorted(seen) == sorted(fruits)
+
+
+async def test_a_memory_is_found_by_its_day(app: App) -> None:
+    days = [datetime(2023, 5, day, 9, tzinfo=UTC) for day in range(1, 32)] + [datetime(2022, 8, 8, 9, tzinfo=UTC)]
+    met = [NewMemory("we met at the office", session_id=f"{day:%x}", occurred_at=day) for day in days]
+    await app.memories.store_many(SCOPE, met)
+    await caught_up(app)
+    page = await app.memories.query(SCOPE, MemoryQuery("who met on 8 May 2023?"))
+    assert f"{page.hits[0].memory.occurred_at:%F}" == "2023-05-08"
+    assert page.hits[0].signals["dense"] == page.hits[1].signals["dense"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        ("PostgresIndexQueue loses its lease", "postgres queue"),
+        ("the index queue of postgres loses its lease", "PostgresIndexQueue"),
+        ("HTTPServerError is raised on start", "which server error is it"),
+    ],
+)
+async def test_an_identifier_is_found_by_its_parts_and_its_parts_by_it(app: App, stored: str, asked: str) -> None:
+    await app.memories.store(SCOPE, NewMemory("a boat is moored at the lake"))
+    await app.memories.store(SCOPE, NewMemory(stored))
+    page = await app.memories.query(SCOPE, MemoryQuery(asked))
+    assert [hit.memory.content for hit in page.hits if "bm25" in hit.signals] == [stored]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["departure harbour", "harbour", "berthNumber", "berth number", "seafarers almanac", "in knots", "Nautical"],
+    ids=["its parameter", "a word", "a name", "its parts", "its schema", "a nested parameter", "the title"],
+)
+async def test_a_tool_is_found_by_what_its_schema_says(app: App, asked: str) -> None:
+    schema = {
+        "title": "Nautical server",
+        "description": "The almanac for seafarers",
+        "type": "object",
+        "properties": {
+            "from": {"type": "string", "description": "The harbour of departure"},
+            "berthNumber": {"type": "integer"},
+            "ship": {"type": "object", "properties": {"speed": {"type": "number", "description": "In knots"}}},
+        },
+    }
+    for tool in (
+        NewTool("tide.times", "Tides", "Tell high and low water", "https://e.example.com", schema),
+        NewTool("mail.send", "Mail", "Send a letter to someone", "https://e.example.com"),
+    ):
+        await app.tools.register(SCOPE, tool)
+    page = await app.tools.discover(SCOPE, ToolQuery([asked]))
+    assert [hit.tool.tool_id for hit in page.hits if "bm25" in hit.signals] == ["tide.times"]
+
+
+async def test_an_answer_is_confident_when_a_memory_is_near_and_not_when_none_is(app: App) -> None:
+    await app.memories.store_many(SCOPE, [NewMemory("the boiler key hangs in the pantry"), NewMemory("rain all day")])
+    await caught_up(app)
+    for question, confident in (("the boiler key in the pantry", True), ("invoices of last year", False), (None, None)):
+        assert (await app.memories.query(SCOPE, MemoryQuery(question))).confident is confident, question
+
+
+async def test_tools_are_confident_when_every_need_has_one_that_stands_out_or_is_named(app: App) -> None:
+    for topic in ("ferry timetable lookup", "invoice payment export", "weather station alarm", "garden watering plan"):
+        await app.tools.register(SCOPE, NewTool(topic.split()[0], topic, topic, "https://e.example.com"))
+    for needs, confident in (
+        (["ferry timetable lookup please"], True),
+        (["ferry timetable lookup please", "mend a bicycle tyre"], False),
+        (["GARDEN"], True),
+        (["garden", "mend a bicycle tyre"], False),
+        ([], None),
+    ):
+        assert (await app.tools.discover(SCOPE, ToolQuery(needs))).confident is confident, needs
+
+
+async def test_whether_anything_fits_is_not_told_where_only_words_were_asked(app: App, index: DownIndex) -> None:
+    await app.memories.store(SCOPE, NewMemory("the boiler key hangs in the pantry"))
+    await app.tools.register(SCOPE, NewTool("ferry", "Ferry", "Book a ferry", "https://e.example.com"))
+    index.down = True
+    assert (await app.memories.query(SCOPE, MemoryQuery("boiler key"))).confident is None
+    assert (await app.tools.discover(SCOPE, ToolQuery(["book a passage"]))).confident is None
+    assert (await app.tools.discover(SCOPE, ToolQuery(["ferry"]))).confident is True
