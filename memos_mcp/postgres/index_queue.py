@@ -9,13 +9,15 @@ import anyio
 
 from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.index import Due, ItemKind, QueueState
-from memos_mcp.postgres.connection import Connection, discard, translated
+from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, Row, discard, translated
 from memos_mcp.postgres.database import Database
 
 CHANNEL: Final = "index_queue"
 MAX_REASON_CHARS: Final = 300
 OUTAGE_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 5.0
+ATTEMPTS: Final = 5
+"""How often a statement is repeated that gave way to a writer; it has done nothing then."""
 
 # A lease is a timestamp, not a row lock, so it outlives the transaction and never keeps a writer waiting.
 _CLAIM: Final = """
@@ -33,45 +35,66 @@ _CLAIM: Final = """
      WHERE (queued.kind, queued.item_id) = (due.kind, due.item_id)
     RETURNING queued.kind, queued.item_id, queued.version, queued.attempts
 """
-# Two statements on purpose: folded into one, both halves would see one snapshot, and an edit that commits between
-# them would stay leased until the lease ends.
+# Writers hold the rows that they mark until they commit, those beside one turn and then those beside the next, in no
+# order that others could share. Who waits for one of these rows while holding others has writers wait for those, and
+# soon all for each other. So a batch first takes what nobody holds, without waiting, and then waits for one row at a
+# time, holding nothing.
+_FREE: Final = """(
+        SELECT done.kind, done.item_id, done.version
+          FROM index_queue AS held
+          JOIN unnest($1::text[], $2::uuid[], $3::bigint[]) AS done (kind, item_id, version)
+            ON (held.kind, held.item_id) = (done.kind, done.item_id)
+           FOR UPDATE OF held SKIP LOCKED
+      )"""
+_ANY: Final = "unnest($1::text[], $2::uuid[], $3::bigint[])"
+# Two statements on purpose, each its own transaction: folded into one, both halves would see one snapshot, and an edit
+# that commits between them would stay leased until the lease ends. Clearing comes first, also for what had to be waited
+# for: what it leaves has moved on already, so handing back finds it.
 _CLEAR: Final = """
     DELETE FROM index_queue AS queued
-     USING unnest($1::text[], $2::uuid[], $3::bigint[]) AS done (kind, item_id, version)
+     USING {batch} AS done (kind, item_id, version)
      WHERE (queued.kind, queued.item_id, queued.version) = (done.kind, done.item_id, done.version)
+    RETURNING queued.kind, queued.item_id
 """
+# Another version is not always a greater one: a writer draws its version before it has the row.
 _HAND_BACK: Final = """
     UPDATE index_queue AS queued
        SET claimed_until = NULL
-      FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS done (kind, item_id, version)
+      FROM {batch} AS done (kind, item_id, version)
      WHERE (queued.kind, queued.item_id) = (done.kind, done.item_id)
-       AND queued.version > done.version
+       AND queued.version <> done.version
+    RETURNING queued.kind, queued.item_id
 """
 _FAIL: Final = """
     UPDATE index_queue AS queued
        SET claimed_until = NULL,
            last_error = CASE WHEN queued.version = failed.version THEN $4 END,
            retry_at = CASE WHEN queued.version = failed.version THEN now() + $5::interval END
-      FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS failed (kind, item_id, version)
+      FROM {batch} AS failed (kind, item_id, version)
      WHERE (queued.kind, queued.item_id) = (failed.kind, failed.item_id)
+    RETURNING queued.kind, queued.item_id
 """
 _RELEASE: Final = """
     UPDATE index_queue AS queued
        SET claimed_until = NULL,
            attempts = greatest(queued.attempts - CASE WHEN queued.version = untried.version THEN 1 ELSE 0 END, 0)
-      FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS untried (kind, item_id, version)
+      FROM {batch} AS untried (kind, item_id, version)
      WHERE (queued.kind, queued.item_id) = (untried.kind, untried.item_id)
+    RETURNING queued.kind, queued.item_id
 """
 _RECLAIM: Final = "UPDATE index_queue SET claimed_until = NULL WHERE claimed_until IS NOT NULL"
 _WAITING: Final = "SELECT item_id FROM index_queue WHERE kind = $1 AND item_id = ANY ($2::uuid[])"
 _MARK: Final = """
-    INSERT INTO index_queue (kind, item_id, priority)
-    SELECT $1, item_id, 1
-      FROM unnest($2::uuid[]) AS item_id
-     GROUP BY item_id
-     ORDER BY item_id
-    ON CONFLICT (kind, item_id) DO UPDATE
-        SET version = excluded.version, attempts = 0, retry_at = NULL, last_error = NULL
+    WITH marked AS (
+        INSERT INTO index_queue (kind, item_id, priority)
+        SELECT $1, item_id, 1
+          FROM unnest($2::uuid[]) AS item_id
+         GROUP BY item_id
+         ORDER BY item_id
+        ON CONFLICT (kind, item_id) DO UPDATE
+            SET version = excluded.version, attempts = 0, retry_at = NULL, last_error = NULL
+    )
+    SELECT pg_notify('index_queue', '')
 """
 _MARK_ALL: Final = """
     WITH marked AS (
@@ -83,9 +106,8 @@ _MARK_ALL: Final = """
             SET version = excluded.version, attempts = 0, retry_at = NULL, last_error = NULL
         RETURNING item_id
     )
-    SELECT count(*) FROM marked
+    SELECT count(*) AS marked, pg_notify('index_queue', '') FROM marked
 """
-_NOTIFY: Final = "SELECT pg_notify('index_queue', '')"
 _STATE: Final = """
     SELECT count(*) FILTER (WHERE kind = 'memory') AS memory,
            count(*) FILTER (WHERE kind = 'tool') AS tool,
@@ -105,26 +127,20 @@ class PostgresIndexQueue:
         self._news = anyio.Event()
 
     async def claim(self, limit: int, lease: timedelta) -> list[Due]:
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(_CLAIM, limit, lease)
+        rows = await self._run(_CLAIM, limit, lease)
         return [Due(row["kind"], row["item_id"], row["version"], row["attempts"]) for row in rows]
 
     async def finish(self, due: Sequence[Due]) -> None:
-        async with self._database.connection() as connection:
-            await connection.execute(_CLEAR, *_columns(due))
-            await connection.execute(_HAND_BACK, *_columns(due))
+        await self._settle((_CLEAR, _HAND_BACK), due)
 
     async def fail(self, due: Sequence[Due], reason: str, retry_in: timedelta) -> None:
-        async with self._database.connection() as connection:
-            await connection.execute(_FAIL, *_columns(due), reason[:MAX_REASON_CHARS], retry_in)
+        await self._settle((_FAIL,), due, reason[:MAX_REASON_CHARS], retry_in)
 
     async def release(self, due: Sequence[Due]) -> None:
-        async with self._database.connection() as connection:
-            await connection.execute(_RELEASE, *_columns(due))
+        await self._settle((_RELEASE,), due)
 
     async def reclaim(self) -> None:
-        async with self._database.connection() as connection:
-            await connection.execute(_RECLAIM)
+        await self._run(_RECLAIM)
 
     async def waiting(self, kind: ItemKind, item_ids: Sequence[UUID]) -> set[UUID]:
         async with self._database.connection() as connection:
@@ -132,15 +148,11 @@ class PostgresIndexQueue:
         return {row["item_id"] for row in rows}
 
     async def mark(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None:
-        async with self._database.transaction() as connection:
-            await connection.execute(_MARK, kind, item_ids)
-            await connection.execute(_NOTIFY)
+        await self._run(_MARK, kind, item_ids)
 
     async def mark_all(self) -> int:
-        async with self._database.transaction() as connection:
-            count = int(await connection.fetchval(_MARK_ALL))
-            await connection.execute(_NOTIFY)
-        return count
+        rows = await self._run(_MARK_ALL)
+        return int(rows[0]["marked"])
 
     async def state(self) -> QueueState:
         async with self._database.connection() as connection:
@@ -159,6 +171,32 @@ class PostgresIndexQueue:
             self._news = anyio.Event()
         elif self._listener is not None:
             await self._probe(self._listener)
+
+    async def _settle(self, statements: Sequence[str], due: Sequence[Due], *arguments: object) -> None:
+        """Run these on all that nobody holds at this moment, and then on each of the others alone."""
+        left = list(due)
+        for statement in statements:
+            if not left:
+                return
+            rows = await self._run(statement.format(batch=_FREE), *_columns(left), *arguments)
+            settled = {(row["kind"], row["item_id"]) for row in rows}
+            left = [one for one in left if (one.kind, one.item_id) not in settled]
+        for one in left:
+            for statement in statements:
+                await self._run(statement.format(batch=_ANY), *_columns([one]), *arguments)
+
+    async def _run(self, statement: str, *arguments: object) -> list[Row]:
+        """Run one statement in a transaction of its own, again when it had to give way.
+
+        That also befalls who holds nothing: it may stand between two writers that wait for each other.
+        """
+        for _ in range(ATTEMPTS):
+            try:
+                async with self._database.connection() as connection:
+                    return await connection.fetch(statement, *arguments)
+            except Contended:
+                continue
+        raise StoreUnavailable(UNAVAILABLE)
 
     async def _probe(self, listener: Connection) -> None:
         """Let go of a connection that says nothing any more: what lies between may have dropped it unseen."""
@@ -191,6 +229,4 @@ class PostgresIndexQueue:
 
 
 def _columns(due: Sequence[Due]) -> tuple[list[str], list[UUID], list[int]]:
-    """Return the batch as arrays, in an order that all batches share."""
-    ordered = sorted(due, key=lambda one: (one.kind, one.item_id))
-    return [one.kind for one in ordered], [one.item_id for one in ordered], [one.version for one in ordered]
+    return [one.kind for one in due], [one.item_id for one in due], [one.version for one in due]
