@@ -49,7 +49,8 @@ def test_an_answer_with_tools_never_exceeds_its_limit(found: list[ToolHit], full
     assert answer["has_more"] == (beyond > 0 or len(answer["tools"]) < len(found))
     assert "note" in answer or len(answer["tools"]) == len(found)
     if full and found:
-        assert answer["tools"][0]["request_schema"] == found[0].tool.request_schema
+        assert answer["tools"][0].pop("request_schema") == found[0].tool.request_schema
+        assert len(compact(answer)) <= DEFAULT_CHARS
 
 
 @settings(max_examples=60, deadline=None)
@@ -131,6 +132,13 @@ def test_fifty_tools_come_as_far_as_the_least_of_each_has_room() -> None:
     assert len(answer["tools"]) > 20
     assert answer["note"].startswith(f"{left_out} more did not fit")
     assert answer["has_more"]
+
+
+def test_the_limit_holds_to_the_character() -> None:
+    others = [tool_hit(number, description="x" * 4_000) for number in range(1, 50)]
+    urls = [f"https://tools.example.com/{'x' * length}" for length in range(300)]
+    answers = [fitted_tools([tool_hit(0, endpoint_url=url), *others]) for url in urls]
+    assert DEFAULT_CHARS - 10 <= max(len(compact(answer)) for answer in answers) <= DEFAULT_CHARS
 
 
 def test_long_lists_of_capabilities_go_before_descriptions_become_less_than_useful() -> None:
