@@ -25,7 +25,10 @@ MAX_TAG_CHARS: Final = 128
 MAX_METADATA_CHARS: Final = 16_384
 
 REACH: Final = 2
-"""How many memories of its session count as a memory's neighbours, on each side. The schema's marks reach as far."""
+"""How many memories of its session, or of its file, count as a memory's neighbours, on each side.
+
+The schema's marks reach as far.
+"""
 
 NEAR_CHARS: Final = MOST_CHARS
 """How much of a neighbour is read: one that has so much to say speaks for itself."""
@@ -208,8 +211,9 @@ class MemoryStore(Protocol):
     async def around(self, ids: Sequence[UUID]) -> dict[UUID, list[Near]]:
         """Return the neighbours of those that have any, by step: up to `REACH` on each side in the same session.
 
-        What is superseded or expires is nobody's neighbour and has none. Of a long one come the last `NEAR_CHARS` when
-        it is before the memory, the first when it is after.
+        Those of a chunk of a file stand beside it there; of several files the first counts, by source and path. What
+        is superseded or expires is nobody's neighbour and has none, but in a file it keeps its place. Of a long one
+        come the last `NEAR_CHARS` when it is before the memory, the first when it is after.
         """
         ...
 

@@ -133,13 +133,13 @@ _CURRENT: Final = """
       FROM asked
      WHERE superseded_by IS NULL
 """
+# OFFSET 0 keeps the planner from any other way than by id: before the first ANALYZE it would read a whole namespace. Of
+# a chunk's files the same one counts as for the marks, which is the first.
 _AROUND: Final = """
     WITH asked AS MATERIALIZED (
         SELECT id, namespace, session_id, occurred_at, sequence
-          FROM agent_memories
-         WHERE id = ANY ($1::uuid[])
-           AND session_id IS NOT NULL
-           AND superseded_by IS NULL
+          FROM (SELECT * FROM agent_memories WHERE id = ANY ($1::uuid[]) OFFSET 0) AS named
+         WHERE superseded_by IS NULL
            AND expires_at IS NULL
     )
     SELECT asked.id, near.step, near.content
@@ -165,7 +165,26 @@ _AROUND: Final = """
           ORDER BY occurred_at, sequence
           LIMIT $2)
      ) AS near
-     ORDER BY near.step
+     WHERE asked.session_id IS NOT NULL
+     UNION ALL
+    SELECT asked.id, step, CASE WHEN step < 0 THEN right(near.content, $3) ELSE left(near.content, $3) END
+      FROM asked
+     CROSS JOIN LATERAL (
+        SELECT memory_ids, array_position(memory_ids, asked.id) AS place
+          FROM (SELECT * FROM ingested_files WHERE memory_ids @> ARRAY[asked.id] OFFSET 0) AS files
+         WHERE namespace = asked.namespace
+         ORDER BY source, path, agent_id
+         LIMIT 1
+     ) AS file
+     CROSS JOIN generate_series(-$2, $2) AS step
+     CROSS JOIN LATERAL (SELECT * FROM agent_memories WHERE id = memory_ids[place + step] OFFSET 0) AS near
+     WHERE asked.session_id IS NULL
+       AND step <> 0
+       AND near.namespace = asked.namespace
+       AND near.session_id IS NULL
+       AND near.superseded_by IS NULL
+       AND near.expires_at IS NULL
+     ORDER BY step
 """
 _VERSIONS: Final = "SELECT id, version FROM agent_memories WHERE superseded_by IS NULL"
 

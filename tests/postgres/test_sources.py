@@ -73,17 +73,18 @@ async def test_sources_scopes_and_namespaces_do_not_see_each_other(database: Dat
 
 
 async def test_of_a_changed_file_only_the_changed_chunks_are_written(database: Database) -> None:
-    await replace(database, file("a.py", chunk("one", 1), chunk("two", 5), chunk("three", 9)))
+    kept = [chunk(content) for content in ("far", "near", "one")]
+    await replace(database, file("a.py", *kept, chunk("two", 5), chunk("three", 9)))
     before = await memories(database)
     await drained(database)
-    changed = file("a.py", chunk("one", 1), chunk("zwei", 5), chunk("three", 12), digest=b"2")
-    assert await replace(database, changed) == Replaced(created=1, kept=1, moved=1, removed=1)
+    changed = file("a.py", *kept, chunk("zwei", 5), chunk("three", 12), digest=b"2")
+    assert await replace(database, changed) == Replaced(created=1, kept=3, moved=1, removed=1)
     after = await memories(database)
-    assert after.keys() == {"one", "zwei", "three"}
-    assert after["one"] == before["one"]
+    assert after.keys() == {"far", "near", "one", "zwei", "three"}
+    assert [after[content] for content in ("far", "near", "one")] == [before[one.content] for one in kept]
     assert after["three"].memory_id == before["three"].memory_id
     assert after["three"].metadata["lines"] == [12, 13]
-    touched = {after["zwei"].memory_id, after["three"].memory_id, before["two"].memory_id}
+    touched = {before["two"].memory_id, *(after[content].memory_id for content in ("near", "one", "zwei", "three"))}
     assert set(await drained(database)) == touched
     assert await PostgresSources(database).known(ANN, "app") == {"a.py": b"2"}
 
