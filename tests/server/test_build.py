@@ -162,8 +162,16 @@ async def test_text_and_structure_carry_the_same_and_keep_the_output_schema(
 async def test_an_empty_answer_still_says_its_total_its_cursor_and_that_it_is_not_degraded() -> None:
     empty = await call(StandIn(), "query_memory", {})
     none = await call(StandIn(), "discover_tools", {})
-    assert empty.structured_content == {"memories": [], "total": 0, "next_cursor": None, "degraded": None}
-    assert none.structured_content == {"tools": [], "total": 0, "has_more": False, "withheld": 0, "degraded": None}
+    nothing = {"memories": [], "total": 0, "next_cursor": None, "confident": None, "degraded": None}
+    assert empty.structured_content == nothing
+    assert none.structured_content == {
+        "tools": [],
+        "total": 0,
+        "has_more": False,
+        "withheld": 0,
+        "confident": None,
+        "degraded": None,
+    }
 
 
 @both_eras
