@@ -96,7 +96,7 @@ def compose(settings: Settings, database: Database, index: VectorIndex, embedder
     queue, log, embeddings = PostgresIndexQueue(database), PostgresIndexLog(database), PostgresEmbeddings(database)
     projections: dict[ItemKind, Projection[Any]] = {
         "memory": Projection(
-            memories.current, memories.versions, _content, memory.wording, partial(_turns, memories), memory.entry
+            memories.current, memories.versions, _content, memory.wording, partial(_nearby, memories), memory.entry
         ),
         "tool": Projection(tools.current, tools.versions, tool.document, tool.wording, _alone, tool.entry),
     }
@@ -166,8 +166,8 @@ def _content(row: memory.Memory) -> str:
     return row.content
 
 
-async def _turns(store: memory.MemoryStore, ids: Sequence[UUID]) -> dict[UUID, list[Neighbour]]:
-    """Weigh what was said before and after each of these memories."""
+async def _nearby(store: memory.MemoryStore, ids: Sequence[UUID]) -> dict[UUID, list[Neighbour]]:
+    """Weigh what stands before and after each of these memories, in its session or its file."""
     return {
         item: neighbours(
             [one.content for one in reversed(near) if one.step < 0], [one.content for one in near if one.step > 0]

@@ -1,4 +1,6 @@
-"""What a turn of a conversation takes from its neighbours: a turn alone often says "yes, next Tuesday" and no more.
+"""What a turn of a conversation, or a chunk of a file, takes from its neighbours.
+
+A turn alone often says "yes, next Tuesday" and no more, and a method often does not name what it is about.
 
 An item's point is found by its neighbours' words, at less weight, and its vector leans towards theirs. So a question
 still costs one search, and a memory one inference: the vectors of its neighbours are there already. On public

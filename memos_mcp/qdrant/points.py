@@ -92,11 +92,18 @@ def best_rows(rows: Iterable[Row], limit: int) -> list[Row]:
     return list(best.values())
 
 
-def left_out(lanes: Sequence[Sequence[Row]], limit: int) -> list[list[str]]:
-    """Return, for each lane, the items that only others proposed; none where a lane ended before its limit."""
-    proposed = dict.fromkeys(row[0] for rows in lanes for row in rows)
-    held = [{row[0] for row in rows} for rows in lanes]
-    return [[item for item in proposed if item not in own] if len(own) >= limit else [] for own in held]
+def left_out(lanes: Sequence[str], proposed: Sequence[Sequence[Row]], limit: int) -> list[list[str]]:
+    """Return, for each lane, the items that only others proposed.
+
+    None for a lane of words that ended before its limit: what it did not name shares no word. A dense one may have
+    ended at `MAX_CANDIDATE_POINTS`, and has a score for everything.
+    """
+    items = dict.fromkeys(row[0] for rows in proposed for row in rows)
+    held = [{row[0] for row in rows} for rows in proposed]
+    return [
+        [item for item in items if item not in own] if lane == DENSE or len(own) >= limit else []
+        for lane, own in zip(lanes, held, strict=True)
+    ]
 
 
 def matches(rows: Iterable[Row]) -> list[Match]:

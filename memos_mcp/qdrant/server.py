@@ -116,7 +116,7 @@ class ServerIndex:
         wire, alias = self._connected(), self._alias(kind)
         asks = wire.asks(questions, where, dense=not self.outdated)
         proposed = await _nearest(wire, alias, asks, [limit] * len(asks))
-        missing = left_out(proposed, limit)
+        missing = left_out([ask.lane for ask in asks], proposed, limit)
         late = [replace(ask, among=items) for ask, items in zip(asks, missing, strict=True) if items]
         added = iter(await _nearest(wire, alias, late, [len(ask.among) for ask in late]))
         lanes = {

@@ -135,7 +135,8 @@ class Shards:
         asks = list(self._asks(texts, where["namespace"], floats))
         proposed = [_nearest(shard, ask, condition, limit) for ask in asks]
         answers: list[dict[str, list[Row]]] = [{DENSE: [], BM25: []} for _ in texts]
-        for ask, rows, missing in zip(asks, proposed, left_out(proposed, limit), strict=True):
+        absent = left_out([ask.lane for ask in asks], proposed, limit)
+        for ask, rows, missing in zip(asks, proposed, absent, strict=True):
             late = _nearest(shard, ask, edge.Filter(must=[_one_of(missing)]), len(missing)) if missing else []
             answers[ask.question][ask.lane] = [*rows, *late]
         return answers
