@@ -214,4 +214,5 @@ def table(plan: Plan, figures: Figures) -> Iterator[str]:
 def difference(gains: Sequence[float]) -> str:
     """Return the mean of paired differences in points of a percent, and how much of it may be chance."""
     chance = 1.96 * stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
-    return f"{100 * fmean(gains):+.1f} ± {100 * chance:.1f}"
+    mean = round(100 * fmean(gains), 1) or 0.0  # not -0.0
+    return f"{mean:+.1f} ± {100 * chance:.1f}"

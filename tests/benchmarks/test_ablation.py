@@ -101,6 +101,7 @@ def test_the_table_tells_a_difference_and_how_much_of_it_may_be_chance() -> None
     figures = {
         FULL.name: [{"nDCG@10": 1.0}, {"nDCG@10": 0.5}],
         "less": [{"nDCG@10": 0.5}, {"nDCG@10": 0.5}],
+        "other": [{"nDCG@10": 0.5}, {"nDCG@10": 1.0 - 1e-9}],
     }
     lines = list(table(Plan("set", "set", tools=True, questions=[]), figures))
     assert lines == [
@@ -108,6 +109,7 @@ def test_the_table_tells_a_difference_and_how_much_of_it_may_be_chance() -> None
         "|---|---:|---:|",
         "| the product | 75.0 | 0 |",
         "| less | 50.0 | -25.0 ± 49.0 |",
+        "| other | 75.0 | +0.0 ± 98.0 |",
     ]
 
 
