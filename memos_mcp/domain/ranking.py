@@ -74,6 +74,12 @@ def fuse(kind: ItemKind, answers: Sequence[Lanes], waiting: Sequence[Match] = ()
     return [Ranked(item, totals[item], signals[item], spans[item]) for item in order]
 
 
+def unscored(waiting: Iterable[Match], answers: Iterable[Lanes]) -> list[Match]:
+    """Return what no lane scores: of the rest of what waits, only other things than its text may have changed."""
+    scored = _items(answers)
+    return [match for match in waiting if match.item_id not in scored]
+
+
 def stands_out(ranked: Sequence[Ranked]) -> bool:
     """Tell whether the best stands above the field: where nothing fits, many are about as far from the question."""
     best, *field = [hit.strength for hit in ranked[:FIELD]] or [0.0]

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable
 from memos_mcp.domain.index import Embedder, ItemKind, Lanes, Match, Question, Vector, VectorIndex, Where
 from memos_mcp.domain.limits import check_text
-from memos_mcp.domain.ranking import Ranked, fuse, is_near, lexical, stands_out
+from memos_mcp.domain.ranking import Ranked, fuse, is_near, lexical, stands_out, unscored
 from memos_mcp.domain.sentences import MAX_SENTENCES, sentences
 
 MAX_QUERY_CHARS: Final = 10_000
@@ -83,6 +83,8 @@ class Search:
         except (IndexUnavailable, EmbedderUnavailable) as error:
             found = lexical(await text_search(limit, waiting_only=False))
             return Candidates(found, degraded=f"{self._state.trouble or error} Matched by words only.")
+        if kind == "memory":  # its text never changes, and each memory of a session makes its neighbours wait again
+            waiting = unscored(waiting, answers)
         ranked = fuse(kind, answers, waiting)
         confident = None if self._index.outdated else FITS[kind](ranked)
         return Candidates(ranked, confident, self._shortfall())

@@ -1,14 +1,17 @@
 """By what a question finds: its sentences, a day, the parts of identifiers, what a tool's schema says."""
 
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 
-from memos_mcp.app import App
+from memos_mcp.app import App, running
 from memos_mcp.domain import cursor
+from memos_mcp.domain.index import Match, Span, Where
 from memos_mcp.domain.memory import MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolQuery
+from memos_mcp.services.search import Search
 from tests.fakes import DownIndex, HashEmbedder
 from tests.services.patience import caught_up
 
@@ -53,6 +56,26 @@ async def test_an_answer_to_many_sentences_goes_on_to_its_end(app: App) -> None:
             break
         where = cursor.encode(page.hits[-1].position, page.fingerprint)
     assert sorted(seen) == sorted(fruits)
+
+
+async def test_what_waits_again_keeps_its_place_and_what_is_new_is_found_by_its_words(idle_app: App) -> None:
+    async with running(idle_app) as app:
+        await app.memories.store_many(SCOPE, [NewMemory("the heron stood at the lake"), NewMemory("a lake in winter")])
+        await caught_up(app)
+        settled = await app.memories.query(SCOPE, MemoryQuery("heron at the lake"))
+    search = Search(app.index, HashEmbedder(), app.indexer)
+    await app.index.open(await HashEmbedder().shape())
+    new, known = uuid4(), settled.hits[-1].memory.memory_id
+
+    async def text_search(limit: int, *, waiting_only: bool) -> list[Match]:
+        assert waiting_only
+        return [Match(known, 0.9, Span(0, 5)), Match(new, 0.3, Span(0, 5))][:limit]
+
+    where = Where(SCOPE.namespace)
+    found = await search.candidates("memory", "heron at the lake", where, 50, text_search)
+    await app.index.close()
+    assert [hit.item_id for hit in found.ranked if hit.item_id != new] == [hit.memory.memory_id for hit in settled.hits]
+    assert {hit.item_id for hit in found.ranked if "text" in hit.signals} == {new}
 
 
 async def test_a_memory_is_found_by_its_day(app: App) -> None:
