@@ -50,6 +50,7 @@ async def indexed(app: App) -> int:
             await anyio.sleep(PROGRESS_SECONDS if left < MANY else LONG_PROGRESS_SECONDS)
             left = await _left(app)
             bar.update(max(0, total - left - bar.n))
+        left = left and await _left(app)  # it may have come to rest since they were counted, with nothing left
     if left:
         print(f"{left:,} could not be indexed yet and are tried again by the next server. See: memos-as doctor")
     return 1 if left else 0
