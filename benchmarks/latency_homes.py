@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from line_client import LineClient, environment, processes_of, stop_engine
+from line_client import LineClient, environment, opened, processes_of, stop_engine
 
 from memos_mcp.postgres.connection import connect
 from memos_mcp.postgres.embedded import EmbeddedPostgres
@@ -133,14 +133,10 @@ async def keep_random_vectors(version: Version, home: Path, texts: Sequence[str]
 @contextmanager
 def served(version: Version, home: Path) -> Iterator[LineClient]:
     """Lend a client of the version; end its engine afterwards."""
-    client = LineClient(home, version.variables, command=version.command)
     try:
-        client.initialize()
-        yield client
-        client.close()
+        with opened(LineClient(home, version.variables, command=version.command)) as client:
+            yield client
     finally:
-        if client.process.poll() is None:
-            client.kill()
         stop_engine(home)
 
 

@@ -163,11 +163,8 @@ class LineClient:
 
 
 @contextmanager
-def connected(
-    home: Path, *, command: Sequence[str] = OURS, stderr: IO[bytes] | int | None = None, **settings: str
-) -> Iterator[LineClient]:
-    """Lend a client whose session is open; end the server and the home's engine afterwards, whatever happens."""
-    client = LineClient(home, command=command, stderr=stderr, **settings)
+def opened(client: LineClient) -> Iterator[LineClient]:
+    """Lend a client whose session is open; end its server afterwards, whatever happens."""
     try:
         client.initialize()
         yield client
@@ -175,6 +172,17 @@ def connected(
     finally:
         if client.process.poll() is None:
             client.kill()
+
+
+@contextmanager
+def connected(
+    home: Path, *, command: Sequence[str] = OURS, stderr: IO[bytes] | int | None = None, **settings: str
+) -> Iterator[LineClient]:
+    """Lend a client whose session is open; end the server and the home's engine afterwards, whatever happens."""
+    try:
+        with opened(LineClient(home, command=command, stderr=stderr, **settings)) as client:
+            yield client
+    finally:
         stop_engine(home)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from line_client import LineClient, connected
+from line_client import LineClient, connected, opened
 
 from memos_mcp.services.search import MAX_QUERY_CHARS
 from quality.loading import wait
@@ -59,14 +59,8 @@ def served(plan: Plan, home: Path) -> Iterator[None]:
 @contextmanager
 def client_of(home: Path, namespace: str) -> Iterator[LineClient]:
     """Lend a client that is bound to a namespace, beside the one that keeps the engine."""
-    client = LineClient(home, namespace=namespace)
-    try:
-        client.initialize()
+    with opened(LineClient(home, namespace=namespace)) as client:
         yield client
-        client.close()
-    finally:
-        if client.process.poll() is None:
-            client.kill()
 
 
 def ask(plan: Plan, home: Path, marks: Mapping[str, str], namespaces: Mapping[str, str] | None = None) -> Answers:
