@@ -1,7 +1,6 @@
 """Neighbours in a file: who they are, and that whatever changes them queues the chunks beside them too."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
@@ -12,11 +11,11 @@ import pytest
 from memos_mcp.domain.document import StoredFile
 from memos_mcp.domain.memory import NEAR_CHARS, REACH, Near, NewMemory
 from memos_mcp.domain.scope import Scope
-from memos_mcp.postgres.connection import Connection
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.sources import PostgresSources
+from tests.postgres.marked import everybodys_neighbours, queued, under_way
 
 pytestmark = pytest.mark.anyio
 
@@ -72,33 +71,9 @@ async def chunks(database: Database) -> dict[str, UUID]:
     return {row["content"]: row["id"] for row in rows}
 
 
-async def queued(database: Database) -> str:
-    """Return the letters of the memories that are queued; `?` for those that are gone."""
-    async with database.connection() as connection:
-        rows = await connection.fetch(
-            "SELECT coalesce(content, '?') AS content FROM index_queue LEFT JOIN agent_memories ON id = item_id"
-        )
-    return "".join(sorted(row["content"] for row in rows))
-
-
 async def around(database: Database, content: str) -> list[Near]:
     memory_id = (await chunks(database))[content]
     return (await PostgresMemories(database).around([memory_id])).get(memory_id, [])
-
-
-async def everybodys_neighbours(database: Database) -> dict[UUID, list[Near]]:
-    memories = PostgresMemories(database)
-    return await memories.around(list(await memories.versions()))
-
-
-@asynccontextmanager
-async def under_way(database: Database, statement: str, *arguments: object) -> AsyncIterator[Connection]:
-    """Commit this statement only at the end of the block."""
-    connection = await database.listener()
-    await connection.execute("BEGIN")
-    await connection.execute(statement, *arguments)
-    yield connection
-    await connection.execute("COMMIT")
 
 
 async def test_neighbours_come_by_step_and_no_further_than_the_reach(database: Database) -> None:

@@ -1,7 +1,6 @@
 """Neighbours in a session: who they are, and that whatever changes them queues the memory beside them too."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -16,6 +15,7 @@ from memos_mcp.postgres.connection import Connection
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
+from tests.postgres.marked import everybodys_neighbours, queued, under_way
 
 pytestmark = pytest.mark.anyio
 
@@ -54,32 +54,8 @@ async def run(database: Database, statement: str, *arguments: object) -> None:
         await connection.execute(statement, *arguments)
 
 
-async def queued(database: Database) -> str:
-    """Return the letters of the memories that are queued; `?` for those that are gone."""
-    async with database.connection() as connection:
-        rows = await connection.fetch(
-            "SELECT coalesce(content, '?') AS content FROM index_queue LEFT JOIN agent_memories ON id = item_id"
-        )
-    return "".join(sorted(row["content"] for row in rows))
-
-
 async def said_around(database: Database, memory_id: UUID) -> list[Near]:
     return (await PostgresMemories(database).around([memory_id])).get(memory_id, [])
-
-
-async def everybodys_neighbours(database: Database) -> dict[UUID, list[Near]]:
-    memories = PostgresMemories(database)
-    return await memories.around(list(await memories.versions()))
-
-
-@asynccontextmanager
-async def under_way(database: Database, statement: str, *arguments: object) -> AsyncIterator[Connection]:
-    """Commit this statement only at the end of the block."""
-    connection = await database.listener()
-    await connection.execute("BEGIN")
-    await connection.execute(statement, *arguments)
-    yield connection
-    await connection.execute("COMMIT")
 
 
 async def until_waiting(connection: Connection) -> None:

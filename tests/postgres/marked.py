@@ -1,0 +1,34 @@
+"""What the tests of neighbours look at and hold open: the queue's rows, everybody's neighbours, a transaction."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from memos_mcp.domain.memory import Near
+from memos_mcp.postgres.connection import Connection
+from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.memories import PostgresMemories
+
+
+async def queued(database: Database) -> str:
+    """Return the letters of the memories that are queued; `?` for those that are gone."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT coalesce(content, '?') AS content FROM index_queue LEFT JOIN agent_memories ON id = item_id"
+        )
+    return "".join(sorted(row["content"] for row in rows))
+
+
+async def everybodys_neighbours(database: Database) -> dict[UUID, list[Near]]:
+    memories = PostgresMemories(database)
+    return await memories.around(list(await memories.versions()))
+
+
+@asynccontextmanager
+async def under_way(database: Database, statement: str, *arguments: object) -> AsyncIterator[Connection]:
+    """Commit this statement only at the end of the block."""
+    connection = await database.listener()
+    await connection.execute("BEGIN")
+    await connection.execute(statement, *arguments)
+    yield connection
+    await connection.execute("COMMIT")
