@@ -12,8 +12,8 @@ import anyio
 
 from memos_mcp.domain import memory, tool
 from memos_mcp.domain.errors import MemosError, Unavailable
-from memos_mcp.domain.index import Embedder, IndexLog, IndexQueue, ItemKind, VectorIndex
-from memos_mcp.domain.nearby import Neighbour, neighbours
+from memos_mcp.domain.index import Embedder, IndexLog, IndexQueue, ItemKind, VectorIndex, Wording
+from memos_mcp.domain.nearby import neighbours
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.loadout_files import LoadoutFiles
 from memos_mcp.postgres.database import Database
@@ -166,7 +166,7 @@ def _content(row: memory.Memory) -> str:
     return row.content
 
 
-async def _nearby(store: memory.MemoryStore, ids: Sequence[UUID]) -> dict[UUID, list[Neighbour]]:
+async def _nearby(store: memory.MemoryStore, ids: Sequence[UUID]) -> dict[UUID, list[Wording]]:
     """Weigh what stands before and after each of these memories, in its session or its file."""
     return {
         item: neighbours(
@@ -176,7 +176,7 @@ async def _nearby(store: memory.MemoryStore, ids: Sequence[UUID]) -> dict[UUID, 
     }
 
 
-async def _alone(_ids: Sequence[UUID]) -> dict[UUID, list[Neighbour]]:
+async def _alone(_ids: Sequence[UUID]) -> dict[UUID, list[Wording]]:
     """Tools have no neighbours."""
     return {}
 

@@ -8,10 +8,9 @@ conversations that is as good as embedding each turn together with its neighbour
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from memos_mcp.domain.index import Vector
+from memos_mcp.domain.index import Vector, Wording
 
 CLOSEST: Final = 0.8
 """What the words of a neighbour right beside it would count, where its own count 1."""
@@ -30,27 +29,19 @@ LEANING: Final = 0.3
 """How much a neighbour's vector counts, as a part of what its words do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """A text near an item's own, and how much its words count."""
-
-    text: str
-    weight: float
-
-
-def neighbours(before: Sequence[str], after: Sequence[str]) -> list[Neighbour]:
+def neighbours(before: Sequence[str], after: Sequence[str]) -> list[Wording]:
     """Weigh the texts before and after an item, each given nearest first, by the words in between."""
     return [*_outwards(before), *_outwards(after)]
 
 
-def _outwards(texts: Iterable[str]) -> Iterable[Neighbour]:
+def _outwards(texts: Iterable[str]) -> Iterable[Wording]:
     between = 0
     for text in texts:
         words = len(text.split())
         weight = CLOSEST * 0.5 ** ((between + words / 2) / HALVED_AFTER_WORDS)
         if weight < LEAST or len(text) >= MOST_CHARS:
             return
-        yield Neighbour(text, weight)
+        yield Wording(text, weight)
         between += words
 
 

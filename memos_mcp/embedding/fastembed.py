@@ -91,6 +91,7 @@ class FastEmbedder:
         return [await self.query(text) for text in texts]
 
     async def query(self, text: str) -> Vector:
+        """Embed one question, with those that wait."""
         if (known := self._recall(text)) is not None:
             return known
         model = await self._ready()

@@ -18,7 +18,7 @@ from memos_mcp.domain.index import (
     VectorIndex,
     Wording,
 )
-from memos_mcp.domain.nearby import Neighbour, leaning
+from memos_mcp.domain.nearby import leaning
 
 Row = TypeVar("Row")
 
@@ -38,7 +38,7 @@ class Projection(Generic[Row]):
     versions: Callable[[], Awaitable[Mapping[UUID, int]]]
     text: Callable[[Row], str]
     wording: Callable[[Row, str], str]
-    neighbours: Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, Sequence[Neighbour]]]]
+    neighbours: Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, Sequence[Wording]]]]
     entry: Callable[[Row, Sequence[Passage]], Entry]
 
 
@@ -89,14 +89,11 @@ class Projector:
             for (item, row), places, parts in zip(rows.items(), spans, pieces, strict=True)
         ]
 
-    async def _nearby(self, neighbours: Mapping[UUID, Sequence[Neighbour]]) -> dict[UUID, list[_Nearby]]:
+    async def _nearby(self, neighbours: Mapping[UUID, Sequence[Wording]]) -> dict[UUID, list[_Nearby]]:
         """Cut neighbours as their own entries are cut, so that their vectors are not computed for this."""
         texts = list({one.text: None for others in neighbours.values() for one in others})
         pieces = dict(zip(texts, _pieces(texts, await self._embedder.split(texts)), strict=True))
-        return {
-            item: [_Nearby(Wording(one.text, one.weight), pieces[one.text]) for one in others]
-            for item, others in neighbours.items()
-        }
+        return {item: [_Nearby(one, pieces[one.text]) for one in others] for item, others in neighbours.items()}
 
     async def _vectors(self, texts: Sequence[str]) -> dict[str, Vector]:
         model = self._embedder.model
