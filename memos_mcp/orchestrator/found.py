@@ -84,9 +84,11 @@ def _tool(entry: Mapping[str, Any]) -> KnownTool:
 
 
 def lacks_schemas(tool: Mapping[str, Any], *, noted: bool) -> bool:
-    """Tell whether schemas may have been left out: a pack names them, an answer of `discover_tools` has a note."""
-    schemas = {"request_schema", "response_schema"}
-    return bool(schemas & set(tool.get("omitted", ()))) or (noted and not schemas & tool.keys())
+    """Tell whether schemas, or a part of anything else, may have been left out.
+
+    `omitted` names what is missing or shortened. `discover_tools` has but a note for the schemas that it left out.
+    """
+    return bool(tool.get("omitted")) or (noted and not {"request_schema", "response_schema"} & tool.keys())
 
 
 def _degraded(answer: Mapping[str, Any]) -> str | None:

@@ -103,6 +103,26 @@ async def test_tools_come_with_their_schemas_even_where_an_answer_has_no_room(ur
     assert found.degraded == "by words"
 
 
+@pytest.mark.parametrize("omitted", ["description", "required_capabilities"])
+async def test_a_tool_that_has_its_schemas_but_was_shortened_is_asked_for_again(
+    url: str, scripted: Memory, omitted: str
+) -> None:
+    own = {"description": "Search the web.", "required_capabilities": ["network"], "request_schema": {}}
+    whole: dict[str, Any] = {**SEARCH, **own}
+    short = {**whole, omitted: whole[omitted][:0], "omitted": [omitted]}
+    other = {**whole, "tool_id": "todo.add"}
+    scripted.answers["discover_tools"] = lambda asked: (
+        {"tools": [whole]} if "query" in asked else {"tools": [short, other], "note": "1 shortened, see omitted."}
+    )
+    async with MemoryService(url) as memory:
+        found = await memory.discover(["find and list"])
+    assert isinstance(found, Found)
+    assert [tool.tool_id for tool in found.tools] == ["web.search", "todo.add"]
+    assert {tool.description for tool in found.tools} == {"Search the web."}
+    assert [tool.required_capabilities for tool in found.tools] == [["network"]] * 2
+    assert [asked.get("query") for _, asked in scripted.asked] == [None, "web.search"]
+
+
 async def test_a_pack_without_room_for_schemas_is_made_whole_and_lost_pins_are_told(url: str, scripted: Memory) -> None:
     bare = {**SEARCH, "tool_id": "todo.add", "reason": "pinned", "omitted": ["request_schema"]}
     scripted.answers["build_loadout"] = {
