@@ -8,7 +8,7 @@ each size; the rate of that stands beside the bare embedder's on some of the sam
 embedded once by the product's embedder in this process, uncached, a `ping` is answered, then `tools/list`, then the
 question: what the server adds is what is above the first two together. `--against` does the same with another version,
 on a home of its own with the same memories, in turns with this one, each first in every other turn: what counts is
-the ratio.
+the ratio of the two. The bar is meant for 10,000 memories; its line names the number that it was measured with.
 
 `--synthetic-vectors` fills a large memory without inference: random unit vectors are kept for its texts beforehand. The
 answers then mean nothing, and a graph of random directions is another one than that of texts. What a version embeds in
@@ -34,7 +34,6 @@ from memos_mcp.settings import DEFAULT_MODEL
 
 WARM_UP = 20
 SAMPLE = 400
-GOAL = 1.5
 GOAL_AGAINST = 1.25
 
 Lines = list[dict[str, Any]]
@@ -120,23 +119,25 @@ async def ask(
     print(f"  {len(bare)} questions over stdio, one at a time, {degraded} answers degraded")
     for name, times in (("bare embedding of the question", bare), ("ping", ping), ("tools/list", listing)):
         print(f"  {row(name, times)}")
-    compare(queries, percentile(bare, 0.5) + percentile(ping, 0.5))
+    compare(queries, len(lines), percentile(bare, 0.5) + percentile(ping, 0.5))
 
 
-def compare(queries: Mapping[Version, Sequence[float]], least: float) -> None:
-    """Print each version's times, their ratio to the embedding and a ping, and that of this version to the other."""
+def compare(queries: Mapping[Version, Sequence[float]], memories: int, least: float) -> None:
+    """Print each version's times, their ratio to the least (embedding and ping), and how this one stands to the other.
+
+    The ratio to the least is a figure and no bar: the slower the model, the better it looks.
+    """
     for one, times in queries.items():
         print(f"  {row(f'query_memory, {one.name}', times)}")
         print(f"  {one.name} takes {percentile(times, 0.5) / least:.2f} times the bare embedding and a ping, at p50")
     ours, *others = queries.values()
-    met = percentile(ours, 0.5) / least <= GOAL
-    print(f"  {verdict(f'p50 <= {GOAL:g} times the bare embedding and a ping', met=met)}")
     for times in others:
         at = [percentile(ours, share) / percentile(times, share) for share in (0.5, 0.95)]
         pairs = percentile([one / other for one, other in zip(ours, times, strict=True)], 0.5)
         print(f"  this version takes {at[0]:.2f} times as long as the other at p50, {at[1]:.2f} at p95;")
         print(f"  question by question, which the noise of the machine moves less, {pairs:.2f} times (median)")
-        print(f"  {verdict(f'p50 <= {GOAL_AGAINST:g} times what the other takes', met=at[0] <= GOAL_AGAINST)}")
+        bar = f"p50 with {memories:,} memories <= {GOAL_AGAINST:g} times what the other takes"
+        print(f"  {verdict(bar, met=at[0] <= GOAL_AGAINST)}")
 
 
 async def report_loads(embedder: FastEmbedder, lines: Lines, loaded: Mapping[Version, Loaded]) -> None:
