@@ -227,9 +227,13 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """How far the index is behind. `oldest` is when the longest waiting item was queued."""
+    """How far the index is behind. `oldest` is when the longest waiting item was queued.
+
+    untried: how many of the queued items have not been claimed since they were last written.
+    """
 
     depth: Mapping[ItemKind, int]
+    untried: int
     oldest: datetime | None
     last_error: str | None
 

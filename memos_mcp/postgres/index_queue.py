@@ -111,6 +111,7 @@ _MARK_ALL: Final = """
 _STATE: Final = """
     SELECT count(*) FILTER (WHERE kind = 'memory') AS memory,
            count(*) FILTER (WHERE kind = 'tool') AS tool,
+           count(*) FILTER (WHERE attempts = 0) AS untried,
            min(queued_at) AS oldest,
            (array_agg(last_error ORDER BY attempts DESC, queued_at) FILTER (WHERE last_error IS NOT NULL))[1]
                AS last_error
@@ -158,7 +159,8 @@ class PostgresIndexQueue:
         async with self._database.connection() as connection:
             row = await connection.fetchrow(_STATE)
         assert row is not None  # noqa: S101 - an aggregate always has a row
-        return QueueState({"memory": row["memory"], "tool": row["tool"]}, row["oldest"], row["last_error"])
+        depth: dict[ItemKind, int] = {"memory": row["memory"], "tool": row["tool"]}
+        return QueueState(depth, row["untried"], row["oldest"], row["last_error"])
 
     async def wait(self, seconds: float) -> None:
         with anyio.move_on_after(seconds):

@@ -172,10 +172,12 @@ class Indexer:
 
     async def _rest(self) -> None:
         """Wait until something is queued, or look again after a while."""
-        waiting = await self._depth()
+        state = await self._queue.state()
+        waiting = sum(state.depth.values())
         self._resting = not self._index.outdated
         self._idle = self._resting and not waiting
-        self._behind = waiting > 0
+        # What came after the last claim was not acknowledged before: by itself it leaves `behind` as it was.
+        self._behind = waiting > state.untried or (self._behind and waiting > 0)
         self._announce_rest()
         await self._queue.wait(CHORES_SECONDS if self._unpublished or waiting else POLL_SECONDS)
         self._resting = self._idle = False

@@ -148,6 +148,19 @@ async def test_a_failure_is_told_and_tried_again_later(database: Database) -> No
     assert [one.attempts for one in await queue.claim(10, LEASE)] == [2]
 
 
+async def test_what_was_not_tried_yet_is_told_from_what_is_claimed_or_has_failed(database: Database) -> None:
+    queue, memories = PostgresIndexQueue(database), PostgresMemories(database)
+    await memories.add(ANN, NewMemory("failed"), NOW)
+    await queue.fail(await queue.claim(10, LEASE), "poison", timedelta(hours=1))
+    await memories.add(ANN, NewMemory("claimed"), NOW)
+    await queue.claim(10, LEASE)
+    await memories.add(ANN, NewMemory("new"), NOW)
+    state = await queue.state()
+    assert (state.depth["memory"], state.untried) == (3, 1)
+    await run(database, EDIT)
+    assert (await queue.state()).untried == 3
+
+
 async def test_an_edit_ends_the_pause_after_a_failure(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
