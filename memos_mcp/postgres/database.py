@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Protocol
 
 import anyio
@@ -23,6 +23,7 @@ from memos_mcp.postgres.migrate import migrate, migrations_folder, read_migratio
 POOL_SIZE: Final = 10
 RETRY_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 5.0
+ROLLBACK_SECONDS: Final = 3.0
 
 _VERSION: Final = "SHOW server_version"
 
@@ -73,9 +74,15 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """Lend a connection inside a transaction, which an exception rolls back."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        """Lend a connection inside a transaction, which an exception rolls back, and a cancellation too."""
+        async with self.connection() as connection:
+            try:
+                await connection.execute("BEGIN")
+                yield connection
+            except BaseException:
+                await _roll_back(connection)
+                raise
+            await connection.execute("COMMIT")
 
     async def listener(self) -> Connection:
         """Open a connection for listening that belongs to the caller; what is still open is closed with the rest."""
@@ -148,6 +155,18 @@ class Database:
             if stale is not None:
                 stale.terminate()
         return self._pool
+
+
+async def _roll_back(connection: Connection) -> None:
+    """Undo before the caller goes on, cancelled or not: the pool complains of a transaction that it has to end itself.
+
+    Raises nothing, so that the caller is told what came first: a connection on which this fails, or takes too long, is
+    broken off, which undoes as well.
+    """
+    with anyio.move_on_after(ROLLBACK_SECONDS, shield=True), suppress(Exception):
+        await connection.execute("ROLLBACK")
+        return
+    discard(connection)
 
 
 async def _acquired(pool: Pool) -> Connection:

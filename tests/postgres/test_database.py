@@ -11,12 +11,28 @@ import pytest
 
 from memos_mcp.domain.errors import Invalid, StoreUnavailable
 from memos_mcp.postgres.cluster import Cluster
-from memos_mcp.postgres.connection import BAD_ADDRESS, UNAVAILABLE, connect
-from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.connection import BAD_ADDRESS, UNAVAILABLE, Connection, connect
+from memos_mcp.postgres.database import POOL_SIZE, Database
 from memos_mcp.postgres.embedded import EmbeddedPostgres
 from memos_mcp.postgres.migrate import MigrationDrift
 
 pytestmark = pytest.mark.anyio
+
+INSERT = "INSERT INTO agent_memories (namespace, agent_id, content) VALUES ('n', 'a', 'x')"
+END = "SELECT bool_and(pg_terminate_backend(pid, 5000)) FROM unnest($1::int[]) AS pid"
+SLEEP_ON = """
+    DO $$
+    BEGIN
+        LOOP
+            BEGIN
+                PERFORM pg_sleep(60);
+            EXCEPTION WHEN query_canceled THEN
+                NULL;
+            END;
+        END LOOP;
+    END
+    $$
+"""
 
 
 async def until_it_works(call: Callable[[], Awaitable[object]]) -> None:
@@ -98,14 +114,75 @@ async def test_a_value_that_does_not_fit_is_the_callers_business(database: Datab
 
 
 async def test_a_cancelled_transaction_leaves_nothing_and_gives_its_connection_back(database: Database) -> None:
-    insert = "INSERT INTO agent_memories (namespace, agent_id, content) VALUES ('n', 'a', 'x')"
     for _ in range(20):  # more than the pool has
         with anyio.move_on_after(0.05):
             async with database.transaction() as connection:
-                await connection.execute(insert)
+                await connection.execute(INSERT)
                 await connection.execute("SELECT pg_sleep(60)")
     async with database.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM agent_memories") == 0
+
+
+async def until_asleep(connection: Connection, count: int) -> list[int]:
+    """Wait until so many sleep in this database; return the processes that serve them."""
+    asleep = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    with anyio.fail_after(10):
+        while len(rows := await connection.fetch(asleep)) < count:
+            await anyio.lowlevel.checkpoint()
+    return [row["pid"] for row in rows]
+
+
+async def run(database: Database, *statements: str) -> None:
+    async with database.transaction() as connection:
+        for statement in statements:
+            await connection.execute(statement)
+
+
+async def test_a_cancelled_transaction_is_rolled_back_without_a_word_before_its_caller_goes_on(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    observer = await database.listener()
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, database, INSERT, "SELECT pg_sleep(60)")
+            [pid] = await until_asleep(observer, 1)
+            tasks.cancel_scope.cancel()
+    assert await observer.fetchval("SELECT state FROM pg_stat_activity WHERE pid = $1", pid) == "idle"
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT pg_backend_pid()") == pid
+        assert await connection.fetchval("SELECT count(*) FROM agent_memories") == 0
+    assert caplog.messages == []
+
+
+async def test_a_server_that_heeds_no_cancellation_holds_up_nobody_and_its_connections_are_replaced(
+    database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memos_mcp.postgres.database.ROLLBACK_SECONDS", 0.1)
+    observer = await database.listener()
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(POOL_SIZE):
+                tasks.start_soon(run, database, SLEEP_ON)
+            pids = await until_asleep(observer, POOL_SIZE)
+            tasks.cancel_scope.cancel()
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT pg_backend_pid()") not in pids
+        assert await connection.fetchval(END, pids)
+    assert caplog.messages == []
+
+
+async def test_what_ended_a_transaction_is_told_though_its_connection_is_gone_as_well(database: Database) -> None:
+    observer = await database.listener()
+
+    async def fail_on_a_dead_connection() -> None:
+        async with database.transaction() as connection:
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+            assert await observer.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
+            raise LookupError("first")
+
+    with pytest.raises(LookupError, match="first"):
+        await fail_on_a_dead_connection()
+    await database.server_version()
 
 
 async def test_drift_is_told_on_every_call(database_url: str) -> None:
@@ -120,12 +197,11 @@ async def test_drift_is_told_on_every_call(database_url: str) -> None:
 
 
 async def test_calls_work_again_when_the_server_is_back_and_an_embedded_one_is_brought_back(home: Path) -> None:
-    insert = "INSERT INTO agent_memories (namespace, agent_id, content) VALUES ('n', 'a', 'x')"
     folder = home / "postgres"
     server = EmbeddedPostgres(folder)
     remote, embedded = Database(await server.start()), Database(server)
     async with embedded.connection() as connection:
-        await connection.execute(insert)
+        await connection.execute(INSERT)
     await remote.server_version()
 
     await anyio.to_thread.run_sync(Cluster(folder / "data").stop)
