@@ -1,13 +1,32 @@
-"""What the tests of neighbours look at and hold open: the queue's rows, everybody's neighbours, a transaction."""
+"""What the tests of neighbours do and look at: the index catches up, the queue's rows, everybody's neighbours."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from memos_mcp.domain.memory import Near
+from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.connection import Connection
 from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
+
+NOW: Final = datetime(2026, 5, 1, 12, tzinfo=UTC)
+LEASE: Final = timedelta(minutes=1)
+ANN: Final = Scope("team", "ann")
+
+
+async def index_all(database: Database) -> None:
+    queue = PostgresIndexQueue(database)
+    while due := await queue.claim(100, LEASE):
+        await queue.finish(due)
+
+
+async def run(database: Database, statement: str, *arguments: object) -> None:
+    async with database.connection() as connection:
+        await connection.execute(statement, *arguments)
 
 
 async def queued(database: Database) -> str:

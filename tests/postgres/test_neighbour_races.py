@@ -1,0 +1,146 @@
+"""Neighbours are marked rightly, and nobody is locked out, when others write or index at the same time."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import anyio
+import pytest
+
+from memos_mcp.domain.memory import MemoryFilter, NewMemory
+from memos_mcp.domain.scope import Scope
+from memos_mcp.postgres.connection import Connection
+from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.index_queue import PostgresIndexQueue
+from memos_mcp.postgres.memories import PostgresMemories
+from tests.postgres.chunks import ORDER, chunks, indexed, take_in
+from tests.postgres.marked import LEASE, NOW, index_all, queued, run, under_way
+from tests.postgres.turns import said_around, store
+
+pytestmark = pytest.mark.anyio
+
+HOUR = timedelta(hours=1)
+WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
+APPEND = "INSERT INTO agent_memories (namespace, agent_id, session_id, content) VALUES ('team', 'ann', 's', $1)"
+
+
+async def until_waiting(connection: Connection) -> None:
+    with anyio.fail_after(10):
+        while not await connection.fetchval(WAITING):
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_of_two_that_append_at_once_the_second_queues_the_first(database: Database) -> None:
+    async with anyio.create_task_group() as tasks, under_way(database, APPEND, "a") as first:
+        tasks.start_soon(run, database, APPEND, "b")
+        await until_waiting(first)
+        assert await queued(database) == ""
+    queue = PostgresIndexQueue(database)
+    assert await queued(database) == "ab"
+    contents = {
+        memory.memory_id: memory.content
+        for memory in await PostgresMemories(database).newest("team", MemoryFilter(), None, 9, NOW)
+    }
+    around = await PostgresMemories(database).around([one.item_id for one in await queue.claim(9, LEASE)])
+    assert {contents[one]: [near.content for near in beside] for one, beside in around.items()} == {
+        "a": ["b"],
+        "b": ["a"],
+    }
+
+
+async def test_other_sessions_do_not_wait_for_an_append(database: Database) -> None:
+    async with under_way(database, APPEND, "a"):
+        with anyio.fail_after(10):
+            await store(database, "b", session="t")
+            await store(database, "c", session=None)
+            await store(database, "d", expires_at=NOW + HOUR)
+
+
+async def test_batches_of_the_same_sessions_in_opposite_order_do_not_lock_each_other_out(database: Database) -> None:
+    memories = PostgresMemories(database)
+
+    async def add(scope: Scope, sessions: Sequence[int]) -> None:
+        new = [NewMemory(f"{scope.agent_id} {session}", session_id=f"s{session}") for session in sessions]
+        await memories.add_many(scope, new, NOW)
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for number in range(6):
+                sessions = range(30) if number % 2 else range(29, -1, -1)
+                tasks.start_soon(add, Scope("team", f"agent {number}"), sessions)
+    assert await memories.count("team", MemoryFilter(), NOW) == 180
+    async with database.connection() as connection:
+        assert (
+            await connection.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
+        )
+
+
+async def test_a_claimed_neighbour_is_handed_back_when_it_was_marked_meanwhile(database: Database) -> None:
+    queue = PostgresIndexQueue(database)
+    a = await store(database, "a")
+    claimed = await queue.claim(9, LEASE)
+    await store(database, "b", 1)
+    await queue.finish(claimed)
+    assert await queued(database) == "ab"
+    assert a in {one.item_id for one in await queue.claim(9, LEASE)}
+
+
+async def test_a_neighbour_that_is_being_marked_cannot_be_claimed_before_that_is_committed(database: Database) -> None:
+    queue = PostgresIndexQueue(database)
+    a = await store(database, "a")
+    async with under_way(database, APPEND, "b"):
+        assert await queue.claim(9, LEASE) == []
+    assert len(await queue.claim(9, LEASE)) == 2
+    assert [near[1] for near in await said_around(database, a)] == ["b"]
+
+
+async def test_a_neighbour_that_failed_is_tried_again_at_once(database: Database) -> None:
+    queue = PostgresIndexQueue(database)
+    a = await store(database, "a")
+    await queue.fail(await queue.claim(9, LEASE), "Broken", HOUR)
+    await store(database, "b", 1)
+    assert {one.item_id: one.attempts for one in await queue.claim(9, LEASE)}[a] == 1
+    assert (await queue.state()).last_error is None
+
+
+async def test_who_finishes_late_does_not_clear_a_neighbour_that_another_gave_back(database: Database) -> None:
+    queue = PostgresIndexQueue(database)
+    await store(database, "a")
+    late = await queue.claim(9, timedelta(0))
+    await queue.fail(await queue.claim(9, LEASE), "Broken", timedelta(0))
+    await store(database, "b", 1)
+    await queue.finish(late)
+    assert await queued(database) == "ab"
+
+
+async def test_a_claimed_chunk_is_handed_back_when_it_was_marked_meanwhile(database: Database) -> None:
+    queue = PostgresIndexQueue(database)
+    await take_in(database, "a.py", "abc")
+    claimed = await queue.claim(9, LEASE)
+    await take_in(database, "a.py", "acb")
+    await queue.finish(claimed)
+    assert {one.item_id for one in await queue.claim(9, LEASE)} == {one.item_id for one in claimed}
+
+
+async def test_a_chunk_that_is_being_marked_cannot_be_claimed_before_that_is_committed(database: Database) -> None:
+    queue = PostgresIndexQueue(database)
+    await take_in(database, "a.py", "abc")
+    ids = await chunks(database)
+    async with under_way(database, ORDER, [ids[letter] for letter in "acb"]):
+        assert await queue.claim(9, LEASE) == []
+    assert len(await queue.claim(9, LEASE)) == 3
+
+
+async def test_what_is_forgotten_while_its_file_is_taken_in_queues_those_beside_its_new_place(
+    database: Database,
+) -> None:
+    ids = await indexed(database, "abcdefghij")
+    forgetting = await database.listener()
+    await forgetting.execute("BEGIN")
+    order = [ids[letter] for letter in "bcdefghiaj"]
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks, under_way(database, ORDER, order) as taking_in:
+            tasks.start_soon(forgetting.execute, "DELETE FROM agent_memories WHERE content = 'a'")
+            await until_waiting(taking_in)
+    await index_all(database)
+    await forgetting.execute("COMMIT")
+    assert await queued(database) == "?hij"

@@ -1,0 +1,30 @@
+"""What was said in a session, for the tests of its turns' neighbours."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from memos_mcp.domain.memory import Near, NewMemory
+from memos_mcp.domain.scope import Scope
+from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.memories import PostgresMemories
+from tests.postgres.marked import ANN, NOW, index_all
+
+
+async def store(
+    database: Database, content: str, minute: float = 0, scope: Scope = ANN, session: str | None = "s", **parts: Any
+) -> UUID:
+    """Store a memory that was said in this minute of the hour."""
+    new = NewMemory(content, session_id=session, occurred_at=NOW + timedelta(minutes=minute), **parts)
+    return (await PostgresMemories(database).add(scope, new, NOW)).memory_id
+
+
+async def talk(database: Database, contents: str, session: str = "s") -> list[UUID]:
+    """Store one memory for each letter, a minute apart; the index has all of them."""
+    ids = [await store(database, letter, minute, session=session) for minute, letter in enumerate(contents)]
+    await index_all(database)
+    return ids
+
+
+async def said_around(database: Database, memory_id: UUID) -> list[Near]:
+    return (await PostgresMemories(database).around([memory_id])).get(memory_id, [])
