@@ -1,16 +1,19 @@
 """The way to the database: opens on first use, heals by itself."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Protocol
+from functools import wraps
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 import anyio
 
-from memos_mcp.domain.errors import MemosError
+from memos_mcp.domain.errors import MemosError, StoreUnavailable
 from memos_mcp.postgres.connection import (
     CONNECT_SECONDS,
+    UNAVAILABLE,
     Connection,
+    Contended,
     Lost,
     Pool,
     connect,
@@ -24,8 +27,12 @@ POOL_SIZE: Final = 10
 RETRY_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 5.0
 ROLLBACK_SECONDS: Final = 3.0
+ATTEMPTS: Final = 5
 
 _VERSION: Final = "SHOW server_version"
+
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
 
 
 class Server(Protocol):
@@ -155,6 +162,24 @@ class Database:
             if stale is not None:
                 stale.terminate()
         return self._pool
+
+
+def repeated(
+    write: Callable[_Arguments, Coroutine[Any, Any, _Answer]],
+) -> Callable[_Arguments, Coroutine[Any, Any, _Answer]]:
+    """Make this a write that is done again when it had to give way to another; it has changed nothing then.
+
+    It must take its connection, or transaction, anew each time. After `ATTEMPTS` of them it raises `StoreUnavailable`.
+    """
+
+    @wraps(write)
+    async def repeat(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+        for _ in range(ATTEMPTS):
+            with suppress(Contended):
+                return await write(*args, **kwargs)
+        raise StoreUnavailable(UNAVAILABLE)
+
+    return repeat
 
 
 async def _roll_back(connection: Connection) -> None:

@@ -9,15 +9,13 @@ import anyio
 
 from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.index import Due, ItemKind, QueueState
-from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, Row, discard, translated
-from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.connection import Connection, Row, discard, translated
+from memos_mcp.postgres.database import Database, repeated
 
 CHANNEL: Final = "index_queue"
 MAX_REASON_CHARS: Final = 300
 OUTAGE_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 5.0
-ATTEMPTS: Final = 5
-"""How often a statement is repeated that gave way to a writer; it has done nothing then."""
 
 # A lease is a timestamp, not a row lock, so it outlives the transaction and never keeps a writer waiting.
 _CLAIM: Final = """
@@ -187,18 +185,14 @@ class PostgresIndexQueue:
             for statement in statements:
                 await self._run(statement.format(batch=_ANY), *_columns([one]), *arguments)
 
+    @repeated
     async def _run(self, statement: str, *arguments: object) -> list[Row]:
         """Run one statement in a transaction of its own, again when it had to give way.
 
         That also befalls who holds nothing: it may stand between two writers that wait for each other.
         """
-        for _ in range(ATTEMPTS):
-            try:
-                async with self._database.connection() as connection:
-                    return await connection.fetch(statement, *arguments)
-            except Contended:
-                continue
-        raise StoreUnavailable(UNAVAILABLE)
+        async with self._database.connection() as connection:
+            return await connection.fetch(statement, *arguments)
 
     async def _probe(self, listener: Connection) -> None:
         """Let go of a connection that says nothing any more: what lies between may have dropped it unseen."""

@@ -5,16 +5,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.index import Match, Span
 from memos_mcp.domain.memory import NEAR_CHARS, REACH, Added, ListKey, Memory, MemoryFilter, Near, NewMemory
 from memos_mcp.domain.scope import Scope
-from memos_mcp.postgres.connection import UNAVAILABLE, Contended, Row
-from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.connection import Row
+from memos_mcp.postgres.database import Database, repeated
 from memos_mcp.postgres.memory_writes import add, add_in_place_of, add_many
-
-ATTEMPTS: Final = 5
-"""How often a store is repeated when another writer was in its way at the same moment."""
 
 # One by one, the turns of a batch's sessions might be taken in the opposite order of another batch's.
 _TAKE_TURNS: Final = """
@@ -195,29 +191,21 @@ class PostgresMemories:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @repeated
     async def add(self, scope: Scope, new: NewMemory, now: datetime) -> Added:
-        for _ in range(ATTEMPTS):
-            try:
-                if new.supersedes is not None:
-                    async with self._database.transaction() as connection:
-                        return await add_in_place_of(connection, new.supersedes, scope, new, now)
-                async with self._database.connection() as connection:
-                    return await add(connection, scope, new, now)
-            except Contended:
-                continue
-        raise StoreUnavailable(UNAVAILABLE)
+        if new.supersedes is not None:
+            async with self._database.transaction() as connection:
+                return await add_in_place_of(connection, new.supersedes, scope, new, now)
+        async with self._database.connection() as connection:
+            return await add(connection, scope, new, now)
 
+    @repeated
     async def add_many(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added]:
         sessions = sorted({one.session_id for one in new if one.session_id is not None})
-        for _ in range(ATTEMPTS):
-            try:
-                async with self._database.transaction() as connection:
-                    if sessions:
-                        await connection.execute(_TAKE_TURNS, scope.namespace, sessions)
-                    return await add_many(connection, scope, new, now)
-            except Contended:
-                continue
-        raise StoreUnavailable(UNAVAILABLE)
+        async with self._database.transaction() as connection:
+            if sessions:
+                await connection.execute(_TAKE_TURNS, scope.namespace, sessions)
+            return await add_many(connection, scope, new, now)
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime) -> dict[UUID, Memory]:
         async with self._database.connection() as connection:

@@ -5,13 +5,10 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.index import Match, Span
 from memos_mcp.domain.tool import NewTool, Outcome, Tool, ToolFilter, Upserted, document
 from memos_mcp.postgres.connection import UNAVAILABLE, Contended, Row
-from memos_mcp.postgres.database import Database
-
-ATTEMPTS: Final = 5
+from memos_mcp.postgres.database import Database, repeated
 
 _UNCHANGED: Final = """
     SELECT point_id, version
@@ -135,22 +132,19 @@ class PostgresTools:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @repeated
     async def upsert(self, namespace: str, new: NewTool, now: datetime) -> Upserted:
         values = _values(namespace, new)
-        for _ in range(ATTEMPTS):
-            try:
-                async with self._database.connection() as connection:
-                    # Looked for first, because clients register the same tools at every start.
-                    same = await connection.fetchrow(_UNCHANGED, *values)
-                    if same is not None:
-                        return Upserted(same["point_id"], "unchanged", same["version"])
-                    row = await connection.fetchrow(_UPSERT, *values, now)
-            except Contended:
-                continue
-            if row is not None:
-                outcome: Outcome = "created" if row["version"] == 1 else "updated"
-                return Upserted(row["point_id"], outcome, row["version"])
-        raise StoreUnavailable(UNAVAILABLE)
+        async with self._database.connection() as connection:
+            # Looked for first, because clients register the same tools at every start.
+            same = await connection.fetchrow(_UNCHANGED, *values)
+            if same is not None:
+                return Upserted(same["point_id"], "unchanged", same["version"])
+            row = await connection.fetchrow(_UPSERT, *values, now)
+        if row is None:  # somebody else has just registered the same
+            raise Contended(UNAVAILABLE)
+        outcome: Outcome = "created" if row["version"] == 1 else "updated"
+        return Upserted(row["point_id"], outcome, row["version"])
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: ToolFilter) -> dict[UUID, Tool]:
         async with self._database.connection() as connection:

@@ -11,8 +11,8 @@ import pytest
 
 from memos_mcp.domain.errors import Invalid, StoreUnavailable
 from memos_mcp.postgres.cluster import Cluster
-from memos_mcp.postgres.connection import BAD_ADDRESS, UNAVAILABLE, Connection, connect
-from memos_mcp.postgres.database import POOL_SIZE, Database
+from memos_mcp.postgres.connection import BAD_ADDRESS, UNAVAILABLE, Connection, Contended, connect
+from memos_mcp.postgres.database import ATTEMPTS, POOL_SIZE, Database, repeated
 from memos_mcp.postgres.embedded import EmbeddedPostgres
 from memos_mcp.postgres.migrate import MigrationDrift
 
@@ -183,6 +183,34 @@ async def test_what_ended_a_transaction_is_told_though_its_connection_is_gone_as
     with pytest.raises(LookupError, match="first"):
         await fail_on_a_dead_connection()
     await database.server_version()
+
+
+async def test_a_write_that_gave_way_is_done_again() -> None:
+    asked: list[str] = []
+
+    @repeated
+    async def give_way_twice(what: str) -> str:
+        asked.append(what)
+        if len(asked) < 3:
+            raise Contended(UNAVAILABLE)
+        return "done"
+
+    assert await give_way_twice("tea") == "done"
+    assert asked == ["tea"] * 3
+
+
+async def test_a_write_that_gives_way_every_time_ends_as_a_store_that_cannot_be_reached() -> None:
+    attempts: list[int] = []
+
+    @repeated
+    async def give_way() -> None:
+        attempts.append(len(attempts))
+        raise Contended(UNAVAILABLE)
+
+    with pytest.raises(StoreUnavailable) as caught:
+        await give_way()
+    assert type(caught.value) is StoreUnavailable
+    assert len(attempts) == ATTEMPTS
 
 
 async def test_drift_is_told_on_every_call(database_url: str) -> None:
