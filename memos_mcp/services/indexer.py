@@ -46,6 +46,7 @@ class Indexer:
         self._resting = False
         self._idle = False
         self._behind = True
+        self._doubts = 0
         self._loading = False
         self._rebuilding = False
         self._replaced: str | None = None
@@ -91,14 +92,16 @@ class Indexer:
     async def indexed(self, kind: ItemKind, item_id: UUID, version: int, *, fresh: bool, seconds: float) -> bool:
         """Wait, for a bounded time, until the index holds this version; `fresh`: it was written just now."""
         if fresh:
-            self._idle = False
+            self._doubt()
             with anyio.move_on_after(seconds):
                 await self._tried.wait()
                 if self._serving:
                     await self._arrivals.wait(kind, item_id, version)
                     return True
         indexed = item_id not in await self._queue.waiting(kind, [item_id])
-        self._behind = self._behind or not indexed
+        if not indexed:
+            self._doubt()
+            self._behind = True
         return indexed
 
     async def run(self) -> None:
@@ -131,7 +134,8 @@ class Indexer:
         try:
             await self._write_out(draft)
             if await self._reconcile() and await self._depth():
-                self._resting, self._idle, self._behind = False, False, True
+                self._doubt()
+                self._resting, self._behind = False, True
         finally:
             self._replaced = None
             self._announce_rest()
@@ -163,7 +167,8 @@ class Indexer:
         self._behind = True
         if not self._index.outdated:
             await self._reconcile()
-            self._behind = await self._depth() > 0
+            doubts = self._doubts
+            self._behind = await self._depth() > 0 or self._doubts > doubts
         self._tried.set()
         while True:
             await self._do_chores(tasks)
@@ -172,15 +177,22 @@ class Indexer:
 
     async def _rest(self) -> None:
         """Wait until something is queued, or look again after a while."""
+        doubts = self._doubts
         state = await self._queue.state()
         waiting = sum(state.depth.values())
+        empty = not waiting and self._doubts == doubts
         self._resting = not self._index.outdated
-        self._idle = self._resting and not waiting
+        self._idle = self._resting and empty
         # What came after the last claim was not acknowledged before: by itself it leaves `behind` as it was.
-        self._behind = waiting > state.untried or (self._behind and waiting > 0)
+        self._behind = waiting > state.untried or (self._behind and not empty)
         self._announce_rest()
-        await self._queue.wait(CHORES_SECONDS if self._unpublished or waiting else POLL_SECONDS)
+        await self._queue.wait(CHORES_SECONDS if self._unpublished or not empty else POLL_SECONDS)
         self._resting = self._idle = False
+
+    def _doubt(self) -> None:
+        """Not be idle: something waits now, which a count of the queue that is under way may not have seen."""
+        self._doubts += 1
+        self._idle = False
 
     def _announce_rest(self) -> None:
         self._rested.set()

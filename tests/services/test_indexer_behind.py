@@ -1,21 +1,24 @@
 """When an answer says that the index is catching up: while it may lack something that was acknowledged before."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from memos_mcp import app as composition
 from memos_mcp.app import App, compose, running
-from memos_mcp.domain.index import Due, Vector
+from memos_mcp.domain.index import Due, QueueState, Vector
 from memos_mcp.domain.memory import MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.qdrant.edge import EdgeIndex
+from memos_mcp.qdrant.folder import Generation
 from memos_mcp.settings import Settings
 from tests.fakes import HashEmbedder
 
@@ -26,11 +29,15 @@ HOLD = "SELECT 1 FROM index_queue FOR UPDATE"
 
 
 class Stepwise(PostgresIndexQueue):
-    """The queue, whose indexer rests until it is told to go on. `late` comes right after a claim that found nothing."""
+    """The queue, whose indexer rests until it is told to go on.
+
+    `late` comes right after a claim that found nothing, `meanwhile` happens once while a count is on its way.
+    """
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.late: Sequence[NewMemory] = ()
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self._store = PostgresMemories(database)
         self._rests, self._goes_on = anyio.Event(), anyio.Event()
 
@@ -40,6 +47,13 @@ class Stepwise(PostgresIndexQueue):
             late, self.late = self.late, ()
             await self._store.add_many(SCOPE, late, datetime.now(UTC))
         return due
+
+    async def state(self) -> QueueState:
+        state = await super().state()
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        return state
 
     async def wait(self, seconds: float) -> None:  # noqa: ARG002 - the test decides how long
         self._rests.set()
@@ -57,6 +71,17 @@ class Stepwise(PostgresIndexQueue):
         await self.rest()
 
 
+class Swapping(EdgeIndex):
+    """The index; `before_swap` comes right before a new generation takes over."""
+
+    before_swap: Callable[[], Awaitable[object]] | None = None
+
+    async def _adopt(self, generation: Generation) -> None:
+        if self.before_swap is not None:
+            await self.before_swap()
+        await super()._adopt(generation)
+
+
 class Choosy(HashEmbedder):
     """A model that cannot embed poison."""
 
@@ -72,10 +97,16 @@ def queue(database: Database) -> Stepwise:
 
 
 @pytest.fixture
-def stepwise_app(tmp_path: Path, database: Database, queue: Stepwise, monkeypatch: pytest.MonkeyPatch) -> App:
+def index(tmp_path: Path) -> Swapping:
+    return Swapping(tmp_path / "index", hnsw_threshold=1_000)
+
+
+@pytest.fixture
+def stepwise_app(
+    tmp_path: Path, database: Database, queue: Stepwise, index: Swapping, monkeypatch: pytest.MonkeyPatch
+) -> App:
     """An app whose indexer does not run yet, and will take its steps as `queue` says; a store waits for none."""
     monkeypatch.setattr(composition, "PostgresIndexQueue", lambda _database: queue)
-    index = EdgeIndex(tmp_path / "index", hnsw_threshold=1_000)
     return compose(Settings(home=tmp_path, index_wait_seconds=0), database, index, Choosy())
 
 
@@ -125,3 +156,91 @@ async def test_what_was_acknowledged_and_cannot_be_claimed_keeps_answers_from_pa
         await writer.execute("ROLLBACK")
         await queue.next_rest()
         assert (await ask(app, "ferry")).degraded is None
+
+
+async def test_what_is_acknowledged_while_the_queue_is_counted_is_found_and_the_answer_passes_for_incomplete(
+    stepwise_app: App, queue: Stepwise
+) -> None:
+    async with running(stepwise_app) as app:
+        await queue.rest()
+        queue.meanwhile = lambda: app.memories.store(SCOPE, NewMemory("an osprey came late"))
+        await queue.next_rest()
+        meanwhile = await ask(app, "osprey")
+        await queue.next_rest()
+        afterwards = await ask(app, "osprey")
+        assert app.indexer.idle
+    assert [hit.memory.content for hit in meanwhile.hits] == ["an osprey came late"]
+    assert meanwhile.degraded is not None
+    assert "dense" in afterwards.hits[0].signals
+    assert afterwards.degraded is None
+
+
+async def test_what_another_process_stored_while_the_queue_is_counted_is_found_once_it_was_stored_here_again(
+    stepwise_app: App, queue: Stepwise, database: Database
+) -> None:
+    osprey = NewMemory("an osprey came late")
+
+    async def store_twice() -> None:
+        await PostgresMemories(database).add(SCOPE, osprey, datetime.now(UTC))
+        stored = await stepwise_app.memories.store(SCOPE, osprey)
+        assert (stored.created, stored.indexed) == (False, False)
+
+    async with running(stepwise_app) as app:
+        await queue.rest()
+        queue.meanwhile = store_twice
+        await queue.next_rest()
+        page = await ask(app, "osprey")
+    assert [hit.memory.content for hit in page.hits] == ["an osprey came late"]
+    assert page.degraded is not None
+
+
+async def test_what_a_writer_still_waits_for_while_the_queue_is_counted_is_found_and_does_not_count_as_missing(
+    stepwise_app: App, queue: Stepwise, database: Database
+) -> None:
+    async with running(stepwise_app) as app, anyio.create_task_group() as writers:
+
+        async def store_and_wait() -> None:
+            added = await PostgresMemories(database).add(SCOPE, NewMemory("an osprey came late"), datetime.now(UTC))
+            wait = partial(app.indexer.indexed, "memory", added.memory_id, added.version, fresh=True, seconds=30)
+            writers.start_soon(wait)
+            await anyio.lowlevel.checkpoint()
+
+        await queue.rest()
+        queue.meanwhile = store_and_wait
+        await queue.next_rest()
+        page = await ask(app, "osprey")
+        await queue.next_rest()
+    assert [hit.memory.content for hit in page.hits] == ["an osprey came late"]
+    assert page.degraded is None
+
+
+async def test_what_is_acknowledged_during_the_first_count_keeps_answers_from_passing_for_complete(
+    stepwise_app: App, queue: Stepwise, database: Database
+) -> None:
+    writer = await database.listener()
+
+    async def store_and_hold() -> None:
+        await stepwise_app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))
+        await writer.execute("BEGIN")
+        await writer.execute(HOLD)
+
+    queue.meanwhile = store_and_hold
+    async with running(stepwise_app) as app:
+        await queue.rest()
+        assert (await ask(app, "ferry")).degraded is not None
+        await writer.execute("ROLLBACK")
+        await queue.next_rest()
+        assert (await ask(app, "ferry")).degraded is None
+
+
+async def test_what_a_new_generation_lacks_is_found_also_when_the_queue_was_counted_before_the_swap(
+    stepwise_app: App, queue: Stepwise, index: Swapping, database: Database
+) -> None:
+    index.before_swap = lambda: PostgresMemories(database).add(SCOPE, NewMemory("an osprey came"), datetime.now(UTC))
+    async with running(stepwise_app) as app:
+        await queue.rest()
+        queue.meanwhile = app.indexer.rebuild
+        await queue.next_rest()
+        page = await ask(app, "osprey")
+    assert [hit.memory.content for hit in page.hits] == ["an osprey came"]
+    assert page.degraded is not None
