@@ -12,7 +12,8 @@ import anyio
 
 from memos_mcp.domain import memory, tool
 from memos_mcp.domain.errors import MemosError, Unavailable
-from memos_mcp.domain.index import Embedder, IndexLog, IndexQueue, ItemKind, VectorIndex, Wording
+from memos_mcp.domain.index import Embedder, IndexLog, ItemKind, VectorIndex, Wording
+from memos_mcp.domain.index_queue import IndexQueue
 from memos_mcp.domain.nearby import neighbours
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.loadout_files import LoadoutFiles

@@ -8,7 +8,8 @@ from uuid import UUID
 import anyio
 
 from memos_mcp.domain.errors import StoreUnavailable
-from memos_mcp.domain.index import Due, ItemKind, QueueState
+from memos_mcp.domain.index import ItemKind
+from memos_mcp.domain.index_queue import Due, QueueState
 from memos_mcp.postgres.connection import Connection, Row, discard, translated
 from memos_mcp.postgres.database import Database, repeated
 

@@ -8,16 +8,8 @@ from typing import Final
 import anyio
 
 from memos_mcp.domain.errors import IndexUnavailable, Unavailable
-from memos_mcp.domain.index import (
-    ITEM_KINDS,
-    EmbeddingStore,
-    IndexLog,
-    IndexQueue,
-    IndexReport,
-    ItemKind,
-    QueueState,
-    VectorIndex,
-)
+from memos_mcp.domain.index import ITEM_KINDS, EmbeddingStore, IndexLog, IndexReport, ItemKind, VectorIndex
+from memos_mcp.domain.index_queue import IndexQueue, QueueState
 from memos_mcp.services.projector import Projector, differences
 
 REPORT_SECONDS: Final = 2.0

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
-from memos_mcp.domain.index import Due
+from memos_mcp.domain.index_queue import Due
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool

@@ -10,7 +10,7 @@ from uuid import UUID
 import anyio
 import pytest
 
-from memos_mcp.domain.index import Due
+from memos_mcp.domain.index_queue import Due
 from memos_mcp.domain.memory import MemoryFilter, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.connection import Connection

@@ -11,7 +11,8 @@ import pytest
 
 from memos_mcp import app as composition
 from memos_mcp.app import App, compose, running
-from memos_mcp.domain.index import Due, QueueState, Vector
+from memos_mcp.domain.index import Vector
+from memos_mcp.domain.index_queue import Due, QueueState
 from memos_mcp.domain.memory import MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
