@@ -13,12 +13,9 @@ from memos_mcp.domain.document import Replaced, StoredFile
 from memos_mcp.domain.errors import StoreUnavailable, Unavailable
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
-from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, dump_json, translated
-from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.connection import Connection, dump_json, translated
+from memos_mcp.postgres.database import Database, repeated
 from memos_mcp.postgres.memory_writes import add_many
-
-ATTEMPTS: Final = 5
-"""How often a transaction is repeated when another writer was in its way at the same moment."""
 
 TRIES: Final = 30
 TRY_SECONDS: Final = 0.1
@@ -125,27 +122,19 @@ class PostgresSources:
             rows = await connection.fetch(_KNOWN, scope.namespace, scope.agent_id, source)
         return {row["path"]: row["digest"] for row in rows}
 
+    @repeated
     async def replace(self, scope: Scope, source: str, files: Sequence[StoredFile], now: datetime) -> Replaced:
-        for _ in range(ATTEMPTS):
-            try:
-                async with self._database.transaction() as connection:
-                    await connection.execute(_WRITE_IN_TURN, _key(scope.namespace, scope.agent_id))
-                    return await _replace(connection, scope, source, files, now)
-            except Contended:
-                continue
-        raise StoreUnavailable(UNAVAILABLE)
+        async with self._database.transaction() as connection:
+            await connection.execute(_WRITE_IN_TURN, _key(scope.namespace, scope.agent_id))
+            return await _replace(connection, scope, source, files, now)
 
+    @repeated
     async def remove(self, scope: Scope, source: str, paths: Sequence[str]) -> Replaced:
-        for _ in range(ATTEMPTS):
-            try:
-                async with self._database.transaction() as connection:
-                    await connection.execute(_WRITE_IN_TURN, _key(scope.namespace, scope.agent_id))
-                    rows = await connection.fetch(_FORGET, scope.namespace, scope.agent_id, source, paths)
-                    held = {memory_id for row in rows for memory_id in row["memory_ids"]}
-                    return Replaced(removed=await _release(connection, source, held))
-            except Contended:
-                continue
-        raise StoreUnavailable(UNAVAILABLE)
+        async with self._database.transaction() as connection:
+            await connection.execute(_WRITE_IN_TURN, _key(scope.namespace, scope.agent_id))
+            rows = await connection.fetch(_FORGET, scope.namespace, scope.agent_id, source, paths)
+            held = {memory_id for row in rows for memory_id in row["memory_ids"]}
+            return Replaced(removed=await _release(connection, source, held))
 
 
 async def _take_turn(connection: Connection, scope: Scope, source: str) -> None:

@@ -1,20 +1,23 @@
 """Writers at the same moment: they are made to meet by a lock that the test holds until all of them wait for it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import pytest
 
+from memos_mcp.domain.document import Replaced, StoredFile
 from memos_mcp.domain.errors import NotFound
 from memos_mcp.domain.memory import Added, MemoryFilter, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, Upserted
+from memos_mcp.postgres import sources
 from memos_mcp.postgres.connection import Connection
 from memos_mcp.postgres.database import POOL_SIZE, Database
 from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
 
 pytestmark = pytest.mark.anyio
@@ -23,6 +26,8 @@ T = TypeVar("T")
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ANN = Scope("team", "ann")
 WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
+NEVER_THE_VICTIM = "SET LOCAL deadlock_timeout = '1h'"
+"""Who never looks whether it is locked out does not give way; whoever else is part of it does."""
 
 
 @asynccontextmanager
@@ -107,6 +112,33 @@ async def test_batches_in_opposite_order_do_not_lock_each_other_out(database: Da
             tasks.start_soon(collect, answers, lambda order=order: memories.add_many(ANN, order, NOW))
     assert sum(added.created for answer in answers for added in answer) == 100
     assert await memories.count("team", MemoryFilter(), NOW) == 100
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda port: port.replace(ANN, "app", [StoredFile("a.py", b"2", [])], NOW),
+        lambda port: port.remove(ANN, "app", ["a.py"]),
+    ],
+    ids=["replace", "remove"],
+)
+async def test_a_change_of_files_that_gives_way_to_another_writer_is_made_again(
+    database: Database, write: Callable[[PostgresSources], Coroutine[Any, Any, Replaced]]
+) -> None:
+    port = PostgresSources(database)
+    await port.replace(ANN, "app", [StoredFile("a.py", b"1", [NewMemory("tea", kind="document")])], NOW)
+    turn = sources._key(ANN.namespace, ANN.agent_id)
+    answers: list[Replaced] = []
+    memories, files = "SELECT FROM agent_memories FOR UPDATE", "SELECT FROM ingested_files FOR UPDATE"
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks, gate(database, memories) as other:
+            await other.execute(NEVER_THE_VICTIM)
+            async with anyio.create_task_group() as turns, gate(database, files) as connection:
+                tasks.start_soon(collect, answers, lambda: write(port))
+                await until_waiting(connection, 1)
+                turns.start_soon(other.execute, sources._WRITE_IN_TURN, turn)
+                await until_waiting(connection, 2)
+    assert answers == [Replaced(removed=1)]
 
 
 INSERT_TOOL = """
