@@ -11,6 +11,8 @@ from memos_mcp.orchestrator.payload import KnownMemory, KnownTool
 
 REASON_CHARS: Final = 300
 
+_SCHEMAS: Final = frozenset({"request_schema", "response_schema"})
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryDown:
@@ -83,12 +85,17 @@ def _tool(entry: Mapping[str, Any]) -> KnownTool:
     )
 
 
-def lacks_schemas(tool: Mapping[str, Any], *, noted: bool) -> bool:
-    """Tell whether schemas, or a part of anything else, may have been left out.
+def is_incomplete(tool: Mapping[str, Any], *, noted: bool) -> bool:
+    """Tell whether anything of this tool was left out or shortened, which `omitted` names, or may have been."""
+    return bool(tool.get("omitted")) or may_lack_schemas(tool, noted=noted)
 
-    `omitted` names what is missing or shortened. `discover_tools` has but a note for the schemas that it left out.
+
+def may_lack_schemas(tool: Mapping[str, Any], *, noted: bool) -> bool:
+    """Tell whether a schema may have been left out, so that what is sent to the tool, or comes back, goes unchecked.
+
+    `build_loadout` names those in `omitted`; `discover_tools` leaves out both, and has but a note for it.
     """
-    return bool(tool.get("omitted")) or (noted and not {"request_schema", "response_schema"} & tool.keys())
+    return not _SCHEMAS.isdisjoint(tool.get("omitted") or ()) or (noted and not _SCHEMAS & tool.keys())
 
 
 def _degraded(answer: Mapping[str, Any]) -> str | None:

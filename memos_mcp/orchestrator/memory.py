@@ -14,7 +14,7 @@ from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from pydantic import SecretStr
 
-from memos_mcp.orchestrator.found import REASON_CHARS, Found, MemoryDown, found, lacks_schemas, read
+from memos_mcp.orchestrator.found import REASON_CHARS, Found, MemoryDown, found, is_incomplete, may_lack_schemas, read
 
 ATTEMPTS: Final = 2
 MAX_NEEDS: Final = 8
@@ -114,16 +114,23 @@ class MemoryService:
         return await self._call("discover_tools", {**asked, **scope, "detail": "full"})
 
     async def _with_whole_tools(self, answer: Mapping[str, Any] | MemoryDown) -> Mapping[str, Any] | MemoryDown:
-        """Ask again for the tools whose schemas did not fit the answer: what cannot be checked is not offered."""
+        """Ask again for the tools that did not fit the answer whole.
+
+        What cannot be checked is not offered; what was merely shortened stays as it is when memory is down by now.
+        """
         if isinstance(answer, MemoryDown):
             return answer
         tools: list[Any] = []
+        noted = "note" in answer
         for tool in answer.get("tools", ()):
-            if not lacks_schemas(tool, noted="note" in answer):
+            if not is_incomplete(tool, noted=noted):
                 tools.append(tool)
                 continue
             alone = await self._discover(None, query=tool["tool_id"], limit=1)  # an answer has room for one tool
-            hits = [] if isinstance(alone, MemoryDown) else alone.get("tools", ())
+            if isinstance(alone, MemoryDown):
+                hits = [] if may_lack_schemas(tool, noted=noted) else [tool]
+            else:
+                hits = alone.get("tools", ())
             tools += [{**tool, **whole} for whole in hits if whole["tool_id"] == tool["tool_id"]]
         return {**answer, "tools": tools}
 

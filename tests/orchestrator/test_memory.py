@@ -123,6 +123,27 @@ async def test_a_tool_that_has_its_schemas_but_was_shortened_is_asked_for_again(
     assert [asked.get("query") for _, asked in scripted.asked] == [None, "web.search"]
 
 
+async def test_when_memory_goes_down_a_tool_that_was_merely_shortened_is_kept_and_one_without_a_schema_is_not(
+    url: str, scripted: Memory
+) -> None:
+    short = {**SEARCH, "request_schema": {}, "omitted": ["description", "required_capabilities"]}
+    bare = {**SEARCH, "tool_id": "todo.add", "omitted": ["description"]}
+    half = {**SEARCH, "tool_id": "fax.send", "request_schema": {}, "omitted": ["response_schema"]}
+
+    def answer_once(_: dict[str, Any]) -> dict[str, Any]:
+        scripted.answers["discover_tools"] = "The memory store cannot be reached just now."
+        return {"tools": [short, bare, half], "note": "3 shortened, see omitted. 1 without their schemas."}
+
+    scripted.answers["discover_tools"] = answer_once
+    async with MemoryService(url) as memory:
+        found = await memory.discover(["find, list and fax"])
+    assert isinstance(found, Found)
+    assert [(tool.tool_id, tool.description, tool.request_schema) for tool in found.tools] == [
+        ("web.search", "Search.", {})
+    ]
+    assert [asked.get("query") for _, asked in scripted.asked] == [None, "web.search", "todo.add", "fax.send"]
+
+
 async def test_a_pack_without_room_for_schemas_is_made_whole_and_lost_pins_are_told(url: str, scripted: Memory) -> None:
     bare = {**SEARCH, "tool_id": "todo.add", "reason": "pinned", "omitted": ["request_schema"]}
     scripted.answers["build_loadout"] = {
