@@ -121,5 +121,5 @@ def remarks(plan: Plan, product: Answers, in_vain: Answers | None) -> None:
     print(f"  an answer took p50 {p50:.1f} ms, p95 {p95:.1f} ms")
     if in_vain is not None:
         headline = [question for question in plan.questions if question.headline]
-        for line in report(product, in_vain, headline):
+        for line in report(product, in_vain, headline, tools=plan.tools):
             print(f"  {line}")

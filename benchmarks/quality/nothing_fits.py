@@ -5,6 +5,9 @@ capability of its own, and the agent has all of these but those of the gold: the
 away before anything is ranked, and nothing else. (The statistics of words are still those of all tools.)
 Memories: each question is asked in another namespace of the set. A set with one namespace is left out.
 What is asked so may still be answered by something that the set's makers did not think of, so 100 % is not the goal.
+
+Nor can it be reached with tools. `confident` asks how far the first tool is above those after it. Where the first is
+not right, it stays when the gold is taken away, and is no less far above the rest: one of the two verdicts is wrong, or both.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +17,7 @@ from line_client import LineClient
 
 from memos_mcp.domain.tool import MAX_CAPABILITIES
 from quality.asking import Answers, ask, client_of, one
-from quality.measures import separation
+from quality.measures import means, measure, separation
 from quality.plans import Line, Plan
 from quality.sets import NAMESPACE, Question
 
@@ -66,8 +69,11 @@ def rounds(questions: Sequence[Question], lines: Mapping[str, Line]) -> Iterator
         yield chosen, list(away)
 
 
-def report(fitting: Answers, in_vain: Answers, questions: Sequence[Question]) -> Iterator[str]:
-    """Yield how often `confident` is right with and without what fits, and how well the best score tells them apart."""
+def report(fitting: Answers, in_vain: Answers, questions: Sequence[Question], *, tools: bool) -> Iterator[str]:
+    """Yield how often `confident` is right with and without what fits, and how well the best score tells them apart.
+
+    For tools also how often it could be: their questions are asked again among the same others, those of memories are not.
+    """
     ids = [question.id for question in questions]
     told = [one.confident[question] for one in (fitting, in_vain) for question in ids]
     if None in told:
@@ -76,5 +82,11 @@ def report(fitting: Answers, in_vain: Answers, questions: Sequence[Question]) ->
         right = sum(fitting.confident[question] is True for question in ids) / len(ids)
         wrong = sum(in_vain.confident[question] is False for question in ids) / len(ids)
         yield f"confident where something fits: {right:.1%}; not confident where nothing does: {wrong:.1%}"
+        if tools:
+            first = means(measure(fitting.ranked[one.id], one.gold) for one in questions)["hit@1"]
+            yield (
+                f"a right tool is first where one fits (hit@1): {first:.1%}; "
+                f"the mean of the two, {(right + wrong) / 2:.1%}, cannot exceed (1 + hit@1) / 2 = {(1 + first) / 2:.1%}"
+            )
     area = separation([fitting.best[question] for question in ids], [in_vain.best[question] for question in ids])
     yield f"the best score is higher where something fits in {area:.1%} of all pairs (50 % is chance)"

@@ -3,8 +3,9 @@
 import math
 
 import pytest
+from quality.asking import Answers
 from quality.measures import measure, separation
-from quality.nothing_fits import rounds
+from quality.nothing_fits import report, rounds
 from quality.plans import plans
 from quality.sets import Question, QuestionSet
 from quality.wording import description, schema
@@ -72,6 +73,18 @@ def test_a_round_has_no_more_tools_than_an_agent_may_have_capabilities() -> None
     made = list(rounds(questions, lines))
     assert [question.id for chosen, _ in made for question in chosen] == [one.id for one in sorted(questions, key=gold)]
     assert all(len(away) <= 64 and one.gold <= set(away) for chosen, away in made for one in chosen)
+
+
+def test_confidence_in_tools_is_told_with_how_often_it_could_be_right() -> None:
+    questions = [asked("first", "a", "z"), asked("second", "a"), asked("never", "y"), asked("none", "a")]
+    ranked = {"first": ["a", "b"], "second": ["b", "a"], "never": ["a"], "none": []}
+    best = dict.fromkeys(ranked, 1.0)
+    fitting = Answers(ranked, {"first": True, "second": True, "never": False, "none": False}, best)
+    in_vain = Answers(ranked, {"first": False, "second": True, "never": False, "none": False}, best)
+    shares, first, _ = report(fitting, in_vain, questions, tools=True)
+    assert shares == "confident where something fits: 50.0%; not confident where nothing does: 75.0%"
+    assert "(hit@1): 25.0%; the mean of the two, 62.5%, cannot exceed (1 + hit@1) / 2 = 62.5%" in first
+    assert not any("hit@1" in line for line in report(fitting, in_vain, questions, tools=False))
 
 
 def asked(name: str, *gold: str) -> Question:
