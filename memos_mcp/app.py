@@ -15,7 +15,9 @@ from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.domain.index import Embedder, IndexLog, ItemKind, VectorIndex, Wording
 from memos_mcp.domain.index_queue import IndexQueue
 from memos_mcp.domain.nearby import neighbours
+from memos_mcp.domain.reranking import Reranker
 from memos_mcp.embedding.fastembed import FastEmbedder
+from memos_mcp.embedding.reranker import FastReranker
 from memos_mcp.loadout_files import LoadoutFiles
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded import EmbeddedPostgres
@@ -88,10 +90,12 @@ def open_app(settings: Settings) -> AbstractAsyncContextManager[App]:
 def assemble(settings: Settings) -> App:
     """Choose the parts that the settings name, without connecting to anything."""
     embedder = FastEmbedder(settings.embedding_model, settings.home, settings.embedding_threads)
-    return compose(settings, Database(_source(settings)), _index(settings), embedder)
+    return compose(settings, Database(_source(settings)), _index(settings), embedder, _reranker(settings))
 
 
-def compose(settings: Settings, database: Database, index: VectorIndex, embedder: Embedder) -> App:
+def compose(
+    settings: Settings, database: Database, index: VectorIndex, embedder: Embedder, reranker: Reranker | None = None
+) -> App:
     """Put the parts together."""
     memories, tools = PostgresMemories(database), PostgresTools(database)
     queue, log, embeddings = PostgresIndexQueue(database), PostgresIndexLog(database), PostgresEmbeddings(database)
@@ -103,7 +107,7 @@ def compose(settings: Settings, database: Database, index: VectorIndex, embedder
     }
     projector = Projector(embedder, embeddings, projections)
     indexer = Indexer(index, queue, log, projector)
-    search = Search(index, embedder, indexer)
+    search = Search(index, embedder, indexer, reranker)
     remembering = Memories(memories, search, indexer, _now, settings.index_wait_seconds)
     toolbox = Tools(tools, search, indexer, _now, settings.index_wait_seconds)
     return App(
@@ -161,6 +165,12 @@ def _index(settings: Settings) -> VectorIndex:
             settings.qdrant_url, key.get_secret_value() if key is not None else None, settings.qdrant_prefix
         )
     return EdgeIndex(settings.home / "index", settings.hnsw_threshold)
+
+
+def _reranker(settings: Settings) -> Reranker | None:
+    if settings.reranker is None:
+        return None
+    return FastReranker(settings.reranker, settings.home, settings.embedding_threads)
 
 
 def _content(row: memory.Memory) -> str:

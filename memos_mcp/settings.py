@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     qdrant_prefix: str = Field(default="memos", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     embedding_model: str = DEFAULT_MODEL
     embedding_threads: int | None = Field(default=None, ge=1)
+    reranker: str | None = None
 
     web_search_url: str = "http://127.0.0.1:8801/search"
     todo_url: str = "http://127.0.0.1:8802/items"

@@ -9,7 +9,8 @@ and never holds a driver's text, a host or a secret.
     └── Unavailable        a part is not there just now: the same call can be repeated
         ├── StoreUnavailable     Postgres
         ├── IndexUnavailable     the vector index
-        └── EmbedderUnavailable  the embedding model
+        ├── EmbedderUnavailable  the embedding model
+        └── RerankerUnavailable  the reranking model
 """
 
 
@@ -39,3 +40,7 @@ class IndexUnavailable(Unavailable):
 
 class EmbedderUnavailable(Unavailable):
     """The embedding model cannot be loaded."""
+
+
+class RerankerUnavailable(Unavailable):
+    """The reranking model cannot be loaded, or failed."""

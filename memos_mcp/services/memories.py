@@ -1,10 +1,10 @@
 """What an agent does with its memory: store and query."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from memos_mcp.domain import cursor
@@ -26,9 +26,27 @@ from memos_mcp.domain.memory import (
 from memos_mcp.domain.ranking import Ranked
 from memos_mcp.domain.scope import Scope
 from memos_mcp.services.indexer import Indexer
-from memos_mcp.services.search import MAX_CANDIDATES, MAX_LISTS, Search, check_question, depth
+from memos_mcp.services.search import MAX_CANDIDATES, MAX_LISTS, Search, both, check_question, depth
 
 Position: TypeAlias = tuple[str | int, ...]
+
+AS_BEGUN: Final = "This answer goes on without the reranker, as it began."
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer goes on, how deep its ranking is, and whether its first were put in the reranker's order.
+
+    At another depth, or in another order than the pages before, some hits would come twice and others never.
+    """
+
+    offset: int
+    depth: int
+    reranked: bool
+
+    def after(self, count: int) -> Position:
+        """Return the position after so many more hits."""
+        return (self.offset + count, self.depth, *((1,) if self.reranked else ()))
 
 
 class Memories:
@@ -86,28 +104,45 @@ class Memories:
         self, scope: Scope, query: MemoryQuery, text: str, question: str, position: Position | None
     ) -> MemoryPage:
         now, namespace = self._now(), scope.namespace
-        offset, limit = (0, depth(query.limit)) if position is None else _place(position)
+        place = Place(0, depth(query.limit), reranked=True) if position is None else _place(position)
 
         async def text_search(limit: int, *, waiting_only: bool) -> Sequence[Match]:
             return await self._store.text_search(namespace, text, query.filter, limit, now, waiting_only=waiting_only)
 
         candidates = await self._search.candidates(
-            "memory", text, where(namespace, query.filter, now), limit, text_search
+            "memory", text, where(namespace, query.filter, now), place.depth, text_search
         )
         ranked = [ranked for ranked in candidates.ranked if ranked.score >= (query.min_score or 0.0)]
-        read = offset + query.limit + 1  # one more tells whether the answer goes on
+        # One more tells whether the answer goes on.
+        read = max(place.offset + query.limit + 1, self._search.reads)
         found = await self._store.get(namespace, _ids(ranked[:read]), query.filter, now)
         if len(found) < read < len(ranked):
             found |= await self._store.get(namespace, _ids(ranked[read:]), query.filter, now)
             read = len(ranked)
         live = [hit for hit in ranked[:read] if hit.item_id in found]
+        order, reason = await self._order(text, live, found, place)
+        place = replace(place, reranked=place.reranked and self._search.reads > 0 and reason is None)
         hits = [
-            MemoryHit(found[hit.item_id], (offset + place, limit), hit.score, hit.signals, hit.span)
-            for place, hit in enumerate(live[offset : offset + query.limit], start=1)
+            MemoryHit(found[hit.item_id], place.after(count), hit.score, hit.signals, hit.span)
+            for count, hit in enumerate(order[place.offset : place.offset + query.limit], start=1)
         ]
         total = len(live) + len(ranked[read:])
-        more = total > offset + len(hits)
-        return MemoryPage(hits, total, more, question, candidates.confident, candidates.degraded)
+        more = total > place.offset + len(hits)
+        return MemoryPage(hits, total, more, question, candidates.confident, both(candidates.degraded, reason))
+
+    async def _order(
+        self, text: str, live: Sequence[Ranked], found: Mapping[UUID, Memory], place: Place
+    ) -> tuple[Sequence[Ranked], str | None]:
+        """Rerank the first, unless they are all on earlier pages, or those were in the usual order."""
+        if place.offset >= self._search.reads:
+            return live, None
+        if not place.reranked:
+            return live, AS_BEGUN
+        return await self._search.reranked(text, live, found, _passage)
+
+
+def _passage(memory: Memory, hit: Ranked) -> str:
+    return memory.content[slice(*hit.span)]
 
 
 def _ids(ranked: Sequence[Ranked]) -> list[UUID]:
@@ -126,9 +161,9 @@ def _list_key(position: Position) -> ListKey:
     raise cursor.foreign()
 
 
-def _place(position: Position) -> tuple[int, int]:
-    """Return where an answer goes on, and how deep its ranking is: at another depth the order would be another."""
+def _place(position: Position) -> Place:
     match position:
-        case (int(offset), int(limit)) if 0 <= offset <= MAX_LISTS * limit and limit <= MAX_CANDIDATES:
-            return offset, limit
+        case (int(offset), int(limit), *mark) if 0 <= offset <= MAX_LISTS * limit and limit <= MAX_CANDIDATES:
+            if mark in ([], [1]):
+                return Place(offset, limit, reranked=bool(mark))
     raise cursor.foreign()

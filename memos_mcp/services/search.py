@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
+from uuid import UUID
 
-from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable
+from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable, RerankerUnavailable
 from memos_mcp.domain.index import Embedder, ItemKind, Lanes, Match, Question, Vector, VectorIndex, Where
 from memos_mcp.domain.limits import check_text
 from memos_mcp.domain.ranking import Ranked, fuse, is_near, lexical, stands_out, unscored
+from memos_mcp.domain.reranking import RERANKED, Reranker, reranked
 from memos_mcp.domain.sentences import MAX_SENTENCES, sentences
 
 MAX_QUERY_CHARS: Final = 10_000
@@ -21,6 +23,8 @@ FITS: Final[Mapping[ItemKind, Callable[[Sequence[Ranked]], bool]]] = {"memory": 
 
 BEHIND: Final = "The index is catching up: what is not in it yet was matched by words only."
 OUTDATED: Final = "The index is being rebuilt for another embedding model: matched by words only."
+
+Row = TypeVar("Row")
 
 
 class TextSearch(Protocol):
@@ -67,10 +71,18 @@ class Candidates:
 class Search:
     """Candidates for a question: both index lanes and what is still queued, or full-text search as a fallback."""
 
-    def __init__(self, index: VectorIndex, embedder: Embedder, state: IndexState) -> None:
+    def __init__(
+        self, index: VectorIndex, embedder: Embedder, state: IndexState, reranker: Reranker | None = None
+    ) -> None:
         self._index = index
         self._embedder = embedder
         self._state = state
+        self._reranker = reranker
+
+    @property
+    def reads(self) -> int:
+        """How many of the first candidates a reranker reads, whatever the limit of the answer; 0 without one."""
+        return 0 if self._reranker is None else RERANKED
 
     async def candidates(
         self, kind: ItemKind, text: str, where: Where, limit: int, text_search: TextSearch
@@ -89,6 +101,19 @@ class Search:
         confident = None if self._index.outdated else FITS[kind](ranked)
         return Candidates(ranked, confident, self._shortfall())
 
+    async def reranked(
+        self, question: str, ranked: Sequence[Ranked], found: Mapping[UUID, Row], text_of: Callable[[Row, Ranked], str]
+    ) -> tuple[Sequence[Ranked], str | None]:
+        """Put what Postgres has `found` in the reranker's order; else as it is, with why the reranker was not asked."""
+        if self._reranker is None:
+            return ranked, None
+        live = [hit for hit in ranked if hit.item_id in found]
+        texts = [text_of(found[hit.item_id], hit) for hit in live[:RERANKED]]
+        try:
+            return reranked(live, await self._reranker.scores(question, texts) if texts else ()), None
+        except RerankerUnavailable as error:
+            return ranked, str(error)
+
     async def _answers(self, kind: ItemKind, text: str, where: Where, limit: int) -> list[Lanes]:
         """Return the lanes of the question and of its sentences, if it has several."""
         texts = [text, *sentences(text)]
@@ -103,6 +128,11 @@ class Search:
         if self._index.outdated:
             return OUTDATED
         return BEHIND if self._state.behind or self._state.trouble else None
+
+
+def both(one: str | None, other: str | None) -> str | None:
+    """Say both of what an answer lacks, where there is anything to say."""
+    return " ".join(reason for reason in (one, other) if reason) or None
 
 
 def depth(hits: int) -> int:

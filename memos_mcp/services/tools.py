@@ -1,6 +1,6 @@
 """What an agent does with its toolbox: register and discover."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from anyio.to_thread import run_sync
@@ -18,10 +18,11 @@ from memos_mcp.domain.tool import (
     ToolQuery,
     ToolStore,
     Upserted,
+    document,
     where,
 )
 from memos_mcp.services.indexer import Indexer
-from memos_mcp.services.search import Candidates, Search, check_question, depth
+from memos_mcp.services.search import Candidates, Search, both, check_question, depth
 
 
 class Tools:
@@ -68,14 +69,18 @@ class Tools:
 
     async def _ask(self, namespace: str, query: ToolQuery, withheld: int) -> ToolPage:
         answers = [await self._candidates(namespace, text, query) for text in query.texts]
-        ranked = round_robin([answer.ranked for answer in answers], key=_item_id)
         named = await self._store.named(namespace, query.texts, query.filter)
-        found = await self._store.get(namespace, [hit.item_id for hit in ranked], query.filter)
+        proposed = dict.fromkeys(hit.item_id for answer in answers for hit in answer.ranked)
+        found = await self._store.get(namespace, list(proposed), query.filter)
+        orders = [
+            await self._search.reranked(text, answer.ranked, found, _document)
+            for text, answer in zip(query.texts, answers, strict=True)
+        ]
         hits = {tool.id: ToolHit(tool, 1.0, {"exact": 1.0}) for tool in named}
-        for hit in ranked:
+        for hit in round_robin([ranked for ranked, _ in orders], key=_item_id):
             if hit.item_id in found:
                 hits.setdefault(hit.item_id, ToolHit(found[hit.item_id], hit.score, hit.signals))
-        degraded = next((answer.degraded for answer in answers if answer.degraded), None)
+        degraded = both(_first(answer.degraded for answer in answers), _first(reason for _, reason in orders))
         confident = _all_fit(query.texts, answers, named)
         return ToolPage(list(hits.values())[: query.limit], len(hits), withheld, confident, degraded)
 
@@ -101,6 +106,14 @@ def _all_fit(texts: Sequence[str], answers: Sequence[Candidates], named: Sequenc
         for text, answer in zip(texts, answers, strict=True)
     ]
     return False if False in met else None if None in met else True
+
+
+def _document(tool: Tool, _hit: Ranked) -> str:
+    return document(tool)
+
+
+def _first(reasons: Iterable[str | None]) -> str | None:
+    return next(filter(None, reasons), None)
 
 
 def _item_id(ranked: Ranked) -> object:
