@@ -7,7 +7,7 @@ Memories: each question is asked in another namespace of the set. A set with one
 What is asked so may still be answered by something that the set's makers did not think of, so 100 % is not the goal.
 
 Nor can it be reached with tools. `confident` asks how far the first tool is above those after it. Where the first is
-not right, it stays when the gold is taken away, and is no less far above the rest: one of the two verdicts is wrong, or both.
+not right, it stays when the gold is taken away, and is no less far above the rest: at least one verdict is wrong.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +72,7 @@ def rounds(questions: Sequence[Question], lines: Mapping[str, Line]) -> Iterator
 def report(fitting: Answers, in_vain: Answers, questions: Sequence[Question], *, tools: bool) -> Iterator[str]:
     """Yield how often `confident` is right with and without what fits, and how well the best score tells them apart.
 
-    For tools also how often it could be: their questions are asked again among the same others, those of memories are not.
+    For questions about tools also how often it could be: those of memories are asked again among others.
     """
     ids = [question.id for question in questions]
     told = [one.confident[question] for one in (fitting, in_vain) for question in ids]
