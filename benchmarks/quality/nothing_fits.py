@@ -8,6 +8,7 @@ What is asked so may still be answered by something that the set's makers did no
 
 Nor can it be reached with tools. `confident` asks how far the first tool is above those after it. Where the first is
 not right, it stays when the gold is taken away, and is no less far above the rest: at least one verdict is wrong.
+(With a reranker the first answer may be another than the one that `confident` was about, and no such bound is known.)
 """
 
 from collections.abc import Iterator, Mapping, Sequence
