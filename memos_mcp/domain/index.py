@@ -69,7 +69,10 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One item as the index holds it. `version` is the row's: a point with another one is out of date."""
+    """One item as the index holds it. `version` is the row's: a point with another one is out of date.
+
+    part_of: names the document that the item is a part of, None where it is a whole.
+    """
 
     item_id: UUID
     version: int
@@ -77,6 +80,7 @@ class Entry:
     passages: Sequence[Passage]
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
+    part_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +109,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An item and its best passage in one lane, with that lane's raw score (cosine, BM25 or ts_rank)."""
+    """An item and its best passage in one lane, with that lane's raw score (cosine, BM25 or ts_rank).
+
+    part_of: names the document that the item is a part of, where the index knows of one.
+    """
 
     item_id: UUID
     score: float
     span: Span
+    part_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +186,10 @@ class VectorIndex(Protocol):
     async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None: ...
 
     async def search(self, kind: ItemKind, questions: Sequence[Question], where: Where, limit: int) -> list[Lanes]:
-        """Return the lanes of each question: each proposes up to `limit` items, and all score what any proposed."""
+        """Return the lanes of each question: each proposes items, and all score what any proposed.
+
+        The first question proposes up to `limit` items by either lane, those after it together about as many.
+        """
         ...
 
     async def versions(self, kind: ItemKind) -> dict[UUID, int]:

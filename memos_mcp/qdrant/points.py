@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from memos_mcp.domain.index import Entry, Match, Passage, Span, Vector, Wording
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Grows when payload or BM25 vectors change in a way that an older generation cannot be searched with."""
 
 DENSE: Final = "dense"
@@ -20,6 +20,10 @@ PASSAGE: Final = "passage"
 PASSAGES: Final = "passages"
 START: Final = "start"
 END: Final = "end"
+PART_OF: Final = "part_of"
+
+TOLD: Final = (ITEM, START, END, PART_OF)
+"""The payload that an answer needs."""
 
 M: Final = 16
 EF_CONSTRUCT: Final = 100
@@ -33,10 +37,13 @@ CLOSED: Final = "The search index is closed. Repeat the call in a moment."
 OUTDATED: Final = "The search index is being rebuilt for another model and takes no entries until then."
 
 Row: TypeAlias = Sequence[Any]
-"""What an index says of a point: item, start, end and score."""
+"""What an index says of a point: item, start, end, what it is a part of, and score."""
 
 PIECE: Final = 64
 """Points written at once. The shard answers nobody meanwhile: 64 points took 4 ms, 500 took 25 to 150."""
+
+LEAST_SHARE: Final = 10
+"""Items that a question may propose however many there are."""
 
 PAGE: Final = 1_000
 MAX_CANDIDATE_POINTS: Final = 4_096
@@ -92,7 +99,15 @@ def best_rows(rows: Iterable[Row], limit: int) -> list[Row]:
     return list(best.values())
 
 
-def left_out(lanes: Sequence[str], proposed: Sequence[Sequence[Row]], limit: int) -> list[list[str]]:
+def shares(questions: int, limit: int) -> list[int]:
+    """Return how many items each question may propose: the first `limit`, those after it together about as many.
+
+    Each sentence of a question with all of `limit` would have most of the time go into scoring what none is about.
+    """
+    return [limit, *[max(LEAST_SHARE, limit // max(1, questions - 1))] * (questions - 1)][:questions]
+
+
+def left_out(lanes: Sequence[str], proposed: Sequence[Sequence[Row]], limits: Sequence[int]) -> list[list[str]]:
     """Return, for each lane, the items that only others proposed.
 
     None for a lane of words that ended before its limit: what it did not name shares no word. A dense one may have
@@ -102,13 +117,18 @@ def left_out(lanes: Sequence[str], proposed: Sequence[Sequence[Row]], limit: int
     held = [{row[0] for row in rows} for rows in proposed]
     return [
         [item for item in items if item not in own] if lane == DENSE or len(own) >= limit else []
-        for lane, own in zip(lanes, held, strict=True)
+        for lane, own, limit in zip(lanes, held, limits, strict=True)
     ]
 
 
 def matches(rows: Iterable[Row]) -> list[Match]:
     """Return rows as the port's matches."""
-    return [Match(UUID(item), score, Span(start, end)) for item, start, end, score in rows]
+    return [Match(UUID(item), score, Span(start, end), part_of) for item, start, end, part_of, score in rows]
+
+
+def told(payload: Mapping[str, Any] | None) -> list[Any]:
+    """Return what a point's payload says, as a row has it."""
+    return [(payload or {}).get(field) for field in TOLD]
 
 
 class Census:
@@ -138,6 +158,7 @@ def _payload(entry: Entry, number: int, passage: Passage) -> dict[str, Any]:
         PASSAGES: len(entry.passages),
         START: passage.span.start,
         END: passage.span.end,
+        PART_OF: entry.part_of,
         **{name: list(words) for name, words in entry.words.items()},
         **entry.numbers,
     }

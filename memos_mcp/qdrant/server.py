@@ -30,6 +30,7 @@ from memos_mcp.qdrant.points import (
     left_out,
     matches,
     pieces,
+    shares,
 )
 
 if TYPE_CHECKING:  # qdrant_client, which is behind both, takes 1.5 s to import
@@ -115,8 +116,10 @@ class ServerIndex:
         """Return the lanes of each question: each proposes up to `limit` items, and all score what any proposed."""
         wire, alias = self._connected(), self._alias(kind)
         asks = wire.asks(questions, where, dense=not self.outdated)
-        proposed = await _nearest(wire, alias, asks, [limit] * len(asks))
-        missing = left_out([ask.lane for ask in asks], proposed, limit)
+        share = shares(len(questions), limit)
+        limits = [share[ask.question] for ask in asks]
+        proposed = await _nearest(wire, alias, asks, limits)
+        missing = left_out([ask.lane for ask in asks], proposed, limits)
         late = [replace(ask, among=items) for ask, items in zip(asks, missing, strict=True) if items]
         added = iter(await _nearest(wire, alias, late, [len(ask.among) for ask in late]))
         lanes = {

@@ -9,9 +9,9 @@ another thread: load 470-540 ms, flush 34 ms after 64 points and 430 ms after 60
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 import qdrant_edge as edge
@@ -22,21 +22,18 @@ from memos_mcp.qdrant.points import (
     BM25,
     DENSE,
     EF_CONSTRUCT,
-    END,
     ITEM,
-    MAX_CANDIDATE_POINTS,
     NAMESPACE,
     PAGE,
     PASSAGE,
     PASSAGES,
     SPARSE_FULL_SCAN,
-    START,
     VERSION,
     M,
     Row,
-    best_rows,
-    left_out,
+    shares,
 )
+from memos_mcp.qdrant.shard_search import Ask, Searcher, condition, holds, one_of
 
 FULL_SCAN_KB: Final = 10_000
 """Vectors that a filter may leave for an exact scan instead of the graph; Qdrant's default, 6,600 of 384 floats."""
@@ -53,15 +50,6 @@ GRAPHS: Final = "graphs.json"
 
 FLUSH_POINTS: Final = 1_000
 """Points after which the files are brought up to date: each 1,000 it takes 30 ms, once after 60,000 it takes 430."""
-
-
-class _Ask(NamedTuple):
-    """What one lane is asked for the sake of one question."""
-
-    question: int
-    lane: str
-    vector: Any
-    params: edge.SearchParams | None
 
 
 class Shards:
@@ -118,11 +106,11 @@ class Shards:
             self._update(kind, edge.UpdateOperation.upsert_points(upserts), len(upserts))
         for count, items in ends.items():
             left_over = edge.FieldCondition(key=PASSAGE, range=edge.RangeFloat(gte=float(count)))
-            self._delete(kind, edge.Filter(must=[_one_of(items), left_over]), len(items))
+            self._delete(kind, edge.Filter(must=[one_of(items), left_over]), len(items))
 
     def drop(self, kind: ItemKind, items: Sequence[str]) -> None:
         """Remove all points of these items."""
-        self._delete(kind, edge.Filter(must=[_one_of(items)]), len(items))
+        self._delete(kind, edge.Filter(must=[one_of(items)]), len(items))
 
     def search(
         self, kind: ItemKind, texts: Sequence[str], where: Mapping[str, Any], limit: int, floats: "array[float]"
@@ -131,14 +119,12 @@ class Shards:
 
         There are as many vectors as texts, or none.
         """
-        shard, condition = self._shards[kind], _condition(where)
         asks = list(self._asks(texts, where["namespace"], floats))
-        proposed = [_nearest(shard, ask, condition, limit) for ask in asks]
+        share = shares(len(texts), limit)
+        lanes = Searcher(self._shards[kind]).lanes(asks, condition(where), [share[ask.question] for ask in asks])
         answers: list[dict[str, list[Row]]] = [{DENSE: [], BM25: []} for _ in texts]
-        absent = left_out([ask.lane for ask in asks], proposed, limit)
-        for ask, rows, missing in zip(asks, proposed, absent, strict=True):
-            late = _nearest(shard, ask, edge.Filter(must=[_one_of(missing)]), len(missing)) if missing else []
-            answers[ask.question][ask.lane] = [*rows, *late]
+        for ask, rows in zip(asks, lanes, strict=True):
+            answers[ask.question][ask.lane] = rows
         return answers
 
     def rows(self, kind: ItemKind, offset: str | None) -> tuple[list[list[Any]], str | None]:
@@ -168,7 +154,7 @@ class Shards:
 
     def graph(self) -> dict[str, list[int]]:
         """Return how many points each kind has, and how many of them are in its graph."""
-        late = edge.Filter(must=[_word(GRAPH, OUTSIDE)])
+        late = edge.Filter(must=[holds(GRAPH, OUTSIDE)])
         counts: dict[str, list[int]] = {}
         for kind, shard in self._shards.items():
             points = shard.info().points_count
@@ -196,53 +182,27 @@ class Shards:
         while self._shards:
             self._shards.popitem()[1].close()
 
-    def _asks(self, texts: Sequence[str], namespace: str, floats: "array[float]") -> Iterator[_Ask]:
+    def _asks(self, texts: Sequence[str], namespace: str, floats: "array[float]") -> Iterator[Ask]:
         """Yield what each question asks of each lane; of the words' lane nothing when no word is left of it."""
         # The corpus makes a word's weight a matter of its own namespace: others' texts neither blunt nor betray it.
-        corpus = edge.Filter(must=[_word(NAMESPACE, namespace)])
+        corpus = edge.Filter(must=[holds(NAMESPACE, namespace)])
         params = edge.SearchParams(idf=edge.IdfParams(corpus=corpus))
         for number, text in enumerate(texts):
             if floats:
                 vector = floats[number * self._dimensions : (number + 1) * self._dimensions]
-                yield _Ask(number, DENSE, vector.tolist(), None)
+                yield Ask(number, DENSE, vector.tolist(), None)
             words = self._words.question(text)
             if words.indices:
-                yield _Ask(number, BM25, words, params)
+                yield Ask(number, BM25, words, params)
 
-    def _delete(self, kind: ItemKind, condition: edge.Filter, weight: int) -> None:
-        self._update(kind, edge.UpdateOperation.delete_points_by_filter(condition), weight)
+    def _delete(self, kind: ItemKind, those: edge.Filter, weight: int) -> None:
+        self._update(kind, edge.UpdateOperation.delete_points_by_filter(those), weight)
 
     def _update(self, kind: ItemKind, operation: edge.UpdateOperation, weight: int) -> None:
         self._shards[kind].update(operation)
         self._unflushed += weight
         if self._unflushed >= FLUSH_POINTS:
             self.flush()
-
-
-def _nearest(shard: edge.EdgeShard, ask: _Ask, condition: edge.Filter, limit: int) -> list[Row]:
-    """Return the best point of each of up to `limit` items, best first.
-
-    Twice as many points are asked for as long as several passages of one item leave too few items.
-    """
-    wanted = limit
-    while True:
-        found = shard.query(
-            edge.QueryRequest(
-                query=edge.Query.Nearest(ask.vector, using=ask.lane),
-                limit=wanted,
-                filter=condition,
-                params=ask.params,
-                with_payload=[ITEM, START, END],
-            )
-        )
-        payloads: list[Any] = [point.payload for point in found]
-        rows = best_rows(
-            ([told[ITEM], told[START], told[END], point.score] for told, point in zip(payloads, found, strict=True)),
-            limit,
-        )
-        if len(rows) == limit or len(found) < wanted or wanted >= MAX_CANDIDATE_POINTS:
-            return rows
-        wanted = min(2 * wanted, MAX_CANDIDATE_POINTS)
 
 
 def _config(dimensions: int, hnsw_threshold: int) -> edge.EdgeConfig:
@@ -271,29 +231,3 @@ def _field_indexes(kind: ItemKind) -> list[tuple[str, Any]]:
         *((field, keyword) for field in FIELDS[kind].words),
         *((field, number) for field in FIELDS[kind].numbers),
     ]
-
-
-def _condition(where: Mapping[str, Any]) -> edge.Filter:
-    must: list[Any] = [_word(NAMESPACE, where["namespace"])]
-    must += [_word(field, word) for field, words in where["has_all"].items() for word in words]
-    must += [_bound(field, edge.RangeFloat(gte=number)) for field, number in where["at_least"].items()]
-    must += [_bound(field, edge.RangeFloat(lte=number)) for field, number in where["at_most"].items()]
-    # `except` nothing matches any word at all, so that an empty list admits only items without the field.
-    must_not: list[Any] = [
-        edge.FieldCondition(key=field, match=edge.MatchExcept(list(words)))
-        for field, words in where["none_but"].items()
-    ]
-    must_not += [_bound(field, edge.RangeFloat(lte=number)) for field, number in where["not_past"].items()]
-    return edge.Filter(must=must, must_not=must_not)
-
-
-def _word(field: str, word: str) -> edge.FieldCondition:
-    return edge.FieldCondition(key=field, match=edge.MatchValue(word))
-
-
-def _bound(field: str, bound: edge.RangeFloat) -> edge.FieldCondition:
-    return edge.FieldCondition(key=field, range=bound)
-
-
-def _one_of(items: Iterable[str]) -> edge.FieldCondition:
-    return edge.FieldCondition(key=ITEM, match=edge.MatchAny(list(items)))

@@ -23,18 +23,18 @@ from memos_mcp.qdrant.points import (
     BM25,
     DENSE,
     EF_CONSTRUCT,
-    END,
     ITEM,
     NAMESPACE,
     PAGE,
     PASSAGE,
     PASSAGES,
     SPARSE_FULL_SCAN,
-    START,
+    TOLD,
     VERSION,
     M,
     Point,
     Row,
+    told,
 )
 
 logger = logging.getLogger(__name__)
@@ -52,10 +52,6 @@ def translated() -> Iterator[None]:
     except (ApiException, QdrantException, OSError) as error:
         logger.warning("The Qdrant server did not answer as it should: %s: %s", type(error).__name__, error)
         raise IndexUnavailable(UNREACHABLE) from error
-
-
-def _row(payload: Mapping[str, Any], score: float) -> Row:
-    return (payload[ITEM], payload[START], payload[END], score)
 
 
 def connect(url: str, api_key: str | None) -> "Wire":
@@ -156,7 +152,7 @@ class Wire:
         requests = [_request(ask, limit) for ask, limit in asks]
         with translated():
             answers = await self._client.query_batch_points(collection, requests)
-        return [[_row(point.payload or {}, point.score) for point in answer.points] for answer in answers]
+        return [[(*told(point.payload), point.score) for point in answer.points] for answer in answers]
 
     async def rows(self, collection: str) -> AsyncIterator[list[tuple[str, int, int]]]:
         """Yield item, version and number of passages of all points, page by page."""
@@ -232,7 +228,7 @@ def _request(ask: Ask, limit: int) -> models.QueryRequest:
         params = models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
     condition = models.Filter(must=[_any(ask.among)]) if ask.among else _condition(ask.where)
     return models.QueryRequest(
-        query=ask.vector, using=ask.lane, filter=condition, params=params, limit=limit, with_payload=[ITEM, START, END]
+        query=ask.vector, using=ask.lane, filter=condition, params=params, limit=limit, with_payload=list(TOLD)
     )
 
 

@@ -10,14 +10,15 @@ from memos_mcp.domain.index import Embedder, ItemKind, Lanes, Match, Question, V
 from memos_mcp.domain.limits import check_text
 from memos_mcp.domain.ranking import Ranked, fuse, is_near, lexical, stands_out, unscored
 from memos_mcp.domain.reranking import RERANKED, Reranker, reranked
-from memos_mcp.domain.sentences import MAX_SENTENCES, sentences
+from memos_mcp.domain.sentences import sentences
 
 MAX_QUERY_CHARS: Final = 10_000
 MIN_CANDIDATES: Final = 50
 CANDIDATES_PER_HIT: Final = 4
 MAX_CANDIDATES: Final = 1_000
-MAX_LISTS: Final = 2 * (1 + MAX_SENTENCES) + 1
-"""How many lists of candidates an answer may come from: two of each question, and what is still queued."""
+MAX_LISTS: Final = 7
+"""How many times the number asked for the candidates may be: two lanes of the question, two of its sentences (of which
+each proposes some, however many there are), and what is still queued."""
 
 FITS: Final[Mapping[ItemKind, Callable[[Sequence[Ranked]], bool]]] = {"memory": is_near, "tool": stands_out}
 

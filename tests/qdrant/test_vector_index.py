@@ -1,43 +1,15 @@
 """What every vector index does; a real server joins in when `MEMOS_TEST_QDRANT_URL` names one."""
 
-import os
-from collections.abc import AsyncIterator
-from uuid import uuid4
-
 import anyio
 import pytest
-from qdrant_client import AsyncQdrantClient
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import Entry, Passage, Question, Span, VectorIndex, Where, Wording
-from memos_mcp.qdrant.edge import EdgeIndex
-from memos_mcp.qdrant.server import ServerIndex
-from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, index_folder, item, search, vector
+from memos_mcp.domain.index import Entry, Passage, Span, VectorIndex, Where, Wording
+from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, search, vector
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
-SERVER = os.environ.get("MEMOS_TEST_QDRANT_URL")
 OURS = Where("ours")
-
-
-@pytest.fixture(params=["edge", "local", *(["server"] if SERVER else [])])
-async def index(request: pytest.FixtureRequest) -> AsyncIterator[VectorIndex]:
-    if request.param == "edge":
-        with index_folder() as folder:
-            embedded = EdgeIndex(folder, hnsw_threshold=100)
-            await embedded.open(SHAPE)
-            yield embedded
-            await embedded.close()
-        return
-    client = AsyncQdrantClient(":memory:") if request.param == "local" else AsyncQdrantClient(url=SERVER)
-    remote = ServerIndex("", None, f"test-{uuid4().hex[:8]}", client)
-    await remote.open(SHAPE)
-    yield remote
-    await remote.close()
-    for collection in (await client.get_collections()).collections:
-        if collection.name.startswith(remote._prefix):
-            await client.delete_collection(collection.name)
-    await client.close()
 
 
 async def test_an_empty_index_answers_nothing(index: VectorIndex) -> None:
@@ -104,42 +76,6 @@ async def test_an_item_appears_once_with_its_best_passage(index: VectorIndex) ->
     assert lanes.dense[0].span == Span(10, 20)
     assert sorted(bm25(lanes)) == [1, 2]
     assert next(match.span for match in lanes.bm25 if match.item_id == item(1)) == Span(10, 20)
-
-
-async def test_items_with_many_passages_do_not_crowd_out_others(index: VectorIndex) -> None:
-    long = entry(1, *("pear" for _ in range(150)))
-    await index.put("memory", [long, *(entry(n, "a pear and some more words here") for n in range(2, 6))])
-    lanes = await search(index, "memory", "pear", vector((1, 0)), OURS, 5)
-    assert sorted(dense(lanes)) == sorted(bm25(lanes)) == [1, 2, 3, 4, 5]
-
-
-async def test_each_lane_proposes_at_most_the_limit_of_items(index: VectorIndex) -> None:
-    await index.put("memory", [entry(n, "cat", "cat") for n in range(20)])
-    lanes = await search(index, "memory", "cat", vector((3, 0)), OURS, 4)
-    assert dense(lanes)[0] == 3
-    assert 4 <= len(lanes.dense) == len(lanes.bm25) <= 8
-
-
-async def test_what_one_lane_proposes_has_its_score_in_the_other(index: VectorIndex) -> None:
-    await index.put("memory", [entry(n, "cat " * n + "dog") for n in range(1, 40)])
-    lanes = await search(index, "memory", "cat", vector((1, 0)), OURS, 3)
-    assert sorted(dense(lanes)) == sorted(bm25(lanes))
-    assert bm25(lanes)[-1] == 1
-    everything = await search(index, "memory", "cat", vector((1, 0)), OURS, 100)
-    for lane, whole in ((lanes.dense, everything.dense), (lanes.bm25, everything.bm25)):
-        scores = {match.item_id: match.score for match in whole}
-        assert [match.score for match in lane] == pytest.approx([scores[match.item_id] for match in lane], abs=1e-5)
-
-
-async def test_several_questions_are_answered_each_with_what_any_of_them_proposed(index: VectorIndex) -> None:
-    await index.put("memory", [entry(n, "cat" if n % 2 else "dog") for n in range(40)])
-    asked = [Question("cat", vector((3, 0))), Question("dog", vector((8, 0)))]
-    cats, dogs = await index.search("memory", asked, OURS, 2)
-    assert (dense(cats)[0], dense(dogs)[0]) == (3, 8)
-    assert sorted(dense(cats)) == sorted(dense(dogs))
-    assert {3, 8} <= set(dense(cats))
-    assert {number % 2 for number in bm25(cats)} == {1}
-    assert {number % 2 for number in bm25(dogs)} == {0}
 
 
 async def test_a_word_counts_where_it_counts_most(index: VectorIndex) -> None:

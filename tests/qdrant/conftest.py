@@ -1,0 +1,35 @@
+"""The index under test; a real server joins in when `MEMOS_TEST_QDRANT_URL` names one."""
+
+import os
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from qdrant_client import AsyncQdrantClient
+
+from memos_mcp.domain.index import VectorIndex
+from memos_mcp.qdrant.edge import EdgeIndex
+from memos_mcp.qdrant.server import ServerIndex
+from tests.qdrant.samples import SHAPE, index_folder
+
+SERVER = os.environ.get("MEMOS_TEST_QDRANT_URL")
+
+
+@pytest.fixture(params=["edge", "local", *(["server"] if SERVER else [])])
+async def index(request: pytest.FixtureRequest) -> AsyncIterator[VectorIndex]:
+    if request.param == "edge":
+        with index_folder() as folder:
+            embedded = EdgeIndex(folder, hnsw_threshold=100)
+            await embedded.open(SHAPE)
+            yield embedded
+            await embedded.close()
+        return
+    client = AsyncQdrantClient(":memory:") if request.param == "local" else AsyncQdrantClient(url=SERVER)
+    remote = ServerIndex("", None, f"test-{uuid4().hex[:8]}", client)
+    await remote.open(SHAPE)
+    yield remote
+    await remote.close()
+    for collection in (await client.get_collections()).collections:
+        if collection.name.startswith(remote._prefix):
+            await client.delete_collection(collection.name)
+    await client.close()
