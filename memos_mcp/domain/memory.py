@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
@@ -241,7 +241,15 @@ def entry(memory: Memory, passages: Sequence[Passage]) -> Entry:
         words["session_id"] = (memory.session_id,)
     if memory.expires_at is not None:
         numbers["expires_at"] = memory.expires_at.timestamp()
-    return Entry(memory.memory_id, memory.version, memory.namespace, passages, words, numbers)
+    return Entry(memory.memory_id, memory.version, memory.namespace, passages, words, numbers, part_of(memory))
+
+
+def part_of(memory: Memory) -> str | None:
+    """Return a digest that names the document that a memory is a part of, as its metadata tell; None without any."""
+    named = (memory.metadata.get("source"), memory.metadata.get("path"))
+    if memory.kind != "document" or not all(isinstance(name, str) for name in named):
+        return None
+    return blake2b("\n".join(map(str, named)).encode(), digest_size=8).hexdigest()
 
 
 def where(namespace: str, filter: MemoryFilter, now: datetime) -> Where:

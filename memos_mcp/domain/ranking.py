@@ -18,6 +18,11 @@ Both are taken as they are. Scaling each lane to its own best, as is common, hid
 question is rare, or that nothing is near. `benchmarks/README.md` has what each of these costs.
 """
 
+SHARPNESS: Final = 20.0
+"""How sharply the parts of a document are told from its best when its strength is summed up: at 20, a second part as
+good as the best adds 0.035, and one that is 0.1 weaker 0.006. From 10 to 30 it hardly matters (`benchmarks/README.md`).
+"""
+
 FIELD: Final = 50
 """How many of the best are looked at to see whether the first stands out."""
 
@@ -54,6 +59,7 @@ def fuse(kind: ItemKind, answers: Sequence[Lanes], waiting: Sequence[Match] = ()
     `answers` are the lanes of the question and then of its sentences, if it has several: what answers one of them
     well counts as much as what answers the whole. `waiting` are items that are not in the index yet, by Postgres
     full-text rank: they stand in for words. The passage shown is that of the lane which has more part in the strength.
+    Of the parts of a document the best is lifted by the others: much of a file is about the matter, or one line is.
     """
     whole, *parts = answers
     weight = WORD_WEIGHT[kind]
@@ -69,6 +75,9 @@ def fuse(kind: ItemKind, answers: Sequence[Lanes], waiting: Sequence[Match] = ()
         item: (strengths.get(item, 0.0) + best_part.get(item, 0.0)) / 2 if item in halved else strengths[item]
         for item in signals
     }
+    for item, lift in _lifts(totals, _documents(answers)).items():
+        totals[item] += lift
+        signals[item] |= {"document": told} if (told := round(lift, 4)) else {}
     spans = _spans(answers, waiting, weight)
     order = sorted(totals, key=lambda item: (-totals[item], item))
     return [Ranked(item, totals[item], signals[item], spans[item]) for item in order]
@@ -113,6 +122,30 @@ def round_robin(rankings: Iterable[Sequence[Item]], key: Callable[[Item], Hashab
 def _strengths(cosines: Mapping[UUID, float], words: Mapping[UUID, float], weight: float) -> dict[UUID, float]:
     items = cosines.keys() | words.keys()
     return {item: cosines.get(item, 0.0) + weight * words.get(item, 0.0) for item in items}
+
+
+def _documents(answers: Iterable[Lanes]) -> dict[str, set[UUID]]:
+    """Return the candidates that are parts of a document, by document."""
+    documents: dict[str, set[UUID]] = {}
+    for lanes in answers:
+        for match in (*lanes.dense, *lanes.bm25):
+            if match.part_of is not None:
+                documents.setdefault(match.part_of, set()).add(match.item_id)
+    return documents
+
+
+def _lifts(strengths: Mapping[UUID, float], documents: Mapping[str, Iterable[UUID]]) -> dict[UUID, float]:
+    """Return what the best part of each document gains by the others: it then has the soft maximum of them all.
+
+    Only the best: lifted together, the parts of one document would push all others out of a short answer.
+    """
+    lifts: dict[UUID, float] = {}
+    for parts in documents.values():
+        best, *others = sorted(parts, key=lambda item: (-strengths[item], item))
+        if others:
+            less = (strengths[item] - strengths[best] for item in others)
+            lifts[best] = math.log1p(sum(math.exp(SHARPNESS * gap) for gap in less)) / SHARPNESS
+    return lifts
 
 
 def _items(answers: Iterable[Lanes]) -> set[UUID]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.index import FIELDS, Entry, Where
-from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryKind, NewMemory, entry, where, wording
+from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryKind, NewMemory, entry, part_of, where, wording
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 MOMENTS = st.datetimes(datetime(2026, 4, 30), datetime(2026, 5, 2), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
@@ -142,3 +142,24 @@ def test_a_passage_is_found_by_its_own_words_and_by_its_day_as_people_write_it(
     memory: Memory, moment: datetime, day: str
 ) -> None:
     assert wording(replace(memory, occurred_at=moment), "a part of it") == f"{day}\na part of it"
+
+
+FILE = {"source": "app", "path": "a.py"}
+
+
+@given(MEMORIES, MEMORIES)
+def test_chunks_of_a_file_are_parts_of_one_document_and_those_of_another_are_not(one: Memory, other: Memory) -> None:
+    def name(memory: Memory, **metadata: str) -> str | None:
+        return part_of(replace(memory, kind="document", metadata=FILE | metadata))
+
+    assert name(one) == name(other) is not None
+    assert len({name(one), name(other, path="b.py"), name(other, source="lib")}) == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"metadata": {}}, {"metadata": {"path": "a.py"}}, {"metadata": FILE | {"path": 1}}, {"kind": "episodic"}],
+)
+@given(memory=MEMORIES)
+def test_what_names_no_file_is_no_part_of_a_document(memory: Memory, changes: dict[str, Any]) -> None:
+    assert part_of(replace(memory, **{"kind": "document", "metadata": FILE} | changes)) is None

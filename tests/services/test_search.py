@@ -11,7 +11,7 @@ from memos_mcp.domain.index import Match, Span, Where
 from memos_mcp.domain.memory import MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolQuery
-from memos_mcp.services.search import Search
+from memos_mcp.services.search import MIN_CANDIDATES, Search
 from tests.fakes import DownIndex, HashEmbedder
 from tests.services.patience import caught_up
 
@@ -48,14 +48,30 @@ async def test_an_answer_to_many_sentences_goes_on_to_its_end(app: App) -> None:
     await app.memories.store_many(SCOPE, [NewMemory(fruit) for fruit in fruits])
     await caught_up(app)
     query = MemoryQuery("show each apple now. show each pear now. show each plum now. show each fig now.", limit=12)
-    seen, where = [], None
+    pages, where = [], None
     for _ in fruits:
         page = await app.memories.query(SCOPE, MemoryQuery(query.text, limit=query.limit, cursor=where))
-        seen += contents(page)
+        pages.append(page)
         if not page.more:
             break
         where = cursor.encode(page.hits[-1].position, page.fingerprint)
-    assert sorted(seen) == sorted(fruits)
+    seen = [content for page in pages for content in contents(page)]
+    assert len(seen) == len(set(seen)) == pages[0].total > MIN_CANDIDATES
+    assert {fruit.split()[0] for fruit in seen} == {"apple", "pear", "plum", "fig"}
+
+
+async def test_of_chunks_as_good_as_each_other_the_one_of_the_file_that_says_more_comes_first(app: App) -> None:
+    def chunk(path: str, content: str) -> NewMemory:
+        return NewMemory(content, kind="document", metadata={"source": "app", "path": path})
+
+    for path, mark in (("one", "."), ("two", "!"), ("three", "?")):  # marks are no words: else equal texts are one
+        others = "the lantern is lit" if path == "two" else "nothing of the kind"
+        texts = [f"how the lantern is lit{mark}", *(f"{others}{mark * times}" for times in range(1, 5))]
+        await app.memories.store_many(SCOPE, [chunk(path, text) for text in texts])
+    await caught_up(app)
+    first, *_ = (await app.memories.query(SCOPE, MemoryQuery("how is the lantern lit?"))).hits
+    assert first.memory.content == "how the lantern is lit!"
+    assert first.signals["document"] > 0
 
 
 async def test_what_waits_again_keeps_its_place_and_what_is_new_is_found_by_its_words(idle_app: App) -> None:
