@@ -1,1 +1,1 @@
-"""The embedding model: fastembed and the packaged weights."""
+"""The models that read texts: fastembed and the packaged weights."""

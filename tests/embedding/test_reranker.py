@@ -1,0 +1,184 @@
+"""The reranker on a real cross-encoder: loading, reading, and what is said when it cannot."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from memos_mcp.domain.errors import RerankerUnavailable
+from memos_mcp.embedding import reranker
+from memos_mcp.embedding.reranker import FastReranker
+from tests import cross_encoder
+
+pytestmark = pytest.mark.anyio
+
+QUESTION = "where is the boiler key?"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cross-encoder")
+    cross_encoder.install(folder)
+    return folder
+
+
+async def test_each_text_gets_its_score_in_its_place(data: Path) -> None:
+    texts = ["the boiler key " * n + "filler " * (7 * n % 11) for n in range(20)]
+
+    scores = await FastReranker(cross_encoder.NAME, data).scores(QUESTION, texts)
+
+    assert scores == [3.0 * n for n in range(20)]
+
+
+async def test_a_text_beyond_the_window_is_read_as_far_as_it_goes(data: Path) -> None:
+    [score] = await FastReranker(cross_encoder.NAME.lower(), data, threads=1).scores(QUESTION, ["key " * 60_000])
+
+    assert 400 < score < 512
+
+
+async def test_the_same_texts_are_read_once_for_all_pages_of_an_answer(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Sequence[str]] = []
+    scores = reranker._scores
+
+    def counted(encoder: Any, question: str, texts: Sequence[str]) -> list[float]:
+        read.append(texts)
+        return scores(encoder, question, texts)
+
+    monkeypatch.setattr(reranker, "_scores", counted)
+    monkeypatch.setattr(reranker, "_KEPT_ANSWERS", 2)
+    one = FastReranker(cross_encoder.NAME, data)
+    first, again = await one.scores(QUESTION, ["a key"]), await one.scores(QUESTION, ["a key"])
+    again.append(0.0)
+    assert await one.scores(QUESTION, ["a key"]) == first == [1.0]
+    assert read == [["a key"]]
+
+    for other in ("a boiler", "a key, a key"):
+        await one.scores(QUESTION, [other])
+    await one.scores(QUESTION, ["a key"])
+    assert len(read) == 4
+
+
+async def test_first_questions_at_once_load_the_model_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[str] = []
+    load = reranker._load
+
+    def counted(name: str, folder: Path, threads: int | None) -> Any:
+        loads.append(name)
+        return load(name, folder, threads)
+
+    monkeypatch.setattr(reranker, "_load", counted)
+    one = FastReranker(cross_encoder.NAME, data)
+    assert loads == []
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(4):
+            tasks.start_soon(one.scores, QUESTION, [f"key {number}"])
+
+    assert loads == [cross_encoder.NAME]
+
+
+async def test_a_name_that_fastembed_does_not_have_is_told_with_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(RerankerUnavailable, match=r"MEMOS_RERANKER.*no/such-model.*for example Xenova/ms-marco"):
+        await FastReranker("no/such-model", tmp_path).scores(QUESTION, ["a key"])
+
+
+async def test_without_the_hub_the_reranker_is_unavailable_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    with anyio.fail_after(8), pytest.raises(RerankerUnavailable, match="cannot be loaded") as caught:
+        await FastReranker(cross_encoder.NAME, tmp_path).scores(QUESTION, ["a key"])
+
+    assert str(tmp_path) not in str(caught.value)
+
+
+async def test_a_damaged_model_is_unavailable(tmp_path: Path) -> None:
+    cross_encoder.install(tmp_path).write_bytes(b"not a model")
+
+    with pytest.raises(RerankerUnavailable, match="cannot be loaded"):
+        await FastReranker(cross_encoder.NAME, tmp_path).scores(QUESTION, ["a key"])
+
+
+async def test_a_model_that_gives_no_numbers_is_not_followed(tmp_path: Path) -> None:
+    cross_encoder.install(tmp_path, cross_encoder.UNCOUNTABLE)
+
+    with pytest.raises(RerankerUnavailable, match="failed"):
+        await FastReranker(cross_encoder.NAME, tmp_path).scores(QUESTION, ["a key"])
+
+
+async def test_a_failed_load_is_tried_again_later_and_not_at_every_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(reranker, "monotonic", lambda: now)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    one = FastReranker(cross_encoder.NAME, tmp_path)
+    with pytest.raises(RerankerUnavailable):
+        await one.scores(QUESTION, ["a key"])
+    cross_encoder.install(tmp_path)
+
+    with pytest.raises(RerankerUnavailable):
+        await one.scores(QUESTION, ["a key"])
+    now += 31
+    assert await one.scores(QUESTION, ["a key"]) == [1.0]
+
+
+async def test_nobody_waits_for_a_long_download_and_it_is_used_when_it_is_done(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived, downloads = threading.Event(), 0
+    load = reranker._load
+
+    def slow(name: str, folder: Path, threads: int | None) -> Any:
+        nonlocal downloads
+        downloads += 1
+        assert arrived.wait(20)
+        return load(name, folder, threads)
+
+    monkeypatch.setattr(reranker, "_load", slow)
+    one = FastReranker(cross_encoder.NAME, data)
+    try:
+        for patience in (0.05, 20, 20):
+            monkeypatch.setattr(reranker, "_PATIENCE_SECONDS", patience)
+            with anyio.fail_after(5), pytest.raises(RerankerUnavailable, match="still being loaded"):
+                await one.scores(QUESTION, ["a key"])
+    finally:
+        arrived.set()
+
+    with anyio.fail_after(20):
+        while one._loading.locked():
+            await anyio.lowlevel.checkpoint()
+        assert await one.scores(QUESTION, ["a key"]) == [1.0]
+    assert downloads == 1
+
+
+def test_importing_the_room_imports_no_model_library() -> None:
+    code = "import sys, memos_mcp.embedding.reranker; print({'fastembed', 'onnx', 'onnxruntime'} & set(sys.modules))"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "set()"
+
+
+async def test_reranking_leaves_nothing_in_the_user_s_own_folders(tmp_path: Path, data: Path) -> None:
+    program = (
+        "import anyio, sys; from pathlib import Path\n"
+        "from memos_mcp.embedding.reranker import FastReranker\n"
+        f"reranker = FastReranker({cross_encoder.NAME!r}, Path(sys.argv[1]))\n"
+        "print(anyio.run(reranker.scores, 'the key', ['a key']))\n"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    with anyio.fail_after(60):
+        run = await anyio.run_process([sys.executable, "-c", program, str(data)], env={"HOME": str(home)}, stderr=None)
+    assert run.stdout == b"[1.0]\n"
+    assert list(home.rglob("*")) == []
