@@ -11,7 +11,7 @@ from typing import Any, Literal
 from unittest.mock import patch
 
 from memos_mcp.domain import tool
-from memos_mcp.domain.index import Entry, Lanes, Match, Passage
+from memos_mcp.domain.index import ITEM_KINDS, Entry, Lanes, Match, Passage
 from memos_mcp.domain.memory import Memory, entry
 from memos_mcp.domain.tool import Tool
 from memos_mcp.services.search import CANDIDATES_PER_HIT, MIN_CANDIDATES
@@ -121,6 +121,14 @@ def _weighing(weight: float) -> dict[str, Any]:
     return {"memos_mcp.domain.ranking.WORD_WEIGHT": {"memory": weight, "tool": weight}}
 
 
+def _lifting(sharpness: float) -> dict[str, Any]:
+    return {"memos_mcp.domain.ranking.SHARPNESS": sharpness}
+
+
+def _long(words: float) -> dict[str, Any]:
+    return {"memos_mcp.qdrant.bm25.AVERAGE_LENGTH": dict.fromkeys(ITEM_KINDS, words)}
+
+
 def _proposing(candidates: int) -> dict[str, Any]:
     """Return the parts for so many candidates where ten hits are asked; where more are, as many times more or fewer."""
     return {
@@ -161,6 +169,11 @@ LANES = (
 
 RANKING = (
     Variant("the question not cut into sentences", _WHOLE_QUESTION),
+    Variant("no part of a file lifted by the others", _lifting(1e9), of="memories"),
+    *(
+        Variant(f"lifted with a sharpness of {sharpness:g}", _lifting(sharpness), of="memories")
+        for sharpness in (10.0, 30.0)
+    ),
     *(Variant(f"a point of BM25 is worth {weight}", _weighing(weight)) for weight in (0.01, 0.02, 0.03, 0.04, 0.06)),
     Variant("each lane by its best, half and half", _weighing(1.0), by_the_best),
     Variant("proposals only, cosine between its extremes, half and half", _weighing(1.0), between_extremes),
@@ -171,7 +184,10 @@ RANKING = (
 
 INDEX = (
     Variant("no CamelCase words cut", {"memos_mcp.qdrant.bm25.spelled_out": _as_it_is}, held=True),
-    Variant("Qdrant's average length, 256 words", {"memos_mcp.qdrant.bm25.AVERAGE_LENGTH": QDRANTS_LENGTH}, held=True),
+    *(
+        Variant(f"an average length of {words:g} words", _long(words), held=True)
+        for words in (30.0, 60.0, QDRANTS_LENGTH)
+    ),
     Variant("no neighbours", {"memos_mcp.domain.nearby.CLOSEST": 0.0}, held=True, of="memories"),
     Variant("no words of neighbours", {"memos_mcp.domain.memory.entry": own_words}, held=True, of="memories"),
     Variant("no leaning towards neighbours", {"memos_mcp.domain.nearby.LEANING": 0.0}, held=True, of="memories"),

@@ -11,7 +11,7 @@ from memos_mcp.domain.index import ItemKind, Lanes, Match, Span
 
 Item = TypeVar("Item")
 
-WORD_WEIGHT: Final[Mapping[ItemKind, float]] = {"memory": 0.04, "tool": 0.02}
+WORD_WEIGHT: Final[Mapping[ItemKind, float]] = {"memory": 0.04, "tool": 0.022}
 """What a point of BM25 is worth in cosine.
 
 Both are taken as they are. Scaling each lane to its own best, as is common, hides what they say: that no word of the

@@ -1,14 +1,20 @@
 """Sparse BM25 vectors, made in the process: term weights of a passage, unit weights of a question."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from qdrant_edge import Bm25, Bm25Config, SparseVector
 
-AVERAGE_LENGTH: Final = 60.0
-"""Words of an average passage, after which longer ones count less: between a turn of a conversation (some 25) and a
-passage that fills the default model's window (some 190). Qdrant's default of 256 is meant for pages."""
+from memos_mcp.domain.index import ITEM_KINDS, ItemKind
+
+AVERAGE_LENGTH: Final[Mapping[ItemKind, float]] = {"memory": 60.0, "tool": 30.0}
+"""Words of an average passage, without stop words, after which longer ones count less.
+
+Memories: between a turn of a conversation (some 25) and a passage that fills the default model's window (some 190).
+Tools: with what their schemas say, they have 11 to 44 different words in five public sets. Qdrant's default of 256 is
+meant for pages.
+"""
 
 # Looked for only where a word begins: from each of its letters, 256 KiB of digits in one would take fifteen minutes.
 _COMPOUND: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]*(?:[a-z0-9][A-Z]|[A-Z]{2}[a-z]{2})[A-Za-z0-9]*")
@@ -25,19 +31,24 @@ class WordVectors:
     """
 
     def __init__(self) -> None:
-        self._model = Bm25(Bm25Config(language="english", ascii_folding=True, avg_len=AVERAGE_LENGTH))
+        self._models = {kind: _model(AVERAGE_LENGTH[kind]) for kind in ITEM_KINDS}
 
-    def passage(self, wordings: Iterable[tuple[str, float]]) -> SparseVector:
+    def passage(self, kind: ItemKind, wordings: Iterable[tuple[str, float]]) -> SparseVector:
         """Return the vector of a passage: of each word the greatest weight that any of its wordings gives it."""
         weights: dict[int, float] = {}
         for text, weight in wordings:
-            vector = self._model.embed_document(spelled_out(text))
+            vector = self._models[kind].embed_document(spelled_out(text))
             for index, value in zip(vector.indices, vector.values, strict=True):
                 weights[index] = max(weights.get(index, 0.0), weight * value)
         return SparseVector(list(weights), list(weights.values()))
 
     def question(self, text: str) -> SparseVector:
-        return self._model.embed_query(spelled_out(text))
+        """Return a question's words, each with the weight 1: what they are asked of makes no difference."""
+        return self._models["memory"].embed_query(spelled_out(text))
+
+
+def _model(average_length: float) -> Bm25:
+    return Bm25(Bm25Config(language="english", ascii_folding=True, avg_len=average_length))
 
 
 def spelled_out(text: str) -> str:

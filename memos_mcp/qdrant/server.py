@@ -104,7 +104,7 @@ class ServerIndex:
         if self.outdated:
             raise IndexUnavailable(OUTDATED)
         async with self._writing:
-            await _write(wire, self._alias(kind), entries)
+            await _write(wire, kind, self._alias(kind), entries)
 
     async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None:
         wire = self._connected()
@@ -228,7 +228,7 @@ class ServerDraft:
 
     async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None:
         self._check()
-        await _write(self._wire, self._generation.collections[kind], entries)
+        await _write(self._wire, kind, self._generation.collections[kind], entries)
 
     async def commit(self) -> None:
         """Swap the aliases. The server may still be building its graph: answers are right, only slower until then."""
@@ -276,10 +276,10 @@ async def _nearest(wire: "Wire", alias: str, asks: Sequence["Ask"], limits: Sequ
     return rows
 
 
-async def _write(wire: "Wire", collection: str, entries: Sequence[Entry]) -> None:
+async def _write(wire: "Wire", kind: ItemKind, collection: str, entries: Sequence[Entry]) -> None:
     for piece in pieces(entries):
         if piece.points:
-            await wire.upsert(collection, piece.points)
+            await wire.upsert(kind, collection, piece.points)
         for count, items in piece.ends.items():
             await wire.delete(collection, items, from_passage=count)
 

@@ -97,7 +97,7 @@ class Shards:
         upserts = [
             edge.Point(
                 id=UUID(point),
-                vector={DENSE: floats[at * size : (at + 1) * size].tolist(), BM25: self._words.passage(wordings)},
+                vector={DENSE: floats[at * size : (at + 1) * size].tolist(), BM25: self._words.passage(kind, wordings)},
                 payload=payload | late,
             )
             for at, (point, payload, wordings) in enumerate(points)

@@ -132,8 +132,8 @@ class Wire:
         with translated():
             await self._client.delete_collection(collection)
 
-    async def upsert(self, collection: str, points: Sequence[Point]) -> None:
-        structs = await run_sync(self._structs, points)
+    async def upsert(self, kind: ItemKind, collection: str, points: Sequence[Point]) -> None:
+        structs = await run_sync(self._structs, kind, points)
         with translated():
             await self._client.upsert(collection, structs, wait=True)
 
@@ -180,14 +180,14 @@ class Wire:
         with translated():
             await self._client.close()
 
-    def _structs(self, points: Sequence[Point]) -> list[models.PointStruct]:
+    def _structs(self, kind: ItemKind, points: Sequence[Point]) -> list[models.PointStruct]:
         return [
             models.PointStruct(
                 id=str(point.id),
                 payload=dict(point.payload),
                 vector={
                     DENSE: [float(value) for value in point.vector],
-                    BM25: _sparse(self._words.passage(point.wordings)),
+                    BM25: _sparse(self._words.passage(kind, point.wordings)),
                 },
             )
             for point in points

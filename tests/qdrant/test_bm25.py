@@ -19,7 +19,7 @@ def weights(vector: SparseVector) -> dict[int, float]:
 def weight_of(word: str, *wordings: tuple[str, float]) -> float:
     """Return what a word weighs in a passage that is found by these wordings."""
     [index] = WORDS.question(word).indices
-    return weights(WORDS.passage(wordings)).get(index, 0.0)
+    return weights(WORDS.passage("memory", wordings)).get(index, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,12 @@ def test_a_very_long_word_is_spelled_out_in_no_time(letters: str) -> None:
 
 
 def test_an_identifier_is_found_by_its_parts_and_the_parts_by_the_identifier() -> None:
-    passage = weights(WORDS.passage([("class RetryPolicy: waits", 1.0)]))
+    passage = weights(WORDS.passage("memory", [("class RetryPolicy: waits", 1.0)]))
 
     assert set(WORDS.question("retry policy").indices) <= set(passage)
-    assert set(WORDS.question("RetryPolicy").indices) & set(weights(WORDS.passage([("a policy to retry", 1.0)])))
+    assert set(WORDS.question("RetryPolicy").indices) & set(
+        weights(WORDS.passage("memory", [("a policy to retry", 1.0)]))
+    )
 
 
 def test_a_neighbour_s_word_counts_less_than_the_passage_s_own() -> None:
@@ -78,5 +80,5 @@ def test_a_word_in_several_wordings_counts_where_it_counts_most() -> None:
 
 
 def test_a_passage_found_by_nothing_has_no_words() -> None:
-    assert weights(WORDS.passage([])) == {}
-    assert weights(WORDS.passage([("", 1.0), ("the", 0.5)])) == {}
+    assert weights(WORDS.passage("memory", [])) == {}
+    assert weights(WORDS.passage("memory", [("", 1.0), ("the", 0.5)])) == {}
