@@ -1,13 +1,11 @@
 """The embedder on fastembed: a local ONNX model, loaded on first use, run in worker threads."""
 
 import logging
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from threading import Lock
-from time import monotonic
 from typing import Any, Final
 
 import anyio
@@ -16,10 +14,10 @@ from anyio import to_thread
 from memos_mcp.domain import chunking
 from memos_mcp.domain.errors import EmbedderUnavailable
 from memos_mcp.domain.index import Shape, Span, Vector
+from memos_mcp.embedding.loading import LoadOnce, described, downloaded, turn_telemetry_off
 from memos_mcp.embedding.weights import minilm_folder
 
 _PACKAGED: Final = "sentence-transformers/all-MiniLM-L6-v2"
-_RETRY_SECONDS: Final = 30.0
 _KEPT_QUERIES: Final = 1_024
 _BATCH_ROWS: Final = 32
 _BATCH_CHARS: Final = 4_096
@@ -46,12 +44,7 @@ class FastEmbedder:
 
     def __init__(self, model: str, data: Path, threads: int | None = None) -> None:
         self._name = model
-        self._data = data
-        self._threads = threads
-        self._loaded: _Model | None = None
-        self._failed: tuple[float, str] | None = None
-        self._loading = Lock()
-        self._load_turn = anyio.CapacityLimiter(1)
+        self._loading = LoadOnce(partial(_load, model, data, threads))
         self._passage_turn = anyio.CapacityLimiter(1)
         self._split_turn = anyio.CapacityLimiter(1)
         self._query_turn = anyio.Lock(fast_acquire=True)
@@ -64,18 +57,18 @@ class FastEmbedder:
 
     async def load(self) -> None:
         """Load the model unless it is there; raise `EmbedderUnavailable`, at once for a while after a failure."""
-        await self._ready()
+        await self._loading.model()
 
     async def shape(self) -> Shape:
-        return Shape(self._name, (await self._ready()).dimensions)
+        return Shape(self._name, (await self._loading.model()).dimensions)
 
     async def split(self, texts: Sequence[str]) -> list[list[Span]]:
-        model = await self._ready()
+        model = await self._loading.model()
         return [await to_thread.run_sync(_split, model, text, limiter=self._split_turn) for text in texts]
 
     async def passages(self, texts: Sequence[str]) -> list[Vector]:
         """Embed in batches of similar length; each waits for its turn, so that a small job is not behind a big one."""
-        model = await self._ready()
+        model = await self._loading.model()
         vectors: dict[int, Vector] = {}
         for batch in _batches(texts):
             chosen = [texts[place] for place in batch]
@@ -94,7 +87,7 @@ class FastEmbedder:
         """Embed one question, with those that wait."""
         if (known := self._recall(text)) is not None:
             return known
-        model = await self._ready()
+        model = await self._loading.model()
         self._waiting[text] = None
         async with self._query_turn:
             if (known := self._recall(text)) is not None:
@@ -122,36 +115,18 @@ class FastEmbedder:
                 batch.append(other)
         return batch
 
-    async def _ready(self) -> _Model:
-        if self._loaded is not None:
-            return self._loaded
-        return await to_thread.run_sync(self._load_once, limiter=self._load_turn)
-
-    def _load_once(self) -> _Model:
-        """Load in this thread, once for all who wait; its outcome is kept even if the caller has left."""
-        with self._loading:
-            if self._loaded is not None:
-                return self._loaded
-            if self._failed is not None and monotonic() - self._failed[0] < _RETRY_SECONDS:
-                raise EmbedderUnavailable(self._failed[1])
-            try:
-                self._loaded = _load(self._name, self._data, self._threads)
-            except EmbedderUnavailable as error:
-                self._failed = (monotonic(), str(error))
-                raise
-            return self._loaded
-
 
 def _load(name: str, data: Path, threads: int | None) -> _Model:
     """Load a model by its name; the imports are here because they take most of a second."""
-    # onnxruntime would report to its makers, and leave files in the user's cache; it reads this once, at its import.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    turn_telemetry_off()
     try:
-        description = _description(name)
+        from fastembed import TextEmbedding
+
+        description = described(TextEmbedding, name, _unknown(name))
         folder = minilm_folder(data) if name.lower() == _PACKAGED.lower() else None
         if folder is not None:
             return _model(_packaged(folder, threads))
-        return _model(_downloaded(description, data, threads))
+        return _model(downloaded(TextEmbedding, description, data, threads))
     except EmbedderUnavailable:
         raise
     except Exception as error:
@@ -162,14 +137,8 @@ def _load(name: str, data: Path, threads: int | None) -> _Model:
         ) from error
 
 
-def _description(name: str) -> Any:
-    """Return what fastembed knows of a model; raise `EmbedderUnavailable` when that is nothing."""
-    from fastembed import TextEmbedding
-
-    for description in TextEmbedding._list_supported_models():  # noqa: SLF001 - its public twin leaves out the type
-        if description.model.lower() == name.lower():
-            return description
-    raise EmbedderUnavailable(
+def _unknown(name: str) -> EmbedderUnavailable:
+    return EmbedderUnavailable(
         f"MEMOS_EMBEDDING_MODEL names a model that fastembed does not have: {name}. "
         f"Set it to one of its text models, for example {_PACKAGED}. Until then answers are by words only."
     )
@@ -192,17 +161,6 @@ def _packaged(folder: Path, threads: int | None) -> Any:
     path = folder / embedding.model.model_description.model_file
     embedding.model.model = InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return embedding
-
-
-def _downloaded(description: Any, data: Path, threads: int | None) -> Any:
-    """Open any other model from the cache in the data folder, or download it into there in a single attempt.
-
-    Left to itself fastembed tries three times and sleeps 39 s in between, while every question waits.
-    """
-    from fastembed import TextEmbedding
-
-    folder = TextEmbedding.download_model(description, str(data / "models"), retries=1)
-    return TextEmbedding(description.model, specific_model_path=str(folder), threads=threads)
 
 
 def _model(embedding: Any) -> _Model:

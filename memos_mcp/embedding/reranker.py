@@ -2,11 +2,10 @@
 
 import logging
 import math
-import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from threading import Lock
 from time import monotonic
 from typing import Any, Final
 
@@ -14,9 +13,9 @@ import anyio
 from anyio import to_thread
 
 from memos_mcp.domain.errors import RerankerUnavailable
+from memos_mcp.embedding.loading import LoadOnce, described, downloaded, turn_telemetry_off
 
 _EXAMPLE: Final = "Xenova/ms-marco-MiniLM-L-6-v2"
-_RETRY_SECONDS: Final = 30.0
 _PATIENCE_SECONDS: Final = 10.0
 """How long an answer waits for the model. To load it takes a second, to download it may take minutes."""
 
@@ -35,13 +34,9 @@ class FastReranker:
 
     def __init__(self, model: str, data: Path, threads: int | None = None) -> None:
         self._name = model
-        self._data = data
-        self._threads = threads
-        self._loaded: Any = None
-        self._failed: tuple[float, str] | None = None
+        load = partial(_load, model, data, threads)
+        self._loading = LoadOnce(load, clock=lambda: monotonic())  # noqa: PLW0108 - a test replaces this module's clock
         self._late = False
-        self._loading = Lock()
-        self._load_turn = anyio.CapacityLimiter(1)
         self._turn = anyio.CapacityLimiter(1)
         self._recent: OrderedDict[tuple[str, ...], list[float]] = OrderedDict()
 
@@ -64,42 +59,21 @@ class FastReranker:
 
     async def _ready(self) -> Any:
         """Return the model, or say that it is not there yet: while a long download goes on, nobody else waits."""
-        if self._loaded is not None:
-            return self._loaded
-        if not (self._late and self._loading.locked()):
+        if not (self._late and self._loading.under_way):
             with anyio.move_on_after(_PATIENCE_SECONDS):
-                return await to_thread.run_sync(self._load_once, abandon_on_cancel=True, limiter=self._load_turn)
+                return await self._loading.model(abandon_on_cancel=True)
             self._late = True
         raise RerankerUnavailable(f"The reranker {self._name} is still being loaded, so the order is the usual one.")
 
-    def _load_once(self) -> Any:
-        """Load in this thread, once for all who wait; its outcome is kept even if the caller has left."""
-        with self._loading:
-            if self._loaded is not None:
-                return self._loaded
-            if self._failed is not None and monotonic() - self._failed[0] < _RETRY_SECONDS:
-                raise RerankerUnavailable(self._failed[1])
-            try:
-                self._loaded = _load(self._name, self._data, self._threads)
-            except RerankerUnavailable as error:
-                self._failed = (monotonic(), str(error))
-                raise
-            return self._loaded
-
 
 def _load(name: str, data: Path, threads: int | None) -> Any:
-    """Open a model from the cache in the data folder, or download it into there in a single attempt.
-
-    The imports are here because they take half a second.
-    """
-    # onnxruntime would report to its makers, and leave files in the user's cache; it reads this once, at its import.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    """Load a model by its name; the imports are here because they take half a second."""
+    turn_telemetry_off()
     try:
         from fastembed.rerank.cross_encoder import TextCrossEncoder
 
-        description = _description(name)
-        folder = TextCrossEncoder.download_model(description, str(data / "models"), retries=1)
-        return TextCrossEncoder(description.model, specific_model_path=str(folder), threads=threads)
+        description = described(TextCrossEncoder, name, _unknown(name))
+        return downloaded(TextCrossEncoder, description, data, threads)
     except RerankerUnavailable:
         raise
     except Exception as error:
@@ -109,14 +83,8 @@ def _load(name: str, data: Path, threads: int | None) -> Any:
         ) from error
 
 
-def _description(name: str) -> Any:
-    """Return what fastembed knows of a model; raise `RerankerUnavailable` when that is nothing."""
-    from fastembed.rerank.cross_encoder import TextCrossEncoder
-
-    for description in TextCrossEncoder._list_supported_models():  # noqa: SLF001 - its public twin leaves out the type
-        if description.model.lower() == name.lower():
-            return description
-    raise RerankerUnavailable(
+def _unknown(name: str) -> RerankerUnavailable:
+    return RerankerUnavailable(
         f"MEMOS_RERANKER names a model that fastembed does not have: {name}. "
         f"Set it to one of its cross-encoders, for example {_EXAMPLE}. Until then the order is the usual one."
     )

@@ -89,7 +89,7 @@ async def test_no_texts_give_no_vectors_and_no_spans(embedder: FastEmbedder) -> 
 async def test_a_long_text_is_cut_into_passages_that_fit_the_window(embedder: FastEmbedder, text: str) -> None:
     [spans] = await embedder.split([text])
 
-    model = embedder._loaded
+    model = embedder._loading.loaded
     assert model is not None
     counts = [len(model.tokenizer.encode(text[span.start : span.end]).ids) for span in spans]
     covered = {place for span in spans for place in range(*span)}
@@ -328,33 +328,6 @@ async def test_without_the_wheel_and_the_hub_the_model_is_unavailable(
 
     with anyio.fail_after(10), pytest.raises(EmbedderUnavailable, match="by words only"):
         await FastEmbedder(MINILM, tmp_path).passages(["anything"])
-
-
-async def test_a_failed_load_is_tried_again_later_and_not_at_every_call(
-    data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 1_000.0
-    tries = 0
-    load = fastembed._load
-
-    def failing_once(name: str, folder: Path, threads: int | None) -> object:
-        nonlocal tries
-        tries += 1
-        if tries == 1:
-            raise EmbedderUnavailable("The model is not there yet.")
-        return load(name, folder, threads)
-
-    monkeypatch.setattr(fastembed, "_load", failing_once)
-    monkeypatch.setattr(fastembed, "monotonic", lambda: now)
-    embedder = FastEmbedder(MINILM, data)
-    for _ in range(3):
-        with pytest.raises(EmbedderUnavailable, match="not there yet"):
-            await embedder.load()
-    assert tries == 1
-
-    now += 31
-    assert await embedder.query("and now?")
-    assert tries == 2
 
 
 async def test_a_data_folder_that_cannot_be_written_makes_the_model_unavailable(tmp_path: Path) -> None:

@@ -66,25 +66,6 @@ async def test_the_same_texts_are_read_once_for_all_pages_of_an_answer(
     assert len(read) == 4
 
 
-async def test_first_questions_at_once_load_the_model_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loads: list[str] = []
-    load = reranker._load
-
-    def counted(name: str, folder: Path, threads: int | None) -> Any:
-        loads.append(name)
-        return load(name, folder, threads)
-
-    monkeypatch.setattr(reranker, "_load", counted)
-    one = FastReranker(cross_encoder.NAME, data)
-    assert loads == []
-
-    async with anyio.create_task_group() as tasks:
-        for number in range(4):
-            tasks.start_soon(one.scores, QUESTION, [f"key {number}"])
-
-    assert loads == [cross_encoder.NAME]
-
-
 async def test_a_name_that_fastembed_does_not_have_is_told_with_the_setting(tmp_path: Path) -> None:
     with pytest.raises(RerankerUnavailable, match=r"MEMOS_RERANKER.*no/such-model.*for example Xenova/ms-marco"):
         await FastReranker("no/such-model", tmp_path).scores(QUESTION, ["a key"])
@@ -115,23 +96,6 @@ async def test_a_model_that_gives_no_numbers_is_not_followed(tmp_path: Path) -> 
         await FastReranker(cross_encoder.NAME, tmp_path).scores(QUESTION, ["a key"])
 
 
-async def test_a_failed_load_is_tried_again_later_and_not_at_every_question(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 1_000.0
-    monkeypatch.setattr(reranker, "monotonic", lambda: now)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    one = FastReranker(cross_encoder.NAME, tmp_path)
-    with pytest.raises(RerankerUnavailable):
-        await one.scores(QUESTION, ["a key"])
-    cross_encoder.install(tmp_path)
-
-    with pytest.raises(RerankerUnavailable):
-        await one.scores(QUESTION, ["a key"])
-    now += 31
-    assert await one.scores(QUESTION, ["a key"]) == [1.0]
-
-
 async def test_nobody_waits_for_a_long_download_and_it_is_used_when_it_is_done(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +119,7 @@ async def test_nobody_waits_for_a_long_download_and_it_is_used_when_it_is_done(
         arrived.set()
 
     with anyio.fail_after(20):
-        while one._loading.locked():
+        while one._loading.under_way:
             await anyio.lowlevel.checkpoint()
         assert await one.scores(QUESTION, ["a key"]) == [1.0]
     assert downloads == 1
