@@ -1,22 +1,25 @@
-"""What the memory service answered, read with care: another server, or a later one, may stand there. Pure."""
+"""What the memory service answered, checked whole: another server, or a later one, may stand there. Pure."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Final, TypeVar
 
 from mcp.types import CallToolResult, TextContent
+from pydantic import BaseModel, ValidationError
 
 from memos_mcp.orchestrator.payload import KnownMemory, KnownTool
 
 REASON_CHARS: Final = 300
+PLACE_CHARS: Final = 80
 
 _SCHEMAS: Final = frozenset({"request_schema", "response_schema"})
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryDown:
-    """The service did not give what was asked for: it is down, slow, or refused. `reason` says which."""
+    """The service did not give what was asked for: it is down, slow, refused, or is another. `reason` says which."""
 
     reason: str
 
@@ -32,72 +35,78 @@ class Found:
     uncovered: Sequence[str] = ()
 
 
-def read(result: CallToolResult) -> Mapping[str, Any] | MemoryDown:
-    """Return the answer of a tool of the service, or why there is none."""
+@dataclass(frozen=True, slots=True)
+class ShownTool(KnownTool):
+    """A tool as an answer had room for it; `omitted` names what was left out or shortened."""
+
+    omitted: Sequence[str] = ()
+
+    @property
+    def known(self) -> KnownTool:
+        """The tool without that mark, which is no business of an agent."""
+        return KnownTool(*(getattr(self, field.name) for field in fields(KnownTool)))
+
+
+class Memories(BaseModel):
+    """The answer of `query_memory`."""
+
+    memories: Sequence[KnownMemory]
+    degraded: str | None = None
+
+
+class Tools(BaseModel):
+    """The answer of `discover_tools`."""
+
+    tools: Sequence[ShownTool]
+    degraded: str | None = None
+    note: str | None = None
+
+    def is_incomplete(self, tool: ShownTool) -> bool:
+        """Tell whether anything of this tool was left out or shortened, which `omitted` names, or may have been."""
+        return bool(tool.omitted) or self.may_lack_schemas(tool)
+
+    def may_lack_schemas(self, tool: ShownTool) -> bool:
+        """Tell whether a schema may have been left out, so that what is sent to the tool, or comes back, is unchecked.
+
+        `build_loadout` names those in `omitted`; `discover_tools` leaves out both, and has but a note for it.
+        """
+        bare = tool.request_schema is None and tool.response_schema is None
+        return not _SCHEMAS.isdisjoint(tool.omitted) or (self.note is not None and bare)
+
+
+class Pack(Memories, Tools):
+    """The answer of `build_loadout`; `missing` names pins that are gone."""
+
+    role: str | None = None
+    uncovered: Sequence[str] = ()
+    missing: Sequence[str] = ()
+
+    @property
+    def shortfall(self) -> str | None:
+        """Why the pack may be incomplete."""
+        return self.degraded or (f"pinned but gone: {', '.join(self.missing)}" if self.missing else None)
+
+
+class Stored(BaseModel):
+    """The answer of `store_memory`."""
+
+    memory_id: str
+
+
+def read(result: CallToolResult, shape: type[Answer]) -> Answer | MemoryDown:
+    """Return the answer of a tool, or why the service refused; raise ValidationError when it has another shape."""
     texts = [part.text for part in result.content if isinstance(part, TextContent)]
     if result.is_error:
         return MemoryDown(f"it refused: {' '.join(texts)[:REASON_CHARS]}")
-    if isinstance(result.structured_content, Mapping):
-        return result.structured_content
-    try:
-        answer = json.loads(texts[0]) if texts else None
-    except ValueError:
-        answer = None
-    return answer if isinstance(answer, Mapping) else MemoryDown("its answer cannot be read")
+    if result.structured_content is not None:
+        return shape.model_validate(result.structured_content)
+    return shape.model_validate_json(texts[0] if texts else "")
 
 
-def found(answer: Mapping[str, Any] | MemoryDown) -> Found | MemoryDown:
-    """Read memories and tools as far as they are what they should be: another server may stand there."""
-    if isinstance(answer, MemoryDown):
-        return answer
-    try:
-        return Found(
-            memories=[_memory(entry) for entry in answer.get("memories", ())],
-            tools=[_tool(entry) for entry in answer.get("tools", ())],
-            degraded=_degraded(answer),
-            role=str(answer.get("role") or ""),
-            uncovered=[str(need) for need in answer.get("uncovered") or ()],
-        )
-    except (KeyError, TypeError, AttributeError):
-        return MemoryDown("its answer cannot be read")
-
-
-def _memory(entry: Mapping[str, Any]) -> KnownMemory:
-    return KnownMemory(
-        memory_id=str(entry["memory_id"]),
-        content=str(entry["content"]),
-        kind=str(entry.get("kind", "episodic")),
-        tags=[str(tag) for tag in entry.get("tags", ())],
-        reason=str(entry.get("reason") or ""),
-    )
-
-
-def _tool(entry: Mapping[str, Any]) -> KnownTool:
-    return KnownTool(
-        tool_id=str(entry["tool_id"]),
-        name=str(entry["name"]),
-        description=str(entry["description"]),
-        endpoint_url=str(entry["endpoint_url"]),
-        request_schema=entry.get("request_schema"),
-        response_schema=entry.get("response_schema"),
-        required_capabilities=list(entry.get("required_capabilities", ())),
-        reason=str(entry.get("reason") or ""),
-    )
-
-
-def is_incomplete(tool: Mapping[str, Any], *, noted: bool) -> bool:
-    """Tell whether anything of this tool was left out or shortened, which `omitted` names, or may have been."""
-    return bool(tool.get("omitted")) or may_lack_schemas(tool, noted=noted)
-
-
-def may_lack_schemas(tool: Mapping[str, Any], *, noted: bool) -> bool:
-    """Tell whether a schema may have been left out, so that what is sent to the tool, or comes back, goes unchecked.
-
-    `build_loadout` names those in `omitted`; `discover_tools` leaves out both, and has but a note for it.
-    """
-    return not _SCHEMAS.isdisjoint(tool.get("omitted") or ()) or (noted and not _SCHEMAS & tool.keys())
-
-
-def _degraded(answer: Mapping[str, Any]) -> str | None:
-    gone = ", ".join(map(str, answer.get("missing") or ()))
-    return answer.get("degraded") or (f"pinned but gone: {gone}" if gone else None)
+def unreadable(error: Exception) -> MemoryDown:
+    """Say where an answer is not what it should be; what stands there instead may be long, or private."""
+    place = ""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = "/".join(map(str, first["loc"]))[:PLACE_CHARS]
+    return MemoryDown(f"its answer cannot be read (at {place})" if place else "its answer cannot be read")

@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 import anyio
@@ -12,9 +12,21 @@ import httpx2
 from anyio.abc import TaskGroup
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
-from memos_mcp.orchestrator.found import REASON_CHARS, Found, MemoryDown, found, is_incomplete, may_lack_schemas, read
+from memos_mcp.orchestrator.found import (
+    REASON_CHARS,
+    Answer,
+    Found,
+    Memories,
+    MemoryDown,
+    Pack,
+    Stored,
+    Tools,
+    read,
+    unreadable,
+)
+from memos_mcp.orchestrator.payload import KnownTool
 
 ATTEMPTS: Final = 2
 MAX_NEEDS: Final = 8
@@ -78,20 +90,33 @@ class MemoryService:
     async def query(self, text: str, *, limit: int = 8, tags: Sequence[str] = ()) -> Found | MemoryDown:
         """Find memories by meaning and words, best first; those with all of `tags`."""
         arguments = {"query": text, "limit": limit} | ({"tags": list(tags)} if tags else {})
-        return found(await self._call("query_memory", arguments))
+        answer = await self._call("query_memory", arguments, Memories)
+        if isinstance(answer, MemoryDown):
+            return answer
+        return Found(memories=answer.memories, degraded=answer.degraded)
 
     async def discover(
         self, needs: Sequence[str], *, limit: int = 5, capabilities: Sequence[str] | None = None
     ) -> Found | MemoryDown:
         """Find tools for these needs, with their whole schemas; `capabilities` are what the agent may use."""
-        return found(
-            await self._with_whole_tools(await self._discover(capabilities, queries=needs[:MAX_NEEDS], limit=limit))
-        )
+        answer = await self._discover(capabilities, queries=needs[:MAX_NEEDS], limit=limit)
+        if isinstance(answer, MemoryDown):
+            return answer
+        return Found(tools=await self._whole(answer), degraded=answer.degraded)
 
     async def loadout(self, task: str, name: str, *, needs: Sequence[str] = ()) -> Found | MemoryDown:
         """Build the pack of a loadout for a task: role, memories, tools, and the needs that nothing covers."""
         arguments = {"task": task, "name": name} | ({"needs": list(needs[:MAX_NEEDS])} if needs else {})
-        return found(await self._with_whole_tools(await self._call("build_loadout", arguments)))
+        answer = await self._call("build_loadout", arguments, Pack)
+        if isinstance(answer, MemoryDown):
+            return answer
+        return Found(
+            memories=answer.memories,
+            tools=await self._whole(answer),
+            degraded=answer.shortfall,
+            role=answer.role or "",
+            uncovered=answer.uncovered,
+        )
 
     async def store(
         self, content: str, *, session_id: str, tags: Sequence[str] = (), metadata: Mapping[str, Any] | None = None
@@ -106,35 +131,33 @@ class MemoryService:
                 "tags": list(tags),
                 "metadata": dict(metadata or {}),
             },
+            Stored,
         )
-        return answer if isinstance(answer, MemoryDown) else str(answer.get("memory_id", ""))
+        return answer if isinstance(answer, MemoryDown) else answer.memory_id
 
-    async def _discover(self, capabilities: Sequence[str] | None, **asked: Any) -> Mapping[str, Any] | MemoryDown:
+    async def _discover(self, capabilities: Sequence[str] | None, **asked: Any) -> Tools | MemoryDown:
         scope = {} if capabilities is None else {"agent_capabilities": list(capabilities)}
-        return await self._call("discover_tools", {**asked, **scope, "detail": "full"})
+        return await self._call("discover_tools", {**asked, **scope, "detail": "full"}, Tools)
 
-    async def _with_whole_tools(self, answer: Mapping[str, Any] | MemoryDown) -> Mapping[str, Any] | MemoryDown:
-        """Ask again for the tools that did not fit the answer whole.
+    async def _whole(self, answer: Tools) -> list[KnownTool]:
+        """Return the tools of an answer, asked for again where they did not fit it whole.
 
         What cannot be checked is not offered; what was merely shortened stays as it is when memory is down by now.
         """
-        if isinstance(answer, MemoryDown):
-            return answer
-        tools: list[Any] = []
-        noted = "note" in answer
-        for tool in answer.get("tools", ()):
-            if not is_incomplete(tool, noted=noted):
-                tools.append(tool)
+        tools: list[KnownTool] = []
+        for tool in answer.tools:
+            if not answer.is_incomplete(tool):
+                tools.append(tool.known)
                 continue
-            alone = await self._discover(None, query=tool["tool_id"], limit=1)  # an answer has room for one tool
+            alone = await self._discover(None, query=tool.tool_id, limit=1)  # an answer has room for one tool
             if isinstance(alone, MemoryDown):
-                hits = [] if may_lack_schemas(tool, noted=noted) else [tool]
+                hits = [] if answer.may_lack_schemas(tool) else [tool]
             else:
-                hits = alone.get("tools", ())
-            tools += [{**tool, **whole} for whole in hits if whole["tool_id"] == tool["tool_id"]]
-        return {**answer, "tools": tools}
+                hits = [replace(hit, reason=tool.reason) for hit in alone.tools if hit.tool_id == tool.tool_id]
+            tools += [hit.known for hit in hits]
+        return tools
 
-    async def _call(self, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any] | MemoryDown:
+    async def _call(self, tool: str, arguments: Mapping[str, Any], shape: type[Answer]) -> Answer | MemoryDown:
         """Call a tool of the service, once more when the connection was lost: all of them can be repeated."""
         down = MemoryDown("it is not held")
         try:
@@ -146,7 +169,7 @@ class MemoryService:
                     await connection.settled.wait()
                     if connection.client is None:
                         return MemoryDown(connection.reason)
-                    answer = await _ask(connection, connection.client, tool, arguments)
+                    answer = await _ask(connection, connection.client, tool, arguments, shape)
                     if not isinstance(answer, MemoryDown):
                         return answer
                     down = answer
@@ -203,17 +226,21 @@ def _stdio(launch: Launch) -> StdioServerParameters:
 
 
 async def _ask(
-    connection: _Connection, client: Client, tool: str, arguments: Mapping[str, Any]
-) -> Mapping[str, Any] | MemoryDown:
-    """Call a tool; a connection that fails counts as lost, a server that refuses does not."""
+    connection: _Connection, client: Client, tool: str, arguments: Mapping[str, Any], shape: type[Answer]
+) -> Answer | MemoryDown:
+    """Call a tool; a connection that fails counts as lost, one whose server refuses or says something else does not."""
     try:
-        return read(await client.call_tool(tool, dict(arguments)))
+        return read(await client.call_tool(tool, dict(arguments)), shape)
     except MCPError as error:
         _log.info("%s came to nothing: %s", tool, error.code)
         if error.code in _LOST:
             connection.lost.set()
             return MemoryDown("the connection to it was lost")
         return MemoryDown(f"it refused: {error.message[:REASON_CHARS]}")
+    except (ValidationError, RuntimeError) as error:  # the client raises these for what is not MCP, or not as listed
+        down = unreadable(error)
+        _log.warning("%s came to nothing: %s", tool, down.reason)
+        return down
     except Exception as error:  # noqa: BLE001 - a transport may fail in any way, and none may end a delegation
         _log.warning("%s came to nothing: %s", tool, _leaf(error))
         _log.debug("%s came to nothing", tool, exc_info=error)

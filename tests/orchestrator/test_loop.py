@@ -116,6 +116,20 @@ async def test_without_the_memory_service_the_task_is_done_and_marked(place: str
     assert [step.happening for step in outcome.steps][-1] == "not stored"
 
 
+async def test_with_a_service_that_answers_something_else_the_task_is_done_and_marked(
+    url: str, place: str, scripted: Memory
+) -> None:
+    scripted.answers |= {name: {"memories": [5], "tools": [5]} for name in scripted.answers}
+    cortex = Script(Thought("Hello."))
+    async with orchestrating(cortex, url, place) as orchestrator:
+        outcome = await orchestrator.delegate(TASK)
+    assert (outcome.result, outcome.ended, outcome.stored) == ("Hello.", "answered", None)
+    assert outcome.enrichment == (
+        "none: its answer cannot be read (at memories/0); its answer cannot be read (at tools/0)"
+    )
+    assert outcome.steps[-1].text == "its answer cannot be read (at memory_id)"
+
+
 async def test_an_agent_gets_its_loadout_and_the_outcomes_of_similar_tasks(
     url: str, place: str, scripted: Memory
 ) -> None:
