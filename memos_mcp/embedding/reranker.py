@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final
 
 import anyio
@@ -34,8 +33,7 @@ class FastReranker:
 
     def __init__(self, model: str, data: Path, threads: int | None = None) -> None:
         self._name = model
-        load = partial(_load, model, data, threads)
-        self._loading = LoadOnce(load, clock=lambda: monotonic())  # noqa: PLW0108 - a test replaces this module's clock
+        self._loading = LoadOnce(partial(_load, model, data, threads))
         self._late = False
         self._turn = anyio.CapacityLimiter(1)
         self._recent: OrderedDict[tuple[str, ...], list[float]] = OrderedDict()

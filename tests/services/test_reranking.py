@@ -13,7 +13,7 @@ from memos_mcp.domain.memory import MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.reranking import RERANKED
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolPage, ToolQuery
-from memos_mcp.embedding import reranker
+from memos_mcp.embedding import loading
 from memos_mcp.embedding.reranker import FastReranker
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
@@ -142,8 +142,6 @@ async def test_all_pages_of_a_reranked_answer_show_everything_once(app: App, pla
 async def test_an_answer_that_began_without_the_reranker_goes_on_without(
     app: App, plain: Memories, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = 1_000.0
-    monkeypatch.setattr(reranker, "monotonic", lambda: now)
     texts = [f"plum tree {number}" + " and a plum" * (number % 5) for number in range(30)]
     await app.memories.store_many(SCOPE, [NewMemory(text) for text in texts])
     await caught_up(app)
@@ -151,7 +149,7 @@ async def test_an_answer_that_began_without_the_reranker_goes_on_without(
 
     first = await app.memories.query(SCOPE, MemoryQuery("a plum tree", limit=12))
     cross_encoder.install(home)
-    now += 31
+    monkeypatch.setattr(loading, "_RETRY_SECONDS", 0.0)
     anew = await app.memories.query(SCOPE, MemoryQuery("a plum tree", limit=12))
     second = await app.memories.query(SCOPE, MemoryQuery("a plum tree", limit=12, cursor=following(first)))
     third = await app.memories.query(SCOPE, MemoryQuery("a plum tree", limit=12, cursor=following(second)))
