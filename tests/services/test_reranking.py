@@ -13,7 +13,7 @@ from memos_mcp.domain.memory import MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.reranking import RERANKED
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolPage, ToolQuery
-from memos_mcp.embedding import loading
+from memos_mcp.embedding import loading, reranker
 from memos_mcp.embedding.reranker import FastReranker
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
