@@ -18,6 +18,8 @@ from memos_mcp.services.search import CANDIDATES_PER_HIT, MIN_CANDIDATES
 
 RRF = 60
 QDRANTS_LENGTH = 256.0
+NO_LIFT = 1e9
+"""A sharpness at which the parts of a file add nothing to the best of them."""
 
 Seen = Callable[[Lanes, int], Lanes]
 """What is made of a question's lanes, each of which proposed up to so many items, before they are ranked."""
@@ -154,6 +156,10 @@ def _document_alone(item: Tool, _passage: str) -> str:
     return tool.document(item)
 
 
+def _of_session(item: Memory) -> str | None:
+    return item.session_id
+
+
 def _as_it_is(text: str) -> str:
     return text
 
@@ -169,7 +175,7 @@ LANES = (
 
 RANKING = (
     Variant("the question not cut into sentences", _WHOLE_QUESTION),
-    Variant("no part of a file lifted by the others", _lifting(1e9), of="memories"),
+    Variant("no part of a file lifted by the others", _lifting(NO_LIFT), of="memories"),
     *(
         Variant(f"lifted with a sharpness of {sharpness:g}", _lifting(sharpness), of="memories")
         for sharpness in (10.0, 30.0)
@@ -177,7 +183,8 @@ RANKING = (
     *(Variant(f"a point of BM25 is worth {weight}", _weighing(weight)) for weight in (0.01, 0.02, 0.03, 0.04, 0.06)),
     Variant("each lane by its best, half and half", _weighing(1.0), by_the_best),
     Variant("proposals only, cosine between its extremes, half and half", _weighing(1.0), between_extremes),
-    Variant("reciprocal rank fusion, k = 60", _weighing(1.0), by_place),
+    # Without the lift, which is meant for cosines: a place is worth 0.016 at the most.
+    Variant("reciprocal rank fusion, k = 60", _weighing(1.0) | _lifting(NO_LIFT), by_place),
     Variant("what a lane did not propose has 0 there", seen=proposals),
     *(Variant(f"{count} candidates of each lane", _proposing(count)) for count in (25, 100, 200)),
 )
@@ -191,6 +198,12 @@ INDEX = (
     Variant("no neighbours", {"memos_mcp.domain.nearby.CLOSEST": 0.0}, held=True, of="memories"),
     Variant("no words of neighbours", {"memos_mcp.domain.memory.entry": own_words}, held=True, of="memories"),
     Variant("no leaning towards neighbours", {"memos_mcp.domain.nearby.LEANING": 0.0}, held=True, of="memories"),
+    Variant(
+        "turns of a session lifted as parts of a file are",
+        {"memos_mcp.domain.memory.part_of": _of_session},
+        held=True,
+        of="memories",
+    ),
     Variant("no date", {"memos_mcp.domain.memory.wording": _passage_alone}, held=True, of="memories"),
     Variant("no words of the schema", _described(tool.document, _document_alone), held=True, of="tools"),
     Variant("no words of parameters", _described(tool.document, without_parameters), held=True, of="tools"),
