@@ -53,7 +53,7 @@ class Indexer:
         self._replaced: str | None = None
         self._next_rebuild = 0.0
         self._next_chores = 0.0
-        self._unpublished = False
+        self._chores_due = False
 
     @property
     def idle(self) -> bool:
@@ -187,7 +187,7 @@ class Indexer:
         # What came after the last claim was not acknowledged before: by itself it leaves `behind` as it was.
         self._behind = waiting > state.untried or (self._behind and not empty)
         self._announce_rest()
-        await self._queue.wait(CHORES_SECONDS if self._unpublished or not empty else POLL_SECONDS)
+        await self._queue.wait(CHORES_SECONDS if self._chores_due or not empty else POLL_SECONDS)
         self._resting = self._idle = False
 
     def _doubt(self) -> None:
@@ -204,10 +204,10 @@ class Indexer:
 
     async def _do_chores(self, tasks: TaskGroup) -> None:
         """Say what the index holds, and start a new generation when one is due; not oftener than once a second."""
-        if anyio.current_time() < self._next_chores:
+        self._chores_due = anyio.current_time() < self._next_chores
+        if self._chores_due:
             return
         self._next_chores = anyio.current_time() + CHORES_SECONDS
-        self._unpublished = False
         await self._log.publish(await self._index.report())
         await self._start_rebuild_if_due(tasks)
 
@@ -251,7 +251,7 @@ class Indexer:
         self._loading = len(due) == BATCH
         if due:
             self._behind = self._behind or self._loading
-            self._unpublished = True
+            self._chores_due = True
             await self._work_off(due)
         return bool(due)
 
