@@ -64,13 +64,19 @@ async def test_while_the_index_is_down_stores_succeed_and_answers_say_so_and_lat
         assert await app.readiness() == {"postgres": "ok", "index": "ok"}
 
 
-async def test_an_index_that_fails_while_serving_comes_back_by_itself(app: App, index: DownIndex) -> None:
-    await app.memories.store(SCOPE, NewMemory("first note"))
-    index.down = True
-    missed = await app.memories.store(SCOPE, NewMemory("second note"))
-    index.down = False
-    await caught_up(app)
-    page = await app.memories.query(SCOPE, MemoryQuery("second note"))
+async def test_an_index_that_fails_while_serving_comes_back_by_itself(
+    tmp_path: Path, database: Database, index: DownIndex, embedder: HashEmbedder
+) -> None:
+    # A store waits so long for an index that is down; the longer it is down, the later it is tried again.
+    settings = Settings(home=tmp_path, index_wait_seconds=0.2)
+    async with running(compose(settings, database, index, embedder)) as app:
+        await caught_up(app)
+        await app.memories.store(SCOPE, NewMemory("first note"))
+        index.down = True
+        missed = await app.memories.store(SCOPE, NewMemory("second note"))
+        index.down = False
+        await caught_up(app)
+        page = await app.memories.query(SCOPE, MemoryQuery("second note"))
     assert not missed.indexed
     assert page.degraded is None
     assert "dense" in page.hits[0].signals
