@@ -14,6 +14,9 @@ _QUIET_MS: Final = 400
 
 _AT_MOST_MS: Final = 3_000
 
+_HEARD_MS: Final = 1_000
+"""How long the thread that watches may take to hear that it shall end; it looks up so often while nothing changes."""
+
 
 async def changes(root: Path) -> AsyncIterator[frozenset[str]]:
     """Yield the paths that were added, changed or removed, relative to the root, a burst of changes at a time.
@@ -26,7 +29,14 @@ async def changes(root: Path) -> AsyncIterator[frozenset[str]]:
         parts = Path(path).relative_to(top).parts
         return not any(names.is_foreign(part, frozenset()) for part in parts)
 
-    bursts = awatch(top, watch_filter=is_ours, debounce=_AT_MOST_MS, step=_QUIET_MS, ignore_permission_denied=True)
+    bursts = awatch(
+        top,
+        watch_filter=is_ours,
+        debounce=_AT_MOST_MS,
+        step=_QUIET_MS,
+        rust_timeout=_HEARD_MS,
+        ignore_permission_denied=True,
+    )
     async for burst in bursts:
         if not await anyio.Path(top).is_dir():
             return
