@@ -77,7 +77,8 @@ def fuse(kind: ItemKind, answers: Sequence[Lanes], waiting: Sequence[Match] = ()
     }
     for item, lift in _lifts(totals, _documents(answers)).items():
         totals[item] += lift
-        signals[item] |= {"document": told} if (told := round(lift, 4)) else {}
+        if told := round(lift, 4):
+            signals[item]["document"] = told
     spans = _spans(answers, waiting, weight)
     order = sorted(totals, key=lambda item: (-totals[item], item))
     return [Ranked(item, totals[item], signals[item], spans[item]) for item in order]

@@ -104,7 +104,8 @@ def shares(questions: int, limit: int) -> list[int]:
 
     Each sentence of a question with all of `limit` would have most of the time go into scoring what none is about.
     """
-    return [limit, *[max(LEAST_SHARE, limit // max(1, questions - 1))] * (questions - 1)][:questions]
+    others = questions - 1
+    return [limit, *(max(LEAST_SHARE, limit // others) for _ in range(others))]
 
 
 def left_out(lanes: Sequence[str], proposed: Sequence[Sequence[Row]], limits: Sequence[int]) -> list[list[str]]:
