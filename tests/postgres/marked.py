@@ -1,14 +1,12 @@
 """What the tests of neighbours do and look at: the index catches up, the queue's rows, everybody's neighbours."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from memos_mcp.domain.memory import Near
 from memos_mcp.domain.scope import Scope
-from memos_mcp.postgres.connection import Connection
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
@@ -43,11 +41,8 @@ async def everybodys_neighbours(database: Database) -> dict[UUID, list[Near]]:
     return await memories.around(list(await memories.versions()))
 
 
-@asynccontextmanager
-async def under_way(database: Database, statement: str, *arguments: object) -> AsyncIterator[Connection]:
-    """Commit this statement only at the end of the block."""
-    connection = await database.listener()
-    await connection.execute("BEGIN")
-    await connection.execute(statement, *arguments)
-    yield connection
-    await connection.execute("COMMIT")
+async def unqueued(database: Database, before: Mapping[UUID, Sequence[Near]]) -> set[UUID]:
+    """Return those whose neighbours are others than before, and who are not queued for it."""
+    after = await everybodys_neighbours(database)
+    others = {one for one in before.keys() | after.keys() if before.get(one, []) != after.get(one, [])}
+    return others - await PostgresIndexQueue(database).waiting("memory", sorted(others))

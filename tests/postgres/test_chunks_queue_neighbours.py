@@ -11,7 +11,7 @@ from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.sources import PostgresSources
 from tests.postgres.chunks import ORDER, around, file, indexed, take_in
-from tests.postgres.marked import ANN, NOW, everybodys_neighbours, index_all, queued, run
+from tests.postgres.marked import ANN, NOW, everybodys_neighbours, index_all, queued, run, unqueued
 
 pytestmark = pytest.mark.anyio
 
@@ -176,6 +176,4 @@ async def test_whatever_changes_all_whose_neighbours_are_others_now_are_queued(d
         await index_all(database)
         before = await everybodys_neighbours(database)
         change = await change_something(database, dice)
-        after = await everybodys_neighbours(database)
-        others = {one for one in before.keys() | after.keys() if before.get(one, []) != after.get(one, [])}
-        assert await PostgresIndexQueue(database).waiting("memory", sorted(others)) == others, change
+        assert await unqueued(database, before) == set(), change

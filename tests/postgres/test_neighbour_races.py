@@ -13,7 +13,8 @@ from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
 from tests.postgres.chunks import ORDER, chunks, indexed, take_in
-from tests.postgres.marked import LEASE, NOW, index_all, queued, run, under_way
+from tests.postgres.held import gate
+from tests.postgres.marked import LEASE, NOW, index_all, queued, run
 from tests.postgres.turns import said_around, store
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +31,7 @@ async def until_waiting(connection: Connection) -> None:
 
 
 async def test_of_two_that_append_at_once_the_second_queues_the_first(database: Database) -> None:
-    async with anyio.create_task_group() as tasks, under_way(database, APPEND, "a") as first:
+    async with anyio.create_task_group() as tasks, gate(database, APPEND, "a", end="COMMIT") as first:
         tasks.start_soon(run, database, APPEND, "b")
         await until_waiting(first)
         assert await queued(database) == ""
@@ -48,7 +49,7 @@ async def test_of_two_that_append_at_once_the_second_queues_the_first(database: 
 
 
 async def test_other_sessions_do_not_wait_for_an_append(database: Database) -> None:
-    async with under_way(database, APPEND, "a"):
+    async with gate(database, APPEND, "a", end="COMMIT"):
         with anyio.fail_after(10):
             await store(database, "b", session="t")
             await store(database, "c", session=None)
@@ -87,7 +88,7 @@ async def test_a_claimed_neighbour_is_handed_back_when_it_was_marked_meanwhile(d
 async def test_a_neighbour_that_is_being_marked_cannot_be_claimed_before_that_is_committed(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     a = await store(database, "a")
-    async with under_way(database, APPEND, "b"):
+    async with gate(database, APPEND, "b", end="COMMIT"):
         assert await queue.claim(9, LEASE) == []
     assert len(await queue.claim(9, LEASE)) == 2
     assert [near[1] for near in await said_around(database, a)] == ["b"]
@@ -125,7 +126,7 @@ async def test_a_chunk_that_is_being_marked_cannot_be_claimed_before_that_is_com
     queue = PostgresIndexQueue(database)
     await take_in(database, "a.py", "abc")
     ids = await chunks(database)
-    async with under_way(database, ORDER, [ids[letter] for letter in "acb"]):
+    async with gate(database, ORDER, [ids[letter] for letter in "acb"], end="COMMIT"):
         assert await queue.claim(9, LEASE) == []
     assert len(await queue.claim(9, LEASE)) == 3
 
@@ -138,7 +139,7 @@ async def test_what_is_forgotten_while_its_file_is_taken_in_queues_those_beside_
     await forgetting.execute("BEGIN")
     order = [ids[letter] for letter in "bcdefghiaj"]
     with anyio.fail_after(20):
-        async with anyio.create_task_group() as tasks, under_way(database, ORDER, order) as taking_in:
+        async with anyio.create_task_group() as tasks, gate(database, ORDER, order, end="COMMIT") as taking_in:
             tasks.start_soon(forgetting.execute, "DELETE FROM agent_memories WHERE content = 'a'")
             await until_waiting(taking_in)
     await index_all(database)

@@ -1,7 +1,6 @@
 """Writers at the same moment: they are made to meet by a lock that the test holds until all of them wait for it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from memos_mcp.postgres.database import POOL_SIZE, Database
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
+from tests.postgres.held import gate
 
 pytestmark = pytest.mark.anyio
 
@@ -28,16 +28,6 @@ ANN = Scope("team", "ann")
 WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
 NEVER_THE_VICTIM = "SET LOCAL deadlock_timeout = '1h'"
 """Who never looks whether it is locked out does not give way; whoever else is part of it does."""
-
-
-@asynccontextmanager
-async def gate(database: Database, statement: str, *arguments: object) -> AsyncIterator[Connection]:
-    """Hold the locks of an uncommitted statement inside the block; roll it back at the end."""
-    connection = await database.listener()
-    await connection.execute("BEGIN")
-    await connection.execute(statement, *arguments)
-    yield connection
-    await connection.execute("ROLLBACK")
 
 
 async def until_waiting(connection: Connection, count: int) -> None:

@@ -7,9 +7,8 @@ import pytest
 
 from memos_mcp.domain.memory import REACH, NewMemory
 from memos_mcp.postgres.database import Database
-from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
-from tests.postgres.marked import ANN, NOW, everybodys_neighbours, index_all, queued, run
+from tests.postgres.marked import ANN, NOW, everybodys_neighbours, index_all, queued, run, unqueued
 from tests.postgres.turns import store, talk
 
 pytestmark = pytest.mark.anyio
@@ -161,6 +160,4 @@ async def test_whatever_changes_all_whose_neighbours_are_others_now_are_queued(d
             "some": f"id IN (SELECT id FROM agent_memories ORDER BY md5(content || {step}) LIMIT {dice.choice('113')})",
         }
         await run(database, change.format(**parts))
-        after = await everybodys_neighbours(database)
-        others = {one for one in before.keys() | after.keys() if before.get(one, []) != after.get(one, [])}
-        assert await PostgresIndexQueue(database).waiting("memory", sorted(others)) == others, change
+        assert await unqueued(database, before) == set(), change
