@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -77,30 +78,26 @@ for line in sys.stdin:
 """A server over stdio that gives to every call the result that its argument writes in Python."""
 
 
-@pytest.mark.parametrize(("answer", "place"), NO_MEMORIES)
-async def test_memories_of_another_shape_are_a_reason(answer: dict[str, Any], place: str) -> None:
-    scripted = Memory({"query_memory": answer})
+CALLS: dict[str, Callable[[MemoryService], Awaitable[Found | MemoryDown]]] = {
+    "query_memory": lambda memory: memory.query("x"),
+    "discover_tools": lambda memory: memory.discover(["x"]),
+    "build_loadout": lambda memory: memory.loadout("x", "clerk"),
+}
+
+
+@pytest.mark.parametrize(
+    ("tool", "answer", "place"),
+    [
+        *(("query_memory", *case) for case in NO_MEMORIES),
+        *(("discover_tools", *case) for case in NO_TOOLS),
+        *(("build_loadout", *case) for case in NO_PACK),
+    ],
+)
+async def test_an_answer_of_another_shape_is_a_reason(tool: str, answer: dict[str, Any], place: str) -> None:
+    scripted = Memory({tool: answer})
     with serving(scripted.app) as at:
         async with MemoryService(f"http://{at}/mcp") as memory:
-            assert await memory.query("x") == MemoryDown(f"its answer cannot be read (at {place})")
-    assert len(scripted.asked) == 1
-
-
-@pytest.mark.parametrize(("answer", "place"), NO_TOOLS)
-async def test_tools_of_another_shape_are_a_reason(answer: dict[str, Any], place: str) -> None:
-    scripted = Memory({"discover_tools": answer})
-    with serving(scripted.app) as at:
-        async with MemoryService(f"http://{at}/mcp") as memory:
-            assert await memory.discover(["x"]) == MemoryDown(f"its answer cannot be read (at {place})")
-    assert len(scripted.asked) == 1
-
-
-@pytest.mark.parametrize(("answer", "place"), NO_PACK)
-async def test_a_pack_of_another_shape_is_a_reason(answer: dict[str, Any], place: str) -> None:
-    scripted = Memory({"build_loadout": answer})
-    with serving(scripted.app) as at:
-        async with MemoryService(f"http://{at}/mcp") as memory:
-            assert await memory.loadout("x", "clerk") == MemoryDown(f"its answer cannot be read (at {place})")
+            assert await CALLS[tool](memory) == MemoryDown(f"its answer cannot be read (at {place})")
     assert len(scripted.asked) == 1
 
 
