@@ -1,7 +1,5 @@
 import asyncio
 import math
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -341,26 +339,3 @@ async def test_a_data_folder_that_cannot_be_written_makes_the_model_unavailable(
 
 async def test_vectors_are_finite_for_a_text_without_tokens(embedder: FastEmbedder) -> None:
     assert all(math.isfinite(value) for value in await embedder.query("\u200b"))
-
-
-def test_importing_the_room_imports_no_model_library() -> None:
-    code = "import sys, memos_mcp.embedding.fastembed; print({'fastembed', 'onnx', 'onnxruntime'} & set(sys.modules))"
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stdout.strip() == "set()"
-
-
-async def test_embedding_leaves_nothing_in_the_user_s_own_folders(tmp_path: Path, data: Path) -> None:
-    program = (
-        "import anyio, sys; from pathlib import Path\n"
-        "from memos_mcp.embedding.fastembed import FastEmbedder\n"
-        f"embedder = FastEmbedder({MINILM!r}, Path(sys.argv[1]))\n"
-        "print(len(anyio.run(embedder.query, 'hello')))\n"
-    )
-    home = tmp_path / "home"
-    home.mkdir()
-    with anyio.fail_after(60):
-        run = await anyio.run_process([sys.executable, "-c", program, str(data)], env={"HOME": str(home)}, stderr=None)
-    assert run.stdout == b"384\n"
-    assert list(home.rglob("*")) == []

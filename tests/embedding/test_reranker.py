@@ -1,7 +1,5 @@
 """The reranker on a real cross-encoder: loading, reading, and what is said when it cannot."""
 
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,26 +121,3 @@ async def test_nobody_waits_for_a_long_download_and_it_is_used_when_it_is_done(
             await anyio.lowlevel.checkpoint()
         assert await one.scores(QUESTION, ["a key"]) == [1.0]
     assert downloads == 1
-
-
-def test_importing_the_room_imports_no_model_library() -> None:
-    code = "import sys, memos_mcp.embedding.reranker; print({'fastembed', 'onnx', 'onnxruntime'} & set(sys.modules))"
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stdout.strip() == "set()"
-
-
-async def test_reranking_leaves_nothing_in_the_user_s_own_folders(tmp_path: Path, data: Path) -> None:
-    program = (
-        "import anyio, sys; from pathlib import Path\n"
-        "from memos_mcp.embedding.reranker import FastReranker\n"
-        f"reranker = FastReranker({cross_encoder.NAME!r}, Path(sys.argv[1]))\n"
-        "print(anyio.run(reranker.scores, 'the key', ['a key']))\n"
-    )
-    home = tmp_path / "home"
-    home.mkdir()
-    with anyio.fail_after(60):
-        run = await anyio.run_process([sys.executable, "-c", program, str(data)], env={"HOME": str(home)}, stderr=None)
-    assert run.stdout == b"[1.0]\n"
-    assert list(home.rglob("*")) == []
