@@ -1,4 +1,4 @@
-"""What every vector index does; a real server joins in when `MEMOS_TEST_QDRANT_URL` names one."""
+"""What every vector index does."""
 
 import anyio
 import pytest
