@@ -14,7 +14,7 @@ RUN python -m hatchling build -t wheel -d dist \
     && pip --python /opt/memos-as/bin/python install --no-cache-dir --no-deps dist/*.whl
 
 # A new named volume starts with the model in it; any other /data gets it at the first start.
-RUN /opt/memos-as/bin/python -c "from pathlib import Path; from memos_mcp.embedding.weights import minilm_folder; assert minilm_folder(Path('/data'))"
+RUN /opt/memos-as/bin/python -c "from pathlib import Path; from memos_mcp.embedding.minilm import minilm_folder; assert minilm_folder(Path('/data'))"
 
 
 FROM python:3.13-slim

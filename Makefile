@@ -56,7 +56,7 @@ check: install
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@$(BIN)/python tests/house.py
+	@$(BIN)/python tests/architecture.py
 
 fmt: install
 	$(BIN)/ruff format

@@ -19,8 +19,8 @@ from pathlib import Path
 from figures import percentile, row, timed, verdict
 from line_client import PROTOCOL_VERSION, LineClient, connected, is_bridge, processes_of
 
-from memos_mcp.rendezvous.greeting import decode, greeting
-from memos_mcp.rendezvous.place import Place
+from memos_mcp.ipc.handshake import decode, greeting
+from memos_mcp.ipc.run_dir import Place
 
 BLOCK = 100
 WARM_UP = 200

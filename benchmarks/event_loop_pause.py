@@ -22,7 +22,7 @@ import anyio.lowlevel
 import numpy as np
 
 from memos_mcp.domain.index import Draft, Entry, Passage, Question, Shape, Span, VectorIndex, Where, Wording
-from memos_mcp.qdrant.edge import EdgeIndex
+from memos_mcp.qdrant.edge.index import EdgeIndex
 
 BAR_SECONDS = 0.1
 SHAPE = Shape("random", 384)

@@ -29,11 +29,11 @@ from line_client import OURS, LineClient, connected, environment
 
 from memos_mcp.domain.chunk import Chunk
 from memos_mcp.embedding.fastembed import FastEmbedder
-from memos_mcp.ingest.chunks import chunks
+from memos_mcp.ingest.chunker import chunks
 from memos_mcp.ingest.reading import read
 from memos_mcp.ingest.walk import Found, Skipped, walk
 from memos_mcp.postgres.database import Database
-from memos_mcp.postgres.embedded import EmbeddedPostgres
+from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.settings import DEFAULT_MODEL
 
 PACKAGE = Path(__file__).parents[1] / "memos_mcp"

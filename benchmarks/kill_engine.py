@@ -224,7 +224,7 @@ def kill(home: Path, tally: Tally) -> int | None:
 def index_processes(home: Path, engine: int) -> int:
     """Count the index processes that were told to live as long as this engine."""
     commands = processes_of(home).values()
-    return sum("memos_mcp.qdrant.host" in command and str(engine) in command.split() for command in commands)
+    return sum("memos_mcp.qdrant.edge.worker" in command and str(engine) in command.split() for command in commands)
 
 
 def count(home: Path, writers: list[Writer], tally: Tally) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from line_client import LineClient, environment, opened, processes_of, stop_engine
 
 from memos_mcp.postgres.connection import connect
-from memos_mcp.postgres.embedded import EmbeddedPostgres
+from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.settings import DEFAULT_MODEL
 
 ROOT = Path(__file__).parents[1]

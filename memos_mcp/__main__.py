@@ -11,10 +11,10 @@ def main() -> int:
     Only what is needed is imported: a client waits for the bridge, not for the command line.
     """
     if len(sys.argv) > 1 or sys.platform == "win32":
-        from memos_mcp.cli.main import main as run_command
+        from memos_mcp.cli.command_line import main as run_command
 
         return run_command()
-    from memos_mcp.bridge import main as be_bridge
+    from memos_mcp.bridge.main import main as be_bridge
 
     return be_bridge()
 

@@ -14,27 +14,27 @@ from memos_mcp.domain import memory, tool
 from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.domain.index import Embedder, IndexLog, ItemKind, VectorIndex, Wording
 from memos_mcp.domain.index_queue import IndexQueue
-from memos_mcp.domain.nearby import neighbours
-from memos_mcp.domain.reranking import Reranker
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.embedding.reranker import FastReranker
-from memos_mcp.loadout_files import LoadoutFiles
+from memos_mcp.ingest.loadout_files import LoadoutFiles
 from memos_mcp.postgres.database import Database
-from memos_mcp.postgres.embedded import EmbeddedPostgres
+from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.embeddings import PostgresEmbeddings
 from memos_mcp.postgres.index_log import PostgresIndexLog
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
-from memos_mcp.qdrant.edge import EdgeIndex
-from memos_mcp.qdrant.server import ServerIndex
-from memos_mcp.services.checkup import Doctor
+from memos_mcp.qdrant.edge.index import EdgeIndex
+from memos_mcp.qdrant.server.index import ServerIndex
+from memos_mcp.retrieval.context import neighbours
+from memos_mcp.retrieval.rerank import Reranker
+from memos_mcp.services.doctor import Doctor
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.ingestion import Ingestion
 from memos_mcp.services.loadouts import Loadouts
 from memos_mcp.services.memories import Memories
-from memos_mcp.services.projector import Projection, Projector
+from memos_mcp.services.projections import Projection, Projector
 from memos_mcp.services.search import Search
 from memos_mcp.services.tools import Tools
 from memos_mcp.settings import Settings

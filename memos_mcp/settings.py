@@ -8,7 +8,7 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from memos_mcp.rendezvous.greeting import IDENTITY
+from memos_mcp.ipc.handshake import IDENTITY
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 

@@ -17,7 +17,7 @@ import pytest
 
 from memos_mcp.postgres.connection import connect
 from memos_mcp.postgres.database import Database
-from memos_mcp.postgres.embedded import EmbeddedPostgres
+from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.migrate import migrate, migrations_folder, read_migrations
 
 Answer = TypeVar("Answer")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from uuid import UUID
 
-from memos_mcp.domain import chunking
 from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable
 from memos_mcp.domain.index import (
     Draft,
@@ -23,6 +22,7 @@ from memos_mcp.domain.index import (
     VectorIndex,
     Where,
 )
+from memos_mcp.retrieval.passages import passages
 
 
 class HashEmbedder:
@@ -42,7 +42,7 @@ class HashEmbedder:
         return Shape(self.model, self.dimensions)
 
     async def split(self, texts: Sequence[str]) -> list[list[Span]]:
-        return [chunking.passages(text, [Span(*word.span()) for word in _words(text)], self.window) for text in texts]
+        return [passages(text, [Span(*word.span()) for word in _words(text)], self.window) for text in texts]
 
     async def passages(self, texts: Sequence[str]) -> list[Vector]:
         self.passages_embedded += len(texts)

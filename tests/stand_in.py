@@ -10,15 +10,15 @@ from uuid import UUID
 import anyio
 
 from memos_mcp.app import App
-from memos_mcp.domain.cursor import fingerprint
 from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.index import Span
 from memos_mcp.domain.memory import Memory, MemoryHit, MemoryPage, MemoryQuery, NewMemory, Stored
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, Registered, Tool, ToolHit, ToolPage, ToolQuery
-from memos_mcp.http import serve_http
+from memos_mcp.retrieval.pagination import fingerprint
 from memos_mcp.settings import Settings
-from memos_mcp.stdio import serve_stdio
+from memos_mcp.transports.http import serve_http
+from memos_mcp.transports.stdio import serve_stdio
 
 SCOPE = Scope("team", "tester")
 QUESTION = fingerprint("a question")

@@ -9,7 +9,7 @@ from memos_mcp.app import App, compose, running
 from memos_mcp.postgres.connection import connect
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.migrate import MigrationDrift
-from memos_mcp.qdrant.edge import EdgeIndex
+from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.settings import Settings
 from tests.fakes import HashEmbedder
 

@@ -15,7 +15,7 @@ import anyio.to_thread
 import pytest
 
 from memos_mcp.postgres.database import Database
-from memos_mcp.postgres.embedded import EmbeddedPostgres
+from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from tests.acceptance.raw_clients import StdioDoor, call_params, message, until
 from tests.acceptance.servers import Server, share_model
 

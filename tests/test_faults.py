@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from memos_mcp.engine.questions import ask
-from memos_mcp.rendezvous.place import Place
+from memos_mcp.engine.control import ask
+from memos_mcp.ipc.run_dir import Place
 from tests.acceptance.raw_clients import StdioDoor
 from tests.acceptance.servers import Server
 

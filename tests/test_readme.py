@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from memos_mcp.cli.main import main
-from memos_mcp.server.build import TOOLS
+from memos_mcp.cli.command_line import main
+from memos_mcp.mcp_server.server import TOOLS
 from memos_mcp.settings import Settings
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -30,11 +30,11 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import ToolQuery
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.postgres.database import Database
-from memos_mcp.postgres.embedded import EmbeddedPostgres
-from memos_mcp.qdrant.edge import EdgeIndex
-from memos_mcp.qdrant.frames import HEAD, pack, unpack
-from memos_mcp.qdrant.process import Host
-from memos_mcp.qdrant.shards import Shards
+from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
+from memos_mcp.qdrant.edge.index import EdgeIndex
+from memos_mcp.qdrant.edge.protocol import HEAD, pack, unpack
+from memos_mcp.qdrant.edge.shards import Shards
+from memos_mcp.qdrant.edge.worker_handle import Host
 from memos_mcp.services.search import MAX_QUERY_CHARS
 from memos_mcp.settings import DEFAULT_MODEL, Settings
 from quality.asking import HITS, MOST
@@ -169,7 +169,7 @@ async def asked(
 async def indexed(home: Path, index: Index, embedder: Embedder) -> AsyncIterator[App]:
     """Lend the product once its index holds all there is."""
     settings = Settings(home=home, index_wait_seconds=0)
-    with patch("memos_mcp.qdrant.edge.Host", ShardsHere):
+    with patch("memos_mcp.qdrant.edge.index.Host", ShardsHere):
         app = compose(settings, Database(EmbeddedPostgres(home / "postgres")), index, embedder)
         async with running(app):
             with anyio.fail_after(READY_SECONDS):

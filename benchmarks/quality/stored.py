@@ -12,7 +12,7 @@ import numpy.typing as npt
 from memos_mcp.domain.tool import ToolFilter, document
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.postgres.database import Database
-from memos_mcp.postgres.embedded import EmbeddedPostgres
+from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.embeddings import PostgresEmbeddings
 from memos_mcp.postgres.tools import PostgresTools
 from memos_mcp.settings import DEFAULT_MODEL

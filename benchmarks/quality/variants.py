@@ -120,11 +120,11 @@ def _with_schema(item: Tool, names: set[str], *, keep: bool = True) -> Tool:
 
 
 def _weighing(weight: float) -> dict[str, Any]:
-    return {"memos_mcp.domain.ranking.WORD_WEIGHT": {"memory": weight, "tool": weight}}
+    return {"memos_mcp.retrieval.fusion.WORD_WEIGHT": {"memory": weight, "tool": weight}}
 
 
 def _lifting(sharpness: float) -> dict[str, Any]:
-    return {"memos_mcp.domain.ranking.SHARPNESS": sharpness}
+    return {"memos_mcp.retrieval.fusion.SHARPNESS": sharpness}
 
 
 def _long(words: float) -> dict[str, Any]:
@@ -195,9 +195,9 @@ INDEX = (
         Variant(f"an average length of {words:g} words", _long(words), held=True)
         for words in (30.0, 60.0, QDRANTS_LENGTH)
     ),
-    Variant("no neighbours", {"memos_mcp.domain.nearby.CLOSEST": 0.0}, held=True, of="memories"),
+    Variant("no neighbours", {"memos_mcp.retrieval.context.CLOSEST": 0.0}, held=True, of="memories"),
     Variant("no words of neighbours", {"memos_mcp.domain.memory.entry": own_words}, held=True, of="memories"),
-    Variant("no leaning towards neighbours", {"memos_mcp.domain.nearby.LEANING": 0.0}, held=True, of="memories"),
+    Variant("no leaning towards neighbours", {"memos_mcp.retrieval.context.LEANING": 0.0}, held=True, of="memories"),
     Variant(
         "turns of a session lifted as parts of a file are",
         {"memos_mcp.domain.memory.part_of": _of_session},

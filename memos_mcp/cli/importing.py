@@ -12,14 +12,14 @@ from typing import Any, BinaryIO, Final
 from tqdm import tqdm
 
 from memos_mcp.app import App, open_app
-from memos_mcp.cli.doors import scope_of
-from memos_mcp.cli.upkeep import indexed
+from memos_mcp.cli.maintenance import indexed
+from memos_mcp.cli.serving import scope_of
 from memos_mcp.domain.errors import Invalid, MemosError, NotFound
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool
-from memos_mcp.server.memory import STORE_MEMORY
-from memos_mcp.server.toolbox import REGISTER_TOOL
+from memos_mcp.mcp_server.memory_tools import STORE_MEMORY
+from memos_mcp.mcp_server.toolbox_tools import REGISTER_TOOL
 from memos_mcp.settings import Settings
 
 BATCH: Final = 256

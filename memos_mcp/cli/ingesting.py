@@ -16,13 +16,13 @@ from anyio.to_thread import run_sync
 from tqdm import tqdm
 
 from memos_mcp.app import App, assemble, open_app
-from memos_mcp.cli.doors import scope_of
-from memos_mcp.cli.upkeep import indexed
-from memos_mcp.domain.document import File, Omitted, StoredFile
+from memos_mcp.cli.maintenance import indexed
+from memos_mcp.cli.serving import scope_of
 from memos_mcp.domain.errors import Invalid, MemosError, Unavailable
 from memos_mcp.domain.limits import check_name
 from memos_mcp.domain.scope import Scope
-from memos_mcp.ingest.chunks import chunks
+from memos_mcp.domain.source import File, Omitted, StoredFile
+from memos_mcp.ingest.chunker import chunks
 from memos_mcp.ingest.reading import read
 from memos_mcp.ingest.walk import Found, Skipped, SkipReason, walk
 from memos_mcp.ingest.watch import changes

@@ -11,14 +11,14 @@ from textwrap import shorten
 from typing import Any, Final
 
 from memos_mcp.app import App, open_app
-from memos_mcp.cli.doors import scope_of
 from memos_mcp.cli.importing import Tally, new_memory, new_tool, opened
-from memos_mcp.cli.upkeep import indexed
+from memos_mcp.cli.maintenance import indexed
+from memos_mcp.cli.serving import scope_of
 from memos_mcp.domain.errors import Invalid, MemosError, NotFound
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, check_endpoint
-from memos_mcp.server.contract import unknown
+from memos_mcp.mcp_server.tool_definition import unknown
 from memos_mcp.settings import Settings
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from memos_mcp.domain.index import Entry, Match, Passage, Span, Where
 from memos_mcp.domain.limits import check_json, check_labels, check_name, check_text, check_time, facts
-from memos_mcp.domain.nearby import MOST_CHARS
 from memos_mcp.domain.scope import Scope
 
 MemoryKind: TypeAlias = Literal["episodic", "semantic", "procedural", "document"]
@@ -30,7 +29,7 @@ REACH: Final = 2
 The schema's marks reach as far.
 """
 
-NEAR_CHARS: Final = MOST_CHARS
+NEAR_CHARS: Final = 2_000
 """How much of a neighbour is read: one that has so much to say speaks for itself."""
 
 

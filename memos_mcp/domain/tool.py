@@ -10,8 +10,8 @@ from uuid import UUID
 
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.index import Entry, Match, Passage, Where
+from memos_mcp.domain.json_schema import check_schema
 from memos_mcp.domain.limits import check_characters, check_labels, check_name, check_text
-from memos_mcp.domain.schema import check_schema
 
 Outcome: TypeAlias = Literal["created", "updated", "unchanged"]
 Detail: TypeAlias = Literal["summary", "full"]

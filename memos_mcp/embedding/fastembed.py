@@ -11,11 +11,11 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
-from memos_mcp.domain import chunking
 from memos_mcp.domain.errors import EmbedderUnavailable
 from memos_mcp.domain.index import Shape, Span, Vector
 from memos_mcp.embedding.loading import LoadOnce, described, downloaded, turn_telemetry_off
-from memos_mcp.embedding.weights import minilm_folder
+from memos_mcp.embedding.minilm import minilm_folder
+from memos_mcp.retrieval.passages import passages
 
 _PACKAGED: Final = "sentence-transformers/all-MiniLM-L6-v2"
 _KEPT_QUERIES: Final = 1_024
@@ -185,7 +185,7 @@ def _split(model: _Model, text: str) -> list[Span]:
         if len(encoding) <= model.window or end - start == 1:
             spans.append(Span(start, end))
             continue
-        parts = chunking.passages(text[start:end], [Span(*place) for place in encoding.offsets], model.window)
+        parts = passages(text[start:end], [Span(*place) for place in encoding.offsets], model.window)
         pending.extend(Span(start + part.start, start + part.end) for part in reversed(parts))
     return spans
 

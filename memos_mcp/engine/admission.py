@@ -7,7 +7,7 @@ from typing import Literal
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.limits import check_name
 from memos_mcp.domain.scope import Scope
-from memos_mcp.rendezvous.greeting import is_newer
+from memos_mcp.ipc.handshake import is_newer
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from memos_mcp import __version__
 from memos_mcp.app import assemble, running
 from memos_mcp.domain.errors import Invalid, MemosError
 from memos_mcp.engine.admission import scope_of
-from memos_mcp.engine.connection import attend
-from memos_mcp.engine.presence import Presence
-from memos_mcp.http import HttpDoor
-from memos_mcp.rendezvous.place import SOCKET, Place
+from memos_mcp.engine.client_connection import attend
+from memos_mcp.engine.clients import Presence
+from memos_mcp.ipc.run_dir import SOCKET, Place
 from memos_mcp.settings import Settings
+from memos_mcp.transports.http import HttpDoor
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from memos_mcp.ingest.lines import Lines, Stretch, cut
-from memos_mcp.ingest.packing import Level, Unit, room
+from memos_mcp.ingest.text_lines import Lines, Stretch, cut
+from memos_mcp.ingest.units import Level, Unit, room
 
 _ATX: Final = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
 _SETEXT: Final = re.compile(r" {0,3}(=+|-+)[ \t]*$")

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from memos_mcp.ingest.languages import language
-from memos_mcp.ingest.secrets import holds_secret
+from memos_mcp.ingest.secret_scan import holds_secret
 from memos_mcp.ingest.walk import MAX_BYTES, Found, Skipped, SkipReason
 
 _ATTEMPTS: Final = 3

@@ -9,8 +9,8 @@ from typing import Final
 from tree_sitter import Node
 
 from memos_mcp.ingest.grammars import CALLABLE, GRAMMARS, LEADING, Grammar, parser_for
-from memos_mcp.ingest.lines import LIMIT, Lines, Stretch, cut
-from memos_mcp.ingest.packing import Level, Unit, room
+from memos_mcp.ingest.text_lines import LIMIT, Lines, Stretch, cut
+from memos_mcp.ingest.units import Level, Unit, room
 
 _DEEPEST: Final = 60
 """Levels of the tree that are opened; long chains of operators are a level for each, and are cut by lines."""

@@ -9,8 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from memos_mcp.ingest import names
-from memos_mcp.ingest.ignoring import Ignoring, above
+from memos_mcp.ingest import file_names as names
+from memos_mcp.ingest.gitignore import Ignoring, above
 
 MAX_BYTES: Final = 1024 * 1024
 """Of one file. What people write by hand is smaller; what is larger is data."""

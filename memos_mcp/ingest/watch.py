@@ -7,7 +7,7 @@ from typing import Final
 import anyio
 from watchfiles import Change, awatch
 
-from memos_mcp.ingest import names
+from memos_mcp.ingest import file_names as names
 
 _QUIET_MS: Final = 400
 """How long nothing may change before what changed is told: an editor's or git's many steps are one."""

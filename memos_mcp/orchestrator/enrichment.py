@@ -6,10 +6,10 @@ from typing import Final, TypeVar
 
 import anyio
 
-from memos_mcp.orchestrator.found import Found, MemoryDown
-from memos_mcp.orchestrator.memory import MemoryService
+from memos_mcp.orchestrator.answers import Found, MemoryDown
+from memos_mcp.orchestrator.memory_service import MemoryService
 from memos_mcp.orchestrator.payload import KnownMemory, KnownTool, TaskPayload, whole_characters
-from memos_mcp.orchestrator.tools import ToolFailure
+from memos_mcp.orchestrator.tool_caller import ToolFailure
 
 OUTCOME_TAG: Final = "outcome"
 SIMILAR_TASKS: Final = 3

@@ -9,12 +9,12 @@ from uuid import uuid4
 import anyio
 from pydantic import SecretStr
 
+from memos_mcp.orchestrator.answers import MemoryDown
 from memos_mcp.orchestrator.cortex import Cortex, CortexDown, Message, Thought, ToolCall
 from memos_mcp.orchestrator.enrichment import OUTCOME_TAG, enrich, outcome_text
-from memos_mcp.orchestrator.found import MemoryDown
-from memos_mcp.orchestrator.memory import Launch, MemoryService
+from memos_mcp.orchestrator.memory_service import Launch, MemoryService
 from memos_mcp.orchestrator.payload import TaskPayload, as_data
-from memos_mcp.orchestrator.tools import ToolAnswer, ToolCaller, ToolFailure
+from memos_mcp.orchestrator.tool_caller import ToolAnswer, ToolCaller, ToolFailure
 
 Happening: TypeAlias = Literal["enriched", "thought", "calling", "answered", "failed", "ended", "stored", "not stored"]
 Ending: TypeAlias = Literal["answered", "out of steps", "out of time", "cortex down"]

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import anyio
 
-from memos_mcp.domain.document import Replaced, StoredFile
 from memos_mcp.domain.errors import StoreUnavailable, Unavailable
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.source import Replaced, StoredFile
 from memos_mcp.postgres.connection import Connection, dump_json, translated
 from memos_mcp.postgres.database import Database, repeated
 from memos_mcp.postgres.memory_writes import add_many

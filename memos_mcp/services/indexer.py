@@ -12,8 +12,8 @@ from anyio.abc import TaskGroup
 from memos_mcp.domain.errors import Unavailable
 from memos_mcp.domain.index import ITEM_KINDS, Draft, IndexLog, ItemKind, VectorIndex
 from memos_mcp.domain.index_queue import Due, IndexQueue
-from memos_mcp.services.arrivals import Arrivals
-from memos_mcp.services.projector import Projector, differences
+from memos_mcp.services.indexed_versions import Arrivals
+from memos_mcp.services.projections import Projector, differences
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from typing import Final
 
 from anyio.to_thread import run_sync
 
-from memos_mcp.domain.document import File, Omitted, Replaced, Sources, StoredFile
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.limits import check_characters, check_name
 from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.source import File, Omitted, Replaced, Sources, StoredFile
 
 BATCH_FILES: Final = 64
 BATCH_CHUNKS: Final = 500

@@ -10,9 +10,9 @@ import anyio
 from memos_mcp.domain.errors import MemosError
 from memos_mcp.domain.loadout import MEMORY_MARKS, TOOL_MARKS, Loadout, LoadoutStore, Marks, check_needs, relevance
 from memos_mcp.domain.memory import MemoryHit, MemoryQuery
-from memos_mcp.domain.packing import Ask, Find
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import ToolFilter, ToolHit, ToolQuery, document
+from memos_mcp.retrieval.packing import Ask, Find
 from memos_mcp.services.memories import Memories
 from memos_mcp.services.tools import Tools
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from memos_mcp.domain import cursor
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.index import Match
 from memos_mcp.domain.memory import (
@@ -23,8 +22,9 @@ from memos_mcp.domain.memory import (
     Stored,
     where,
 )
-from memos_mcp.domain.ranking import Ranked
 from memos_mcp.domain.scope import Scope
+from memos_mcp.retrieval import pagination
+from memos_mcp.retrieval.fusion import Ranked
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.search import MAX_CANDIDATES, MAX_LISTS, Search, both, check_question, depth
 
@@ -79,8 +79,8 @@ class Memories:
     async def query(self, scope: Scope, query: MemoryQuery) -> MemoryPage:
         """Answer a question, best first; without a text, list what the filters admit, newest first."""
         query.filter.check()
-        question = cursor.fingerprint(scope.namespace, query.text, astuple(query.filter), query.min_score)
-        position = None if query.cursor is None else cursor.decode(query.cursor, question)
+        question = pagination.fingerprint(scope.namespace, query.text, astuple(query.filter), query.min_score)
+        position = None if query.cursor is None else pagination.decode(query.cursor, question)
         if query.text is None:
             return await self._list(scope, query, question, position)
         check_question("query", query.text)
@@ -158,7 +158,7 @@ def _list_key(position: Position) -> ListKey:
         case (str(time), int(sequence)):
             with suppress(ValueError, OverflowError):
                 return ListKey(datetime.fromisoformat(time).astimezone(UTC), sequence)
-    raise cursor.foreign()
+    raise pagination.foreign()
 
 
 def _place(position: Position) -> Place:
@@ -166,4 +166,4 @@ def _place(position: Position) -> Place:
         case (int(offset), int(limit), *mark) if 0 <= offset <= MAX_LISTS * limit and limit <= MAX_CANDIDATES:
             if mark in ([], [1]):
                 return Place(offset, limit, reranked=bool(mark))
-    raise cursor.foreign()
+    raise pagination.foreign()

@@ -8,9 +8,9 @@ from uuid import UUID
 from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable, RerankerUnavailable
 from memos_mcp.domain.index import Embedder, ItemKind, Lanes, Match, Question, Vector, VectorIndex, Where
 from memos_mcp.domain.limits import check_text
-from memos_mcp.domain.ranking import Ranked, fuse, is_near, lexical, stands_out, unscored
-from memos_mcp.domain.reranking import RERANKED, Reranker, reranked
-from memos_mcp.domain.sentences import sentences
+from memos_mcp.retrieval.fusion import Ranked, fuse, is_near, lexical, stands_out, unscored
+from memos_mcp.retrieval.rerank import RERANKED, Reranker, reranked
+from memos_mcp.retrieval.sentences import sentences
 
 MAX_QUERY_CHARS: Final = 10_000
 MIN_CANDIDATES: Final = 50

@@ -6,7 +6,6 @@ from datetime import datetime
 from anyio.to_thread import run_sync
 
 from memos_mcp.domain.index import Match
-from memos_mcp.domain.ranking import Ranked, round_robin
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import (
     NewTool,
@@ -21,6 +20,7 @@ from memos_mcp.domain.tool import (
     document,
     where,
 )
+from memos_mcp.retrieval.fusion import Ranked, round_robin
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.search import Candidates, Search, both, check_question, depth
 

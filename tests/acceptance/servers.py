@@ -15,8 +15,8 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # asyncpg ships no types
 import psutil
 
-from memos_mcp.rendezvous.greeting import greeting
-from memos_mcp.rendezvous.place import Place
+from memos_mcp.ipc.handshake import greeting
+from memos_mcp.ipc.run_dir import Place
 
 START_SECONDS = 60
 STOP_SECONDS = 20

@@ -20,9 +20,9 @@ from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.memory import MemoryFilter, MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolQuery
-from memos_mcp.postgres.embedded import EmbeddedPostgres
-from memos_mcp.qdrant import folder
-from memos_mcp.server.build import build_server
+from memos_mcp.mcp_server.server import build_server
+from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
+from memos_mcp.qdrant.edge import generations
 from memos_mcp.services import indexer
 from memos_mcp.settings import Settings
 from tests.acceptance.raw_clients import until
@@ -44,7 +44,7 @@ def home(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def test_while_another_process_holds_the_index_words_answer_and_say_so(home: Path, database_url: str) -> None:
-    held = folder.lock(home / "index")
+    held = generations.lock(home / "index")
     async with opened(home, database_url) as app:
         assert not (await app.memories.store(SCOPE, FERRY)).indexed
         assert not (await app.tools.register(SCOPE, WEATHER)).indexed
@@ -79,7 +79,7 @@ async def test_a_folder_that_cannot_be_an_index_costs_meaning_until_it_can(home:
 async def test_an_index_process_that_is_killed_is_replaced(home: Path, database_url: str) -> None:
     async with opened(home, database_url, wait=5) as app:
         assert (await app.memories.store(SCOPE, FERRY)).indexed
-        (host,) = [child for child in psutil.Process().children() if "memos_mcp.qdrant.host" in child.cmdline()]
+        (host,) = [child for child in psutil.Process().children() if "memos_mcp.qdrant.edge.worker" in child.cmdline()]
         host.kill()
         page = await ask(app, "ferry")
         assert [hit.memory.content for hit in page.hits] == [FERRY.content]

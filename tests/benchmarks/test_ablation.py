@@ -35,7 +35,7 @@ VARIANTS = {variant.name: variant for variant in (FULL, *LANES, *RANKING, *INDEX
 
 @pytest.fixture
 def shards_here() -> Iterator[None]:
-    with patch("memos_mcp.qdrant.edge.Host", ShardsHere):
+    with patch("memos_mcp.qdrant.edge.index.Host", ShardsHere):
         yield
 
 

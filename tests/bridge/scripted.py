@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from memos_mcp.bridge import ENDED_TEXT, UNREACHABLE
-from memos_mcp.rendezvous.greeting import encode
-from memos_mcp.rendezvous.place import ENGINE_LOCK, Place
+from memos_mcp.bridge.main import ENDED_TEXT, UNREACHABLE
+from memos_mcp.ipc.handshake import encode
+from memos_mcp.ipc.run_dir import ENGINE_LOCK, Place
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "memos_mcp")

@@ -16,9 +16,9 @@ from typing import IO, TypeAlias
 
 import pytest
 
-from memos_mcp.bridge import IN_DOUBT, UNREACHABLE
-from memos_mcp.ends import Parent
-from memos_mcp.rendezvous.place import START_LOCK, Place
+from memos_mcp.bridge.client_io import Parent
+from memos_mcp.bridge.main import IN_DOUBT, UNREACHABLE
+from memos_mcp.ipc.run_dir import START_LOCK, Place
 from tests.bridge.scripted import (
     AT_ONCE,
     COMMAND,

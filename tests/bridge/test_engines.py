@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from memos_mcp.bridge import SILENT_ENGINES
+from memos_mcp.bridge.main import SILENT_ENGINES
 from tests.bridge.scripted import (
     INITIALIZE,
     INITIALIZED,

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from memos_mcp import __version__
-from memos_mcp.framing import MAX_LINE_BYTES
-from memos_mcp.rendezvous.greeting import encode
+from memos_mcp.ipc.handshake import encode
+from memos_mcp.ipc.line_buffer import MAX_LINE_BYTES
 from tests.bridge.scripted import (
     COMMAND,
     ROOT,
@@ -246,7 +246,7 @@ def test_what_an_engine_notes_at_its_welcome_is_told_to_the_people(engine: Engin
 
 
 def test_the_bridge_imports_little_and_only_from_the_standard_library(home: Path) -> None:
-    program = "import sys; import memos_mcp.__main__; import memos_mcp.bridge; print(*sys.modules)"
+    program = "import sys; import memos_mcp.__main__; import memos_mcp.bridge.main; print(*sys.modules)"
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=ROOT, env=environment_of(home), capture_output=True, text=True, check=True)
     imported = set(done.stdout.split())
@@ -257,11 +257,12 @@ def test_the_bridge_imports_little_and_only_from_the_standard_library(home: Path
     assert {name for name in ours if name.startswith("memos_mcp.")} == {
         "memos_mcp.__main__",
         "memos_mcp.bridge",
-        "memos_mcp.calls",
-        "memos_mcp.ends",
-        "memos_mcp.framing",
-        "memos_mcp.rendezvous",
-        *(f"memos_mcp.rendezvous.{name}" for name in ("greeting", "launch", "place", "seek")),
+        "memos_mcp.bridge.main",
+        "memos_mcp.bridge.pending",
+        "memos_mcp.bridge.client_io",
+        "memos_mcp.ipc.line_buffer",
+        "memos_mcp.ipc",
+        *(f"memos_mcp.ipc.{name}" for name in ("connect", "handshake", "launch", "run_dir")),
     }
     slow = {
         "argparse",

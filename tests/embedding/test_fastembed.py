@@ -11,7 +11,7 @@ import pytest
 
 from memos_mcp.domain.errors import EmbedderUnavailable
 from memos_mcp.domain.index import Shape, Vector
-from memos_mcp.embedding import fastembed, weights
+from memos_mcp.embedding import fastembed, minilm
 from memos_mcp.embedding.fastembed import FastEmbedder
 
 pytestmark = pytest.mark.anyio
@@ -321,7 +321,7 @@ async def test_a_model_that_fastembed_does_not_have_names_the_setting(tmp_path: 
 async def test_without_the_wheel_and_the_hub_the_model_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "find_spec", lambda _: None)
+    monkeypatch.setattr(minilm, "find_spec", lambda _: None)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
     with anyio.fail_after(10), pytest.raises(EmbedderUnavailable, match="by words only"):

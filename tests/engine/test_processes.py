@@ -17,17 +17,17 @@ from typing import Any
 
 import pytest
 
-from memos_mcp.cli import engines
-from memos_mcp.cli.main import main
-from memos_mcp.engine import questions
-from memos_mcp.engine.presence import FAREWELL_SECONDS
+from memos_mcp.cli import engine_control
+from memos_mcp.cli.command_line import main
+from memos_mcp.engine import control
+from memos_mcp.engine.clients import FAREWELL_SECONDS
 from memos_mcp.engine.run import LOOK_SECONDS
+from memos_mcp.ipc.handshake import decode, greeting
+from memos_mcp.ipc.launch import LISTENING
+from memos_mcp.ipc.run_dir import ENGINE_LOCK, START_LOCK, Place
 from memos_mcp.postgres.connection import connect
-from memos_mcp.rendezvous.greeting import decode, greeting
-from memos_mcp.rendezvous.launch import LISTENING
-from memos_mcp.rendezvous.place import ENGINE_LOCK, START_LOCK, Place
-from tests.test_cli import left_on
-from tests.test_lines import HELLO, notification, request
+from tests.cli.test_command_line import left_on
+from tests.transports.test_jsonrpc_lines import HELLO, notification, request
 
 COMMAND = [sys.executable, "-m", "memos_mcp"]
 
@@ -214,8 +214,8 @@ def test_a_frozen_engine_is_named_and_stop_ends_it_with_what_it_left_behind(
         guest = Guest(place)
         guest.call("query_memory")
         frozen.send_signal(signal.SIGSTOP)
-        monkeypatch.setattr(questions, "ANSWER_SECONDS", 0.2)
-        monkeypatch.setattr(engines, "SIGNAL_SECONDS", 0.2)
+        monkeypatch.setattr(control, "ANSWER_SECONDS", 0.2)
+        monkeypatch.setattr(engine_control, "SIGNAL_SECONDS", 0.2)
         assert main(("status",)) == 1
         assert f"(process {frozen.pid}) does not answer" in capsys.readouterr().err
         assert main(("stop",)) == 0
@@ -312,20 +312,20 @@ def test_a_socket_that_cannot_be_made_leaves_http(
 
     monkeypatch.setattr(Place, "listen", refuse)
     with caplog.at_level(logging.WARNING):
-        assert engines._listener(place) is None
+        assert engine_control._listener(place) is None
     assert "serving HTTP alone" in caplog.text
 
 
 def test_the_log_is_bounded_and_what_is_printed_goes_to_its_newest_file(tmp_path: Path) -> None:
     program = """if True:
         import logging, os, pathlib, sys
-        from memos_mcp.cli import engines
-        engines.LOG_BYTES = 2_000
+        from memos_mcp.cli import engine_control
+        engine_control.LOG_BYTES = 2_000
         logging.basicConfig(level="WARNING", format="%(message)s")
-        engines._log_to_file(pathlib.Path(sys.argv[1]))
+        engine_control._log_to_file(pathlib.Path(sys.argv[1]))
         for number in range(400):
             logging.getLogger("memos_mcp.engine.run").info("line %d of the engine", number)
-            logging.getLogger("memos_mcp.server").info("not asked for")
+            logging.getLogger("memos_mcp.mcp_server").info("not asked for")
         os.write(1, b"printed by a library\\n")
         os.write(2, b"memos-as: a last word\\n")
     """

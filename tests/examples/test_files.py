@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 from memos_mcp.cli import seeding
-from memos_mcp.loadout_files import read_loadout
+from memos_mcp.ingest.loadout_files import read_loadout
 from tests.examples.conftest import EXAMPLES
 
 ROOT = EXAMPLES.parent

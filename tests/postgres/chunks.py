@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from memos_mcp.domain.document import StoredFile
 from memos_mcp.domain.memory import Near, NewMemory
+from memos_mcp.domain.source import StoredFile
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.sources import PostgresSources

@@ -10,10 +10,10 @@ import anyio
 import pytest
 
 from memos_mcp.domain.errors import Invalid, StoreUnavailable
-from memos_mcp.postgres.cluster import Cluster
 from memos_mcp.postgres.connection import BAD_ADDRESS, UNAVAILABLE, Connection, Contended, connect
 from memos_mcp.postgres.database import ATTEMPTS, POOL_SIZE, Database, repeated
-from memos_mcp.postgres.embedded import EmbeddedPostgres
+from memos_mcp.postgres.embedded.cluster import Cluster
+from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.migrate import MigrationDrift
 
 pytestmark = pytest.mark.anyio

@@ -8,10 +8,10 @@ from uuid import UUID
 import anyio
 import pytest
 
-from memos_mcp.domain.document import Replaced, StoredFile
 from memos_mcp.domain.errors import Unavailable
 from memos_mcp.domain.memory import Memory, MemoryFilter, NewMemory
 from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.source import Replaced, StoredFile
 from memos_mcp.postgres import sources as module
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue

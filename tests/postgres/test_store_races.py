@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 import anyio
 import pytest
 
-from memos_mcp.domain.document import Replaced, StoredFile
 from memos_mcp.domain.errors import NotFound
 from memos_mcp.domain.memory import Added, MemoryFilter, NewMemory
 from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.source import Replaced, StoredFile
 from memos_mcp.domain.tool import NewTool, Upserted
 from memos_mcp.postgres import sources
 from memos_mcp.postgres.connection import Connection

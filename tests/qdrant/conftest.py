@@ -8,8 +8,8 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 
 from memos_mcp.domain.index import VectorIndex
-from memos_mcp.qdrant.edge import EdgeIndex
-from memos_mcp.qdrant.server import ServerIndex
+from memos_mcp.qdrant.edge.index import EdgeIndex
+from memos_mcp.qdrant.server.index import ServerIndex
 from tests.qdrant.samples import SHAPE, index_folder
 
 SERVER = os.environ.get("MEMOS_TEST_QDRANT_URL")

@@ -7,7 +7,7 @@ import pytest
 
 from memos_mcp.app import App, compose, running
 from memos_mcp.postgres.database import Database
-from memos_mcp.qdrant.edge import EdgeIndex
+from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.settings import Settings
 from tests.fakes import DownIndex, HashEmbedder
 from tests.services.patience import caught_up

@@ -17,10 +17,10 @@ from memos_mcp.domain.memory import MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolQuery
 from memos_mcp.postgres.database import Database
-from memos_mcp.qdrant.edge import EdgeIndex
-from memos_mcp.qdrant.edge_draft import EdgeDraft
-from memos_mcp.qdrant.folder import Generation
-from memos_mcp.services import indexer, projector
+from memos_mcp.qdrant.edge.draft import EdgeDraft
+from memos_mcp.qdrant.edge.generations import Generation
+from memos_mcp.qdrant.edge.index import EdgeIndex
+from memos_mcp.services import indexer, projections
 from memos_mcp.settings import Settings
 from tests.fakes import BrokenEmbedder, DownIndex, HashEmbedder
 from tests.services.patience import caught_up
@@ -214,7 +214,7 @@ async def test_a_document_whose_embedding_is_cut_off_goes_on_where_it_was(tmp_pa
         await until(indexed)
         points = (await app.index.report()).points["memory"]
     assert points > 300
-    assert embedder.passages_embedded <= points + projector.KEPT_AT_ONCE
+    assert embedder.passages_embedded <= points + projections.KEPT_AT_ONCE
 
 
 async def test_another_model_gets_a_generation_of_its_own(tmp_path: Path, database_url: str) -> None:

@@ -18,8 +18,8 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
-from memos_mcp.qdrant.edge import EdgeIndex
-from memos_mcp.qdrant.folder import Generation
+from memos_mcp.qdrant.edge.generations import Generation
+from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.settings import Settings
 from tests.fakes import HashEmbedder
 

@@ -8,10 +8,10 @@ import anyio
 import pytest
 
 from memos_mcp.app import App
-from memos_mcp.domain.document import File, Omitted, Replaced, StoredFile
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.memory import MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.source import File, Omitted, Replaced, StoredFile
 from memos_mcp.services import ingestion as module
 from memos_mcp.services.ingestion import UNSTORABLE, Tally
 from tests.fakes import DownIndex, HashEmbedder

@@ -12,7 +12,7 @@ from memos_mcp.domain.errors import Invalid, NotFound, StoreUnavailable
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool
-from memos_mcp.server.loadout import BUILD_LOADOUT
+from memos_mcp.mcp_server.loadout_tool import BUILD_LOADOUT
 from memos_mcp.services.loadouts import _side_by_side
 from tests.fakes import DownIndex
 

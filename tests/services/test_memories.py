@@ -8,10 +8,10 @@ import anyio
 import pytest
 
 from memos_mcp.app import App
-from memos_mcp.domain import cursor
 from memos_mcp.domain.errors import Invalid, NotFound
 from memos_mcp.domain.memory import MemoryFilter, MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
+from memos_mcp.retrieval import pagination
 from tests.services.patience import caught_up
 
 pytestmark = pytest.mark.anyio
@@ -118,7 +118,7 @@ async def test_a_listing_goes_on_where_it_stopped_even_when_something_new_comes_
         await app.memories.store(SCOPE, NewMemory(f"entry {number}"))
     first = await app.memories.query(SCOPE, MemoryQuery(limit=2))
     await app.memories.store(SCOPE, NewMemory("late entry"))
-    where = cursor.encode(first.hits[-1].position, first.fingerprint)
+    where = pagination.encode(first.hits[-1].position, first.fingerprint)
     second = await app.memories.query(SCOPE, MemoryQuery(limit=10, cursor=where))
     assert contents(first) == ["entry 4", "entry 3"]
     assert (first.total, first.more) == (5, True)
@@ -140,7 +140,7 @@ async def test_a_search_goes_on_where_it_stopped_without_showing_anything_twice(
             totals.add(page.total)
             if not page.more:
                 break
-            where = cursor.encode(page.hits[-1].position, page.fingerprint)
+            where = pagination.encode(page.hits[-1].position, page.fingerprint)
     assert totals == {len(seen)}
     assert len(set(seen)) == len(seen) >= 50
 
@@ -151,7 +151,7 @@ async def test_a_position_that_no_answer_gave_is_refused(app: App) -> None:
     for query in (listing, search):
         fingerprint = (await app.memories.query(SCOPE, query)).fingerprint
         for position in ((), (1,), ("x", 1), ("2026-01-01", "y"), (-1, 50), (0, 10**9), (10**6, 50), (1, 2, 3)):
-            forged = replace(query, cursor=cursor.encode(position, fingerprint))
+            forged = replace(query, cursor=pagination.encode(position, fingerprint))
             with pytest.raises(Invalid, match="cursor"):
                 await app.memories.query(SCOPE, forged)
 
@@ -159,7 +159,7 @@ async def test_a_position_that_no_answer_gave_is_refused(app: App) -> None:
 async def test_a_cursor_of_another_question_is_refused(app: App) -> None:
     await app.memories.store_many(SCOPE, [NewMemory(f"pear {number}") for number in range(3)])
     page = await app.memories.query(SCOPE, MemoryQuery(limit=1))
-    where = cursor.encode(page.hits[-1].position, page.fingerprint)
+    where = pagination.encode(page.hits[-1].position, page.fingerprint)
     for scope, query in (
         (SCOPE, MemoryQuery(filter=MemoryFilter(kind="document"), cursor=where)),
         (Scope("elsewhere", "tester"), MemoryQuery(cursor=where)),

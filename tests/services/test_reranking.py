@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from memos_mcp.app import App, assemble, compose, running
-from memos_mcp.domain import cursor
 from memos_mcp.domain.memory import MemoryPage, MemoryQuery, NewMemory
-from memos_mcp.domain.reranking import RERANKED
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolPage, ToolQuery
 from memos_mcp.embedding import loading, reranker
@@ -18,6 +16,8 @@ from memos_mcp.embedding.reranker import FastReranker
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.tools import PostgresTools
+from memos_mcp.retrieval import pagination
+from memos_mcp.retrieval.rerank import RERANKED
 from memos_mcp.services.memories import AS_BEGUN, Memories
 from memos_mcp.services.search import Search
 from memos_mcp.services.tools import Tools
@@ -71,7 +71,7 @@ def ids(page: ToolPage) -> list[str]:
 
 
 def following(page: MemoryPage) -> str:
-    return cursor.encode(page.hits[-1].position, page.fingerprint)
+    return pagination.encode(page.hits[-1].position, page.fingerprint)
 
 
 async def test_the_reranker_decides_the_order_and_leaves_the_score(app: App, plain: Memories, home: Path) -> None:

@@ -6,11 +6,11 @@ from uuid import uuid4
 import pytest
 
 from memos_mcp.app import App, running
-from memos_mcp.domain import cursor
 from memos_mcp.domain.index import Match, Span, Where
 from memos_mcp.domain.memory import MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolQuery
+from memos_mcp.retrieval import pagination
 from memos_mcp.services.search import MIN_CANDIDATES, Search
 from tests.fakes import DownIndex, HashEmbedder
 from tests.services.patience import caught_up
@@ -54,7 +54,7 @@ async def test_an_answer_to_many_sentences_goes_on_to_its_end(app: App) -> None:
         pages.append(page)
         if not page.more:
             break
-        where = cursor.encode(page.hits[-1].position, page.fingerprint)
+        where = pagination.encode(page.hits[-1].position, page.fingerprint)
     seen = [content for page in pages for content in contents(page)]
     assert len(seen) == len(set(seen)) == pages[0].total > MIN_CANDIDATES
     assert {fruit.split()[0] for fruit in seen} == {"apple", "pear", "plum", "fig"}

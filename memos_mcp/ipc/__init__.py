@@ -1,0 +1,1 @@
+"""How a bridge finds, starts and talks to the engine of a data folder. Standard library only: launches import it."""

@@ -1,0 +1,218 @@
+"""The memory tools: `store_memory` and `query_memory`."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, NotRequired
+from uuid import UUID
+
+from mcp import types
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from typing_extensions import TypedDict
+
+from memos_mcp.app import App
+from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryHit, MemoryKind, MemoryQuery, NewMemory
+from memos_mcp.domain.scope import Scope
+from memos_mcp.mcp_server.response_budget import CHARS_PER_TOKEN, DEFAULT_CHARS, MAX_TOKENS, MIN_TOKENS, fit_memories
+from memos_mcp.mcp_server.tool_definition import Strict, Strings, Tool, whole
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d([.]\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+
+
+def _time(value: object) -> object:
+    """Read RFC 3339; a time without a zone is left for the domain to refuse."""
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        return datetime.fromisoformat(value.upper())
+    raise ValueError
+
+
+def _memory_id(value: object) -> object:
+    if isinstance(value, str) and _UUID.fullmatch(value):
+        return UUID(value)
+    raise ValueError
+
+
+Time = Annotated[datetime, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+MemoryId = Annotated[UUID, BeforeValidator(_memory_id), WithJsonSchema({"type": "string", "format": "uuid"})]
+Unit = Annotated[float, Field(ge=0, le=1)]
+TokenBudget = Annotated[int, Field(ge=1, le=MAX_TOKENS), BeforeValidator(whole)]
+
+_MAX_TOKENS = (
+    f"Size of the answer at {CHARS_PER_TOKEN} characters a token, at least {MIN_TOKENS}; "
+    f"default {DEFAULT_CHARS // CHARS_PER_TOKEN}."
+)
+
+
+class StoreMemory(Strict):
+    """The arguments of `store_memory`."""
+
+    content: Annotated[str, Field(description="What to remember, self-contained, up to 256 KiB.")]
+    kind: Annotated[
+        MemoryKind,
+        Field(
+            description="episodic: something that happened. semantic: a fact. procedural: how to do something. "
+            "document: a longer text."
+        ),
+    ] = "episodic"
+    tags: Strings = Field(default_factory=list, description="Labels to filter by.")
+    metadata: dict[str, Any] = Field(default_factory=dict, description="JSON kept with it, to filter by.")
+    importance: Unit = 0.5
+    session_id: Annotated[str | None, Field(description="The conversation it belongs to.")] = None
+    occurred_at: Annotated[Time | None, Field(description="When it happened, with zone; default now.")] = None
+    expires_at: Annotated[Time | None, Field(description="Gone from answers after this.")] = None
+    supersedes: Annotated[MemoryId | None, Field(description="memory_id that this one replaces.")] = None
+
+
+class QueryMemory(Strict):
+    """The arguments of `query_memory`."""
+
+    query: Annotated[
+        str | None, Field(description="What you want to know, in words. Leave out to list, newest first.")
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(whole)] = 10
+    kind: MemoryKind | None = None
+    tags: Annotated[Strings | None, Field(description="Must have all of these.")] = None
+    metadata: Annotated[dict[str, Any] | None, Field(description="Must contain all of this.")] = None
+    session_id: str | None = None
+    agent_id: Annotated[str | None, Field(description="Only what this agent stored; default all agents.")] = None
+    since: Annotated[Time | None, Field(description="occurred_at from here on.")] = None
+    until: Annotated[Time | None, Field(description="occurred_at up to here.")] = None
+    min_score: Annotated[Unit | None, Field(description="Leave out weaker matches.")] = None
+    max_tokens: Annotated[TokenBudget | None, Field(description=_MAX_TOKENS)] = None
+    cursor: Annotated[str | None, Field(description="next_cursor of the same call, to go on.")] = None
+
+
+class StoredMemory(TypedDict):
+    """The result of `store_memory`."""
+
+    memory_id: str
+    created: bool
+    indexed: bool
+    namespace: str
+    agent_id: str
+
+
+class Excerpt(TypedDict):
+    """Which characters of the whole content are shown: `start` to `end` (exclusive) of `length`."""
+
+    start: int
+    end: int
+    length: int
+
+
+class FoundMemory(TypedDict):
+    """A memory in an answer; `score` is null in a listing. `omitted` names what was left out for want of room."""
+
+    memory_id: str
+    content: str
+    kind: MemoryKind
+    occurred_at: str
+    tags: NotRequired[list[str]]
+    metadata: NotRequired[dict[str, Any]]
+    importance: NotRequired[float]
+    session_id: NotRequired[str | None]
+    agent_id: NotRequired[str]
+    created_at: NotRequired[str]
+    score: float | None
+    signals: NotRequired[dict[str, float]]
+    excerpt: NotRequired[Excerpt]
+    omitted: NotRequired[list[str]]
+
+
+class FoundMemories(TypedDict):
+    """The result of `query_memory`."""
+
+    memories: list[FoundMemory]
+    total: int
+    next_cursor: str | None
+    confident: bool | None
+    degraded: str | None
+    note: NotRequired[str]
+
+
+async def store_memory(app: App, scope: Scope, arguments: StoreMemory) -> StoredMemory:
+    """Store one memory in the connection's scope."""
+    stored = await app.memories.store(scope, NewMemory(**dict(arguments)))
+    return {
+        "memory_id": str(stored.memory_id),
+        "created": stored.created,
+        "indexed": stored.indexed,
+        "namespace": scope.namespace,
+        "agent_id": scope.agent_id,
+    }
+
+
+async def query_memory(app: App, scope: Scope, arguments: QueryMemory) -> Mapping[str, Any]:
+    """Search or list memories, as many as fit the answer's size."""
+    wanted = MemoryFilter(
+        kind=arguments.kind,
+        tags=arguments.tags,
+        metadata=arguments.metadata,
+        session_id=arguments.session_id,
+        agent_id=arguments.agent_id,
+        since=arguments.since,
+        until=arguments.until,
+    )
+    query = MemoryQuery(arguments.query, wanted, arguments.limit, arguments.min_score, arguments.cursor)
+    page = await app.memories.query(scope, query)
+    return fit_memories(page, [_found(hit) for hit in page.hits], _size_limit(arguments.max_tokens))
+
+
+def _size_limit(max_tokens: int | None) -> int:
+    """Return the size of the answer in characters; less than one hit needs is taken for what one hit needs."""
+    return DEFAULT_CHARS if max_tokens is None else max(max_tokens, MIN_TOKENS) * CHARS_PER_TOKEN
+
+
+def _found(hit: MemoryHit) -> dict[str, Any]:
+    memory: Memory = hit.memory
+    return {
+        "memory_id": str(memory.memory_id),
+        "content": memory.content,
+        "kind": memory.kind,
+        "tags": list(memory.tags),
+        "metadata": dict(memory.metadata),
+        "importance": memory.importance,
+        "session_id": memory.session_id,
+        "agent_id": memory.agent_id,
+        "occurred_at": _rfc3339(memory.occurred_at),
+        "created_at": _rfc3339(memory.created_at),
+        "score": hit.score,
+        "signals": dict(hit.signals),
+    }
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+STORE_MEMORY: Final = Tool(
+    name="store_memory",
+    title="Store a memory",
+    description=(
+        "Remember something across conversations: a decision, a preference, a fact, a result, a way of doing things. "
+        "One self-contained thought per call. The same content is stored once (created: false). "
+        "indexed: false means it is safe, and searchable soon."
+    ),
+    arguments=StoreMemory,
+    result=StoredMemory,
+    annotations=types.ToolAnnotations(
+        read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+    ),
+    call=store_memory,
+)
+
+QUERY_MEMORY: Final = Tool(
+    name="query_memory",
+    title="Query the memory",
+    description=(
+        "Find memories by meaning and words, best first, or list them. Filters apply before ranking. "
+        "A long memory comes as an excerpt around its best passage. "
+        "confident: false means that nothing is near the question. "
+        "degraded says if the search was not complete; note says what was left out."
+    ),
+    arguments=QueryMemory,
+    result=FoundMemories,
+    annotations=types.ToolAnnotations(read_only_hint=True, open_world_hint=False),
+    call=query_memory,
+)

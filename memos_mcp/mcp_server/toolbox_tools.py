@@ -1,0 +1,147 @@
+"""The toolbox tools: `register_tool` and `discover_tools`."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, NotRequired
+
+from mcp import types
+from pydantic import BeforeValidator, Field
+from typing_extensions import TypedDict
+
+from memos_mcp.app import App
+from memos_mcp.domain.errors import Invalid
+from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.tool import Detail, NewTool, Outcome, ToolFilter, ToolHit, ToolQuery
+from memos_mcp.mcp_server.response_budget import fit_tools
+from memos_mcp.mcp_server.tool_definition import Strict, Strings, Tool, whole
+
+
+class RegisterTool(Strict):
+    """The arguments of `register_tool`."""
+
+    tool_id: Annotated[str, Field(description="Stable unique id; registering it again updates the tool.")]
+    name: str
+    description: Annotated[str, Field(description="What it does and when to use it: this is what is searched.")]
+    endpoint_url: Annotated[str, Field(description="http(s) URL, without credentials. It is not called.")]
+    request_schema: Annotated[
+        dict[str, Any] | None, Field(description="JSON Schema or OpenAPI 3 schema of its input.")
+    ] = None
+    response_schema: Annotated[dict[str, Any] | None, Field(description="The same of its output.")] = None
+    required_capabilities: Strings = Field(default_factory=list, description="What an agent must have to use it.")
+
+
+class DiscoverTools(Strict):
+    """The arguments of `discover_tools`."""
+
+    query: Annotated[
+        str | None, Field(description="The need, in words; or an exact tool_id or name. Leave out to list by name.")
+    ] = None
+    queries: Annotated[
+        Strings | None,
+        Field(min_length=1, max_length=8, description="Several needs at once, instead of query; each gets its turn."),
+    ] = None
+    required_capabilities: Annotated[Strings | None, Field(description="Only tools that require all of these.")] = None
+    agent_capabilities: Annotated[
+        Strings | None, Field(description="What you have; tools that need more are withheld and counted.")
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=50), BeforeValidator(whole)] = 5
+    detail: Annotated[Detail, Field(description="full adds the schemas.")] = "summary"
+
+
+class RegisteredTool(TypedDict):
+    """The result of `register_tool`."""
+
+    tool_id: str
+    outcome: Outcome
+    version: int
+    indexed: bool
+
+
+class FoundTool(TypedDict):
+    """A tool in an answer; `score` is null in a listing. `omitted` names what was left out or cut for want of room."""
+
+    tool_id: str
+    name: str
+    description: str
+    endpoint_url: str
+    required_capabilities: NotRequired[list[str]]
+    score: float | None
+    signals: dict[str, float]
+    request_schema: NotRequired[dict[str, Any]]
+    response_schema: NotRequired[dict[str, Any]]
+    omitted: NotRequired[list[str]]
+
+
+class FoundTools(TypedDict):
+    """The result of `discover_tools`."""
+
+    tools: list[FoundTool]
+    total: int
+    has_more: bool
+    withheld: int
+    confident: bool | None
+    degraded: str | None
+    note: NotRequired[str]
+
+
+async def register_tool(app: App, scope: Scope, arguments: RegisterTool) -> RegisteredTool:
+    """Register one tool in the connection's namespace."""
+    done = await app.tools.register(scope, NewTool(**dict(arguments)))
+    return {"tool_id": done.tool_id, "outcome": done.outcome, "version": done.version, "indexed": done.indexed}
+
+
+async def discover_tools(app: App, scope: Scope, arguments: DiscoverTools) -> Mapping[str, Any]:
+    """Find or list tools, as many as fit the answer's size."""
+    if arguments.query is not None and arguments.queries is not None:
+        raise Invalid("Give query or queries, not both: queries takes several needs, query one.")
+    texts = [arguments.query] if arguments.query is not None else arguments.queries or []
+    wanted = ToolFilter(arguments.required_capabilities, arguments.agent_capabilities)
+    page = await app.tools.discover(scope, ToolQuery(texts, wanted, arguments.limit))
+    schemas = [_schemas(hit) for hit in page.hits] if arguments.detail == "full" else None
+    return fit_tools(page, [_found(hit) for hit in page.hits], schemas)
+
+
+def _found(hit: ToolHit) -> dict[str, Any]:
+    return {
+        "tool_id": hit.tool.tool_id,
+        "name": hit.tool.name,
+        "description": hit.tool.description,
+        "endpoint_url": hit.tool.endpoint_url,
+        "required_capabilities": list(hit.tool.required_capabilities),
+        "score": hit.score,
+        "signals": dict(hit.signals),
+    }
+
+
+def _schemas(hit: ToolHit) -> dict[str, Any]:
+    both = {"request_schema": hit.tool.request_schema, "response_schema": hit.tool.response_schema}
+    return {name: dict(schema) for name, schema in both.items() if schema is not None}
+
+
+REGISTER_TOOL: Final = Tool(
+    name="register_tool",
+    title="Register a tool",
+    description=(
+        "Make a tool known, so that any agent here can discover it by what it does. "
+        "outcome: created, updated or unchanged."
+    ),
+    arguments=RegisterTool,
+    result=RegisteredTool,
+    annotations=types.ToolAnnotations(
+        read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
+    ),
+    call=register_tool,
+)
+
+DISCOVER_TOOLS: Final = Tool(
+    name="discover_tools",
+    title="Discover tools",
+    description=(
+        "Find registered tools for a need, best first; an exact tool_id or name comes first. "
+        "confident: false means that none stands out: read what they do before you use one. "
+        "Start with detail summary; ask for the schemas of the one you want with its tool_id as query and detail full."
+    ),
+    arguments=DiscoverTools,
+    result=FoundTools,
+    annotations=types.ToolAnnotations(read_only_hint=True, open_world_hint=False),
+    call=discover_tools,
+)

@@ -1,0 +1,255 @@
+"""The memory service, memOS.as, as the orchestrator holds it: a client over MCP that reconnects and never raises."""
+
+import logging
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+import anyio
+import httpx2
+from anyio.abc import TaskGroup
+from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+from pydantic import SecretStr, ValidationError
+
+from memos_mcp.orchestrator.answers import (
+    REASON_CHARS,
+    Answer,
+    Found,
+    Memories,
+    MemoryDown,
+    Pack,
+    Stored,
+    Tools,
+    read,
+    unreadable,
+)
+from memos_mcp.orchestrator.payload import KnownTool
+
+ATTEMPTS: Final = 2
+MAX_NEEDS: Final = 8
+
+_LOST: Final = frozenset({-32000, -32050})
+"""JSON-RPC errors of a connection that was closed, and of an engine that died during the call."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start the service over stdio; without a command, this Python's `memos-as`.
+
+    Of this process's environment the service gets little more than PATH and HOME: name in `env` what it needs
+    (`MEMOS_HOME`, `MEMOS_NAMESPACE`, `MEMOS_AGENT_ID`).
+    """
+
+    command: str | None = None
+    args: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(slots=True)
+class _Connection:
+    """One attempt to connect: `settled` once it has a client or a reason why not, `lost` when that is over."""
+
+    settled: anyio.Event = field(default_factory=anyio.Event)
+    lost: anyio.Event = field(default_factory=anyio.Event)
+    client: Client | None = None
+    reason: str = "it cannot be reached"
+
+
+class MemoryService:
+    """The service at a URL (streamable HTTP, with a bearer token if it wants one), or launched over stdio.
+
+    Entering begins to connect and waits for nothing; a connection that was lost is made anew by the next call.
+    Every call ends within `timeout` seconds, the time for connecting included.
+    """
+
+    def __init__(
+        self, server: Launch | str | None = None, *, token: SecretStr | str | None = None, timeout: float = 20.0
+    ) -> None:
+        self._server = Launch() if server is None else server
+        self._token = SecretStr(token) if isinstance(token, str) else token
+        self._timeout = timeout
+        self._tasks: TaskGroup | None = None
+        self._connection: _Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await anyio.create_task_group().__aenter__()
+        self._current()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        tasks, self._tasks, self._connection = self._tasks, None, None
+        if tasks is not None:
+            tasks.cancel_scope.cancel()
+            await tasks.__aexit__(None, None, None)  # given the caller's error, it would wrap it in a group
+
+    async def query(self, text: str, *, limit: int = 8, tags: Sequence[str] = ()) -> Found | MemoryDown:
+        """Find memories by meaning and words, best first; those with all of `tags`."""
+        arguments = {"query": text, "limit": limit} | ({"tags": list(tags)} if tags else {})
+        answer = await self._call("query_memory", arguments, Memories)
+        if isinstance(answer, MemoryDown):
+            return answer
+        return Found(memories=answer.memories, degraded=answer.degraded)
+
+    async def discover(
+        self, needs: Sequence[str], *, limit: int = 5, capabilities: Sequence[str] | None = None
+    ) -> Found | MemoryDown:
+        """Find tools for these needs, with their whole schemas; `capabilities` are what the agent may use."""
+        answer = await self._discover(capabilities, queries=needs[:MAX_NEEDS], limit=limit)
+        if isinstance(answer, MemoryDown):
+            return answer
+        return Found(tools=await self._whole(answer), degraded=answer.degraded)
+
+    async def loadout(self, task: str, name: str, *, needs: Sequence[str] = ()) -> Found | MemoryDown:
+        """Build the pack of a loadout for a task: role, memories, tools, and the needs that nothing covers."""
+        arguments = {"task": task, "name": name} | ({"needs": list(needs[:MAX_NEEDS])} if needs else {})
+        answer = await self._call("build_loadout", arguments, Pack)
+        if isinstance(answer, MemoryDown):
+            return answer
+        return Found(
+            memories=answer.memories,
+            tools=await self._whole(answer),
+            degraded=answer.shortfall,
+            role=answer.role or "",
+            uncovered=answer.uncovered,
+        )
+
+    async def store(
+        self, content: str, *, session_id: str, tags: Sequence[str] = (), metadata: Mapping[str, Any] | None = None
+    ) -> str | MemoryDown:
+        """Store an episodic memory and return its memory_id. The same content in a session is stored once."""
+        answer = await self._call(
+            "store_memory",
+            {
+                "content": content,
+                "kind": "episodic",
+                "session_id": session_id,
+                "tags": list(tags),
+                "metadata": dict(metadata or {}),
+            },
+            Stored,
+        )
+        return answer if isinstance(answer, MemoryDown) else answer.memory_id
+
+    async def _discover(self, capabilities: Sequence[str] | None, **asked: Any) -> Tools | MemoryDown:
+        scope = {} if capabilities is None else {"agent_capabilities": list(capabilities)}
+        return await self._call("discover_tools", {**asked, **scope, "detail": "full"}, Tools)
+
+    async def _whole(self, answer: Tools) -> list[KnownTool]:
+        """Return the tools of an answer, asked for again where they did not fit it whole.
+
+        What cannot be checked is not offered; what was merely shortened stays as it is when memory is down by now.
+        """
+        tools: list[KnownTool] = []
+        for tool in answer.tools:
+            if not answer.is_incomplete(tool):
+                tools.append(tool.known)
+                continue
+            alone = await self._discover(None, query=tool.tool_id, limit=1)  # an answer has room for one tool
+            if isinstance(alone, MemoryDown):
+                hits = [] if answer.may_lack_schemas(tool) else [tool]
+            else:
+                hits = [replace(hit, reason=tool.reason) for hit in alone.tools if hit.tool_id == tool.tool_id]
+            tools += [hit.known for hit in hits]
+        return tools
+
+    async def _call(self, tool: str, arguments: Mapping[str, Any], shape: type[Answer]) -> Answer | MemoryDown:
+        """Call a tool of the service, once more when the connection was lost: all of them can be repeated."""
+        down = MemoryDown("it is not held")
+        try:
+            with anyio.fail_after(self._timeout):
+                for _ in range(ATTEMPTS):
+                    if self._tasks is None:
+                        return down
+                    connection = self._current()
+                    await connection.settled.wait()
+                    if connection.client is None:
+                        return MemoryDown(connection.reason)
+                    answer = await _ask(connection, connection.client, tool, arguments, shape)
+                    if not isinstance(answer, MemoryDown):
+                        return answer
+                    down = answer
+                    if not connection.lost.is_set():
+                        break
+        except TimeoutError:
+            return MemoryDown(f"it did not answer within {self._timeout:g} s")
+        return down
+
+    def _current(self) -> _Connection:
+        """Return the connection, or begin to make one where there is none."""
+        if self._tasks is None:
+            raise RuntimeError("a memory service is used inside its `async with`")
+        if self._connection is None or self._connection.lost.is_set():
+            self._connection = _Connection()
+            self._tasks.start_soon(self._connect, self._connection)
+        return self._connection
+
+    async def _connect(self, connection: _Connection) -> None:
+        """Hold one connection until it is lost: in a task of its own, as a client must be closed by who opened it."""
+        try:
+            with anyio.CancelScope(deadline=anyio.current_time() + self._timeout) as scope:
+                async with self._client() as client:
+                    scope.deadline = float("inf")
+                    connection.client = client
+                    connection.settled.set()
+                    await connection.lost.wait()
+            if scope.cancelled_caught:
+                connection.reason = f"it could not be connected to within {self._timeout:g} s"
+        except Exception as error:  # noqa: BLE001 - a transport may fail in any way, and none may end a delegation
+            _log.warning("The memory service cannot be reached: %s", _leaf(error))
+            _log.debug("The memory service cannot be reached", exc_info=error)
+        finally:
+            connection.lost.set()
+            connection.settled.set()
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[Client]:
+        if isinstance(self._server, Launch):
+            async with Client(_stdio(self._server)) as client:
+                yield client
+            return
+        headers = {"authorization": f"Bearer {self._token.get_secret_value()}"} if self._token else {}
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=self._timeout, trust_env=False) as http,
+            Client(streamable_http_client(self._server, http_client=http)) as client,
+        ):
+            yield client
+
+
+def _stdio(launch: Launch) -> StdioServerParameters:
+    command, args = (launch.command, launch.args) if launch.command else (sys.executable, ("-m", "memos_mcp"))
+    return StdioServerParameters(command=command, args=list(args), env=dict(launch.env))
+
+
+async def _ask(
+    connection: _Connection, client: Client, tool: str, arguments: Mapping[str, Any], shape: type[Answer]
+) -> Answer | MemoryDown:
+    """Call a tool; a connection that fails counts as lost, one whose server refuses or says something else does not."""
+    try:
+        return read(await client.call_tool(tool, dict(arguments)), shape)
+    except MCPError as error:
+        _log.info("%s came to nothing: %s", tool, error.code)
+        if error.code in _LOST:
+            connection.lost.set()
+            return MemoryDown("the connection to it was lost")
+        return MemoryDown(f"it refused: {error.message[:REASON_CHARS]}")
+    except (ValidationError, RuntimeError) as error:  # the client raises these for what is not MCP, or not as listed
+        down = unreadable(error)
+        _log.warning("%s came to nothing: %s", tool, down.reason)
+        return down
+    except Exception as error:  # noqa: BLE001 - a transport may fail in any way, and none may end a delegation
+        _log.warning("%s came to nothing: %s", tool, _leaf(error))
+        _log.debug("%s came to nothing", tool, exc_info=error)
+        connection.lost.set()
+        return MemoryDown("the connection to it was lost")
+
+
+def _leaf(error: BaseException) -> str:
+    """Name what went wrong first inside the groups that task groups make of it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,1 @@
+"""The embedded vector index: Qdrant Edge in a worker process."""

@@ -1,0 +1,247 @@
+"""The embedded index: Qdrant Edge in a process of its own, one a generation, so that no search stalls the engine.
+
+In the engine's own process every call would stop its event loop: `shards.py` has the figures, up to half a second for
+a load, half a minute and more for a graph. A pipe costs a search about 0.3 ms instead.
+
+Postgres is the record. What the index has acknowledged survives `kill -9` of any process through the shards'
+write-ahead logs; a power cut can lose the last seconds, which reconciling versions at the next start puts right.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import anyio
+from anyio.to_thread import run_sync
+
+from memos_mcp.domain.errors import IndexUnavailable
+from memos_mcp.domain.index import Entry, IndexReport, ItemKind, Lanes, Question, Shape, Vector, Where
+from memos_mcp.qdrant.edge import generations as disk
+from memos_mcp.qdrant.edge.draft import EdgeDraft, remove, retire, write
+from memos_mcp.qdrant.edge.generations import Generation
+from memos_mcp.qdrant.edge.worker_handle import FAILED, Gone, Host, Running
+from memos_mcp.qdrant.points import BM25, CLOSED, DENSE, OUTDATED, Census, matches
+
+logger = logging.getLogger(__name__)
+
+ANSWER_SECONDS: Final = 60.0
+"""When an index process that does not answer is given up and killed; its slowest answer is a load of some seconds."""
+
+UNUSABLE: Final = "The search index's folder cannot be used. The server's log says why."
+
+
+class EdgeIndex:
+    """The `VectorIndex` port on Qdrant Edge. One process of an installation at a time can have it open."""
+
+    def __init__(self, folder: Path, hnsw_threshold: int) -> None:
+        self._folder = folder
+        self._hnsw_threshold = hnsw_threshold
+        self._change = anyio.Lock()
+        self._writing = anyio.Lock()
+        self._lock: int | None = None
+        self._wanted: Shape | None = None
+        self._current: Running | None = None
+        self._drafts: set[EdgeDraft] = set()
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether only one process at a time can hold this index."""
+        return True
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the current generation was built for another shape: it takes no `put` and has no dense lane."""
+        return self._current is not None and self._current.generation.shape != self._wanted
+
+    @property
+    def generation(self) -> str | None:
+        """The name of the generation that answers now, None while none is open."""
+        return None if self._current is None else self._current.generation.name
+
+    async def open(self, shape: Shape) -> None:
+        """Open the current generation, or create an empty one. Restarts its process if that has ended."""
+        async with self._change:
+            self._wanted = shape
+            if self._current is not None and not self._current.host.gone:
+                return
+            try:
+                await self._open(shape)
+            except OSError as error:
+                logger.exception("The folder of the search index cannot be used")
+                raise IndexUnavailable(UNUSABLE) from error
+
+    async def wants_rebuild(self) -> bool:
+        """Whether so many points are outside the graph that a new one pays: more than half of what is in it."""
+        graph: dict[str, list[int]] = await self._ask("graph")
+        return any(points - inside > max(self._hnsw_threshold, inside // 2) for points, inside in graph.values())
+
+    async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None:
+        """Store these items' passages in place of whatever the index held of them."""
+        if self.outdated:
+            raise IndexUnavailable(OUTDATED)
+        async with self._writing:
+            await write(self._ask, kind, entries)
+
+    async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None:
+        if item_ids:
+            async with self._writing:
+                await self._ask("drop", kind=kind, items=[str(item) for item in item_ids])
+
+    async def search(self, kind: ItemKind, questions: Sequence[Question], where: Where, limit: int) -> list[Lanes]:
+        """Return the lanes of each question: each proposes up to `limit` items, and all score what any proposed."""
+        vectors = [] if self.outdated else [one.vector for one in questions if one.vector is not None]
+        texts = [question.text for question in questions]
+        answers = await self._ask("search", vectors, kind=kind, texts=texts, where=_message(where), limit=limit)
+        return [Lanes(matches(lanes[DENSE]), matches(lanes[BM25])) for lanes in answers]
+
+    async def versions(self, kind: ItemKind) -> dict[UUID, int]:
+        """Return every item the index holds, with the version it was indexed at; read page by page."""
+        census, offset = Census(), None
+        while True:
+            rows, offset = await self._ask("rows", kind=kind, offset=offset)
+            census.add(rows)
+            if offset is None:
+                return await run_sync(census.versions)
+
+    async def draft(self, shape: Shape) -> EdgeDraft:
+        """Start a generation beside the current one. What the current one is given meanwhile is not in it."""
+        if self._current is None:
+            raise IndexUnavailable(CLOSED)
+        running = await self._create(shape, background=True)
+        draft = EdgeDraft(running, self._adopt, self._drafts.discard)
+        self._drafts.add(draft)
+        return draft
+
+    async def report(self) -> IndexReport:
+        running = self._running()
+        counts: dict[ItemKind, list[int]] = await self._ask("counts")
+        return IndexReport(
+            running.generation.name,
+            running.generation.shape,
+            {kind: items for kind, (items, _) in counts.items()},
+            {kind: points for kind, (_, points) in counts.items()},
+        )
+
+    async def close(self) -> None:
+        with anyio.CancelScope(shield=True):
+            async with self._change:
+                running, self._current = self._current, None
+                for draft in list(self._drafts):
+                    await draft.discard()
+                if running is not None:
+                    await running.host.stop()
+                self._release()
+
+    def _running(self) -> Running:
+        if self._current is None:
+            raise IndexUnavailable(CLOSED)
+        return self._current
+
+    async def _ask(self, operation: str, vectors: Sequence[Vector] = (), **arguments: Any) -> Any:
+        """Ask the current generation; one that was swapped out while the request waited is not the last word."""
+        while True:
+            running = self._running()
+            try:
+                with anyio.fail_after(ANSWER_SECONDS):
+                    return await running.host.ask(operation, vectors, **arguments)
+            except Gone as error:
+                if running is self._current:
+                    raise IndexUnavailable(FAILED) from error
+            except TimeoutError as error:
+                logger.exception("The index process does not answer; it is ended and started again")
+                await running.host.kill()
+                raise IndexUnavailable(FAILED) from error
+
+    async def _open(self, shape: Shape) -> None:
+        await self._stop_current()
+        if self._lock is None:
+            self._lock = await run_sync(disk.lock, self._folder)
+        try:
+            found = await run_sync(disk.current, self._folder)
+            running = None if found is None else await self._load(found)
+            if running is None:
+                running = await self._create(shape)
+                await run_sync(disk.make_current, running.generation)
+        except BaseException:
+            self._release()
+            raise
+        self._current = running
+        keep = {running.generation.name, *(draft.generation.name for draft in self._drafts)}
+        await run_sync(disk.remove_leftovers, self._folder, keep)
+
+    async def _load(self, generation: Generation) -> Running | None:
+        """Return the generation, or nothing when it cannot be read and was moved out of the way."""
+        host = await self._start(generation)
+        try:
+            with anyio.fail_after(ANSWER_SECONDS):
+                await host.ask("load")
+        except (Gone, IndexUnavailable):
+            logger.exception("The search index cannot be read; it is kept aside and built again from the record")
+            await host.kill()
+            await run_sync(disk.set_aside, generation)
+            return None
+        except BaseException:
+            await host.kill()
+            raise
+        return Running(generation, host)
+
+    async def _create(self, shape: Shape, *, background: bool = False) -> Running:
+        generation = await run_sync(disk.new_generation, self._folder, shape)
+        host = await self._start(generation, background=background)
+        try:
+            with anyio.fail_after(ANSWER_SECONDS):
+                await host.ask("create")
+        except BaseException as error:
+            await host.kill()
+            await remove(generation)
+            if isinstance(error, Gone):
+                raise IndexUnavailable(FAILED) from error
+            raise
+        return Running(generation, host)
+
+    async def _start(self, generation: Generation, *, background: bool = False) -> Host:
+        if self._lock is None:
+            raise IndexUnavailable(CLOSED)
+        dimensions = generation.shape.dimensions
+        return await Host.start(generation.path, dimensions, self._hnsw_threshold, self._lock, background=background)
+
+    async def _adopt(self, generation: Generation) -> None:
+        """Serve a finished generation in place of the current one, without a moment in which nothing is served."""
+        async with self._change:
+            old = self._running()
+            running = await self._load(generation)
+            if running is None:
+                raise IndexUnavailable("The new generation of the search index cannot be read; the old one stays.")
+            with anyio.CancelScope(shield=True):
+                try:
+                    await run_sync(disk.make_current, generation)
+                except OSError as error:
+                    await running.host.kill()
+                    raise IndexUnavailable("The search index's folder cannot be written; the old one stays.") from error
+                async with self._writing:
+                    self._current = running
+                await retire(old)
+
+    async def _stop_current(self) -> None:
+        running, self._current = self._current, None
+        if running is not None:
+            await running.host.kill()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _message(where: Where) -> dict[str, Any]:
+    return {
+        "namespace": where.namespace,
+        "has_all": {field: list(words) for field, words in where.has_all.items()},
+        "none_but": {field: list(words) for field, words in where.none_but.items()},
+        "at_least": dict(where.at_least),
+        "at_most": dict(where.at_most),
+        "not_past": dict(where.not_past),
+    }

@@ -1,1 +1,0 @@
-"""The MCP door: the tools as a model sees them, on a low-level MCP server."""

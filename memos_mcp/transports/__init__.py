@@ -1,0 +1,1 @@
+"""How MCP reaches the server: stdio, HTTP, and newline-delimited JSON-RPC over any pair of byte streams."""

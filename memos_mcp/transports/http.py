@@ -1,0 +1,276 @@
+"""The HTTP door: streamable HTTP at `/mcp`, SSE (deprecated) at `/sse`, `/healthz` and `/readyz`."""
+
+import ipaddress
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from hmac import compare_digest
+from typing import Any, Final, TypeAlias
+
+import anyio
+import uvicorn
+from mcp.server.lowlevel import Server
+from mcp.server.sse import SseServerTransport
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as Connection
+
+from memos_mcp.app import App
+from memos_mcp.domain.errors import Invalid
+from memos_mcp.domain.scope import Scope
+from memos_mcp.ipc.line_buffer import KEPT_BYTES, MAX_LINE_BYTES
+from memos_mcp.mcp_server.server import build_server
+from memos_mcp.settings import Settings
+from memos_mcp.transports.jsonrpc_lines import Refused, parse, refuse_length
+
+GRACE_SECONDS: Final = 3
+READY_SECONDS: Final = 5.0
+
+Visit: TypeAlias = Callable[[], AbstractContextManager[None]]
+
+_LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
+
+
+class HttpDoor:
+    """Listens from the start, serves until it is closed; requests under way then have `GRACE_SECONDS`.
+
+    `visit` is entered for each request to the MCP transports, for as long as it is open.
+    """
+
+    def __init__(self, app: App, scope: Scope, settings: Settings, visit: Visit = nullcontext) -> None:
+        config = uvicorn.Config(
+            build_http(app, scope, settings, visit),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="none",
+            lifespan="on",
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        self._server = _Server(config)
+        self._listener = _listen(settings.host, settings.port)
+        self.url = _url(self._listener)
+
+    async def serve(self) -> None:
+        """Serve until the door is closed."""
+        with self._listener:
+            sys.stderr.write(f"memos-as serves {self.url}/mcp (and, deprecated, /sse)\n")
+            await self._server.serve(sockets=[self._listener])
+
+    def close(self) -> None:
+        """Take no new requests, and end serving once those under way have ended."""
+        self._server.handle_exit(signal.SIGTERM, None)  # rather than its flag: open streams end at this call alone
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the process, which has more to close than this."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # it is declared a generator
+        return super().capture_signals() if sys.platform == "win32" else nullcontext()
+
+
+async def serve_http(app: App, scope: Scope, settings: Settings) -> None:
+    """Serve until the process is told to stop. The caller closes the app."""
+    door = HttpDoor(app, scope, settings)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_close_on_signal, door)
+        await door.serve()
+        tasks.cancel_scope.cancel()
+
+
+async def _close_on_signal(door: HttpDoor) -> None:
+    if sys.platform == "win32":
+        return
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            door.close()
+
+
+def build_http(app: App, scope: Scope, settings: Settings, visit: Visit = nullcontext) -> Starlette:
+    """Return the web application; raise `Invalid` when these settings would open the memory to strangers."""
+    check_address(settings)
+    server = build_server(app, scope)
+    security = _security(settings)
+    # SSE responses rather than `json_response=True`: only they cancel a handler whose client has left and keep a
+    # proxy awake while a query waits for the model. The price is small: a current client's call is answered with
+    # plain JSON all the same, as our tools report no progress; only handshake-era calls cost 0.5 ms more.
+    manager = StreamableHTTPSessionManager(server, security_settings=security, max_request_body_size=MAX_LINE_BYTES)
+    sse = SseServerTransport("/messages/", security_settings=security, max_request_body_size=MAX_LINE_BYTES)
+    token = settings.auth_token.get_secret_value().encode() if settings.auth_token else None
+    guarded = partial(_Gate, security=TransportSecurityMiddleware(security), token=token, visit=visit)
+    routes = [
+        Route("/mcp", guarded(manager.handle_request)),
+        Route("/sse", guarded(partial(_serve_sse, server, sse))),
+        Mount("/messages/", guarded(sse.handle_post_message)),
+        Route("/healthz", _healthz),
+        Route("/readyz", partial(_readyz, app)),
+    ]
+    return Starlette(routes=routes, lifespan=lambda _: manager.run())
+
+
+def check_address(settings: Settings) -> None:
+    """Raise `Invalid` when these settings would open the memory to strangers."""
+    if _is_loopback(settings.host) or (settings.auth_token and settings.allowed_hosts):
+        return
+    raise Invalid(
+        f"Refusing to listen on {settings.host or 'every address'}: whoever reaches it could read and change every "
+        "memory. Set MEMOS_AUTH_TOKEN and MEMOS_ALLOWED_HOSTS (the names that clients use), or listen on 127.0.0.1."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _security(settings: Settings) -> TransportSecuritySettings:
+    """Keep Host and Origin protection on at any address: the SDK would drop it for one that is not loopback."""
+    hosts, origins = list(settings.allowed_hosts), list(settings.allowed_origins)
+    if _is_loopback(settings.host):
+        hosts += _LOOPBACK_HOSTS
+        origins += [f"http://{host}" for host in _LOOPBACK_HOSTS]
+    return TransportSecuritySettings(
+        enable_dns_rebinding_protection=True,
+        allowed_hosts=[form for host in hosts for form in _with_any_port(host)],
+        allowed_origins=[form for origin in origins for form in _with_any_port(origin)],
+    )
+
+
+def _with_any_port(name: str) -> tuple[str, ...]:
+    has_port = ":" in name.removeprefix("http://").removeprefix("https://").rpartition("]")[2]
+    return (name,) if has_port else (name, f"{name}:*")
+
+
+class _Gate:
+    """Lets a request in to the MCP transports: right host and origin, right token, a body that is one message."""
+
+    def __init__(
+        self, app: ASGIApp, *, security: TransportSecurityMiddleware, token: bytes | None, visit: Visit
+    ) -> None:
+        self._app = partial(_pass_messages, partial(_finish, app))
+        self._security = security
+        self._token = token
+        self._visit = visit
+
+    async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
+        request = Request(connection)
+        refusal = await self._security.validate_request(request) or self._unauthorized(request)
+        if refusal is not None:
+            await refusal(connection, receive, send)
+            return
+        with self._visit():
+            await self._app(connection, receive, send)
+
+    def _unauthorized(self, request: Request) -> Response | None:
+        if self._token is None:
+            return None
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and compare_digest(given.strip().encode("latin-1"), self._token):
+            return None
+        challenge = 'Bearer error="invalid_token"' if given else "Bearer"
+        return Response("A valid bearer token is required", 401, {"WWW-Authenticate": challenge})
+
+
+async def _pass_messages(app: ASGIApp, connection: Connection, receive: Receive, send: Send) -> None:
+    """Refuse a body that is no message in the words of the other transports, and with the id it was meant to have."""
+    if connection["method"] != "POST":
+        await app(connection, receive, send)
+        return
+    status = 400
+    try:
+        body, whole = await _body(Request(connection, receive))
+        if not whole:
+            status = 413
+            refuse_length(body)
+        parse(body)
+    except ClientDisconnect:
+        return
+    except Refused as refused:
+        answer = refused.answer.model_dump_json(by_alias=True, exclude_unset=True)
+        await Response(answer, status, media_type="application/json")(connection, receive, send)
+        return
+    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return unread.pop() if unread else await receive()
+
+    await app(connection, replay, send)
+
+
+async def _body(request: Request) -> tuple[bytes, bool]:
+    """Return the body, and whether it is whole: of one that is too long, only its beginning."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_LINE_BYTES:
+            return bytes(body[:KEPT_BYTES]), False
+    return bytes(body), True
+
+
+async def _finish(app: ASGIApp, connection: Connection, receive: Receive, send: Send) -> None:
+    """End the stream that a stop leaves open: else the client sees a broken one, and the log an error."""
+    is_open = False
+
+    async def watch(message: Message) -> None:
+        nonlocal is_open
+        is_open = message["type"] == "http.response.start" or message.get("more_body", False)
+        await send(message)
+
+    await app(connection, receive, watch)
+    if is_open:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _serve_sse(
+    server: Server[Any], sse: SseServerTransport, connection: Connection, receive: Receive, send: Send
+) -> None:
+    if connection["method"] != "GET":
+        await Response(status_code=405, headers={"Allow": "GET"})(connection, receive, send)
+        return
+    async with sse.connect_sse(connection, receive, send) as (requests, answers):
+        await server.run(requests, answers, server.create_initialization_options())
+
+
+async def _healthz(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _readyz(app: App, _request: Request) -> Response:
+    """Ready means that Postgres answers: without the index or the model, answers are degraded but there are some."""
+    parts = {"postgres": f"no answer within {READY_SECONDS:g} seconds"}
+    with anyio.move_on_after(READY_SECONDS):
+        parts = await app.readiness()
+    ready = parts.get("postgres") == "ok"
+    status = "unavailable" if not ready else "ok" if set(parts.values()) == {"ok"} else "degraded"
+    return JSONResponse({"status": status, "parts": parts}, 200 if ready else 503)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # named as TCP: asyncio leaves Nagle's algorithm on for a socket of protocol 0, which costs 40 ms a call
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        message = f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another --host or --port."
+        raise Invalid(message) from error
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,203 @@
+"""`memos-as ingest`: what it takes in, what it says, and how it is ended and resumed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from memos_mcp.cli.command_line import main
+
+GREET = 'def greet(name: str) -> str:\n    """Say hello to a heron."""\n    return f"hello {name}"\n'
+PART = 'def part(name: str) -> str:\n    """Say good-bye to an otter."""\n    return f"bye {name}"\n'
+SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """A home that these tests share, so that the model is built once."""
+    with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder) / "home"
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """A small code base with one file of each fate."""
+    folder = tmp_path / "small"
+    (folder / "birds").mkdir(parents=True)
+    (folder / "birds" / "heron.py").write_text(GREET)
+    (folder / "readme.md").write_text("# Small\n\nA code base of no importance.\n")
+    (folder / ".gitignore").write_text("*.log\n")
+    (folder / "noise.log").write_text("noise\n")
+    (folder / "picture.png").write_bytes(b"\x89PNG\x00\x00")
+    return folder
+
+
+@pytest.fixture
+def ingest(
+    home: Path, tmp_path: Path, nothing_set: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command in this process, in a namespace of its own; returns the exit code and what was printed."""
+    nothing_set.setenv("MEMOS_HOME", str(home))
+    nothing_set.setenv("MEMOS_NAMESPACE", tmp_path.name)
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(["ingest", *map(str, arguments)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+Ingest = Callable[..., tuple[int, str, str]]
+
+
+def figures(out: str) -> dict[str, int]:
+    """Return the figures of the summary, by name; those of chunks are called `chunks created` and so on."""
+    files, chunks = re.search(r"files: (.*); chunks: (.*)", out).groups()  # type: ignore[union-attr]  # fails the test
+    named = {name: int(count) for count, name in re.findall(r"(\d+) (\w+)", files)}
+    return named | {f"chunks {name}": int(count) for count, name in re.findall(r"(\d+) (\w+)", chunks)}
+
+
+def test_a_folder_is_taken_in_followed_and_told(ingest: Ingest, code: Path) -> None:
+    exit_code, out, _ = ingest(code)
+    assert exit_code == 0
+    assert out.startswith("small: files: 3 new, 0 changed, 0 unchanged, 0 removed; chunks: ")
+    assert re.search(r"^skipped: .*1 ignored by \.gitignore", out, re.MULTILINE)
+    assert re.search(r"^skipped: .*1 binary", out, re.MULTILINE)
+
+    said = figures(ingest(code)[1])
+    assert (said["unchanged"], said["chunks created"], said["chunks removed"]) == (3, 0, 0)
+
+    (code / "birds" / "heron.py").write_text(f"{PART}\n\n{GREET}")
+    (code / "readme.md").unlink()
+    said = figures(ingest(code)[1])
+    assert (said["changed"], said["unchanged"], said["removed"]) == (1, 1, 1)
+
+
+def test_every_file_that_was_left_out_is_named_when_asked_for(ingest: Ingest, code: Path) -> None:
+    _, out, _ = ingest(code, "--dry-run", "--list-skipped")
+    assert "skipped: noise.log: ignored by .gitignore\n" in out
+    assert "skipped: picture.png: binary\n" in out
+
+
+def test_a_dry_run_stores_nothing(ingest: Ingest, code: Path) -> None:
+    for _ in range(2):
+        exit_code, out, _ = ingest(code, "--dry-run", "--name", "another")
+        assert (exit_code, figures(out)["new"]) == (0, 3)
+        assert out.startswith("another: ")
+        assert out.endswith("Nothing was stored: this was a dry run.\n")
+
+
+def test_what_is_not_a_folder_is_named(ingest: Ingest, code: Path) -> None:
+    missing, file = code / "missing", code / "readme.md"
+    assert ingest(missing) == (1, "", f"memos-as: {missing} cannot be read: No such file or directory.\n")
+    assert ingest(file) == (1, "", f"memos-as: {file} is not a folder. Give the folder that holds it.\n")
+
+
+@contextmanager
+def watching(home: Path, code: Path, *, ignoring_interrupts: bool = False) -> Iterator["subprocess.Popen[str]"]:
+    """Lend a process that watches the folder; it is killed when it does not end in time."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "memos_mcp", "ingest", "--watch", "--no-wait", str(code)],
+        env={**os.environ, "MEMOS_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignoring_interrupts else None,  # noqa: PLW1509 - nothing else runs in the child
+    ) as process:
+        clock = threading.Timer(SECONDS, process.kill)
+        clock.start()
+        try:
+            yield process
+        finally:
+            clock.cancel()
+            process.kill()
+
+
+def line(process: "subprocess.Popen[str]", beginning: str) -> str:
+    """Return the next line that begins so."""
+    assert process.stdout is not None
+    for text in process.stdout:
+        if text.startswith(beginning):
+            return text
+    pytest.fail(f"the command ended without: {beginning}")
+
+
+@pytest.mark.usefixtures("ingest")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+def test_a_watched_folder_is_followed_until_told_to_stop(home: Path, code: Path, how: signal.Signals) -> None:
+    with watching(home, code) as process:
+        line(process, "Watching ")
+        (code / "birds" / "otter.py").write_text(PART)
+        assert figures(line(process, "small: "))["new"] == 1
+        (code / "birds" / "heron.py").unlink()
+        assert figures(line(process, "small: "))["removed"] == 1
+        process.send_signal(how)
+        _, err = process.communicate()
+    assert process.returncode == 0
+    assert err.rstrip().endswith("Stopped. What was stored stays, and the same command goes on from there.")
+
+
+@pytest.mark.usefixtures("ingest")
+def test_a_watcher_in_the_background_of_a_script_ends_at_sigterm(home: Path, code: Path) -> None:
+    with watching(home, code, ignoring_interrupts=True) as process:
+        line(process, "Watching ")
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert process.returncode == 0
+
+
+@pytest.mark.usefixtures("ingest")
+def test_a_watched_folder_that_goes_away_ends_the_watch_and_loses_nothing(home: Path, code: Path) -> None:
+    with watching(home, code) as process:
+        line(process, "Watching ")
+        code.rename(code.with_name("elsewhere"))
+        _, err = process.communicate()
+    assert process.returncode == 1
+    assert "is gone. What was taken in stays as it was." in err
+
+
+def test_a_run_that_was_killed_is_resumed_and_embeds_nothing_twice(
+    ingest: Ingest, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(300):
+        (folder / f"page{number}.py").write_text(GREET.replace("heron", f"heron number {number}"))
+    before = doctor(capsys)
+    with subprocess.Popen(
+        [sys.executable, "-m", "memos_mcp", "ingest", str(folder)],
+        env={**os.environ, "MEMOS_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as cut:
+        assert cut.stderr is not None
+        seen = b""
+        while not re.search(rb"indexed: +[1-9]", seen) and (chunk := os.read(cut.stderr.fileno(), 4_096)):
+            seen += chunk
+        cut.kill()
+    assert cut.returncode == -signal.SIGKILL
+
+    assert figures(ingest(folder)[1])["unchanged"] == 300
+    after = doctor(capsys)
+    assert after["problems"] == []
+    assert after["rows"]["memory"] - before["rows"]["memory"] == 300
+    assert after["computed"] - before["computed"] == 300
+
+
+def doctor(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    main(["doctor", "--json"])
+    findings: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return findings

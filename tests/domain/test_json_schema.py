@@ -1,0 +1,110 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memos_mcp.domain.errors import Invalid
+from memos_mcp.domain.json_schema import check_schema
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=12,
+)
+KEYWORDS = st.sampled_from(["type", "properties", "items", "required", "enum", "$ref", "$schema", "allOf", "pattern"])
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "object", "properties": {"city": {"type": "string", "description": "Where"}}, "required": ["city"]},
+        {"$schema": "http://json-schema.org/draft-07/schema#", "definitions": {"a": {"type": "integer"}}},
+        {"$schema": "https://json-schema.org/draft/2020-12/schema", "prefixItems": [{"type": "number"}]},
+        {"$schema": "https://json-schema.org/draft-07/schema", "definitions": {"a": {"type": "integer"}}},
+        {"$ref": "#/$defs/node", "$defs": {"node": {"type": "array", "items": {"$ref": "#/$defs/node"}}}},
+        {"type": "number", "minimum": 0, "exclusiveMinimum": True, "nullable": True},
+    ],
+    ids=["empty", "an object", "draft 7", "2020-12", "draft 7 by https", "a recursive one", "OpenAPI 3.0"],
+)
+def test_a_schema_in_use_is_accepted(schema: dict[str, Any]) -> None:
+    assert check_schema("request_schema", schema, max_chars=1_000) > 0
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"type": "strnig"}, "at type"),
+        ({"properties": {"a": {"type": 7}}}, "at properties/a/type"),
+        ({"required": "city"}, "at required"),
+        ({"$ref": "https://example.com/schema.json"}, "another document"),
+        ({"properties": {"a": {"$dynamicRef": "other.json#node"}}}, "another document"),
+        ({"$schema": "https://example.com/my-dialect"}, "unknown [$]schema"),
+        ({"$schema": ["a list"]}, "unknown [$]schema"),
+        ({"$schema": "http://[not a url"}, "unknown [$]schema"),
+        ({"$schema": "http://json-schema.org/draft-07/schema#", "exclusiveMinimum": True}, "at exclusiveMinimum"),
+        ({"description": "long" * 300}, "limit is 1,000"),
+        ({"description": "half \ud83d"}, "lone surrogate"),
+    ],
+)
+def test_what_is_no_schema_is_refused_with_the_place(schema: dict[str, Any], message: str) -> None:
+    with pytest.raises(Invalid, match=message) as caught:
+        check_schema("request_schema", schema, max_chars=1_000)
+
+    assert "request_schema" in str(caught.value)
+
+
+@given(st.dictionaries(KEYWORDS | st.text(max_size=4), JSON, max_size=4))
+def test_any_mapping_is_either_accepted_or_refused_with_a_reason(schema: dict[str, Any]) -> None:
+    try:
+        assert check_schema("response_schema", schema, max_chars=5_000) >= 2
+    except Invalid as refusal:
+        assert "response_schema" in str(refusal)  # noqa: PT017 - a refusal is one of the two right answers
+
+
+def test_no_schema_has_no_size() -> None:
+    assert check_schema("request_schema", None, max_chars=10) == 0
+
+
+def test_the_size_is_that_of_compact_json() -> None:
+    assert check_schema("request_schema", {"type": "object"}, max_chars=100) == len('{"type":"object"}')
+
+
+def test_a_property_named_like_a_keyword_is_only_a_property() -> None:
+    schema = {"type": "object", "properties": {"$ref": {"type": "string"}, "type": {"type": "string"}}}
+
+    assert check_schema("request_schema", schema, max_chars=1_000) > 0
+
+
+def test_a_pattern_is_never_run() -> None:
+    schema = {"type": "string", "pattern": "(a+)+$", "default": "a" * 60 + "!"}
+
+    assert check_schema("request_schema", schema, max_chars=1_000) > 0
+
+
+def test_a_schema_as_deep_as_allowed_is_accepted() -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(63):
+        schema = {"not": schema}
+
+    assert check_schema("request_schema", schema, max_chars=1_000) > 0
+
+
+def test_a_very_deep_schema_is_refused() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(100_000):
+        schema = {"not": schema}
+
+    with pytest.raises(Invalid, match="levels deep"):
+        check_schema("request_schema", schema, max_chars=10_000_000)
+
+
+def test_an_openapi_3_1_schema_may_name_its_dialect() -> None:
+    schema = {"$schema": "https://spec.openapis.org/oas/3.1/dialect/base", "type": ["string", "null"]}
+    assert check_schema("request_schema", schema, max_chars=1_000) > 0
+
+
+@pytest.mark.parametrize("keyword", ["enum", "examples"])
+def test_what_looks_like_a_reference_in_data_is_none(keyword: str) -> None:
+    assert check_schema("request_schema", {keyword: [{"$ref": "https://example.com/a"}]}, max_chars=1_000) > 0

@@ -1,0 +1,154 @@
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from memos_mcp.orchestrator.answers import Found, MemoryDown
+from memos_mcp.orchestrator.memory_service import Launch, MemoryService
+from memos_mcp.orchestrator.payload import KnownTool
+from tests.orchestrator.services import Memory, serving
+
+pytestmark = pytest.mark.anyio
+
+NOTE = {"memory_id": "1", "content": "Mara is short.", "kind": "semantic", "tags": ["people"]}
+SEARCH: dict[str, Any] = {
+    "tool_id": "web.search",
+    "name": "Web Search",
+    "description": "Search.",
+    "endpoint_url": "http://x/search",
+}
+
+NO_MEMORIES: list[tuple[dict[str, Any], str]] = [
+    ({}, "memories"),
+    ({"memories": None}, "memories"),
+    ({"memories": "none"}, "memories"),
+    ({"memories": {"1": NOTE}}, "memories"),
+    ({"memories": [NOTE, 5]}, "memories/1"),
+    ({"memories": [{"memory_id": "1"}]}, "memories/0/content"),
+    ({"memories": [{**NOTE, "content": 5}]}, "memories/0/content"),
+    ({"memories": [{**NOTE, "tags": None}]}, "memories/0/tags"),
+    ({"memories": [NOTE], "degraded": 5}, "degraded"),
+]
+NO_TOOLS: list[tuple[dict[str, Any], str]] = [
+    ({}, "tools"),
+    ({"tools": None}, "tools"),
+    ({"tools": {"web.search": SEARCH}}, "tools"),
+    ({"tools": [5]}, "tools/0"),
+    ({"tools": [None], "note": "1 shortened, see omitted."}, "tools/0"),
+    ({"tools": [{"omitted": ["description"]}]}, "tools/0/tool_id"),
+    ({"tools": [{**SEARCH, "omitted": 5}]}, "tools/0/omitted"),
+    ({"tools": [{**SEARCH, "omitted": [["request_schema"]]}]}, "tools/0/omitted/0"),
+    ({"tools": [{**SEARCH, "request_schema": "{}"}]}, "tools/0/request_schema"),
+    ({"tools": [{**SEARCH, "required_capabilities": "network"}]}, "tools/0/required_capabilities"),
+    ({"tools": [SEARCH], "note": 5}, "note"),
+    ({"tools": [SEARCH], "degraded": ["by words"]}, "degraded"),
+]
+NO_PACK: list[tuple[dict[str, Any], str]] = [
+    ({"tools": []}, "memories"),
+    ({"memories": [5], "tools": []}, "memories/0"),
+    ({"memories": [], "tools": None}, "tools"),
+    ({"memories": [], "tools": [5]}, "tools/0"),
+    ({"memories": [], "tools": [{"omitted": ["request_schema"]}]}, "tools/0/tool_id"),
+    ({"memories": [], "tools": [], "role": 5}, "role"),
+    ({"memories": [], "tools": [], "uncovered": "fax"}, "uncovered"),
+    ({"memories": [], "tools": [], "missing": [5]}, "missing/0"),
+]
+
+PARROT = """
+import json, sys
+CREATED = {"type": "object", "required": ["created"]}
+results = {
+    "initialize": {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "", "version": ""}},
+    "tools/list": {
+        "tools": [
+            {"name": "query_memory", "inputSchema": {"type": "object"}},
+            {"name": "store_memory", "inputSchema": {"type": "object"}, "outputSchema": CREATED},
+        ]
+    },
+    "tools/call": eval(sys.argv[1]),
+}
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" in message:
+        known = message["method"] in results
+        answer = {"result": results[message["method"]]} if known else {"error": {"code": -32601, "message": "unknown"}}
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}), flush=True)
+"""
+"""A server over stdio that gives to every call the result that its argument writes in Python."""
+
+
+CALLS: dict[str, Callable[[MemoryService], Awaitable[Found | MemoryDown]]] = {
+    "query_memory": lambda memory: memory.query("x"),
+    "discover_tools": lambda memory: memory.discover(["x"]),
+    "build_loadout": lambda memory: memory.loadout("x", "clerk"),
+}
+
+
+@pytest.mark.parametrize(
+    ("tool", "answer", "place"),
+    [
+        *(("query_memory", *case) for case in NO_MEMORIES),
+        *(("discover_tools", *case) for case in NO_TOOLS),
+        *(("build_loadout", *case) for case in NO_PACK),
+    ],
+)
+async def test_an_answer_of_another_shape_is_a_reason(tool: str, answer: dict[str, Any], place: str) -> None:
+    scripted = Memory({tool: answer})
+    with serving(scripted.app) as at:
+        async with MemoryService(f"http://{at}/mcp") as memory:
+            assert await CALLS[tool](memory) == MemoryDown(f"its answer cannot be read (at {place})")
+    assert len(scripted.asked) == 1
+
+
+@pytest.mark.parametrize("answer", [{}, {"memory_id": None}, {"memory_id": 5}, {"memory_id": ["m-1"]}])
+async def test_an_outcome_that_got_no_name_counts_as_not_stored(answer: dict[str, Any]) -> None:
+    with serving(Memory({"store_memory": answer}).app) as at:
+        async with MemoryService(f"http://{at}/mcp") as memory:
+            stored = await memory.store("Done.", session_id="s")
+    assert stored == MemoryDown("its answer cannot be read (at memory_id)")
+
+
+@pytest.mark.parametrize("again", [{}, {"tools": None}, {"tools": [5]}, {"tools": [{"name": "Web"}]}])
+async def test_a_tool_whose_whole_is_of_another_shape_is_kept_if_it_was_merely_shortened(again: dict[str, Any]) -> None:
+    short = {**SEARCH, "request_schema": {}, "omitted": ["description"]}
+    bare = {**SEARCH, "tool_id": "todo.add", "omitted": ["request_schema"]}
+    first = {"tools": [short, bare], "degraded": None}
+    scripted = Memory({"discover_tools": lambda asked: again if "query" in asked else first})
+    with serving(scripted.app) as at:
+        async with MemoryService(f"http://{at}/mcp") as memory:
+            found = await memory.discover(["find and list"])
+    assert found == Found(tools=[KnownTool(**SEARCH, request_schema={})])
+    assert [asked.get("query") for _, asked in scripted.asked] == [None, "web.search", "todo.add"]
+
+
+async def test_what_a_later_server_adds_is_passed_over() -> None:
+    answers = {"query_memory": {"memories": [{**NOTE, "mood": "merry"}], "pages": [5]}}
+    with serving(Memory(answers).app) as at:
+        async with MemoryService(f"http://{at}/mcp") as memory:
+            found = await memory.query("x")
+    assert isinstance(found, Found)
+    assert [known.content for known in found.memories] == ["Mara is short."]
+
+
+@pytest.mark.parametrize(
+    ("result", "place"),
+    [
+        ("{'content': 5}", " (at content)"),
+        ("{'content': [], 'structuredContent': ['memories']}", " (at structuredContent)"),
+        ("{'content': []}", ""),
+        ("{'content': [{'type': 'text', 'text': 'Nothing.'}]}", ""),
+        ("{'content': [{'type': 'text', 'text': '[' * 100_000}]}", ""),
+        ("{'content': [{'type': 'text', 'text': '{\"memories\": 5}'}]}", " (at memories)"),
+    ],
+)
+async def test_a_result_that_is_none_of_ours_is_a_reason_of_its_own(result: str, place: str) -> None:
+    async with MemoryService(Launch(sys.executable, ["-c", PARROT, result])) as memory:
+        assert await memory.query("x") == MemoryDown(f"its answer cannot be read{place}")
+
+
+async def test_an_answer_that_is_not_what_its_server_announces_is_a_reason_of_its_own() -> None:
+    result = "{'content': [], 'structuredContent': {'memory_id': 'm-1', 'memories': []}}"
+    async with MemoryService(Launch(sys.executable, ["-c", PARROT, result])) as memory:
+        assert await memory.store("Done.", session_id="s") == MemoryDown("its answer cannot be read")
+        assert await memory.query("x") == Found(memories=[])

@@ -1,0 +1,147 @@
+"""The embedded server's life: shared by processes, stopped by the last."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.embedded import shared_server
+from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
+
+pytestmark = pytest.mark.anyio
+
+USER = """
+import anyio, sys
+from pathlib import Path
+from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
+
+async def main():
+    database = Database(EmbeddedPostgres(Path(sys.argv[1])))
+    for line in sys.stdin:
+        await (database.close() if line == "close\\n" else database.server_version())
+        print("done", flush=True)
+
+anyio.run(main)
+"""
+
+
+class User:
+    """Another process that uses the server."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdout is not None
+        self.process = process
+        self._answers = BufferedByteReceiveStream(process.stdout)
+
+    async def does(self, word: str) -> None:
+        assert self.process.stdin is not None
+        await self.process.stdin.send(f"{word}\n".encode())
+        with anyio.fail_after(30):
+            assert await self._answers.receive_until(b"\n", 100) == b"done"
+
+
+@asynccontextmanager
+async def user(folder: Path) -> AsyncIterator[User]:
+    async with await anyio.open_process([sys.executable, "-c", USER, str(folder)], stderr=None) as process:
+        yield User(process)
+        if process.returncode is None:
+            process.kill()
+
+
+def runs(folder: Path) -> bool:
+    return (folder / "data" / "postmaster.pid").exists()
+
+
+async def test_the_last_user_stops_the_server(home: Path) -> None:
+    folder = home / "a home" / "postgres"
+    async with user(folder) as first, user(folder) as second:
+        async with anyio.create_task_group() as tasks:  # both find an empty folder
+            tasks.start_soon(first.does, "ask")
+            tasks.start_soon(second.does, "ask")
+        await first.does("close")
+        assert runs(folder)
+        await second.does("ask")
+        await second.does("close")
+        assert not runs(folder)
+
+
+async def test_a_user_that_is_killed_neither_stops_the_server_nor_keeps_it(home: Path) -> None:
+    folder = home / "postgres"
+    async with user(folder) as killed, user(folder) as other:
+        await killed.does("ask")
+        await other.does("ask")
+        killed.process.kill()
+        await killed.process.wait()
+        await other.does("ask")
+        await other.does("close")
+        assert not runs(folder)
+
+        await other.does("ask")
+        other.process.kill()
+        await other.process.wait()
+    assert runs(folder)
+    database = Database(EmbeddedPostgres(folder))
+    await database.server_version()
+    await database.close()
+    assert not runs(folder)
+
+
+async def test_a_start_waits_for_a_stop_in_progress(home: Path) -> None:
+    server = EmbeddedPostgres(home / "postgres")
+    started = anyio.Event()
+
+    async def start() -> None:
+        await server.start()
+        started.set()
+
+    stopping = shared_server._locked(home / "postgres.lock", exclusive=True, seconds=1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(start)
+        with anyio.move_on_after(0.2):
+            await started.wait()
+        assert not started.is_set()
+        assert not runs(home / "postgres")
+        stopping.close()
+    assert started.is_set()
+    await server.stop()
+
+
+async def test_a_stale_pid_of_another_program_does_not_keep_the_server_from_starting(home: Path) -> None:
+    folder = home / "postgres"
+    database = Database(EmbeddedPostgres(folder))
+    await database.server_version()
+    pid_file = folder / "data" / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    await database.close()
+    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    await database.server_version()
+    await database.close()
+    assert not runs(folder)
+
+
+def is_private_folder(path: str) -> bool:
+    folder = Path(path)
+    return folder.is_dir() and folder.stat().st_mode & 0o777 == 0o700
+
+
+async def test_the_server_is_durable_private_and_knows_every_alphabet(home: Path) -> None:
+    database = Database(EmbeddedPostgres(home / ("a very long name " * 8) / "postgres"))
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT name, setting FROM pg_settings")
+        assert await connection.fetchval("SELECT lower('ÄÉЖΩ')") == "äéжω"
+        assert await connection.fetchval("SELECT to_tsvector('english', 'ÄRGER') @@ any_word_of('ärger')")
+    settings = {row["name"]: row["setting"] for row in rows}
+    assert [settings[name] for name in ("fsync", "full_page_writes", "synchronous_commit")] == ["on"] * 3
+    assert (settings["listen_addresses"], settings["unix_socket_permissions"]) == ("", "0700")
+    sockets = settings["unix_socket_directories"].strip('"')
+    assert is_private_folder(sockets)
+    await database.close()
+    assert not is_private_folder(sockets)

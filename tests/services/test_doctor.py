@@ -1,0 +1,50 @@
+"""What the doctor says when it cannot look into the index itself."""
+
+from pathlib import Path
+
+import pytest
+
+from memos_mcp.app import App, compose
+from memos_mcp.domain.index import ITEM_KINDS, IndexReport
+from memos_mcp.postgres.database import Database
+from memos_mcp.qdrant.server.index import ServerIndex
+from memos_mcp.settings import Settings
+from tests.fakes import DownIndex, HashEmbedder
+
+pytestmark = pytest.mark.anyio
+
+
+async def publish(app: App, embedder: HashEmbedder, *, seconds_ago: int) -> None:
+    """Leave the report of a process that holds the index and finds it as empty as the record."""
+    empty = dict.fromkeys(ITEM_KINDS, 0)
+    await app.log.publish(IndexReport("generation", await embedder.shape(), empty, empty))
+    async with app.database.connection() as connection:
+        statement = "UPDATE index_log SET published_at = now() - make_interval(secs => $1)"
+        await connection.execute(statement, seconds_ago)
+
+
+async def test_the_word_of_the_process_that_holds_the_index_is_taken(
+    idle_app: App, index: DownIndex, embedder: HashEmbedder
+) -> None:
+    index.down = True
+    await publish(idle_app, embedder, seconds_ago=1)
+    assert (await idle_app.doctor.check_up()).problems == ()
+
+
+async def test_the_word_of_a_process_that_is_gone_is_not_taken(
+    idle_app: App, index: DownIndex, embedder: HashEmbedder
+) -> None:
+    index.down = True
+    await publish(idle_app, embedder, seconds_ago=3_600)
+    assert len((await idle_app.doctor.check_up()).problems) == 1
+
+
+async def test_a_qdrant_server_that_cannot_be_reached_is_a_problem_whatever_was_reported(
+    tmp_path: Path, database: Database, embedder: HashEmbedder, free_tcp_port: int
+) -> None:
+    server = ServerIndex(f"http://127.0.0.1:{free_tcp_port}", None, "memos")
+    app = compose(Settings(home=tmp_path), database, server, embedder)
+    await publish(app, embedder, seconds_ago=1)
+    (problem,) = (await app.doctor.check_up()).problems
+    assert problem.startswith("The search index cannot be reached.")
+    await app.close()
