@@ -20,7 +20,7 @@ from figures import percentile, row, timed, verdict
 from line_client import PROTOCOL_VERSION, LineClient, connected, is_bridge, processes_of
 
 from memos_mcp.ipc.handshake import decode, greeting
-from memos_mcp.ipc.run_dir import Place
+from memos_mcp.ipc.run_dir import RunDir
 
 BLOCK = 100
 WARM_UP = 200
@@ -95,7 +95,7 @@ def measure_pings(home: Path, client: LineClient, pings: int) -> None:
 
 def engine_socket(home: Path) -> socket.socket:
     """Return a connection to the engine with an open session."""
-    connection = Place(str(home)).connect()
+    connection = RunDir(str(home)).connect()
     if connection is None:
         raise SystemExit("no engine listens")
     connection.settimeout(None)

@@ -51,7 +51,7 @@ SHELL = '"$@"; :'
 
 
 @dataclass(slots=True)
-class Tally:
+class IngestReport:
     """What happened. `slowest_to_leave` is in seconds from the kill; a moment of a kill is what was reached by then."""
 
     kills: int = 0
@@ -84,9 +84,9 @@ def main() -> None:
         report(tally)
 
 
-def run(folder: Path, clients: int, chance: random.Random) -> Tally:
+def run(folder: Path, clients: int, chance: random.Random) -> IngestReport:
     """Start and kill so many clients; return what they left."""
-    home, temporary, tally = folder / "home", folder / "tmp", Tally()
+    home, temporary, tally = folder / "home", folder / "tmp", IngestReport()
     home.mkdir()
     temporary.mkdir()
     os.environ["TMPDIR"] = str(temporary)
@@ -111,7 +111,7 @@ def run(folder: Path, clients: int, chance: random.Random) -> Tally:
     return tally
 
 
-def churn(home: Path, waiting: "queue.SimpleQueue[tuple[int, float]]", tally: Tally) -> None:
+def churn(home: Path, waiting: "queue.SimpleQueue[tuple[int, float]]", tally: IngestReport) -> None:
     """Start one client after the other, and kill each after its time."""
     with suppress(queue.Empty):
         while True:
@@ -211,7 +211,7 @@ def mark(number: int) -> str:
     return f"{os.getpid()}.{number}"
 
 
-def look_around(home: Path, tally: Tally) -> None:
+def look_around(home: Path, tally: IngestReport) -> None:
     """Count what runs when all clients are gone, and see whether a new one is served by it."""
     tally.bridges_left = sum(map(is_bridge, processes_of(home).values()))
     engines = engines_of(home)
@@ -231,7 +231,7 @@ def files_of(home: Path, temporary: Path) -> set[str]:
     return {str(path.relative_to(home.parent)) for path in found}
 
 
-def report(tally: Tally) -> None:
+def report(tally: IngestReport) -> None:
     rows = (
         ("clients killed", tally.kills),
         ("when: ", ", ".join(f"{moment} {count}" for moment, count in tally.moments.most_common())),

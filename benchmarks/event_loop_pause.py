@@ -21,7 +21,17 @@ import anyio
 import anyio.lowlevel
 import numpy as np
 
-from memos_mcp.domain.index import Draft, Entry, Passage, Question, Shape, Span, VectorIndex, Where, Wording
+from memos_mcp.domain.index import (
+    Draft,
+    Entry,
+    IndexFilter,
+    IndexQuery,
+    Passage,
+    Shape,
+    Span,
+    VectorIndex,
+    WeightedText,
+)
 from memos_mcp.qdrant.edge.index import EdgeIndex
 
 BAR_SECONDS = 0.1
@@ -46,7 +56,7 @@ class Points:
 
     def entry(self, number: int) -> Entry:
         text = self.text(number)
-        passage = Passage(Span(0, len(text)), self.vectors[number].tolist(), [Wording(text)])
+        passage = Passage(Span(0, len(text)), self.vectors[number].tolist(), [WeightedText(text)])
         words = {"agent_id": [f"agent{number % 5}"], "kind": ["episodic"], "tags": ["a", "b"]}
         return Entry(UUID(int=number), 1, namespace(number), [passage], words, {"occurred_at": float(number)})
 
@@ -89,7 +99,7 @@ class Bench:
             number = int(source.integers(0, self.count))
             vector, text = self.points.vectors[number].tolist(), self.points.text(number, 8)
             start = perf_counter()
-            await self.index.search("memory", [Question(text, vector)], Where(namespace(number)), 100)
+            await self.index.search("memory", [IndexQuery(text, vector)], IndexFilter(namespace(number)), 100)
             self.clock.searches.append(perf_counter() - start)
             await anyio.sleep(0.01)
 

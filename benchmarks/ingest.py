@@ -28,10 +28,11 @@ from figures import timed, verdict
 from line_client import OURS, LineClient, connected, environment
 
 from memos_mcp.domain.chunk import Chunk
+from memos_mcp.domain.source import Skipped
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.ingest.chunker import chunks
 from memos_mcp.ingest.reading import read
-from memos_mcp.ingest.walk import Found, Skipped, walk
+from memos_mcp.ingest.walk import FoundFile, walk
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.settings import DEFAULT_MODEL
@@ -217,9 +218,9 @@ async def going_on(run: "subprocess.Popen[str]") -> bool:
     return True
 
 
-def cut(found: Iterable[Found | Skipped]) -> list[Chunk]:
+def cut(found: Iterable[FoundFile | Skipped]) -> list[Chunk]:
     """Return the chunks that the command must make of these files."""
-    documents = [read(one) for one in found if isinstance(one, Found)]
+    documents = [read(one) for one in found if isinstance(one, FoundFile)]
     return [chunk for document in documents if not isinstance(document, Skipped) for chunk in chunks(document)]
 
 

@@ -47,7 +47,7 @@ LOCKS = {"engine.lock", "start.lock"}
 
 
 @dataclass(slots=True)
-class Tally:
+class IngestReport:
     """What happened. `done_after_all`: calls in doubt that turned out to have been done when they were repeated."""
 
     kills: int = 0
@@ -83,9 +83,9 @@ def main() -> None:
         report(tally, arguments.rounds)
 
 
-def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> Tally:
+def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> IngestReport:
     """Go through the rounds on this home; return what happened."""
-    tally, stop = Tally(), threading.Event()
+    tally, stop = IngestReport(), threading.Event()
     writers: list[Writer] = []
     try:
         writers += [Writer(number, LineClient(home, stderr=subprocess.DEVNULL)) for number in range(WRITERS)]
@@ -158,7 +158,9 @@ class Writer:
         time.sleep(PAUSE_SECONDS)
 
 
-def storm(home: Path, writers: list[Writer], rounds: int, chance: random.Random, tally: Tally, *, quiet: bool) -> None:
+def storm(
+    home: Path, writers: list[Writer], rounds: int, chance: random.Random, tally: IngestReport, *, quiet: bool
+) -> None:
     """Kill the engine so many times; afterwards wait until each writer has stored something more."""
     killed: int | None = None
     for number in range(rounds):
@@ -206,7 +208,7 @@ def wait_until(happened: Callable[[], bool], otherwise: str) -> None:
         time.sleep(0.005)
 
 
-def kill(home: Path, tally: Tally) -> int | None:
+def kill(home: Path, tally: IngestReport) -> int | None:
     """Kill the engine and return its process; count the index processes that outlive it."""
     engine = engine_of(home)
     if engine is None:
@@ -227,7 +229,7 @@ def index_processes(home: Path, engine: int) -> int:
     return sum("memos_mcp.qdrant.edge.worker" in command and str(engine) in command.split() for command in commands)
 
 
-def count(home: Path, writers: list[Writer], tally: Tally) -> None:
+def count(home: Path, writers: list[Writer], tally: IngestReport) -> None:
     """Ask the first writer's own bridge what is there, and add up what the writers met."""
     ids = {number: stored for writer in writers for number, stored in writer.ids.items()}
     tally.acknowledged = len(ids)
@@ -245,7 +247,7 @@ def count(home: Path, writers: list[Writer], tally: Tally) -> None:
     tally.not_found = len(not_first(client, {memory(number): stored for number, stored in ids.items()}))
 
 
-def report(tally: Tally, rounds: int) -> None:
+def report(tally: IngestReport, rounds: int) -> None:
     rows = (
         ("kills of the engine", tally.kills),
         ("when", ", ".join(f"{moment} {times}" for moment, times in tally.moments.most_common())),

@@ -35,7 +35,7 @@ WHAT = ("the blue kettle", "a crate of lemons", "the spare key", "an invoice", "
 
 
 @dataclass(slots=True)
-class Tally:
+class IngestReport:
     """What happened. `late`: found, but not within 5 s of the restart; `slowest_find` is in seconds from the launch."""
 
     rounds: int = 0
@@ -64,9 +64,9 @@ def main() -> None:
     print(json.dumps(asdict(tally)) if arguments.json else table(tally))
 
 
-def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> Tally:
+def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> IngestReport:
     """Go through the rounds on this home; return what happened."""
-    tally, acknowledged, sent = Tally(), dict[str, str](), list[str]()
+    tally, acknowledged, sent = IngestReport(), dict[str, str](), list[str]()
     client = LineClient(home, command=IN_PROCESS)
     client.initialize()
     try:
@@ -107,7 +107,7 @@ def storm(client: LineClient, contents: list[str], seconds: float) -> tuple[list
     return contents[: len(answered) + WRITERS], answered
 
 
-def look_for_orphans(home: Path, tally: Tally) -> None:
+def look_for_orphans(home: Path, tally: IngestReport) -> None:
     """Count index processes that outlive their engine, and whether Postgres does, as it should."""
     deadline = time.monotonic() + CHILD_SECONDS
     while orphans := [line for line in processes_of(home).values() if "memos_mcp" in line]:
@@ -118,7 +118,7 @@ def look_for_orphans(home: Path, tally: Tally) -> None:
     tally.postgres_survived += any("postgres" in line for line in processes_of(home).values())
 
 
-def find_all(client: LineClient, acknowledged: dict[str, str], tally: Tally) -> float:
+def find_all(client: LineClient, acknowledged: dict[str, str], tally: IngestReport) -> float:
     """Ask for each memory in its own words until it is the first answer; return the seconds from launch to the last."""
     missing, slowest = dict(acknowledged), 0.0
     while missing and time.perf_counter() - client.launched < GIVE_UP_SECONDS:
@@ -133,14 +133,14 @@ def find_all(client: LineClient, acknowledged: dict[str, str], tally: Tally) -> 
     return slowest
 
 
-def store_again(client: LineClient, sent: list[str], acknowledged: dict[str, str], tally: Tally) -> None:
+def store_again(client: LineClient, sent: list[str], acknowledged: dict[str, str], tally: IngestReport) -> None:
     """Retry everything; what was acknowledged must be there already, under its own id."""
     for place, stored in client.call_all("store_memory", [{"content": text} for text in sent]):
         known = acknowledged.get(sent[place])
         tally.stored_again += known is not None and (stored["created"] or stored["memory_id"] != known)
 
 
-def count_rows(client: LineClient, sent: list[str], acknowledged: dict[str, str], tally: Tally) -> None:
+def count_rows(client: LineClient, sent: list[str], acknowledged: dict[str, str], tally: IngestReport) -> None:
     """List all there is; count contents that are there twice, and rows whose content nobody sent."""
     listed, total = everything(client)
     rows = Counter(listed.values())
@@ -154,7 +154,7 @@ def sentence(number: int, place: int, chance: random.Random) -> str:
     return f"{chance.choice(WHO)} {chance.choice(DID)} {chance.choice(WHAT)}, ticket r{number}x{place}."
 
 
-def table(tally: Tally) -> str:
+def table(tally: IngestReport) -> str:
     rows = (
         ("rounds", tally.rounds),
         ("sent", tally.sent),

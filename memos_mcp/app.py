@@ -1,18 +1,15 @@
 """The composition root: puts the parts together, and owns their lifetime and the clock."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 import anyio
 
-from memos_mcp.domain import memory, tool
 from memos_mcp.domain.errors import MemosError, Unavailable
-from memos_mcp.domain.index import Embedder, IndexLog, ItemKind, VectorIndex, Wording
+from memos_mcp.domain.index import Embedder, IndexLog, VectorIndex
 from memos_mcp.domain.index_queue import IndexQueue
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.embedding.reranker import FastReranker
@@ -27,14 +24,13 @@ from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
 from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.qdrant.server.index import ServerIndex
-from memos_mcp.retrieval.context import neighbours
 from memos_mcp.retrieval.rerank import Reranker
 from memos_mcp.services.doctor import Doctor
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.ingestion import Ingestion
 from memos_mcp.services.loadouts import Loadouts
 from memos_mcp.services.memories import Memories
-from memos_mcp.services.projections import Projection, Projector
+from memos_mcp.services.projections import MemoryProjection, Projector, ToolProjection
 from memos_mcp.services.search import Search
 from memos_mcp.services.tools import Tools
 from memos_mcp.settings import Settings
@@ -65,7 +61,7 @@ class App:
             store = "ok"
         except MemosError as error:
             store = str(error)
-        return {"postgres": store, "index": self.indexer.trouble or "ok"}
+        return {"postgres": store, "index": self.indexer.error or "ok"}
 
     async def reindex(self, *, fresh: bool) -> int:
         """Queue everything, or ask for a new generation of the index; return how many items that concerns."""
@@ -99,13 +95,7 @@ def compose(
     """Put the parts together."""
     memories, tools = PostgresMemories(database), PostgresTools(database)
     queue, log, embeddings = PostgresIndexQueue(database), PostgresIndexLog(database), PostgresEmbeddings(database)
-    projections: dict[ItemKind, Projection[Any]] = {
-        "memory": Projection(
-            memories.current, memories.versions, _content, memory.wording, partial(_nearby, memories), memory.entry
-        ),
-        "tool": Projection(tools.current, tools.versions, tool.document, tool.wording, _alone, tool.entry),
-    }
-    projector = Projector(embedder, embeddings, projections)
+    projector = Projector(embedder, embeddings, {"memory": MemoryProjection(memories), "tool": ToolProjection(tools)})
     indexer = Indexer(index, queue, log, projector)
     search = Search(index, embedder, indexer, reranker)
     remembering = Memories(memories, search, indexer, _now, settings.index_wait_seconds)
@@ -171,25 +161,6 @@ def _reranker(settings: Settings) -> Reranker | None:
     if settings.reranker is None:
         return None
     return FastReranker(settings.reranker, settings.home, settings.embedding_threads)
-
-
-def _content(row: memory.Memory) -> str:
-    return row.content
-
-
-async def _nearby(store: memory.MemoryStore, ids: Sequence[UUID]) -> dict[UUID, list[Wording]]:
-    """Weigh what stands before and after each of these memories, in its session or its file."""
-    return {
-        item: neighbours(
-            [one.content for one in reversed(near) if one.step < 0], [one.content for one in near if one.step > 0]
-        )
-        for item, near in (await store.around(ids)).items()
-    }
-
-
-async def _alone(_ids: Sequence[UUID]) -> dict[UUID, list[Wording]]:
-    """Tools have no neighbours."""
-    return {}
 
 
 def _now() -> datetime:

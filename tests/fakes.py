@@ -12,15 +12,15 @@ from memos_mcp.domain.index import (
     Draft,
     Embedder,
     Entry,
+    IndexFilter,
+    IndexQuery,
     IndexReport,
     ItemKind,
     Lanes,
-    Question,
     Shape,
     Span,
     Vector,
     VectorIndex,
-    Where,
 )
 from memos_mcp.retrieval.passages import passages
 
@@ -121,7 +121,9 @@ class DownIndex:
     async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None:
         await self._up().drop(kind, item_ids)
 
-    async def search(self, kind: ItemKind, questions: Sequence[Question], where: Where, limit: int) -> list[Lanes]:
+    async def search(
+        self, kind: ItemKind, questions: Sequence[IndexQuery], where: IndexFilter, limit: int
+    ) -> list[Lanes]:
         return await self._up().search(kind, questions, where, limit)
 
     async def versions(self, kind: ItemKind) -> dict[UUID, int]:

@@ -82,9 +82,9 @@ class StandInTools:
 class StandInIndexer:
     """Says whether it has something to do."""
 
+    caught_up: bool = True
     idle: bool = True
-    resting: bool = True
-    trouble: str | None = None
+    error: str | None = None
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ import pytest
 
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
-from tests.acceptance.raw_clients import StdioDoor, call_params, message, until
+from tests.acceptance.raw_clients import StdioRawClient, call_params, message, until
 from tests.acceptance.servers import Server, share_model
 
 pytestmark = pytest.mark.anyio
@@ -52,11 +52,11 @@ def home(tmp_path: Path, models: Path) -> Path:
 async def furnished_once(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     """A home in which the notes and the tool are stored and indexed, and for which nothing runs any more."""
     home = share_model(tmp_path_factory.mktemp("furnished") / "home", models)
-    async with served(home) as door:
+    async with served(home) as client:
         for note in NOTES:
-            await door.call("store_memory", {"content": note})
-        await door.call("register_tool", TOOL)
-        await caught_up(door)
+            await client.call("store_memory", {"content": note})
+        await client.call("register_tool", TOOL)
+        await caught_up(client)
     return home
 
 
@@ -83,11 +83,11 @@ async def test_a_deleted_index_is_built_again_without_embedding_anything_twice(f
     deleted = generation(furnished)
     shutil.rmtree(furnished / "index")
 
-    async with served(furnished) as door:
-        await caught_up(door)
+    async with served(furnished) as client:
+        await caught_up(client)
         for note in NOTES:
-            assert await first(door, note) == note
-        found = (await door.call("discover_tools", {"query": "look something up on the web"})).data
+            assert await first(client, note) == note
+        found = (await client.call("discover_tools", {"query": "look something up on the web"})).data
         assert [tool["tool_id"] for tool in found["tools"]] == [TOOL["tool_id"]]
         assert found["degraded"] is None
     findings = doctor(furnished)
@@ -106,19 +106,19 @@ async def test_a_row_changed_by_hand_while_nothing_ran_is_found_by_its_new_words
         await connection.execute("UPDATE agent_memories SET content = 'It moved to Lyon' WHERE content = $1", lost)
         await connection.execute("DELETE FROM index_queue")
 
-    async with served(furnished) as door:
-        await caught_up(door)
-        assert await first(door, "Which device does Mara use?") == "Mara now uses a tablet"
-        assert await first(door, "In which city is it?") == "It moved to Lyon"
-        assert (await door.call("query_memory", {"query": deleted})).data["total"] == 2
+    async with served(furnished) as client:
+        await caught_up(client)
+        assert await first(client, "Which device does Mara use?") == "Mara now uses a tablet"
+        assert await first(client, "In which city is it?") == "It moved to Lyon"
+        assert (await client.call("query_memory", {"query": deleted})).data["total"] == 2
     findings = doctor(furnished)
     assert findings["problems"] == []
     assert findings["index"]["items"]["memory"] == 2
 
 
 async def test_a_fresh_generation_is_built_with_and_without_a_running_server(furnished: Path) -> None:
-    async with served(furnished) as door:
-        await caught_up(door)
+    async with served(furnished) as client:
+        await caught_up(client)
         first_generation = generation(furnished)
 
         assert memos(furnished, "reindex", "--fresh").returncode == 0
@@ -126,11 +126,11 @@ async def test_a_fresh_generation_is_built_with_and_without_a_running_server(fur
         with anyio.fail_after(REBUILD_SECONDS):
             while generation(furnished) == first_generation:
                 # In the moment after the swap an answer may say that it is not known yet what may be missing.
-                found = (await door.call("query_memory", {"query": NOTES[0]})).data["memories"]
+                found = (await client.call("query_memory", {"query": NOTES[0]})).data["memories"]
                 assert found[0]["content"] == NOTES[0]
                 await anyio.sleep(0.05)
-        await caught_up(door)
-        assert await first(door, NOTES[1]) == NOTES[1]
+        await caught_up(client)
+        assert await first(client, NOTES[1]) == NOTES[1]
         second_generation = generation(furnished)
 
     assert memos(furnished, "reindex", "--fresh").returncode == 0
@@ -147,7 +147,7 @@ async def test_a_second_process_stores_at_once_and_takes_the_index_over_when_the
         await caught_up(holder)
         second = Server(home, ("--in-process",))
         try:
-            guest = await StdioDoor(second).open()
+            guest = await StdioRawClient(second).open()
             assert (await guest.call("store_memory", {"content": NOTES[1]})).data["created"]
             answer = (await guest.call("query_memory", {"query": "staging database"})).data
             assert [memory["content"] for memory in answer["memories"]] == [NOTES[1]]
@@ -171,29 +171,29 @@ async def test_a_client_that_leaves_in_the_middle_of_stores_leaves_whole_rows_or
     home: Path, answers_read: int
 ) -> None:
     contents = [f"Parcel {number} waits at locker {number * 7}." for number in range(24)]
-    async with served(home) as door:
-        await door.call("store_memory", {"content": NOTES[0]})
-        await door.write(b"".join(store_line(100 + place, text) for place, text in enumerate(contents)))
-        answered = [(await door.read()).data["memory_id"] for _ in range(answers_read)]
+    async with served(home) as client:
+        await client.call("store_memory", {"content": NOTES[0]})
+        await client.write(b"".join(store_line(100 + place, text) for place, text in enumerate(contents)))
+        answered = [(await client.read()).data["memory_id"] for _ in range(answers_read)]
 
-    async with served(home) as door:
-        await caught_up(door)
-        rows = (await door.call("query_memory", {"limit": 100, "max_tokens": 10_000})).data["memories"]
+    async with served(home) as client:
+        await caught_up(client)
+        rows = (await client.call("query_memory", {"limit": 100, "max_tokens": 10_000})).data["memories"]
         assert {row["content"] for row in rows} <= {NOTES[0], *contents}
         assert len({row["content"] for row in rows}) == len(rows)
         assert set(answered) <= {row["memory_id"] for row in rows}
         for row in rows:
-            assert await first(door, row["content"]) == row["content"]
-        again = await door.together("store_memory", [{"content": text} for text in contents])
+            assert await first(client, row["content"]) == row["content"]
+        again = await client.together("store_memory", [{"content": text} for text in contents])
         assert sum(answer.data["created"] for answer in again) == len(contents) + 1 - len(rows)
 
 
 @asynccontextmanager
-async def served(home: Path, *arguments: str) -> AsyncIterator[StdioDoor]:
+async def served(home: Path, *arguments: str) -> AsyncIterator[StdioRawClient]:
     """Lend a client on this home; afterwards end the engine that it met, and see that nothing is left behind."""
     server = Server(home, arguments)
     try:
-        yield await StdioDoor(server).open()
+        yield await StdioRawClient(server).open()
     except BaseException:
         server.kill()
         raise
@@ -202,22 +202,22 @@ async def served(home: Path, *arguments: str) -> AsyncIterator[StdioDoor]:
     assert "Traceback" not in server.said
 
 
-async def caught_up(door: StdioDoor) -> None:
+async def caught_up(client: StdioRawClient) -> None:
     """Wait until the server searches its index, and nothing waits to be indexed."""
 
     async def searching() -> bool:
-        return (await door.call("query_memory", {"query": "anything"})).data["degraded"] is None
+        return (await client.call("query_memory", {"query": "anything"})).data["degraded"] is None
 
     async def indexed() -> bool:
-        return not await door.server.rows("SELECT FROM index_queue")
+        return not await client.server.rows("SELECT FROM index_queue")
 
     await until(searching)
     await until(indexed)
 
 
-async def first(door: StdioDoor, query: str) -> str:
+async def first(client: StdioRawClient, query: str) -> str:
     """Return the content of the best answer, which must not be a degraded one."""
-    answer = (await door.call("query_memory", {"query": query})).data
+    answer = (await client.call("query_memory", {"query": query})).data
     assert answer["degraded"] is None
     return str(answer["memories"][0]["content"])
 

@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from memos_mcp.engine.control import ask
-from memos_mcp.ipc.run_dir import Place
-from tests.acceptance.raw_clients import StdioDoor
+from memos_mcp.ipc.run_dir import RunDir
+from tests.acceptance.raw_clients import StdioRawClient
 from tests.acceptance.servers import Server
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -70,8 +70,8 @@ async def test_bridges_launched_in_one_moment_on_a_new_home_start_one_engine_tha
         try:
             async with anyio.create_task_group() as tasks:
                 for server in servers:
-                    tasks.start_soon(StdioDoor(server).open)
-            told = await ask(Place(str(home)), "status") or {}
+                    tasks.start_soon(StdioRawClient(server).open)
+            told = await ask(RunDir(str(home)), "status") or {}
             assert (told["pid"], told["clients"]) == (servers[0].engine, BRIDGES)
             for server in servers[1:]:
                 server.leave()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.raw_clients import StdioDoor
+from tests.acceptance.raw_clients import StdioRawClient
 from tests.acceptance.servers import Server
 
 READ_BY_OTHERS = 0o044
@@ -38,7 +38,7 @@ def test_no_other_user_can_read_or_write_in_the_home(home: Path) -> None:
 async def test_no_other_user_can_reach_the_engine_or_read_its_log(home: Path) -> None:
     server = Server(home / "new")
     try:
-        await StdioDoor(server).open()
+        await StdioRawClient(server).open()
         left = [server.home, *server.home.iterdir(), *server.home.glob("run/*"), *server.home.glob("logs/*")]
         assert {"run", "engine.sock", "engine.lock", "logs", "engine.log"} <= {path.name for path in left}
         assert open_to_others(left) == []

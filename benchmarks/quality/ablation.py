@@ -24,7 +24,7 @@ import anyio
 import anyio.lowlevel
 
 from memos_mcp.app import App, compose, running
-from memos_mcp.domain.index import ItemKind, Lanes, Question, Vector, Where
+from memos_mcp.domain.index import IndexFilter, IndexQuery, ItemKind, Lanes, Vector
 from memos_mcp.domain.memory import MemoryQuery
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import ToolQuery
@@ -34,14 +34,14 @@ from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.qdrant.edge.protocol import HEAD, pack, unpack
 from memos_mcp.qdrant.edge.shards import Shards
-from memos_mcp.qdrant.edge.worker_handle import Host
+from memos_mcp.qdrant.edge.worker_handle import WorkerHandle
 from memos_mcp.services.search import MAX_QUERY_CHARS
 from memos_mcp.settings import DEFAULT_MODEL, Settings
 from quality.asking import HITS, MOST
 from quality.loading import READY_SECONDS
 from quality.measures import measure
 from quality.plans import Plan
-from quality.sets import Question as Asked
+from quality.sets import Question
 from quality.stored import opened
 from quality.variants import FULL, INDEX, LANES, RANKING, Seen, Variant, whole
 
@@ -51,7 +51,7 @@ Figures = dict[str, list[dict[str, float]]]
 """For each variant by name, the figures of each question, in the same order."""
 
 
-class ShardsHere(Host):
+class ShardsHere(WorkerHandle):
     """The index process, in this one: messages take the same form, and the shards answer at once."""
 
     def __init__(self, shards: Shards) -> None:
@@ -93,7 +93,9 @@ class Index(EdgeIndex):
         self.seen: Seen = whole
         self._answers: dict[tuple[int, int], list[Lanes]] = {}
 
-    async def search(self, kind: ItemKind, questions: Sequence[Question], where: Where, limit: int) -> list[Lanes]:
+    async def search(
+        self, kind: ItemKind, questions: Sequence[IndexQuery], where: IndexFilter, limit: int
+    ) -> list[Lanes]:
         """Return a question's lanes. Only its text, its sentences and the limit differ from variant to variant."""
         key = (len(questions), limit)
         if key not in self._answers:
@@ -169,17 +171,17 @@ async def asked(
 async def indexed(home: Path, index: Index, embedder: Embedder) -> AsyncIterator[App]:
     """Lend the product once its index holds all there is."""
     settings = Settings(home=home, index_wait_seconds=0)
-    with patch("memos_mcp.qdrant.edge.index.Host", ShardsHere):
+    with patch("memos_mcp.qdrant.edge.index.WorkerHandle", ShardsHere):
         app = compose(settings, Database(EmbeddedPostgres(home / "postgres")), index, embedder)
         async with running(app):
             with anyio.fail_after(READY_SECONDS):
-                await app.indexer.rested()
+                await app.indexer.wait_until_idle()
             if left := sum((await app.queue.state()).depth.values()):
                 raise SystemExit(f"{left} items could not be indexed")
             yield app
 
 
-async def answer(app: App, plan: Plan, question: Asked, marks: Mapping[str, str]) -> list[str]:
+async def answer(app: App, plan: Plan, question: Question, marks: Mapping[str, str]) -> list[str]:
     """Ask one question, as `asking.py` does through the server, and return the first of the set's ids."""
     scope, text = Scope(question.namespace, "default"), question.text[:MAX_QUERY_CHARS]
     if plan.tools:

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from memos_mcp.domain.tool import ToolFilter, document
+from memos_mcp.domain.tool import ToolFilter
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.embeddings import PostgresEmbeddings
 from memos_mcp.postgres.tools import PostgresTools
+from memos_mcp.services.projections import tool_text
 from memos_mcp.settings import DEFAULT_MODEL
 
 EVERY = 1_000_000
@@ -60,7 +61,7 @@ class Stored:
         """Return the live items of a namespace in the order in which they came (tools: by name)."""
         if tools:
             found = await PostgresTools(self._database).by_name(namespace, ToolFilter(), EVERY)
-            return [Item(tool.tool_id, tool.tool_id, document(tool)) for tool in found]
+            return [Item(tool.tool_id, tool.tool_id, tool_text(tool)) for tool in found]
         async with self._database.connection() as connection:
             rows = await connection.fetch(MEMORIES, namespace)
         return [Item(row["id"], row["mark"], row["content"]) for row in rows]

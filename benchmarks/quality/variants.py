@@ -6,14 +6,13 @@ A part is named by its place in the product, so that a variant whose part has mo
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import Any, Literal
 from unittest.mock import patch
 
-from memos_mcp.domain import tool
 from memos_mcp.domain.index import ITEM_KINDS, Entry, Lanes, Match, Passage
-from memos_mcp.domain.memory import Memory, entry
+from memos_mcp.domain.memory import Memory
 from memos_mcp.domain.tool import Tool
+from memos_mcp.services.projections import MemoryProjection, ToolProjection, tool_text
 from memos_mcp.services.search import CANDIDATES_PER_HIT, MIN_CANDIDATES
 
 RRF = 60
@@ -83,23 +82,28 @@ def by_place(lanes: Lanes, _limit: int) -> Lanes:
     return Lanes(_placed(lanes.dense), _placed(lanes.bm25))
 
 
-def own_words(item: Memory, passages: Sequence[Passage]) -> Entry:
-    """Leave out the words of a memory's neighbours; its vectors lean all the same."""
-    return entry(item, [replace(passage, wordings=passage.wordings[:1]) for passage in passages])
+_memory_entry = MemoryProjection.entry
+_tool_words = ToolProjection.lexical_text
 
 
-def without_parameters(item: Tool, passage: str) -> str:
-    return tool.wording(_with_schema(item, {"title", "description"}), passage)
+def own_words(projection: MemoryProjection, row: Memory, passages: Sequence[Passage]) -> Entry:
+    """Leave out the words of a memory's neighbours; its vectors are blended with theirs all the same."""
+    own = [replace(passage, weighted_texts=passage.weighted_texts[:1]) for passage in passages]
+    return _memory_entry(projection, row, own)
 
 
-def parameters_only(item: Tool, passage: str = "") -> str:
-    """Return the words of a tool without what its schema says of itself, where the sets' servers are."""
-    return tool.wording(_with_schema(item, {"title", "description"}, keep=False), passage)
+def without_parameters(projection: ToolProjection, row: Tool, passage: str) -> str:
+    return _tool_words(projection, _with_schema(row, {"title", "description"}), passage)
 
 
-def on_two_lines(item: Tool) -> str:
-    """Return a tool's document with names and description on lines of their own."""
-    return tool.document(replace(item, description="")).removesuffix(": ") + "\n" + item.description
+def parameters_only(projection: ToolProjection, row: Tool, passage: str = "") -> str:
+    """Return the words of a tool without the description of its schema, which names the server in the sets."""
+    return _tool_words(projection, _with_schema(row, {"title", "description"}, keep=False), passage)
+
+
+def on_two_lines(_projection: ToolProjection, row: Tool) -> str:
+    """Return a tool's text with names and description on lines of their own."""
+    return tool_text(replace(row, description="")).removesuffix(": ") + "\n" + row.description
 
 
 def _scaled(matches: Sequence[Match], least: float) -> list[Match]:
@@ -139,28 +143,28 @@ def _proposing(candidates: int) -> dict[str, Any]:
     }
 
 
-def _described(document: Callable[[Tool], str], wording: Callable[[Tool, str], str]) -> dict[str, Any]:
-    """Return the parts for other texts of a tool: `app` takes them from here, and neither is made from the other."""
-    return {"memos_mcp.app.tool": SimpleNamespace(document=document, wording=wording, entry=tool.entry)}
+def _described(part: str, method: Callable[..., str]) -> dict[str, Any]:
+    """Return the part for another text of a tool: its `embedding_text` or its `lexical_text`."""
+    return {f"memos_mcp.services.projections.ToolProjection.{part}": method}
 
 
 def _undivided(_question: str) -> list[str]:
     return []
 
 
-def _passage_alone(_item: Memory, passage: str) -> str:
+def _passage_alone(_projection: MemoryProjection, _row: Memory, passage: str) -> str:
     return passage
 
 
-def _document_alone(item: Tool, _passage: str) -> str:
-    return tool.document(item)
+def _text_alone(_projection: ToolProjection, row: Tool, _passage: str) -> str:
+    return tool_text(row)
 
 
 def _of_session(item: Memory) -> str | None:
     return item.session_id
 
 
-def _as_it_is(text: str) -> str:
+def _unchanged(text: str) -> str:
     return text
 
 
@@ -190,24 +194,34 @@ RANKING = (
 )
 
 INDEX = (
-    Variant("no CamelCase words cut", {"memos_mcp.qdrant.bm25.spelled_out": _as_it_is}, held=True),
+    Variant("no CamelCase words cut", {"memos_mcp.qdrant.bm25.split_camel_case": _unchanged}, held=True),
     *(
         Variant(f"an average length of {words:g} words", _long(words), held=True)
         for words in (30.0, 60.0, QDRANTS_LENGTH)
     ),
-    Variant("no neighbours", {"memos_mcp.retrieval.context.CLOSEST": 0.0}, held=True, of="memories"),
-    Variant("no words of neighbours", {"memos_mcp.domain.memory.entry": own_words}, held=True, of="memories"),
-    Variant("no leaning towards neighbours", {"memos_mcp.retrieval.context.LEANING": 0.0}, held=True, of="memories"),
+    Variant("no neighbours", {"memos_mcp.retrieval.context.MAX_WEIGHT": 0.0}, held=True, of="memories"),
     Variant(
-        "turns of a session lifted as parts of a file are",
-        {"memos_mcp.domain.memory.part_of": _of_session},
+        "no words of neighbours",
+        {"memos_mcp.services.projections.MemoryProjection.entry": own_words},
         held=True,
         of="memories",
     ),
-    Variant("no date", {"memos_mcp.domain.memory.wording": _passage_alone}, held=True, of="memories"),
-    Variant("no words of the schema", _described(tool.document, _document_alone), held=True, of="tools"),
-    Variant("no words of parameters", _described(tool.document, without_parameters), held=True, of="tools"),
-    Variant("no words of the server", _described(tool.document, parameters_only), held=True, of="tools"),
-    Variant("parameters in the vector, too", _described(parameters_only, tool.wording), held=True, of="tools"),
-    Variant("names on a line of their own", _described(on_two_lines, tool.wording), held=True, of="tools"),
+    Variant("no blending with neighbours", {"memos_mcp.retrieval.context.BLEND": 0.0}, held=True, of="memories"),
+    Variant(
+        "turns of a session lifted as parts of a file are",
+        {"memos_mcp.services.projections.part_of": _of_session},
+        held=True,
+        of="memories",
+    ),
+    Variant(
+        "no date",
+        {"memos_mcp.services.projections.MemoryProjection.lexical_text": _passage_alone},
+        held=True,
+        of="memories",
+    ),
+    Variant("no words of the schema", _described("lexical_text", _text_alone), held=True, of="tools"),
+    Variant("no words of parameters", _described("lexical_text", without_parameters), held=True, of="tools"),
+    Variant("no words of the server", _described("lexical_text", parameters_only), held=True, of="tools"),
+    Variant("parameters in the vector, too", _described("embedding_text", parameters_only), held=True, of="tools"),
+    Variant("names on a line of their own", _described("embedding_text", on_two_lines), held=True, of="tools"),
 )

@@ -33,7 +33,7 @@ SEARXNG_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 
 
-class Question(Arguments):
+class IndexQuery(Arguments):
     """The arguments of `web.search`."""
 
     query: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
@@ -93,7 +93,7 @@ class Searxng:
 
 async def search(engine: Engine, request: Request) -> JSONResponse:
     """Answer `web.search`."""
-    question = from_query(request, Question)
+    question = from_query(request, IndexQuery)
     answer: Answer = {"query": question.query, "results": await engine.search(question.query, question.limit)}
     return JSONResponse(answer)
 

@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from memos_mcp.ipc.line_buffer import Lines
+from memos_mcp.ipc.line_buffer import LineBuffer
 
 STDIN, STDOUT, STDERR = range(3)
 
 CHUNK_BYTES: Final = 64 * 1024
 
 
-class Gone(Exception):
+class ClientClosed(Exception):
     """Nobody reads the answers any more."""
 
 
-class Client:
+class ClientPipes:
     """The client's two pipes.
 
     They stay blocking, since others may share them: no more is written at a time than a pipe takes without blocking.
@@ -30,7 +30,7 @@ class Client:
 
     def __init__(self) -> None:
         self.reading = True
-        self._lines = Lines()
+        self._lines = LineBuffer()
         self._pending = bytearray()
 
     @property
@@ -65,10 +65,10 @@ class Client:
         except BlockingIOError:
             pass
         except OSError as error:
-            raise Gone from error
+            raise ClientClosed from error
 
 
-class Link:
+class EngineLink:
     """The connection to an engine, after its welcome."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -79,7 +79,7 @@ class Link:
         self._connection = connection
         self._begun = 0
         self._hears_us = True
-        self._lines = Lines()
+        self._lines = LineBuffer()
 
     def fileno(self) -> int:
         return self._connection.fileno()
@@ -129,7 +129,7 @@ class Link:
         self._connection.close()
 
 
-class Parent:
+class ParentProcess:
     """The process that launched this one: when it is gone, nobody is served any more."""
 
     def __init__(self) -> None:

@@ -15,19 +15,19 @@ from typing import Any, Final
 from memos_mcp.bridge.client_io import (
     STDIN,
     STDOUT,
-    Client,
-    Gone,
-    Link,
-    Parent,
+    ClientClosed,
+    ClientPipes,
+    EngineLink,
+    ParentProcess,
     fill_standard_descriptors,
     signals,
     tell,
 )
-from memos_mcp.bridge.pending import Calls, Handshake, answer_in, error_line, request_in
+from memos_mcp.bridge.pending import Handshake, PendingRequests, answer_in, error_line, request_in
 from memos_mcp.ipc.connect import CAUSE_IN_LOG, Unreachable, Wait, seek
 from memos_mcp.ipc.handshake import PREFIX, decode, greeting
 from memos_mcp.ipc.line_buffer import refused_length
-from memos_mcp.ipc.run_dir import Place, home_of, settings_in
+from memos_mcp.ipc.run_dir import RunDir, home_of, settings_in
 
 FULL_BYTES: Final = 1024 * 1024
 """With so much under way in one direction, no more is read for it."""
@@ -74,12 +74,12 @@ class Bridge:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
-        self._place = Place(home_of(environment))
+        self._place = RunDir(home_of(environment))
         self._greeting = greeting("serve", settings_in(environment))
-        self._client = Client()
-        self._calls = Calls()
+        self._client = ClientPipes()
+        self._calls = PendingRequests()
         self._held: deque[bytes] = deque()
-        self._link: Link | None = None
+        self._link: EngineLink | None = None
         self._replaying = False
         self._search: Generator[Wait, bool | None, socket.socket] | None = None
         self._awaited: Wait = (None, 0.0)
@@ -89,7 +89,7 @@ class Bridge:
 
     def run(self) -> None:
         """Pass lines until the client leaves, or the process is told to end."""
-        alarm, parent = signals(), Parent()
+        alarm, parent = signals(), ParentProcess()
         self._seek()
         try:
             while not self._is_over():
@@ -101,7 +101,7 @@ class Bridge:
                     return
                 self._step(ready)
             self._take_leave()
-        except Gone:
+        except ClientClosed:
             return
         finally:
             if self._link is not None:
@@ -111,7 +111,7 @@ class Bridge:
         if STDIN in ready:
             self._hear_client()
         if ready.get(STDOUT, 0) & ~select.POLLOUT:
-            raise Gone
+            raise ClientClosed
         if STDOUT in ready:
             self._client.flush()
         awaited, until = self._awaited
@@ -182,12 +182,12 @@ class Bridge:
 
     def _begin(self, connection: socket.socket) -> None:
         """Go on with this engine; tell it the handshake if the client has made one with another."""
-        self._link = Link(connection)
+        self._link = EngineLink(connection)
         if self._calls.handshake is not None:
             self._replaying = True
             self._link.unsent.append(self._calls.handshake.line)
 
-    def _exchange(self, link: Link, *, hears: bool) -> None:
+    def _exchange(self, link: EngineLink, *, hears: bool) -> None:
         if hears:
             for line, whole in link.hear():
                 self._hear_engine(link, line, whole=whole)
@@ -203,7 +203,7 @@ class Bridge:
         if not (self._client.reading or self._replaying or self._held or link.unsent):
             link.say_no_more()  # the engine answers what it has heard, lines without an id too, and closes
 
-    def _hear_engine(self, link: Link, line: bytes, *, whole: bool) -> None:
+    def _hear_engine(self, link: EngineLink, line: bytes, *, whole: bool) -> None:
         if line.startswith(PREFIX):
             self._be_told(link, decode(line) or {})
         elif self._replaying and self._calls.handshake is not None:
@@ -213,12 +213,12 @@ class Bridge:
             self._calls.answered(line)
             self._client.say(line + b"\n" if whole else error_line(answer_in(line)[0], INTERNAL_ERROR, TOO_LONG_TEXT))
 
-    def _be_told(self, link: Link, told: Mapping[str, Any]) -> None:
+    def _be_told(self, link: EngineLink, told: Mapping[str, Any]) -> None:
         if told.get("answer") == "refused":
             self._reason = str(told.get("reason"))
         link.leaving = link.leaving or told.get("answer") in ("leaving", "refused")
 
-    def _hear_replayed(self, link: Link, line: bytes, handshake: Handshake) -> None:
+    def _hear_replayed(self, link: EngineLink, line: bytes, handshake: Handshake) -> None:
         """Hear what only this process has asked: the client has had its answer from another engine."""
         request_id, succeeded = answer_in(line)
         if request_id != handshake.request_id:
@@ -229,7 +229,7 @@ class Bridge:
         elif succeeded and handshake.confirmed:
             link.unsent.append(CONFIRMED)
 
-    def _lose(self, link: Link) -> None:
+    def _lose(self, link: EngineLink) -> None:
         """Take leave of an engine that has ended, and of what it may or may not have done."""
         link.close()
         again, in_doubt = self._calls.abandoned()

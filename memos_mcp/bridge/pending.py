@@ -10,7 +10,7 @@ RequestId = str | int
 _ANSWER: Final = re.compile(rb'\{"jsonrpc":"2\.0","id":(-?\d+|"(?:[^"\\]|\\.)*"),"(result|error)":')
 
 
-class Asked(NamedTuple):
+class PendingRequest(NamedTuple):
     """A request under way: its method, and its line where it can be sent again."""
 
     method: str
@@ -25,11 +25,11 @@ class Handshake(NamedTuple):
     confirmed: bool
 
 
-class Calls:
+class PendingRequests:
     """Follows both directions of one session."""
 
     def __init__(self) -> None:
-        self._open: dict[RequestId, Asked] = {}
+        self._open: dict[RequestId, PendingRequest] = {}
         self._confirmed_early = b""
         self.handshake: Handshake | None = None
 
@@ -49,7 +49,7 @@ class Calls:
             if is_id(cancelled):
                 self._open.pop(cancelled, None)
         elif isinstance(method, str) and is_id(request_id):
-            self._open[request_id] = Asked(method, b"" if method == "tools/call" else line)
+            self._open[request_id] = PendingRequest(method, b"" if method == "tools/call" else line)
 
     def answered(self, line: bytes) -> None:
         """Note a line of the engine that goes to the client."""

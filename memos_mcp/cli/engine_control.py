@@ -17,7 +17,7 @@ from memos_mcp.domain.errors import Unavailable
 from memos_mcp.engine.control import ask
 from memos_mcp.ipc.handshake import Want
 from memos_mcp.ipc.launch import LISTENING, STDERR, STDOUT
-from memos_mcp.ipc.run_dir import ENGINE_LOCK, START_LOCK, Place
+from memos_mcp.ipc.run_dir import ENGINE_LOCK, START_LOCK, RunDir
 from memos_mcp.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ async def engine(settings: Settings, *, ready: int | None) -> int:
     `ready`: a descriptor that is told when the socket is there, which makes this a background process. It must be
     there soon, so what takes long to import comes after it: the socket holds the clients until then.
     """
-    place = Place(str(settings.home))
+    place = RunDir(str(settings.home))
     with _usable(place):
         lock = await _take(place, replace=False)
         if lock is None and ready is not None:
@@ -60,7 +60,7 @@ async def serve(settings: Settings) -> int:
     from memos_mcp.transports.http import check_address
 
     check_address(settings)  # before an engine in the background leaves for nothing
-    place = Place(str(settings.home))
+    place = RunDir(str(settings.home))
     with _usable(place):
         async with _no_other_start(place):
             lock = await _take(place, replace=True)
@@ -70,7 +70,7 @@ async def serve(settings: Settings) -> int:
     return await _run(settings, place, lock, listener, foreground=True)
 
 
-async def _run(settings: Settings, place: Place, lock: int, listener: socket | None, *, foreground: bool) -> int:
+async def _run(settings: Settings, place: RunDir, lock: int, listener: socket | None, *, foreground: bool) -> int:
     from memos_mcp.engine.run import run_engine
 
     try:
@@ -82,7 +82,7 @@ async def _run(settings: Settings, place: Place, lock: int, listener: socket | N
 
 async def status(settings: Settings, *, as_json: bool) -> int:
     """Show the engine of the data folder; return `NO_ENGINE` when there is none."""
-    place = Place(str(settings.home))
+    place = RunDir(str(settings.home))
     with _usable(place):
         told = await _heard(place, "status")
     holder = place.holder()
@@ -98,14 +98,14 @@ async def status(settings: Settings, *, as_json: bool) -> int:
 
 async def stop(settings: Settings) -> int:
     """Ask the engine to leave, and wait until it has; end it if it does not."""
-    place = Place(str(settings.home))
+    place = RunDir(str(settings.home))
     with _usable(place):
         print(await _ended(settings, place))
     return 0
 
 
 @asynccontextmanager
-async def _no_other_start(place: Place) -> AsyncIterator[None]:
+async def _no_other_start(place: RunDir) -> AsyncIterator[None]:
     """Keep clients from starting an engine when the one that they have leaves."""
     place.prepare()
     start = None
@@ -119,7 +119,7 @@ async def _no_other_start(place: Place) -> AsyncIterator[None]:
             os.close(start)
 
 
-async def _take(place: Place, *, replace: bool) -> int | None:
+async def _take(place: RunDir, *, replace: bool) -> int | None:
     """Return the data folder's lock once it is free, or None when an engine stays; `replace`: ask it to leave."""
     place.prepare()
     with anyio.move_on_after(LEAVING_SECONDS):
@@ -139,14 +139,14 @@ async def _take(place: Place, *, replace: bool) -> int | None:
     )
 
 
-async def _heard(place: Place, want: Want) -> dict[str, Any] | None:
+async def _heard(place: RunDir, want: Want) -> dict[str, Any] | None:
     """Return what the engine answers, if it does."""
     with suppress(TimeoutError):
         return await ask(place, want)
     return None
 
 
-async def _ended(settings: Settings, place: Place) -> str:
+async def _ended(settings: Settings, place: RunDir) -> str:
     """End the engine, by force if need be; return what there is to say of it."""
     process = place.holder()
     if process is None:
@@ -162,7 +162,7 @@ async def _ended(settings: Settings, place: Place) -> str:
     raise Unavailable(f"The engine of {place.home} (process {process}) cannot be ended.")
 
 
-async def _leaves(place: Place, process: int) -> bool:
+async def _leaves(place: RunDir, process: int) -> bool:
     """Ask the engine to leave; tell whether it has. A client that goes on may have started the next one."""
     with anyio.move_on_after(LEAVING_SECONDS), suppress(TimeoutError):
         while place.holder() == process:
@@ -172,7 +172,7 @@ async def _leaves(place: Place, process: int) -> bool:
     return False
 
 
-async def _ends(place: Place, process: int, number: signal.Signals) -> bool:
+async def _ends(place: RunDir, process: int, number: signal.Signals) -> bool:
     """Send the engine a signal; tell whether that has ended it."""
     with anyio.move_on_after(SIGNAL_SECONDS), suppress(ProcessLookupError):
         os.kill(process, number)
@@ -181,7 +181,7 @@ async def _ends(place: Place, process: int, number: signal.Signals) -> bool:
     return place.holder() != process
 
 
-async def _clear_up(settings: Settings, place: Place) -> None:
+async def _clear_up(settings: Settings, place: RunDir) -> None:
     """Remove the socket and stop the embedded Postgres that a killed engine has left behind."""
     from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 
@@ -208,7 +208,7 @@ def _lines(told: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _listener(place: Place) -> socket | None:
+def _listener(place: RunDir) -> socket | None:
     """Return the socket, unless the file system cannot hold one."""
     try:
         return place.listen()
@@ -218,7 +218,7 @@ def _listener(place: Place) -> socket | None:
 
 
 @contextmanager
-def _usable(place: Place) -> Iterator[None]:
+def _usable(place: RunDir) -> Iterator[None]:
     try:
         yield
     except OSError as error:

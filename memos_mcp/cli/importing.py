@@ -26,7 +26,7 @@ BATCH: Final = 256
 
 
 @dataclass(slots=True)
-class Tally:
+class ImportCounts:
     """What became of the lines."""
 
     outcomes: dict[str, int] = field(default_factory=dict)
@@ -42,7 +42,7 @@ async def import_file(settings: Settings, *, path: Path, wait: bool) -> int:
     Lines are stored in batches of one transaction each, and storing is idempotent: a run that was cut off is
     resumed by running it again, and what is there already is passed over.
     """
-    scope, tally = scope_of(settings), Tally()
+    scope, tally = scope_of(settings), ImportCounts()
     with opened(path) as file:
         async with open_app(settings) as app:
             with tqdm(total=os.fstat(file.fileno()).st_size, unit="B", unit_scale=True, desc="stored") as bar:
@@ -70,7 +70,7 @@ def _batches(file: BinaryIO) -> Iterator[list[tuple[int, bytes]]]:
         yield batch
 
 
-def _read(number: int, line: bytes, tally: Tally) -> NewMemory | NewTool | None:
+def _read(number: int, line: bytes, tally: ImportCounts) -> NewMemory | NewTool | None:
     """Return what a line holds; name the line and the reason when it cannot be taken."""
     if not line.strip():
         return None
@@ -81,7 +81,7 @@ def _read(number: int, line: bytes, tally: Tally) -> NewMemory | NewTool | None:
         return None
 
 
-def _refuse(number: int, error: MemosError, tally: Tally) -> None:
+def _refuse(number: int, error: MemosError, tally: ImportCounts) -> None:
     tally.count("refused")
     tqdm.write(f"line {number}: {error}", file=sys.stderr)
 
@@ -111,7 +111,7 @@ def new_tool(given: Mapping[str, Any]) -> NewTool:
     return new
 
 
-async def _store(app: App, scope: Scope, batch: Mapping[int, NewMemory | NewTool], tally: Tally) -> None:
+async def _store(app: App, scope: Scope, batch: Mapping[int, NewMemory | NewTool], tally: ImportCounts) -> None:
     plain = [new for new in batch.values() if isinstance(new, NewMemory) and new.supersedes is None]
     if plain:
         for added in await app.memories.store_many(scope, plain):
@@ -123,7 +123,7 @@ async def _store(app: App, scope: Scope, batch: Mapping[int, NewMemory | NewTool
             await _replace(app, scope, number, new, tally)
 
 
-async def _replace(app: App, scope: Scope, number: int, new: NewMemory, tally: Tally) -> None:
+async def _replace(app: App, scope: Scope, number: int, new: NewMemory, tally: ImportCounts) -> None:
     try:
         stored = await app.memories.store(scope, new)
     except NotFound as error:

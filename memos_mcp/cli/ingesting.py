@@ -21,12 +21,12 @@ from memos_mcp.cli.serving import scope_of
 from memos_mcp.domain.errors import Invalid, MemosError, Unavailable
 from memos_mcp.domain.limits import check_name
 from memos_mcp.domain.scope import Scope
-from memos_mcp.domain.source import File, Omitted, StoredFile
+from memos_mcp.domain.source import Skipped, SourceFile, StoredFile
 from memos_mcp.ingest.chunker import chunks
 from memos_mcp.ingest.reading import read
-from memos_mcp.ingest.walk import Found, Skipped, SkipReason, walk
+from memos_mcp.ingest.walk import FoundFile, walk
 from memos_mcp.ingest.watch import changes
-from memos_mcp.services.ingestion import Tally
+from memos_mcp.services.ingestion import IngestReport
 from memos_mcp.settings import Settings
 
 RETRY_SECONDS: Final = 5.0
@@ -49,7 +49,7 @@ class Intake:
     source: str
     list_skipped: bool
 
-    async def run(self, app: App, *, write: bool = True, quiet: bool = False) -> Tally:
+    async def run(self, app: App, *, write: bool = True, quiet: bool = False) -> IngestReport:
         """Compare the folder with the record and make the record follow; `quiet` without a change."""
         found = await run_sync(self._found)
         with tqdm(total=len(found), unit="file", desc="looked at", disable=quiet, mininterval=0.5) as bar:
@@ -60,12 +60,12 @@ class Intake:
             self._report(tally)
         return tally
 
-    def _found(self) -> list[File | Omitted]:
+    def _found(self) -> list[SourceFile | Skipped]:
         if not self.root.is_dir():
             raise Unavailable(f"{self.root} is not there just now. Nothing was changed.")
-        return [_omitted(one) if isinstance(one, Skipped) else _Sighting(one, self.source) for one in walk(self.root)]
+        return [one if isinstance(one, Skipped) else _Sighting(one, self.source) for one in walk(self.root)]
 
-    def _report(self, tally: Tally) -> None:
+    def _report(self, tally: IngestReport) -> None:
         chunks = tally.chunks
         print(
             f"{_printable(self.source)}: files: {tally.new:,} new, {tally.changed:,} changed, "
@@ -84,17 +84,17 @@ class Intake:
 class _Sighting:
     """The `File` port, on a file that the walk has found."""
 
-    found: Found
+    found: FoundFile
     source: str
 
     @property
     def path(self) -> str:
         return self.found.path
 
-    def look(self, known: bytes | None) -> StoredFile | Omitted | None:
+    def look(self, known: bytes | None) -> StoredFile | Skipped | None:
         document = read(self.found)
         if isinstance(document, Skipped):
-            return _omitted(document)
+            return document
         digest = EDITION + document.digest
         if digest == known:
             return None
@@ -210,11 +210,7 @@ def _name(root: Path, given: str | None) -> str:
     return name
 
 
-def _omitted(skipped: Skipped) -> Omitted:
-    return Omitted(skipped.path, skipped.reason, passing=skipped.reason is SkipReason.CHANGING)
-
-
-def _advance(bar: "tqdm[Any]", tally: Tally) -> None:
+def _advance(bar: "tqdm[Any]", tally: IngestReport) -> None:
     bar.update(tally.new + tally.changed + tally.unchanged + len(tally.omitted) - bar.n)
 
 

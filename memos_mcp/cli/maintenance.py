@@ -11,7 +11,7 @@ from tqdm import tqdm
 from memos_mcp import __version__
 from memos_mcp.app import App, assemble, open_app
 from memos_mcp.domain.index import ITEM_KINDS, ItemKind
-from memos_mcp.services.doctor import Checkup
+from memos_mcp.services.doctor import Diagnosis
 from memos_mcp.settings import Settings
 
 PROGRESS_SECONDS: Final = 0.1
@@ -40,9 +40,9 @@ async def reindex(settings: Settings, *, fresh: bool) -> int:
 
 async def indexed(app: App) -> int:
     """Show a progress bar until nothing is left to index; leave it to the process that holds the index."""
-    await app.indexer.opened()
-    if app.indexer.trouble is not None:
-        print(f"{app.indexer.trouble} The rest is done by the process that holds it, or when it is back.")
+    await app.indexer.wait_until_opened()
+    if app.indexer.error is not None:
+        print(f"{app.indexer.error} The rest is done by the process that holds it, or when it is back.")
         return 0
     total = left = await _left(app)
     with tqdm(total=total, unit="item", desc="indexed", mininterval=0.5) as bar:
@@ -64,9 +64,9 @@ async def _left(app: App) -> int:
 
 async def _stuck(app: App) -> bool:
     """Whether what is left has to wait: a part is away, a rebuild failed, or items failed and are tried again later."""
-    if app.indexer.trouble is not None:
+    if app.indexer.error is not None:
         return True
-    return app.indexer.resting and (app.indexer.rebuild_failed or await app.log.rebuild_requested() is None)
+    return app.indexer.idle and (app.indexer.rebuild_failed or await app.log.rebuild_requested() is None)
 
 
 async def doctor(settings: Settings, *, as_json: bool) -> int:
@@ -74,36 +74,38 @@ async def doctor(settings: Settings, *, as_json: bool) -> int:
     app = assemble(settings)
     try:
         server = await app.database.server_version()
-        checkup = await app.doctor.check_up()
+        diagnosis = await app.doctor.diagnose()
     finally:
         await app.close()
     if as_json:
-        print(json.dumps({"version": __version__, "postgres": server, **asdict(checkup)}, default=str))
+        print(json.dumps({"version": __version__, "postgres": server, **asdict(diagnosis)}, default=str))
     else:
-        print("\n".join(_lines(checkup, server)))
-    return 1 if checkup.problems else 0
+        print("\n".join(_lines(diagnosis, server)))
+    return 1 if diagnosis.problems else 0
 
 
-def _lines(checkup: Checkup, server: str) -> list[str]:
-    index = checkup.index
-    since = "read just now" if checkup.reported_at is None else f"as reported by its holder at {checkup.reported_at}"
+def _lines(diagnosis: Diagnosis, server: str) -> list[str]:
+    index = diagnosis.index
+    since = (
+        "read just now" if diagnosis.reported_at is None else f"as reported by its holder at {diagnosis.reported_at}"
+    )
     waited = "nothing waits"
-    if checkup.queue.oldest is not None:
-        waited = f"oldest wait {(datetime.now(UTC) - checkup.queue.oldest).total_seconds():,.0f} s"
+    if diagnosis.queue.oldest is not None:
+        waited = f"oldest wait {(datetime.now(UTC) - diagnosis.queue.oldest).total_seconds():,.0f} s"
     return [
         f"memos-as {__version__}, PostgreSQL {server}",
-        f"{'model:':10} {checkup.model}, {checkup.computed:,} embeddings computed",
+        f"{'model:':10} {diagnosis.model}, {diagnosis.computed:,} embeddings computed",
         f"{'index:':10} " + (f"generation {index.generation}, {since}" if index else "not available"),
-        *(_kind_line(checkup, kind) for kind in ITEM_KINDS),
-        f"{'queue:':10} {waited}, last error: {checkup.queue.last_error or 'none'}",
-        *(f"problem:   {problem}" for problem in checkup.problems),
-        "all is well" if not checkup.problems else "something is wrong",
+        *(_kind_line(diagnosis, kind) for kind in ITEM_KINDS),
+        f"{'queue:':10} {waited}, last error: {diagnosis.queue.last_error or 'none'}",
+        *(f"problem:   {problem}" for problem in diagnosis.problems),
+        "all is well" if not diagnosis.problems else "something is wrong",
     ]
 
 
-def _kind_line(checkup: Checkup, kind: ItemKind) -> str:
-    items, points = (checkup.index.items[kind], checkup.index.points[kind]) if checkup.index else (0, 0)
+def _kind_line(diagnosis: Diagnosis, kind: ItemKind) -> str:
+    items, points = (diagnosis.index.items[kind], diagnosis.index.points[kind]) if diagnosis.index else (0, 0)
     return (
-        f"{kind + ':':10} {checkup.rows[kind]:>10,} rows {items:>10,} indexed "
-        f"{points:>10,} points {checkup.queue.depth.get(kind, 0):>8,} queued"
+        f"{kind + ':':10} {diagnosis.rows[kind]:>10,} rows {items:>10,} indexed "
+        f"{points:>10,} points {diagnosis.queue.depth.get(kind, 0):>8,} queued"
     )

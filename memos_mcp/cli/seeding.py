@@ -11,7 +11,7 @@ from textwrap import shorten
 from typing import Any, Final
 
 from memos_mcp.app import App, open_app
-from memos_mcp.cli.importing import Tally, new_memory, new_tool, opened
+from memos_mcp.cli.importing import ImportCounts, new_memory, new_tool, opened
 from memos_mcp.cli.maintenance import indexed
 from memos_mcp.cli.serving import scope_of
 from memos_mcp.domain.errors import Invalid, MemosError, NotFound
@@ -37,7 +37,7 @@ async def seed(settings: Settings, *, path: Path | None, wait: bool) -> int:
 
     Storing is idempotent: seeding again brings up to date what has changed, and leaves the rest as it is.
     """
-    sections, tally = _read(path), Tally()
+    sections, tally = _read(path), ImportCounts()
     good = dict(_checked(sections, _endpoints(settings), tally))
     async with open_app(settings) as app:
         for place, new in good.items():
@@ -61,7 +61,7 @@ def _endpoints(settings: Settings) -> dict[str, str]:
 
 
 def _checked(
-    sections: Mapping[str, list[Any]], endpoints: Mapping[str, str], tally: Tally
+    sections: Mapping[str, list[Any]], endpoints: Mapping[str, str], tally: ImportCounts
 ) -> Iterator[tuple[str, NewTool | NewMemory]]:
     """Yield what can be stored, by its place in the file; name the place and the reason of what cannot."""
     tools: dict[str, str] = {}
@@ -118,7 +118,7 @@ async def _store(app: App, scope: Scope, new: NewTool | NewMemory) -> str:
     return "created" if created else "unchanged"
 
 
-def _refuse(place: str, error: MemosError, tally: Tally) -> None:
+def _refuse(place: str, error: MemosError, tally: ImportCounts) -> None:
     tally.count("refused")
     print(f"{place}: {error}", file=sys.stderr)
 

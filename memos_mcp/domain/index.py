@@ -33,7 +33,7 @@ class Fields:
 
 FIELDS: Final[Mapping[ItemKind, Fields]] = {
     "memory": Fields(
-        words=("agent_id", "kind", "tags", "session_id", "facts"),
+        words=("agent_id", "kind", "tags", "session_id", "metadata_terms"),
         numbers=("occurred_at", "expires_at"),
     ),
     "tool": Fields(words=("required_capabilities",), numbers=()),
@@ -48,7 +48,7 @@ class Shape:
     dimensions: int
 
 
-class Wording(NamedTuple):
+class WeightedText(NamedTuple):
     """A text by whose words something is found. `weight`: how much they count, 1 for its own."""
 
     text: str
@@ -59,12 +59,12 @@ class Wording(NamedTuple):
 class Passage:
     """A part of an item's document that fits the model's window, with its dense vector and what it is found by.
 
-    A word that is in several wordings counts where it counts most.
+    A word that is in several weighted_texts counts where it counts most.
     """
 
     span: Span
     vector: Vector
-    wordings: Sequence[Wording]
+    weighted_texts: Sequence[WeightedText]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +84,23 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class IndexFilter:
     """What a point must satisfy, all parts together; applied before the nearest points are taken.
 
-    has_all: the field holds each of these words.  none_but: the field holds no word outside these.
-    at_least / at_most: the number is there and within the bound.  not_past: the number is missing or greater.
+    has_all: the field holds each of these words.  subset_of: the field holds no word outside these.
+    at_least / at_most: the number is there and within the bound.  not_expired_by: the number is missing or greater.
     """
 
     namespace: str
     has_all: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    none_but: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    subset_of: Mapping[str, Sequence[str]] = field(default_factory=dict)
     at_least: Mapping[str, float] = field(default_factory=dict)
     at_most: Mapping[str, float] = field(default_factory=dict)
-    not_past: Mapping[str, float] = field(default_factory=dict)
+    not_expired_by: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class IndexQuery:
     """What the index is asked, or a part of it. Without a vector, only the BM25 lane is asked."""
 
     text: str
@@ -185,7 +185,9 @@ class VectorIndex(Protocol):
 
     async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None: ...
 
-    async def search(self, kind: ItemKind, questions: Sequence[Question], where: Where, limit: int) -> list[Lanes]:
+    async def search(
+        self, kind: ItemKind, questions: Sequence[IndexQuery], where: IndexFilter, limit: int
+    ) -> list[Lanes]:
         """Return the lanes of each question: each proposes items, and all score what any proposed.
 
         The first question proposes up to `limit` items by either lane, those after it together about as many.

@@ -10,7 +10,7 @@ from memos_mcp.domain.index import ItemKind
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class Claim:
     """A claimed entry of the index queue: this item may differ from its points."""
 
     kind: ItemKind
@@ -27,7 +27,7 @@ class QueueState:
     """
 
     depth: Mapping[ItemKind, int]
-    untried: int
+    unclaimed: int
     oldest: datetime | None
     last_error: str | None
 
@@ -35,15 +35,15 @@ class QueueState:
 class IndexQueue(Protocol):
     """What the index still owes: a set of items, marked by the schema itself in the writer's transaction."""
 
-    async def claim(self, limit: int, lease: timedelta) -> list[Due]: ...
+    async def claim(self, limit: int, lease: timedelta) -> list[Claim]: ...
 
-    async def finish(self, due: Sequence[Due]) -> None:
+    async def finish(self, due: Sequence[Claim]) -> None:
         """Clear what is still at the claimed version; hand back at once what moved on meanwhile."""
         ...
 
-    async def fail(self, due: Sequence[Due], reason: str, retry_in: timedelta) -> None: ...
+    async def fail(self, due: Sequence[Claim], reason: str, retry_in: timedelta) -> None: ...
 
-    async def release(self, due: Sequence[Due]) -> None:
+    async def release(self, due: Sequence[Claim]) -> None:
         """Hand claimed items back untried, as if they had never been claimed."""
         ...
 
@@ -51,7 +51,7 @@ class IndexQueue(Protocol):
         """Hand back everything that is claimed, for the one process that alone may hold an embedded index."""
         ...
 
-    async def waiting(self, kind: ItemKind, item_ids: Sequence[UUID]) -> set[UUID]:
+    async def queued_ids(self, kind: ItemKind, item_ids: Sequence[UUID]) -> set[UUID]:
         """Return those of these items that are still queued."""
         ...
 

@@ -1,7 +1,7 @@
 """Checks that a schema is JSON Schema or an OpenAPI 3 schema object, without fetching or running anything in it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from jsonschema import (
@@ -18,14 +18,18 @@ from jsonschema.protocols import Validator
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.limits import check_json
 
+NAMED_SCHEMAS: Final = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
+"""Keywords whose keys are names, not keywords: a property may well be called `default`."""
+
+VALUES: Final = frozenset({"enum", "const", "default", "example", "examples"})
+"""Keywords that hold values, not schemas."""
+
 
 def _address(name: object) -> str:
-    """Reduce a `$schema` to what tells drafts apart; many write https where the draft says http."""
+    """Reduce a `$schema` to what distinguishes drafts; many write https where the draft says http."""
     return str(name).removeprefix("https://").removeprefix("http://").rstrip("#")
 
 
-_OPENAPI_31: Final = "spec.openapis.org/oas/3.1/dialect/base"
-_DATA: Final = frozenset({"enum", "const", "default", "example", "examples"})
 _DIALECTS: Final[Mapping[str, type[Validator]]] = {
     _address(dialect.META_SCHEMA["$schema"]): dialect
     for dialect in (
@@ -36,52 +40,70 @@ _DIALECTS: Final[Mapping[str, type[Validator]]] = {
         Draft201909Validator,
         Draft202012Validator,
     )
-} | {_OPENAPI_31: Draft202012Validator}
-"""OpenAPI 3.1 schema objects are JSON Schema 2020-12 with four keywords more, which assert nothing."""
+} | {"spec.openapis.org/oas/3.1/dialect/base": Draft202012Validator}
+"""OpenAPI 3.1 schema objects are JSON Schema 2020-12 with four more keywords, which assert nothing."""
 
 
-def check_schema(field: str, schema: Mapping[str, Any] | None, *, max_chars: int) -> int:
-    """Return the schema's size as compact JSON (0 for none); raise `Invalid` for what is not a usable schema.
+def dialects(schema: Mapping[str, Any]) -> Sequence[type[Validator]]:
+    """Return the dialects that a schema may be written in, the likeliest first; none for an unknown `$schema`.
 
     A schema without `$schema` may be JSON Schema 2020-12 or an OpenAPI 3.0 schema object, whose assertions are
     those of Draft 4 (https://spec.openapis.org/oas/v3.0.3#schema-object).
     """
+    if "$schema" not in schema:
+        return Draft202012Validator, Draft4Validator
+    named = _DIALECTS.get(_address(schema["$schema"]))
+    return () if named is None else (named,)
+
+
+def check_schema(field: str, schema: Mapping[str, Any] | None, *, max_chars: int) -> int:
+    """Return the schema's size as compact JSON (0 for none); raise `Invalid` for what is not a usable schema."""
     if schema is None:
         return 0
     check_json(field, schema, max_chars=max_chars)
     _refuse_remote_references(field, schema)
-    problem = _problem(_dialect(field, schema), schema)
-    if problem is not None and ("$schema" in schema or _problem(Draft4Validator, schema) is not None):
-        raise Invalid(f"{field} is not JSON Schema: {problem}.")
+    possible = dialects(schema)
+    if not possible:
+        raise Invalid(f"{field} names an unknown $schema. Leave $schema out, or use a published JSON Schema draft.")
+    problems = [_problem(dialect, schema) for dialect in possible]
+    if None not in problems:
+        raise Invalid(f"{field} is not JSON Schema: {problems[0]}.")
     return len(json.dumps(schema, ensure_ascii=False, separators=(",", ":")))
 
 
-def _dialect(field: str, schema: Mapping[str, Any]) -> type[Validator]:
-    if "$schema" not in schema:
-        return Draft202012Validator
-    dialect = _DIALECTS.get(_address(schema["$schema"]))
-    if dialect is None:
-        raise Invalid(f"{field} names an unknown $schema. Leave $schema out, or use a published JSON Schema draft.")
-    return dialect
+def properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the properties of a schema and of the schemas inside it, each with its definition."""
+    for part in _parts(schema):
+        named = part.get("properties")
+        yield from ((str(name), child) for name, child in named.items()) if isinstance(named, Mapping) else ()
+
+
+def _parts(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield a schema and every schema inside it, without recursion."""
+    pending: list[Any] = [schema]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, list):
+            pending.extend(part)
+        elif isinstance(part, Mapping):
+            yield part
+            for keyword, child in part.items():
+                if keyword in NAMED_SCHEMAS and isinstance(child, Mapping):
+                    pending.extend(child.values())
+                elif keyword not in VALUES:
+                    pending.append(child)
 
 
 def _problem(dialect: type[Validator], schema: Mapping[str, Any]) -> str | None:
     error = best_match(dialect(dialect.META_SCHEMA).iter_errors(schema))
     if error is None:
         return None
-    place = "/".join(str(step) for step in error.absolute_path) or "its top level"
-    return f"at {place}, {error.message[:200]}"
+    where = "/".join(str(step) for step in error.absolute_path) or "its top level"
+    return f"at {where}, {error.message[:200]}"
 
 
 def _refuse_remote_references(field: str, schema: Mapping[str, Any]) -> None:
-    pending: list[Any] = [schema]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, list):
-            pending.extend(part)
-        if not isinstance(part, Mapping):
-            continue
-        pending.extend(child for keyword, child in part.items() if keyword not in _DATA)
+    for part in _parts(schema):
         for keyword in ("$ref", "$dynamicRef"):
             target = part.get(keyword)
             if isinstance(target, str) and not target.startswith("#"):

@@ -5,8 +5,7 @@ import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
 from memos_mcp.domain.errors import Invalid
 
@@ -112,29 +111,3 @@ def is_visible(character: str) -> bool:
         and character not in _BLANKS
         and unicodedata.category(character) not in {"Cc", "Cf", "Zl", "Zp", "Zs"}
     )
-
-
-def facts(document: Mapping[str, Any]) -> list[str]:
-    """Digest each scalar of a JSON document with its path, so that containment becomes a search for words.
-
-    `a @> b` in jsonb implies `set(facts(b)) <= set(facts(a))`: array positions are left out, and numbers that are
-    equal give the same digest. The converse does not hold, so Postgres has the last word.
-    """
-    return sorted({_digest(path, value) for path, value in _scalars(document, "")})
-
-
-def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, child in value.items():
-            yield from _scalars(child, f"{path}.{json.dumps(key)}")
-    elif isinstance(value, list | tuple):
-        for child in value:
-            yield from _scalars(child, f"{path}[]")
-    else:
-        yield path, value
-
-
-def _digest(path: str, value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return blake2b(f"{path}={json.dumps(value)}".encode(), digest_size=8).hexdigest()

@@ -3,34 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
-from memos_mcp.domain.index import Entry, Match, Passage, Span, Where
-from memos_mcp.domain.limits import check_json, check_labels, check_name, check_text, check_time, facts
+from memos_mcp.domain.index import Match, Span
+from memos_mcp.domain.limits import check_json, check_labels, check_name, check_text, check_time
 from memos_mcp.domain.scope import Scope
 
 MemoryKind: TypeAlias = Literal["episodic", "semantic", "procedural", "document"]
-
-_MONTHS: Final = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
 
 MAX_CONTENT_BYTES: Final = 256 * 1024
 MAX_TAGS: Final = 64
 MAX_TAG_CHARS: Final = 128
 MAX_METADATA_CHARS: Final = 16_384
-
-REACH: Final = 2
-"""How many memories of its session, or of its file, count as a memory's neighbours, on each side.
-
-The schema's marks reach as far.
-"""
-
-NEAR_CHARS: Final = 2_000
-"""How much of a neighbour is read: one that has so much to say speaks for itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +148,17 @@ class MemoryPage:
 
 
 @dataclass(frozen=True, slots=True)
-class ListKey:
+class ListPosition:
     """Where a listing goes on: after the memory of this time and sequence number."""
 
     occurred_at: datetime
     sequence: int
 
 
-class Near(NamedTuple):
-    """What a neighbour says. `step` counts from the memory beside it: -1 came just before, 1 came next."""
+class Neighbour(NamedTuple):
+    """A memory beside another one, in its session or its file. `offset` is -1 for the one before it, 1 for the next."""
 
-    step: int
+    offset: int
     content: str
 
 
@@ -192,77 +178,30 @@ class MemoryStore(Protocol):
         ...
 
     async def newest(
-        self, namespace: str, filter: MemoryFilter, after: ListKey | None, limit: int, now: datetime
+        self, namespace: str, filter: MemoryFilter, after: ListPosition | None, limit: int, now: datetime
     ) -> list[Memory]: ...
 
     async def count(self, namespace: str, filter: MemoryFilter, now: datetime) -> int: ...
 
     async def text_search(
-        self, namespace: str, text: str, filter: MemoryFilter, limit: int, now: datetime, *, waiting_only: bool
+        self, namespace: str, text: str, filter: MemoryFilter, limit: int, now: datetime, *, queued_only: bool
     ) -> list[Match]:
-        """Rank by Postgres full-text search; `waiting_only` asks only what is not in the index yet."""
+        """Rank by Postgres full-text search; `queued_only` asks only what is not in the index yet."""
         ...
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Memory]:
         """Return those not superseded, of any namespace: what the index should hold."""
         ...
 
-    async def around(self, ids: Sequence[UUID]) -> dict[UUID, list[Near]]:
-        """Return the neighbours of those that have any, by step: up to `REACH` on each side in the same session.
+    async def neighbours(self, ids: Sequence[UUID], reach: int, max_chars: int) -> dict[UUID, list[Neighbour]]:
+        """Return the neighbours of those that have any, by offset: up to `reach` on each side in the same session.
 
         Those of a chunk of a file stand beside it there; of several files the first counts, by source and path. What
         is superseded or expires is nobody's neighbour and has none, but in a file it keeps its place. Of a long one
-        come the last `NEAR_CHARS` when it is before the memory, the first when it is after.
+        come the last `max_chars` when it is before the memory, the first when it is after.
         """
         ...
 
     async def versions(self) -> dict[UUID, int]:
         """Return every memory that the index should hold, with its row's version."""
         ...
-
-
-def wording(memory: Memory, passage: str) -> str:
-    """Return the text by whose words a passage is found: also by its day, as people write it."""
-    day = memory.occurred_at
-    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}\n{passage}"
-
-
-def entry(memory: Memory, passages: Sequence[Passage]) -> Entry:
-    """Return what the index holds of a memory: passages, and what can be filtered on."""
-    words: dict[str, Sequence[str]] = {
-        "agent_id": (memory.agent_id,),
-        "kind": (memory.kind,),
-        "tags": memory.tags,
-        "facts": facts(memory.metadata),
-    }
-    numbers = {"occurred_at": memory.occurred_at.timestamp()}
-    if memory.session_id is not None:
-        words["session_id"] = (memory.session_id,)
-    if memory.expires_at is not None:
-        numbers["expires_at"] = memory.expires_at.timestamp()
-    return Entry(memory.memory_id, memory.version, memory.namespace, passages, words, numbers, part_of(memory))
-
-
-def part_of(memory: Memory) -> str | None:
-    """Return a digest that names the document that a memory is a part of, as its metadata tell; None without any."""
-    named = (memory.metadata.get("source"), memory.metadata.get("path"))
-    if memory.kind != "document" or not all(isinstance(name, str) for name in named):
-        return None
-    return blake2b("\n".join(map(str, named)).encode(), digest_size=8).hexdigest()
-
-
-def where(namespace: str, filter: MemoryFilter, now: datetime) -> Where:
-    """Return the index's form of a filter; it never excludes a memory that Postgres would admit."""
-    exact = {"kind": filter.kind, "session_id": filter.session_id, "agent_id": filter.agent_id}
-    has_all: dict[str, Sequence[str]] = {name: (value,) for name, value in exact.items() if value is not None}
-    if filter.tags:
-        has_all["tags"] = filter.tags
-    if filter.metadata:
-        has_all["facts"] = facts(filter.metadata)
-    return Where(
-        namespace,
-        has_all=has_all,
-        at_least={} if filter.since is None else {"occurred_at": filter.since.timestamp()},
-        at_most={} if filter.until is None else {"occurred_at": filter.until.timestamp()},
-        not_past={"expires_at": now.timestamp()},
-    )

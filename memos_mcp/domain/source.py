@@ -20,15 +20,15 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Omitted:
+class Skipped:
     """A file or folder that is not taken in. Those with the same reason are counted together.
 
-    `passing`: it could not be read just now, so what is recorded of it stays until the next run.
+    `transient`: it could not be read just now, so what is recorded of it stays until the next run.
     """
 
     path: str
     reason: str
-    passing: bool = False
+    transient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ class Replaced:
         )
 
 
-class File(Protocol):
+class SourceFile(Protocol):
     """A file that was found. Reading and cutting it takes time: call `look` in a worker thread."""
 
     @property
     def path(self) -> str: ...
 
-    def look(self, known: bytes | None) -> StoredFile | Omitted | None:
+    def look(self, known: bytes | None) -> StoredFile | Skipped | None:
         """Return the file with its chunks, why it is left out, or None when its digest is still the known one."""
         ...
 

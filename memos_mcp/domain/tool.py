@@ -1,7 +1,6 @@
 """Tools: what an agent can register and discover."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -9,11 +8,11 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from memos_mcp.domain.errors import Invalid
-from memos_mcp.domain.index import Entry, Match, Passage, Where
+from memos_mcp.domain.index import Match
 from memos_mcp.domain.json_schema import check_schema
 from memos_mcp.domain.limits import check_characters, check_labels, check_name, check_text
 
-Outcome: TypeAlias = Literal["created", "updated", "unchanged"]
+RegistrationOutcome: TypeAlias = Literal["created", "updated", "unchanged"]
 Detail: TypeAlias = Literal["summary", "full"]
 
 MAX_DESCRIPTION_CHARS: Final = 4_000
@@ -21,12 +20,6 @@ MAX_URL_CHARS: Final = 1_024
 MAX_CAPABILITIES: Final = 64
 MAX_CAPABILITY_CHARS: Final = 128
 MAX_SCHEMAS_CHARS: Final = 30_000
-
-_NAMED_SCHEMAS: Final = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
-"""Keywords whose keys are names, not keywords: a property may well be called `default`."""
-
-_EXAMPLES: Final = frozenset({"example", "examples", "default", "enum", "const"})
-"""Keywords that hold values, not schemas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +73,7 @@ class Upserted:
     """What became of a `NewTool` in the record."""
 
     id: UUID
-    outcome: Outcome
+    outcome: RegistrationOutcome
     version: int
 
 
@@ -89,7 +82,7 @@ class Registered:
     """The answer to a registration: durable in any case, findable by meaning once `indexed`."""
 
     tool_id: str
-    outcome: Outcome
+    outcome: RegistrationOutcome
     version: int
     indexed: bool
 
@@ -157,9 +150,9 @@ class ToolStore(Protocol):
     async def count(self, namespace: str, filter: ToolFilter) -> int: ...
 
     async def text_search(
-        self, namespace: str, text: str, filter: ToolFilter, limit: int, *, waiting_only: bool
+        self, namespace: str, text: str, filter: ToolFilter, limit: int, *, queued_only: bool
     ) -> list[Match]:
-        """Rank by Postgres full-text search; `waiting_only` asks only what is not in the index yet."""
+        """Rank by Postgres full-text search; `queued_only` asks only what is not in the index yet."""
         ...
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Tool]:
@@ -190,63 +183,3 @@ def check_endpoint(url: str) -> None:
         raise Invalid("endpoint_url must start with http:// or https:// and name a host.")
     if "@" in parts.netloc:
         raise Invalid("endpoint_url holds credentials. Remove them: a registered URL is shown to every agent.")
-
-
-def entry(tool: Tool, passages: Sequence[Passage]) -> Entry:
-    """Return what the index holds of a tool: passages, and what can be filtered on."""
-    words = {"required_capabilities": tool.required_capabilities}
-    return Entry(tool.id, tool.version, tool.namespace, passages, words)
-
-
-def where(namespace: str, filter: ToolFilter) -> Where:
-    """Return the index's form of a filter."""
-    return Where(
-        namespace,
-        has_all={"required_capabilities": filter.required} if filter.required else {},
-        none_but={} if filter.agent_has is None else {"required_capabilities": filter.agent_has},
-    )
-
-
-def document(tool: Tool) -> str:
-    """Return the text whose meaning stands for a tool: names and description, identifiers split.
-
-    Not the parameters: they blur what a tool is for, and their words are in its wording.
-    """
-    names = {spoken(tool.name): None, spoken(tool.tool_id): None}
-    return f"{'. '.join(names)}: {tool.description}"
-
-
-def wording(tool: Tool, _passage: str) -> str:
-    """Return the text by whose words a tool is found, whichever passage: its document, and what its schema says.
-
-    Of the schema: its title and description, for example of the server that the tool is from, and its parameters.
-    """
-    schema = tool.request_schema or {}
-    about = [text for text in (schema.get("title"), schema.get("description")) if isinstance(text, str)]
-    parameters = [f"{name}: {text}" if text else name for name, text in _parameters(schema)]
-    return "\n".join([document(tool), *about, *parameters])
-
-
-def spoken(identifier: str) -> str:
-    """Write an identifier as words: `getUser_by-ID` becomes `getUser_by-ID get User by ID`."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_\-./:]+", " ", identifier).split()
-    return identifier if words == identifier.split() else f"{identifier} {' '.join(words)}"
-
-
-def _parameters(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the properties of a schema and of the schemas inside it, with their descriptions."""
-    pending: list[Any] = [schema]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, list):
-            pending.extend(part)
-        elif isinstance(part, Mapping):
-            for keyword, child in part.items():
-                if keyword in _NAMED_SCHEMAS and isinstance(child, Mapping):
-                    pending.extend(child.values())
-                elif keyword not in _EXAMPLES:
-                    pending.append(child)
-            properties = part.get("properties")
-            for name, child in properties.items() if isinstance(properties, Mapping) else ():
-                text = child.get("description") if isinstance(child, Mapping) else None
-                yield spoken(str(name)), text if isinstance(text, str) else ""

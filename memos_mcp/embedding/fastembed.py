@@ -26,7 +26,7 @@ _BATCH_CHARS: Final = 4_096
 _DEFAULT_WINDOW: Final = 512
 """Tokens of a passage for a model that states no limit."""
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _load(name: str, data: Path, threads: int | None) -> _Model:
     except EmbedderUnavailable:
         raise
     except Exception as error:
-        _log.warning("the embedding model %s cannot be loaded", name, exc_info=True)
+        logger.warning("the embedding model %s cannot be loaded", name, exc_info=True)
         raise EmbedderUnavailable(
             f"The embedding model {name} cannot be loaded. Until it can, answers are by words only; "
             "it is tried again from time to time."

@@ -28,7 +28,7 @@ _LAYERS: Final = 6
 _HIDDEN: Final = 384
 _EPSILON: Final = 1e-12
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def minilm_folder(data: Path) -> Path | None:
@@ -42,7 +42,7 @@ def minilm_folder(data: Path) -> Path | None:
         return None
     folder = data / "models" / "all-MiniLM-L6-v2"
     if not _is_whole(folder):
-        _log.info("building the ONNX model from the packaged weights")
+        logger.info("building the ONNX model from the packaged weights")
         _build(source, folder)
     return folder
 

@@ -25,7 +25,7 @@ _MOST_CHARS: Final = 4_000
 _KEPT_ANSWERS: Final = 32
 """How many questions' scores are kept: the next page of an answer needs the same ones, to the last digit."""
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class FastReranker:
@@ -48,7 +48,7 @@ class FastReranker:
         try:
             scores = await to_thread.run_sync(_scores, encoder, question, texts, limiter=self._turn)
         except Exception as error:
-            _log.warning("the reranker %s failed", self._name, exc_info=True)
+            logger.warning("the reranker %s failed", self._name, exc_info=True)
             raise RerankerUnavailable(f"The reranker {self._name} failed, so the order is the usual one.") from error
         self._recent[asked] = scores
         while len(self._recent) > _KEPT_ANSWERS:
@@ -75,7 +75,7 @@ def _load(name: str, data: Path, threads: int | None) -> Any:
     except RerankerUnavailable:
         raise
     except Exception as error:
-        _log.warning("the reranker %s cannot be loaded", name, exc_info=True)
+        logger.warning("the reranker %s cannot be loaded", name, exc_info=True)
         raise RerankerUnavailable(
             f"The reranker {name} cannot be loaded, so the order is the usual one; it is tried again from time to time."
         ) from error

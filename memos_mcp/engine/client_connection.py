@@ -12,7 +12,7 @@ from memos_mcp import __version__
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.scope import Scope
 from memos_mcp.engine.admission import Verdict, judge, scope_of
-from memos_mcp.engine.clients import FAREWELL_SECONDS, Presence
+from memos_mcp.engine.clients import FAREWELL_SECONDS, ClientRegistry
 from memos_mcp.engine.control import first_line
 from memos_mcp.ipc.handshake import PREFIX, PROTOCOL, decode, encode
 from memos_mcp.mcp_server.server import build_server
@@ -24,22 +24,22 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS: Final = 10.0
 
 
-async def attend(presence: Presence, connection: socket) -> None:
+async def attend(clients: ClientRegistry, connection: socket) -> None:
     """Do what this connection asks for, and close it. Whatever goes wrong concerns nobody else."""
     with connection:
         try:
             receive, send = receiving(connection.fileno()), sending(connection.fileno())
             line = rest = b""
-            with presence.patience():
+            with clients.patience():
                 line, rest = await first_line(receive)
-            await _answer(presence, line, _resumed(rest, receive), send)
+            await _answer(clients, line, _resumed(rest, receive), send)
         except OSError:
             logger.debug("a client has gone", exc_info=True)
         except Exception:
             logger.exception("a connection failed")
 
 
-async def _answer(presence: Presence, line: bytes, receive: Receive, send: Send) -> None:
+async def _answer(clients: ClientRegistry, line: bytes, receive: Receive, send: Send) -> None:
     told = decode(line)
     if told is None:
         if line.startswith(PREFIX):
@@ -47,45 +47,45 @@ async def _answer(presence: Presence, line: bytes, receive: Receive, send: Send)
         return
     match told.get("want"):
         case "serve":
-            await _serve(presence, told, receive, send)
+            await _serve(clients, told, receive, send)
         case "status":
-            await send(encode(**await presence.status()))
+            await send(encode(**await clients.status()))
         case "stop":
-            presence.leave("it was told to")
+            clients.leave("it was told to")
             await send(encode(answer="leaving"))
         case _:
             await send(encode(answer="refused", reason="want must be serve, status or stop."))
 
 
-async def _serve(presence: Presence, told: Mapping[str, Any], receive: Receive, send: Send) -> None:
-    if presence.leaving.is_set():
-        await send(presence.farewell)
+async def _serve(clients: ClientRegistry, told: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    if clients.leaving.is_set():
+        await send(clients.farewell)
         return
     try:
         scope = scope_of(told.get("namespace"), told.get("agent_id"))
     except Invalid as error:
         await send(encode(answer="refused", reason=str(error)))
         return
-    verdict = _verdict(presence, told)
+    verdict = _verdict(clients, told)
     if verdict.answer == "leaving":
-        presence.leave(str(verdict.reason))
+        clients.leave(str(verdict.reason))
     answer = encode(**verdict.told(), pid=os.getpid(), version=__version__)
     if verdict.answer != "welcome":
         await send(answer)
         return
-    with presence.visit():
+    with clients.visit():
         await send(answer)
-        await _converse(presence, scope, receive, send)
+        await _converse(clients, scope, receive, send)
 
 
-def _verdict(presence: Presence, told: Mapping[str, Any]) -> Verdict:
+def _verdict(clients: ClientRegistry, told: Mapping[str, Any]) -> Verdict:
     given = told.get("settings")
-    differing = presence.app.settings.differing(given if isinstance(given, dict) else {})
+    differing = clients.app.settings.differing(given if isinstance(given, dict) else {})
     version = str(told.get("version"))
-    return judge(__version__, version, differing, others=presence.in_use, foreground=presence.foreground)
+    return judge(__version__, version, differing, others=clients.in_use, foreground=clients.foreground)
 
 
-async def _converse(presence: Presence, scope: Scope, receive: Receive, send: Send) -> None:
+async def _converse(clients: ClientRegistry, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve MCP until the client leaves, or the engine does."""
     reading, writing = anyio.CancelScope(), anyio.Lock()
 
@@ -94,17 +94,17 @@ async def _converse(presence: Presence, scope: Scope, receive: Receive, send: Se
             await send(line)
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_dismiss, presence, send_line, reading)
-        server = build_server(presence.app, scope)
+        tasks.start_soon(_dismiss, clients, send_line, reading)
+        server = build_server(clients.app, scope)
         await serve_lines(server, receive, send_line, reading=reading, grace=GRACE_SECONDS)
         tasks.cancel_scope.cancel()
 
 
-async def _dismiss(presence: Presence, send_line: Send, reading: anyio.CancelScope) -> None:
+async def _dismiss(clients: ClientRegistry, send_line: Send, reading: anyio.CancelScope) -> None:
     """Once the engine leaves, tell the client; stop reading if it goes on sending."""
-    await presence.leaving.wait()
+    await clients.leaving.wait()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_tell, send_line, presence.farewell)
+        tasks.start_soon(_tell, send_line, clients.farewell)
         await anyio.sleep(FAREWELL_SECONDS)
         reading.cancel()
 

@@ -13,7 +13,7 @@ from memos_mcp import __version__
 from memos_mcp.app import App
 from memos_mcp.domain.errors import MemosError
 from memos_mcp.ipc.handshake import encode
-from memos_mcp.ipc.run_dir import Place
+from memos_mcp.ipc.run_dir import RunDir
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +25,10 @@ FIRST_VISIT_SECONDS: Final = 10.0
 READY_SECONDS: Final = 2.0
 
 
-class Presence:
+class ClientRegistry:
     """Who is being served, and whether the engine is leaving. `left` is set when the last of them has gone."""
 
-    def __init__(self, app: App, place: Place, *, foreground: bool) -> None:
+    def __init__(self, app: App, place: RunDir, *, foreground: bool) -> None:
         self.app = app
         self.place = place
         self.foreground = foreground
@@ -90,7 +90,7 @@ class Presence:
     def is_idle(self, seconds: float) -> bool:
         """Tell whether nobody has been served for so long, and nothing is being done."""
         indexer = self.app.indexer
-        is_busy = self.in_use or not (indexer.idle or indexer.resting or indexer.trouble)
+        is_busy = self.in_use or not (indexer.caught_up or indexer.idle or indexer.error)
         return not is_busy and anyio.current_time() >= self._quiet_since + seconds
 
     async def status(self) -> dict[str, Any]:

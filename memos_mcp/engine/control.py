@@ -5,13 +5,13 @@ from typing import Any, Final
 import anyio
 
 from memos_mcp.ipc.handshake import MAX_BYTES, Want, decode, greeting
-from memos_mcp.ipc.run_dir import Place
+from memos_mcp.ipc.run_dir import RunDir
 from memos_mcp.transports.fd_streams import Receive, receiving, sending
 
 ANSWER_SECONDS: Final = 5.0
 
 
-async def ask(place: Place, want: Want) -> dict[str, Any] | None:
+async def ask(place: RunDir, want: Want) -> dict[str, Any] | None:
     """Return the engine's answer, or None when there is no engine, or no more; `TimeoutError` when it says nothing."""
     connection = place.connect()
     if connection is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from memos_mcp.ingest.text_lines import Lines, Stretch, cut
+from memos_mcp.ingest.text_lines import Stretch, TextLines, cut
 from memos_mcp.ingest.units import Level, Unit, room
 
 _ATX: Final = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
@@ -21,7 +21,7 @@ class _Heading(NamedTuple):
     title: str
 
 
-def units(lines: Lines, language: str, space: int) -> Iterator[Unit]:
+def units(lines: TextLines, language: str, space: int) -> Iterator[Unit]:
     """Yield the units of a text in order, all of its lines: a section without sections, or what stands before them."""
     headings = list(_markdown(lines.texts) if language == "markdown" else _restructured(lines.texts))
     end = len(lines.texts)
@@ -41,7 +41,7 @@ def units(lines: Lines, language: str, space: int) -> Iterator[Unit]:
         above.append(heading)
 
 
-def _pieces(lines: Lines, level: Level, stretch: Stretch, space: int) -> Iterator[Unit]:
+def _pieces(lines: TextLines, level: Level, stretch: Stretch, space: int) -> Iterator[Unit]:
     for piece in cut(lines, stretch, room(level, lines, space)):
         yield Unit(level, (), piece, loose=False)
 

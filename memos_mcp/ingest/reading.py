@@ -9,9 +9,10 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Final
 
+from memos_mcp.domain.source import Skipped
 from memos_mcp.ingest.languages import language
 from memos_mcp.ingest.secret_scan import holds_secret
-from memos_mcp.ingest.walk import MAX_BYTES, Found, Skipped, SkipReason
+from memos_mcp.ingest.walk import MAX_BYTES, FoundFile, SkipReason
 
 _ATTEMPTS: Final = 3
 
@@ -37,7 +38,7 @@ _COMMENT: Final = re.compile(r"\s*(?:#|//|/\*|\*|--|;|<!--|%|\.\. |\"\"\")")
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class SourceText:
     """The text of a file: decoded, without a byte order mark, its lines ended by newlines alone.
 
     `digest` is the SHA-256 of its bytes.
@@ -49,13 +50,13 @@ class Document:
     text: str
 
 
-def read(found: Found) -> Document | Skipped:
+def read(found: FoundFile) -> SourceText | Skipped:
     """Read a file that was found; at most `MAX_BYTES` and one are held. Nothing here blocks but the disk."""
     data = _whole(found)
     text = data if isinstance(data, SkipReason) else _text(found.path, data)
     if isinstance(data, SkipReason) or isinstance(text, SkipReason):
-        return Skipped(found.path, SkipReason(text))
-    return Document(found.path, sha256(data).digest(), language(found.path, text), text)
+        return Skipped(found.path, SkipReason(text), transient=text is SkipReason.CHANGING)
+    return SourceText(found.path, sha256(data).digest(), language(found.path, text), text)
 
 
 def _text(path: str, data: bytes) -> str | SkipReason:
@@ -73,7 +74,7 @@ def _text(path: str, data: bytes) -> str | SkipReason:
     return SkipReason.GENERATED if _is_generated(path, text) else text
 
 
-def _whole(found: Found) -> bytes | SkipReason:
+def _whole(found: FoundFile) -> bytes | SkipReason:
     """Return a file's bytes as they were at one moment."""
     for _ in range(_ATTEMPTS):
         data = _once(found)
@@ -82,7 +83,7 @@ def _whole(found: Found) -> bytes | SkipReason:
     return SkipReason.CHANGING
 
 
-def _once(found: Found) -> bytes | SkipReason:
+def _once(found: FoundFile) -> bytes | SkipReason:
     # What was a file a moment ago may be a link or a pipe by now: neither is followed, and neither can hold us up.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     try:

@@ -9,7 +9,7 @@ from typing import Final
 from tree_sitter import Node
 
 from memos_mcp.ingest.grammars import CALLABLE, GRAMMARS, LEADING, Grammar, parser_for
-from memos_mcp.ingest.text_lines import LIMIT, Lines, Stretch, cut
+from memos_mcp.ingest.text_lines import LIMIT, Stretch, TextLines, cut
 from memos_mcp.ingest.units import Level, Unit, room
 
 _DEEPEST: Final = 60
@@ -42,7 +42,7 @@ class _Place:
     depth: int = 0
 
 
-def units(text: str, lines: Lines, language: str, space: int) -> Iterator[Unit]:
+def units(text: str, lines: TextLines, language: str, space: int) -> Iterator[Unit]:
     """Yield the units of a source in order; together they are all of its lines. Raise `NotParsed`."""
     source = text.encode()
     root = _parse(source, language)
@@ -82,7 +82,7 @@ def _errors(node: Node) -> int:
 class _Cutter:
     grammar: Grammar
     source: bytes
-    lines: Lines
+    lines: TextLines
     space: int
 
     def units(self, node: Node, place: _Place) -> Iterator[Unit]:

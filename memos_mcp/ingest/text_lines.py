@@ -33,7 +33,7 @@ class Stretch(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class TextLines:
     """A text by lines; `sums[n]` is what the first n cost."""
 
     texts: Sequence[str]
@@ -43,10 +43,10 @@ class Lines:
         return self.sums[end] - self.sums[start]
 
 
-def lines_of(text: str) -> Lines:
+def lines_of(text: str) -> TextLines:
     """Part a text at its newlines, and nowhere else: so do editors and parsers."""
     texts = text.split("\n")
-    return Lines(texts, [0, *accumulate(map(cost, texts))])
+    return TextLines(texts, [0, *accumulate(map(cost, texts))])
 
 
 def cost(text: str) -> int:
@@ -54,7 +54,7 @@ def cost(text: str) -> int:
     return len(_PIECE.findall(text))
 
 
-def cut(lines: Lines, stretch: Stretch, room: int) -> Iterator[Stretch]:
+def cut(lines: TextLines, stretch: Stretch, room: int) -> Iterator[Stretch]:
     """Yield parts of a stretch that cost at most `room`, or are one line, by paragraphs where it can be."""
     start, end = stretch
     while (rest := lines.cost(start, end)) > room and end - start > 1:
@@ -69,7 +69,7 @@ def cut(lines: Lines, stretch: Stretch, room: int) -> Iterator[Stretch]:
     yield Stretch(start, end)
 
 
-def _seam(lines: Lines, at: int) -> tuple[bool, int]:
+def _seam(lines: TextLines, at: int) -> tuple[bool, int]:
     """How good it is to cut before a line: after a blank one best, then where it is least indented."""
     if at >= len(lines.texts):
         return True, 0

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from memos_mcp.ingest.text_lines import LIMIT, Lines, Stretch, cost
+from memos_mcp.ingest.text_lines import LIMIT, Stretch, TextLines, cost
 
 _SMALL: Final = LIMIT // 4
 """Of this cost a definition deserves a chunk of its own."""
@@ -38,7 +38,7 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Pack:
+class ChunkUnits:
     """Units that follow one another in one level and make a chunk."""
 
     level: Level
@@ -68,7 +68,7 @@ def space(path: str) -> int:
     return LIMIT - cost(path) - _NAMES_ROOM
 
 
-def room(level: Level, lines: Lines, space: int) -> int:
+def room(level: Level, lines: TextLines, space: int) -> int:
     """Return what the lines of a chunk of this level may cost beside the level's names and its repeated head."""
     taken = sum(cost(name) + 1 for name in level.names)
     if level.head is not None:
@@ -76,7 +76,7 @@ def room(level: Level, lines: Lines, space: int) -> int:
     return max(space - taken, _LEAST_ROOM)
 
 
-def pack(units: Iterable[Unit], lines: Lines, space: int) -> Iterator[Pack]:
+def pack(units: Iterable[Unit], lines: TextLines, space: int) -> Iterator[ChunkUnits]:
     """Put neighbours together where that makes no chunk too large."""
     waiting: list[Unit] = []
     flow = True
@@ -91,7 +91,7 @@ def pack(units: Iterable[Unit], lines: Lines, space: int) -> Iterator[Pack]:
         yield _close(waiting)
 
 
-def _joins(waiting: Sequence[Unit], unit: Unit, lines: Lines, space: int, *, flow: bool) -> bool:
+def _joins(waiting: Sequence[Unit], unit: Unit, lines: TextLines, space: int, *, flow: bool) -> bool:
     start, middle, end = waiting[0].lines.start, unit.lines.start, unit.lines.end
     before, after = lines.cost(start, middle), lines.cost(middle, end)
     if unit.level != waiting[0].level or before + after > room(unit.level, lines, space):
@@ -99,14 +99,14 @@ def _joins(waiting: Sequence[Unit], unit: Unit, lines: Lines, space: int, *, flo
     return flow or min(before, after) < _TINY
 
 
-def _flows(unit: Unit, lines: Lines) -> bool:
+def _flows(unit: Unit, lines: TextLines) -> bool:
     return unit.loose or lines.cost(*unit.lines) < _SMALL
 
 
-def _close(waiting: Sequence[Unit]) -> Pack:
+def _close(waiting: Sequence[Unit]) -> ChunkUnits:
     level = waiting[0].level
     stretch = Stretch(waiting[0].lines.start, waiting[-1].lines.end)
     # A class with its attributes is called after the class, not after them.
     opens = level.head is not None and stretch.start <= level.head.start and all(unit.loose for unit in waiting)
     names = () if opens else tuple(dict.fromkeys(name for unit in waiting for name in unit.names))
-    return Pack(level, names, stretch)
+    return ChunkUnits(level, names, stretch)

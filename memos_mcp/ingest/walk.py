@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from memos_mcp.domain.source import Skipped
 from memos_mcp.ingest import file_names as names
 from memos_mcp.ingest.gitignore import Ignoring, above
 
@@ -36,20 +37,12 @@ class SkipReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFile:
     """A file that may be read. `path` is relative to the root, with slashes; `size` as it was then, in bytes."""
 
     path: str
     file: Path
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A file that is not remembered, or a folder (its path ends with a slash) with all that is in it."""
-
-    path: str
-    reason: SkipReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +55,7 @@ class _Folder:
     ignoring: Ignoring
 
 
-def walk(root: Path) -> Iterator[Found | Skipped]:
+def walk(root: Path) -> Iterator[FoundFile | Skipped]:
     """Yield every file below a folder, by name and folder by folder; each once, since no link is followed.
 
     Raise `NotADirectoryError` or another `OSError` when the root itself cannot be read.
@@ -82,7 +75,7 @@ def walk(root: Path) -> Iterator[Found | Skipped]:
         waiting.extend(reversed(inner))
 
 
-def _list(folder: _Folder) -> Iterator[Found | Skipped | _Folder]:
+def _list(folder: _Folder) -> Iterator[FoundFile | Skipped | _Folder]:
     try:
         with os.scandir(folder.place) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
@@ -100,7 +93,7 @@ def _list(folder: _Folder) -> Iterator[Found | Skipped | _Folder]:
 
 def _judge(
     entry: os.DirEntry[str], folder: _Folder, ignoring: Ignoring, neighbours: AbstractSet[str]
-) -> Found | Skipped | _Folder:
+) -> FoundFile | Skipped | _Folder:
     path = f"{folder.path}{entry.name}"
     if not entry.name.isprintable():  # control characters, line ends, and bytes that are not UTF-8
         return Skipped(f"{folder.path}{ascii(entry.name)[1:-1]}", SkipReason.UNNAMEABLE)
@@ -116,7 +109,7 @@ def _judge(
             return Skipped(f"{path}/", SkipReason.IGNORED)
         return _Folder(folder.place / entry.name, f"{path}/", inside, ignoring)
     reason = _reason(entry.name, status, ignoring, inside)
-    return Found(path, folder.place / entry.name, status.st_size) if reason is None else Skipped(path, reason)
+    return FoundFile(path, folder.place / entry.name, status.st_size) if reason is None else Skipped(path, reason)
 
 
 def _reason(name: str, status: os.stat_result, ignoring: Ignoring, inside: str) -> SkipReason | None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Final
 
 from memos_mcp.ipc.handshake import MAX_BYTES, decode
-from memos_mcp.ipc.launch import Launch
-from memos_mcp.ipc.run_dir import START_LOCK, Place
+from memos_mcp.ipc.launch import EngineLaunch
+from memos_mcp.ipc.run_dir import START_LOCK, RunDir
 
 SEEK_SECONDS: Final = 60.0
 """Longer than an engine takes to leave, and the next one to begin, on a busy machine."""
@@ -29,7 +29,7 @@ class Unreachable(Exception):
 
 
 def seek(
-    place: Place, greeting: bytes, environment: Mapping[str, str], tell: Callable[[str], None]
+    place: RunDir, greeting: bytes, environment: Mapping[str, str], tell: Callable[[str], None]
 ) -> Generator[Wait, bool | None, socket.socket]:
     """Return a connection on which the engine has said welcome; raise `Unreachable`.
 
@@ -54,7 +54,7 @@ def seek(
 
 
 def _start(
-    place: Place, environment: Mapping[str, str], deadline: float, tries: Iterator[int]
+    place: RunDir, environment: Mapping[str, str], deadline: float, tries: Iterator[int]
 ) -> Generator[Wait, bool | None, socket.socket | None]:
     """Start an engine unless somebody else does; return a connection, or None when there is none yet."""
     place.prepare()
@@ -69,11 +69,11 @@ def _start(
 
 
 def _launch(
-    place: Place, environment: Mapping[str, str], deadline: float, tries: Iterator[int]
+    place: RunDir, environment: Mapping[str, str], deadline: float, tries: Iterator[int]
 ) -> Generator[Wait, bool | None, socket.socket | None]:
     if next(tries, None) is None:
         raise Unreachable(f"The engine could not start. {CAUSE_IN_LOG}")
-    engine = Launch(place, environment)
+    engine = EngineLaunch(place, environment)
     try:
         if not (yield engine.ready, deadline - time.monotonic()):
             return None
@@ -121,6 +121,6 @@ def _ask(
     return decode(said)
 
 
-def _named(place: Place) -> str:
+def _named(place: RunDir) -> str:
     holder = place.holder()
     return "" if holder is None else f" (process {holder})"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from memos_mcp.ipc.run_dir import Place
+from memos_mcp.ipc.run_dir import RunDir
 
 STDIN, STDOUT, STDERR = range(3)
 
@@ -17,13 +17,13 @@ LISTENING: Final = b"!"
 _OWN_WORDS: Final = "memos-as: "
 
 
-class Launch:
+class EngineLaunch:
     """An engine that is starting. `ready` becomes readable when it listens, and when it is gone."""
 
-    def __init__(self, place: Place, environment: Mapping[str, str]) -> None:
+    def __init__(self, place: RunDir, environment: Mapping[str, str]) -> None:
         os.makedirs(os.path.dirname(place.log), mode=0o700, exist_ok=True)
-        self._log = place.log
-        log = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self.logger = place.log
+        log = os.open(self.logger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             self._told_before = os.fstat(log).st_size
             self.ready = _orphan(log, place.home, {**environment, "MEMOS_HOME": place.home})
@@ -36,7 +36,7 @@ class Launch:
 
     def reason(self) -> str | None:
         """Return the engine's own words, in its log, on why it has ended."""
-        with suppress(OSError), open(self._log, encoding="utf-8", errors="replace") as log:
+        with suppress(OSError), open(self.logger, encoding="utf-8", errors="replace") as log:
             log.seek(self._told_before)
             said = [line for line in log if line.startswith(_OWN_WORDS)]
             return said[-1].removeprefix(_OWN_WORDS).strip() if said else None

@@ -46,7 +46,7 @@ def read_leniently(text: str) -> Any:
         return None
 
 
-class Lines:
+class LineBuffer:
     """A stream of bytes that comes in chunks, as the lines in it that are not blank.
 
     Each line comes with whether it is whole: of one that is longer than `MAX_LINE_BYTES`, only its two ends are.

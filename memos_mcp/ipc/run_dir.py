@@ -23,7 +23,7 @@ MAX_PATH_BYTES: Final = 100
 """A socket's path may have 104 bytes on macOS and 108 on Linux, the end mark included."""
 
 
-class Place:
+class RunDir:
     """Where the engine of the data folder `home` is met."""
 
     def __init__(self, home: str) -> None:

@@ -15,8 +15,8 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import ToolHit
 from memos_mcp.mcp_server.memory_tools import Excerpt
 from memos_mcp.mcp_server.response_budget import SHARE_CHARS, compact, excerpt
-from memos_mcp.mcp_server.tool_definition import Strict, Strings, Tool, whole
-from memos_mcp.retrieval.packing import PINNED, Offer, Pack, pack
+from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
+from memos_mcp.retrieval.packing import PINNED, Pack, PackItem, pack
 from memos_mcp.services.loadouts import Hit, Proposals
 
 Form = dict[str, Any]
@@ -26,7 +26,7 @@ _SAMPLE_SCORE: Final = 0.1234
 """As long as a score gets."""
 
 
-class BuildLoadout(Strict):
+class BuildLoadout(StrictArguments):
     """The arguments of `build_loadout`."""
 
     task: Annotated[str, Field(description="What is to be done, in words.")]
@@ -154,7 +154,7 @@ def _packed(
         for find in ask.finds:
             reasons[find.key] = max(reasons[find.key], ask.reason, key=lambda reason: len(reason.encode()))
     ordered = dict.fromkeys([*proposals.pins, *proposals.hits])
-    offers = [Offer(key, content_of(proposals.hits[key]), _costs(forms[key], reasons[key])) for key in ordered]
+    offers = [PackItem(key, content_of(proposals.hits[key]), _costs(forms[key], reasons[key])) for key in ordered]
     chosen = pack(offers, proposals.pins, proposals.asks, budget, MAX_PACK_TOKENS)
     sent = [_sent(forms[one.key][one.form], one.reason, one.score) for one in chosen.chosen]
     return chosen, sent
@@ -239,7 +239,7 @@ def _notes(cramped: int, memories: Sequence[Mapping[str, Any]], tools: Sequence[
         yield f"{bare} tools lack a schema, see omitted: discover_tools shows it, with the tool_id and detail='full'."
 
 
-BUILD_LOADOUT: Final = Tool(
+BUILD_LOADOUT: Final = ToolDefinition(
     name="build_loadout",
     title="Build a loadout",
     description=(

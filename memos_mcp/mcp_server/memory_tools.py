@@ -14,7 +14,7 @@ from memos_mcp.app import App
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryHit, MemoryKind, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.mcp_server.response_budget import CHARS_PER_TOKEN, DEFAULT_CHARS, MAX_TOKENS, MIN_TOKENS, fit_memories
-from memos_mcp.mcp_server.tool_definition import Strict, Strings, Tool, whole
+from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d([.]\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
@@ -44,7 +44,7 @@ _MAX_TOKENS = (
 )
 
 
-class StoreMemory(Strict):
+class StoreMemory(StrictArguments):
     """The arguments of `store_memory`."""
 
     content: Annotated[str, Field(description="What to remember, self-contained, up to 256 KiB.")]
@@ -64,7 +64,7 @@ class StoreMemory(Strict):
     supersedes: Annotated[MemoryId | None, Field(description="memory_id that this one replaces.")] = None
 
 
-class QueryMemory(Strict):
+class QueryMemory(StrictArguments):
     """The arguments of `query_memory`."""
 
     query: Annotated[
@@ -186,7 +186,7 @@ def _rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-STORE_MEMORY: Final = Tool(
+STORE_MEMORY: Final = ToolDefinition(
     name="store_memory",
     title="Store a memory",
     description=(
@@ -202,7 +202,7 @@ STORE_MEMORY: Final = Tool(
     call=store_memory,
 )
 
-QUERY_MEMORY: Final = Tool(
+QUERY_MEMORY: Final = ToolDefinition(
     name="query_memory",
     title="Query the memory",
     description=(

@@ -19,12 +19,18 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.mcp_server.loadout_tool import BUILD_LOADOUT
 from memos_mcp.mcp_server.memory_tools import QUERY_MEMORY, STORE_MEMORY
 from memos_mcp.mcp_server.response_budget import compact
-from memos_mcp.mcp_server.tool_definition import Tool, unknown
+from memos_mcp.mcp_server.tool_definition import ToolDefinition, unknown
 from memos_mcp.mcp_server.toolbox_tools import DISCOVER_TOOLS, REGISTER_TOOL
 
 logger = logging.getLogger(__name__)
 
-TOOLS: Final[tuple[Tool[Any], ...]] = (STORE_MEMORY, QUERY_MEMORY, REGISTER_TOOL, DISCOVER_TOOLS, BUILD_LOADOUT)
+TOOLS: Final[tuple[ToolDefinition[Any], ...]] = (
+    STORE_MEMORY,
+    QUERY_MEMORY,
+    REGISTER_TOOL,
+    DISCOVER_TOOLS,
+    BUILD_LOADOUT,
+)
 
 INSTRUCTIONS: Final = """\
 memOS.as keeps two things that outlive this conversation: a memory and a toolbox.
@@ -65,7 +71,9 @@ def build_server(app: App, scope: Scope) -> Server[Any]:
 
 
 async def _list_tools(
-    listings: list[types.Tool], _context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
+    listings: list[types.Tool],
+    _context: ServerRequestContext[Any],
+    _params: types.PaginatedRequestParams | None,
 ) -> types.ListToolsResult:
     return types.ListToolsResult(tools=listings)
 
@@ -73,7 +81,7 @@ async def _list_tools(
 async def _call_tool(
     app: App,
     scope: Scope,
-    tools: Mapping[str, Tool[Any]],
+    tools: Mapping[str, ToolDefinition[Any]],
     _context: ServerRequestContext[Any],
     params: types.CallToolRequestParams,
 ) -> types.CallToolResult:

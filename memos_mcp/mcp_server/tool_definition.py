@@ -25,14 +25,14 @@ Strings: TypeAlias = Annotated[list[str], Field(fail_fast=True)]
 """A list of which the first wrong entry is named: a message of millions of entries must not be answered by as many."""
 
 
-class Strict(BaseModel):
+class StrictArguments(BaseModel):
     """Arguments exactly as they were sent: nothing is coerced, nothing unknown is accepted."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
-class Tool(Generic[Arguments]):
+class ToolDefinition(Generic[Arguments]):
     """One tool of the server: what a model reads about it, and the function that runs it.
 
     `result` is a TypedDict; its JSON schema is the output schema. `call` answers with one, ready to be sent.

@@ -10,12 +10,12 @@ from typing_extensions import TypedDict
 from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.scope import Scope
-from memos_mcp.domain.tool import Detail, NewTool, Outcome, ToolFilter, ToolHit, ToolQuery
+from memos_mcp.domain.tool import Detail, NewTool, RegistrationOutcome, ToolFilter, ToolHit, ToolQuery
 from memos_mcp.mcp_server.response_budget import fit_tools
-from memos_mcp.mcp_server.tool_definition import Strict, Strings, Tool, whole
+from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
 
 
-class RegisterTool(Strict):
+class RegisterTool(StrictArguments):
     """The arguments of `register_tool`."""
 
     tool_id: Annotated[str, Field(description="Stable unique id; registering it again updates the tool.")]
@@ -29,7 +29,7 @@ class RegisterTool(Strict):
     required_capabilities: Strings = Field(default_factory=list, description="What an agent must have to use it.")
 
 
-class DiscoverTools(Strict):
+class DiscoverTools(StrictArguments):
     """The arguments of `discover_tools`."""
 
     query: Annotated[
@@ -51,7 +51,7 @@ class RegisteredTool(TypedDict):
     """The result of `register_tool`."""
 
     tool_id: str
-    outcome: Outcome
+    outcome: RegistrationOutcome
     version: int
     indexed: bool
 
@@ -117,7 +117,7 @@ def _schemas(hit: ToolHit) -> dict[str, Any]:
     return {name: dict(schema) for name, schema in both.items() if schema is not None}
 
 
-REGISTER_TOOL: Final = Tool(
+REGISTER_TOOL: Final = ToolDefinition(
     name="register_tool",
     title="Register a tool",
     description=(
@@ -132,7 +132,7 @@ REGISTER_TOOL: Final = Tool(
     call=register_tool,
 )
 
-DISCOVER_TOOLS: Final = Tool(
+DISCOVER_TOOLS: Final = ToolDefinition(
     name="discover_tools",
     title="Discover tools",
     description=(

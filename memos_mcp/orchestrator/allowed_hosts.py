@@ -11,7 +11,7 @@ import anyio
 import httpx2
 
 Address: TypeAlias = IPv4Address | IPv6Address
-Place: TypeAlias = tuple[str, int | None]
+HostPort: TypeAlias = tuple[str, int | None]
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -67,7 +67,7 @@ class Reach:
         return Target(parsed, addresses)
 
 
-def place(host: str) -> Place:
+def place(host: str) -> HostPort:
     """Read `host`, `host:port` or `[address]:port`; raise ValueError for anything else, a URL for example."""
     try:
         return str(ip_address(host)), None

@@ -25,7 +25,7 @@ class MemoryDown:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Knowledge:
     """An answer with memories or tools; `degraded` says why it may be incomplete."""
 
     memories: Sequence[KnownMemory] = ()
@@ -47,14 +47,14 @@ class ShownTool(KnownTool):
         return KnownTool(*(getattr(self, field.name) for field in fields(KnownTool)))
 
 
-class Memories(BaseModel):
+class QueryMemoryResult(BaseModel):
     """The answer of `query_memory`."""
 
     memories: Sequence[KnownMemory]
     degraded: str | None = None
 
 
-class Tools(BaseModel):
+class DiscoverToolsResult(BaseModel):
     """The answer of `discover_tools`."""
 
     tools: Sequence[ShownTool]
@@ -74,7 +74,7 @@ class Tools(BaseModel):
         return not _SCHEMAS.isdisjoint(tool.omitted) or (self.note is not None and bare)
 
 
-class Pack(Memories, Tools):
+class BuildLoadoutResult(QueryMemoryResult, DiscoverToolsResult):
     """The answer of `build_loadout`; `missing` names pins that are gone."""
 
     role: str | None = None
@@ -87,7 +87,7 @@ class Pack(Memories, Tools):
         return self.degraded or (f"pinned but gone: {', '.join(self.missing)}" if self.missing else None)
 
 
-class Stored(BaseModel):
+class StoreMemoryResult(BaseModel):
     """The answer of `store_memory`."""
 
     memory_id: str

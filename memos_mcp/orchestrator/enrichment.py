@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import anyio
 
-from memos_mcp.orchestrator.answers import Found, MemoryDown
+from memos_mcp.orchestrator.answers import Knowledge, MemoryDown
 from memos_mcp.orchestrator.memory_service import MemoryService
 from memos_mcp.orchestrator.payload import KnownMemory, KnownTool, TaskPayload, whole_characters
 from memos_mcp.orchestrator.tool_caller import ToolFailure
@@ -25,13 +25,13 @@ async def enrich(
 ) -> TaskPayload:
     """Ask for everything at once; what could not be had is named in the payload."""
     text = whole_characters(_within(task, TASK_CHARS))
-    asked: dict[str, Callable[[], Awaitable[Found | MemoryDown]]] = {
+    asked: dict[str, Callable[[], Awaitable[Knowledge | MemoryDown]]] = {
         "outcomes": lambda: _similar(memory, text),
     }
     if agent is not None:
         asked["loadout"] = lambda: memory.loadout(text, agent, needs=needs)
         got = await _together(asked)
-        if isinstance(got["loadout"], Found) or isinstance(got["outcomes"], MemoryDown):
+        if isinstance(got["loadout"], Knowledge) or isinstance(got["outcomes"], MemoryDown):
             return _payload(task, got)  # the pack, or a service that would not answer more questions either
         asked = {}
     else:
@@ -53,7 +53,7 @@ def outcome_text(task: str, result: str, ended: str, used: Sequence[str], failur
     return whole_characters("\n".join(lines))
 
 
-async def _similar(memory: MemoryService, task: str) -> Found | MemoryDown:
+async def _similar(memory: MemoryService, task: str) -> Knowledge | MemoryDown:
     found = await memory.query(task, limit=SIMILAR_TASKS, tags=[OUTCOME_TAG])
     if isinstance(found, MemoryDown):
         return found
@@ -72,9 +72,9 @@ async def _together(asked: Mapping[str, Callable[[], Awaitable[Answer]]]) -> dic
     return {name: got[name] for name in asked}
 
 
-def _payload(task: str, got: Mapping[str, Found | MemoryDown]) -> TaskPayload:
+def _payload(task: str, got: Mapping[str, Knowledge | MemoryDown]) -> TaskPayload:
     found = [got[name] for name in ("loadout", "outcomes", "memories", "tools") if name in got]
-    there = [answer for answer in found if isinstance(answer, Found)]
+    there = [answer for answer in found if isinstance(answer, Knowledge)]
     memories: dict[str, KnownMemory] = {}
     tools: dict[str, KnownTool] = {}
     for answer in there:
@@ -92,7 +92,7 @@ def _payload(task: str, got: Mapping[str, Found | MemoryDown]) -> TaskPayload:
     )
 
 
-def _enrichment(got: Mapping[str, Found | MemoryDown]) -> str:
+def _enrichment(got: Mapping[str, Knowledge | MemoryDown]) -> str:
     reasons: dict[str, list[str]] = {}
     for name, answer in got.items():
         if isinstance(answer, MemoryDown):

@@ -17,12 +17,12 @@ from pydantic import SecretStr, ValidationError
 from memos_mcp.orchestrator.answers import (
     REASON_CHARS,
     Answer,
-    Found,
-    Memories,
+    BuildLoadoutResult,
+    DiscoverToolsResult,
+    Knowledge,
     MemoryDown,
-    Pack,
-    Stored,
-    Tools,
+    QueryMemoryResult,
+    StoreMemoryResult,
     read,
     unreadable,
 )
@@ -34,7 +34,7 @@ MAX_NEEDS: Final = 8
 _LOST: Final = frozenset({-32000, -32050})
 """JSON-RPC errors of a connection that was closed, and of an engine that died during the call."""
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,30 +87,30 @@ class MemoryService:
             tasks.cancel_scope.cancel()
             await tasks.__aexit__(None, None, None)  # given the caller's error, it would wrap it in a group
 
-    async def query(self, text: str, *, limit: int = 8, tags: Sequence[str] = ()) -> Found | MemoryDown:
+    async def query(self, text: str, *, limit: int = 8, tags: Sequence[str] = ()) -> Knowledge | MemoryDown:
         """Find memories by meaning and words, best first; those with all of `tags`."""
         arguments = {"query": text, "limit": limit} | ({"tags": list(tags)} if tags else {})
-        answer = await self._call("query_memory", arguments, Memories)
+        answer = await self._call("query_memory", arguments, QueryMemoryResult)
         if isinstance(answer, MemoryDown):
             return answer
-        return Found(memories=answer.memories, degraded=answer.degraded)
+        return Knowledge(memories=answer.memories, degraded=answer.degraded)
 
     async def discover(
         self, needs: Sequence[str], *, limit: int = 5, capabilities: Sequence[str] | None = None
-    ) -> Found | MemoryDown:
+    ) -> Knowledge | MemoryDown:
         """Find tools for these needs, with their whole schemas; `capabilities` are what the agent may use."""
         answer = await self._discover(capabilities, queries=needs[:MAX_NEEDS], limit=limit)
         if isinstance(answer, MemoryDown):
             return answer
-        return Found(tools=await self._whole(answer), degraded=answer.degraded)
+        return Knowledge(tools=await self._whole(answer), degraded=answer.degraded)
 
-    async def loadout(self, task: str, name: str, *, needs: Sequence[str] = ()) -> Found | MemoryDown:
+    async def loadout(self, task: str, name: str, *, needs: Sequence[str] = ()) -> Knowledge | MemoryDown:
         """Build the pack of a loadout for a task: role, memories, tools, and the needs that nothing covers."""
         arguments = {"task": task, "name": name} | ({"needs": list(needs[:MAX_NEEDS])} if needs else {})
-        answer = await self._call("build_loadout", arguments, Pack)
+        answer = await self._call("build_loadout", arguments, BuildLoadoutResult)
         if isinstance(answer, MemoryDown):
             return answer
-        return Found(
+        return Knowledge(
             memories=answer.memories,
             tools=await self._whole(answer),
             degraded=answer.shortfall,
@@ -131,15 +131,15 @@ class MemoryService:
                 "tags": list(tags),
                 "metadata": dict(metadata or {}),
             },
-            Stored,
+            StoreMemoryResult,
         )
         return answer if isinstance(answer, MemoryDown) else answer.memory_id
 
-    async def _discover(self, capabilities: Sequence[str] | None, **asked: Any) -> Tools | MemoryDown:
+    async def _discover(self, capabilities: Sequence[str] | None, **asked: Any) -> DiscoverToolsResult | MemoryDown:
         scope = {} if capabilities is None else {"agent_capabilities": list(capabilities)}
-        return await self._call("discover_tools", {**asked, **scope, "detail": "full"}, Tools)
+        return await self._call("discover_tools", {**asked, **scope, "detail": "full"}, DiscoverToolsResult)
 
-    async def _whole(self, answer: Tools) -> list[KnownTool]:
+    async def _whole(self, answer: DiscoverToolsResult) -> list[KnownTool]:
         """Return the tools of an answer, asked for again where they did not fit it whole.
 
         What cannot be checked is not offered; what was merely shortened stays as it is when memory is down by now.
@@ -199,9 +199,9 @@ class MemoryService:
                     await connection.lost.wait()
             if scope.cancelled_caught:
                 connection.reason = f"it could not be connected to within {self._timeout:g} s"
-        except Exception as error:  # noqa: BLE001 - a transport may fail in any way, and none may end a delegation
-            _log.warning("The memory service cannot be reached: %s", _leaf(error))
-            _log.debug("The memory service cannot be reached", exc_info=error)
+        except Exception as error:
+            logger.warning("The memory service cannot be reached: %s", _leaf(error))
+            logger.debug("The memory service cannot be reached", exc_info=error)
         finally:
             connection.lost.set()
             connection.settled.set()
@@ -232,18 +232,18 @@ async def _ask(
     try:
         return read(await client.call_tool(tool, dict(arguments)), shape)
     except MCPError as error:
-        _log.info("%s came to nothing: %s", tool, error.code)
+        logger.info("%s came to nothing: %s", tool, error.code)
         if error.code in _LOST:
             connection.lost.set()
             return MemoryDown("the connection to it was lost")
         return MemoryDown(f"it refused: {error.message[:REASON_CHARS]}")
     except (ValidationError, RuntimeError) as error:  # the client raises these for what is not MCP, or not as listed
         down = unreadable(error)
-        _log.warning("%s came to nothing: %s", tool, down.reason)
+        logger.warning("%s came to nothing: %s", tool, down.reason)
         return down
-    except Exception as error:  # noqa: BLE001 - a transport may fail in any way, and none may end a delegation
-        _log.warning("%s came to nothing: %s", tool, _leaf(error))
-        _log.debug("%s came to nothing", tool, exc_info=error)
+    except Exception as error:
+        logger.warning("%s came to nothing: %s", tool, _leaf(error))
+        logger.debug("%s came to nothing", tool, exc_info=error)
         connection.lost.set()
         return MemoryDown("the connection to it was lost")
 

@@ -18,7 +18,7 @@ from memos_mcp.orchestrator.payload import KnownTool, whole_characters
 
 _ANYTHING: Final = {"type": "object", "properties": {}}
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class OpenAICortex:
@@ -61,7 +61,7 @@ class OpenAICortex:
             with anyio.fail_after(self._timeout * (self._max_retries + 1)):
                 answer = await client.chat.completions.create(**asked)
         except (OpenAIError, TimeoutError, ValueError) as error:
-            _log.warning("Cortex gave no answer: %s", type(error).__name__)
+            logger.warning("Cortex gave no answer: %s", type(error).__name__)
             raise CortexDown(_reason(error)) from error
         return _thought(answer, {name: tool_id for tool_id, name in names.items()})
 

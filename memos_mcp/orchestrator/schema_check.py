@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from jsonschema import Draft4Validator, Draft202012Validator
+from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
 from jsonschema.protocols import Validator
-from jsonschema.validators import validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from memos_mcp.domain.json_schema import NAMED_SCHEMAS, VALUES, dialects
+
 SHOWN_CHARS: Final = 200
 
-_VALUES: Final = frozenset({"enum", "const", "default", "example", "examples"})
-_NAMED: Final = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
 _NOWHERE: Final[Registry[Any]] = Registry()
 """Without it, jsonschema would fetch what a `$ref` names."""
 
@@ -41,29 +40,20 @@ def problem(schema: Mapping[str, Any] | None, value: Any) -> str | None:
 
 
 def _validator(schema: Mapping[str, Any]) -> Validator:
-    """Return the checker of the draft that a schema names; one that names none may be of OpenAPI 3.0.
+    """Return the validator of the first dialect that the schema fits; raise `SchemaError` when it fits none.
 
-    The assertions of OpenAPI 3.0 are those of Draft 4, and `nullable`
-    (https://spec.openapis.org/oas/v3.0.3#schema-object).
+    A schema without `$schema` may be of OpenAPI 3.0, which has `nullable`.
     """
-    if "$schema" in schema:
-        dialect = validator_for({"$schema": _spelled(schema["$schema"])}, default=Draft202012Validator)
-        whole = dict(schema)
-        dialect.check_schema(whole)
-        return dialect(whole, registry=_NOWHERE)
-    nullable = _with_null(schema)
-    try:
-        Draft202012Validator.check_schema(nullable)
-    except SchemaError:
-        Draft4Validator.check_schema(nullable)
-        return Draft4Validator(nullable, registry=_NOWHERE)
-    return Draft202012Validator(nullable, registry=_NOWHERE)
-
-
-def _spelled(address: object) -> str:
-    """Write a `$schema` as its draft does: 2019-09 and later with https, the earlier ones with http."""
-    rest = str(address).removeprefix("https://").removeprefix("http://").rstrip("#")
-    return f"https://{rest}" if "/draft/" in rest else f"http://{rest}#"
+    whole = dict(schema) if "$schema" in schema else _with_null(schema)
+    for dialect in (possible := dialects(schema) or (Draft202012Validator,)):
+        try:
+            dialect.check_schema(whole)
+        except SchemaError:
+            if dialect is possible[-1]:
+                raise
+        else:
+            return dialect(whole, registry=_NOWHERE)
+    raise AssertionError("unreachable: there is always a dialect")
 
 
 def _with_null(schema: Any) -> Any:
@@ -81,9 +71,9 @@ def _with_null(schema: Any) -> Any:
 
 
 def _part(keyword: str, part: Any) -> Any:
-    if keyword in _VALUES:
+    if keyword in VALUES:
         return part
-    if keyword in _NAMED and isinstance(part, Mapping):
+    if keyword in NAMED_SCHEMAS and isinstance(part, Mapping):
         return {name: _with_null(child) for name, child in part.items()}
     return _with_null(part)
 

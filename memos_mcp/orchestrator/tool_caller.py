@@ -24,7 +24,7 @@ _BUSY: Final = frozenset({429, 502, 503, 504})
 _REDIRECTS: Final = {"GET": frozenset({301, 302, 303, 307, 308}), "POST": frozenset({307, 308})}
 """The answers that ask for the same request elsewhere."""
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +136,12 @@ class ToolCaller:
         try:
             return await self._exchange(method, target.url, target.addresses[-1], content)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            _log.info("A tool could not be reached: %s", type(error).__name__)
+            logger.info("A tool could not be reached: %s", type(error).__name__)
             raise _Failed("It cannot be reached", retryable=True, again=True) from error
         except httpx2.TimeoutException as error:
             raise _Failed("It did not answer in time", retryable=True, again=method == "GET") from error
         except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as error:
-            _log.info("A tool broke off: %s", type(error).__name__)
+            logger.info("A tool broke off: %s", type(error).__name__)
             raise _Failed("It broke off the answer", retryable=True, again=method == "GET") from error
 
     async def _exchange(self, method: str, url: httpx2.URL, address: str, content: Mapping[str, Any]) -> _Answer:

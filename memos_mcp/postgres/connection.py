@@ -42,7 +42,7 @@ _LOST: Final = (
 )
 """Failures after which it is worth looking whether the server still stands."""
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Contended(StoreUnavailable):
@@ -99,7 +99,7 @@ async def connect(dsn: str, *, command_timeout: float | None = COMMAND_SECONDS) 
                 dsn, timeout=CONNECT_SECONDS, command_timeout=command_timeout, server_settings=_SETTINGS
             )
         except (asyncpg.ClientConfigurationError, ValueError) as error:
-            _log.warning("the address of the database cannot be used (%s)", type(error).__name__)
+            logger.warning("the address of the database cannot be used (%s)", type(error).__name__)
             # The driver's text may quote a part of the address, so it goes no further.
             raise StoreUnavailable(BAD_ADDRESS) from None
         try:
@@ -145,16 +145,16 @@ def translated() -> Iterator[None]:
     except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
         raise Contended(UNAVAILABLE) from error
     except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
-        _log.exception("Postgres cannot hold a value")
+        logger.exception("Postgres cannot hold a value")
         raise Invalid(UNSTORABLE) from error
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
-        _log.warning("Postgres refuses the login: %s", type(error).__name__)
+        logger.warning("Postgres refuses the login: %s", type(error).__name__)
         raise Lost(REFUSED) from error
     except _LOST as error:
-        _log.warning("Postgres is not there: %s: %s", type(error).__name__, error)
+        logger.warning("Postgres is not there: %s: %s", type(error).__name__, error)
         raise Lost(UNAVAILABLE) from error
     except asyncpg.PostgresError as error:
-        _log.exception("Postgres refused a statement")
+        logger.exception("Postgres refused a statement")
         raise StoreUnavailable(UNAVAILABLE) from error
 
 

@@ -9,7 +9,7 @@ import anyio
 
 from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.index import ItemKind
-from memos_mcp.domain.index_queue import Due, QueueState
+from memos_mcp.domain.index_queue import Claim, QueueState
 from memos_mcp.postgres.connection import Connection, Row, discard, translated
 from memos_mcp.postgres.database import Database, repeated
 
@@ -126,23 +126,23 @@ class PostgresIndexQueue:
         self._listener: Connection | None = None
         self._news = anyio.Event()
 
-    async def claim(self, limit: int, lease: timedelta) -> list[Due]:
+    async def claim(self, limit: int, lease: timedelta) -> list[Claim]:
         rows = await self._run(_CLAIM, limit, lease)
-        return [Due(row["kind"], row["item_id"], row["version"], row["attempts"]) for row in rows]
+        return [Claim(row["kind"], row["item_id"], row["version"], row["attempts"]) for row in rows]
 
-    async def finish(self, due: Sequence[Due]) -> None:
+    async def finish(self, due: Sequence[Claim]) -> None:
         await self._settle((_CLEAR, _HAND_BACK), due)
 
-    async def fail(self, due: Sequence[Due], reason: str, retry_in: timedelta) -> None:
+    async def fail(self, due: Sequence[Claim], reason: str, retry_in: timedelta) -> None:
         await self._settle((_FAIL,), due, reason[:MAX_REASON_CHARS], retry_in)
 
-    async def release(self, due: Sequence[Due]) -> None:
+    async def release(self, due: Sequence[Claim]) -> None:
         await self._settle((_RELEASE,), due)
 
     async def reclaim(self) -> None:
         await self._run(_RECLAIM)
 
-    async def waiting(self, kind: ItemKind, item_ids: Sequence[UUID]) -> set[UUID]:
+    async def queued_ids(self, kind: ItemKind, item_ids: Sequence[UUID]) -> set[UUID]:
         async with self._database.connection() as connection:
             rows = await connection.fetch(_WAITING, kind, item_ids)
         return {row["item_id"] for row in rows}
@@ -173,7 +173,7 @@ class PostgresIndexQueue:
         elif self._listener is not None:
             await self._probe(self._listener)
 
-    async def _settle(self, statements: Sequence[str], due: Sequence[Due], *arguments: object) -> None:
+    async def _settle(self, statements: Sequence[str], due: Sequence[Claim], *arguments: object) -> None:
         """Run these on all that nobody holds at this moment, and then on each of the others alone."""
         left = list(due)
         for statement in statements:
@@ -225,5 +225,5 @@ class PostgresIndexQueue:
         self._news.set()
 
 
-def _columns(due: Sequence[Due]) -> tuple[list[str], list[UUID], list[int]]:
+def _columns(due: Sequence[Claim]) -> tuple[list[str], list[UUID], list[int]]:
     return [one.kind for one in due], [one.item_id for one in due], [one.version for one in due]

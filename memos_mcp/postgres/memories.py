@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from memos_mcp.domain.index import Match, Span
-from memos_mcp.domain.memory import NEAR_CHARS, REACH, Added, ListKey, Memory, MemoryFilter, Near, NewMemory
+from memos_mcp.domain.memory import Added, ListPosition, Memory, MemoryFilter, Neighbour, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.connection import Row
 from memos_mcp.postgres.database import Database, repeated
@@ -131,7 +131,7 @@ _CURRENT: Final = """
 """
 # OFFSET 0 keeps the planner from any other way than by id: before the first ANALYZE it would read a whole namespace. Of
 # a chunk's files the same one counts as for the marks, which is the first.
-_AROUND: Final = """
+_NEIGHBOURS: Final = """
     WITH asked AS MATERIALIZED (
         SELECT id, namespace, session_id, occurred_at, sequence
           FROM (SELECT * FROM agent_memories WHERE id = ANY ($1::uuid[]) OFFSET 0) AS named
@@ -213,7 +213,7 @@ class PostgresMemories:
         return {row["id"]: _memory(row) for row in rows}
 
     async def newest(
-        self, namespace: str, filter: MemoryFilter, after: ListKey | None, limit: int, now: datetime
+        self, namespace: str, filter: MemoryFilter, after: ListPosition | None, limit: int, now: datetime
     ) -> list[Memory]:
         place = (None, None) if after is None else (after.occurred_at, after.sequence)
         async with self._database.connection() as connection:
@@ -225,9 +225,9 @@ class PostgresMemories:
             return int(await connection.fetchval(_COUNT, *_filter(namespace, filter, now)))
 
     async def text_search(
-        self, namespace: str, text: str, filter: MemoryFilter, limit: int, now: datetime, *, waiting_only: bool
+        self, namespace: str, text: str, filter: MemoryFilter, limit: int, now: datetime, *, queued_only: bool
     ) -> list[Match]:
-        statement = _SEARCH_WAITING if waiting_only else _SEARCH
+        statement = _SEARCH_WAITING if queued_only else _SEARCH
         async with self._database.connection() as connection:
             rows = await connection.fetch(statement, *_filter(namespace, filter, now), text, limit)
         return [Match(row["id"], row["score"], Span(0, row["length"])) for row in rows]
@@ -237,13 +237,13 @@ class PostgresMemories:
             rows = await connection.fetch(_CURRENT, ids)
         return {row["id"]: _memory(row) for row in rows}
 
-    async def around(self, ids: Sequence[UUID]) -> dict[UUID, list[Near]]:
+    async def neighbours(self, ids: Sequence[UUID], reach: int, max_chars: int) -> dict[UUID, list[Neighbour]]:
         async with self._database.connection() as connection:
-            rows = await connection.fetch(_AROUND, ids, REACH, NEAR_CHARS)
-        around: dict[UUID, list[Near]] = {}
+            rows = await connection.fetch(_NEIGHBOURS, ids, reach, max_chars)
+        found: dict[UUID, list[Neighbour]] = {}
         for row in rows:
-            around.setdefault(row["id"], []).append(Near(row["step"], row["content"]))
-        return around
+            found.setdefault(row["id"], []).append(Neighbour(row["step"], row["content"]))
+        return found
 
     async def versions(self) -> dict[UUID, int]:
         async with self._database.connection() as connection:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from memos_mcp.domain.index import Match, Span
-from memos_mcp.domain.tool import NewTool, Outcome, Tool, ToolFilter, Upserted, document
+from memos_mcp.domain.tool import NewTool, RegistrationOutcome, Tool, ToolFilter, Upserted
 from memos_mcp.postgres.connection import UNAVAILABLE, Contended, Row
 from memos_mcp.postgres.database import Database, repeated
 
@@ -143,7 +143,7 @@ class PostgresTools:
             row = await connection.fetchrow(_UPSERT, *values, now)
         if row is None:  # somebody else has just registered the same
             raise Contended(UNAVAILABLE)
-        outcome: Outcome = "created" if row["version"] == 1 else "updated"
+        outcome: RegistrationOutcome = "created" if row["version"] == 1 else "updated"
         return Upserted(row["point_id"], outcome, row["version"])
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: ToolFilter) -> dict[UUID, Tool]:
@@ -166,12 +166,12 @@ class PostgresTools:
             return int(await connection.fetchval(_COUNT, *_filter(namespace, filter)))
 
     async def text_search(
-        self, namespace: str, text: str, filter: ToolFilter, limit: int, *, waiting_only: bool
+        self, namespace: str, text: str, filter: ToolFilter, limit: int, *, queued_only: bool
     ) -> list[Match]:
-        statement = _SEARCH_WAITING if waiting_only else _SEARCH
+        statement = _SEARCH_WAITING if queued_only else _SEARCH
         async with self._database.connection() as connection:
             rows = await connection.fetch(statement, *_filter(namespace, filter), text, limit)
-        return [Match(row["point_id"], row["score"], Span(0, len(document(_tool(row))))) for row in rows]
+        return [Match(row["point_id"], row["score"], Span(0, 0)) for row in rows]
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Tool]:
         async with self._database.connection() as connection:

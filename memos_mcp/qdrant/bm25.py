@@ -1,12 +1,12 @@
 """Sparse BM25 vectors, made in the process: term weights of a passage, unit weights of a question."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from qdrant_edge import Bm25, Bm25Config, SparseVector
 
 from memos_mcp.domain.index import ITEM_KINDS, ItemKind
+from memos_mcp.retrieval.terms import split_camel_case
 
 AVERAGE_LENGTH: Final[Mapping[ItemKind, float]] = {"memory": 60.0, "tool": 30.0}
 """Words of an average passage, without stop words, after which longer ones count less.
@@ -15,10 +15,6 @@ Memories: between a turn of a conversation (some 25) and a passage that fills th
 Tools: with what their schemas say, they have 11 to 44 different words in five public sets. Qdrant's default of 256 is
 meant for pages.
 """
-
-# Looked for only where a word begins: from each of its letters, 256 KiB of digits in one would take fifteen minutes.
-_COMPOUND: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]*(?:[a-z0-9][A-Z]|[A-Z]{2}[a-z]{2})[A-Za-z0-9]*")
-_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")  # URLs stays whole
 
 
 class WordVectors:
@@ -33,24 +29,19 @@ class WordVectors:
     def __init__(self) -> None:
         self._models = {kind: _model(AVERAGE_LENGTH[kind]) for kind in ITEM_KINDS}
 
-    def passage(self, kind: ItemKind, wordings: Iterable[tuple[str, float]]) -> SparseVector:
-        """Return the vector of a passage: of each word the greatest weight that any of its wordings gives it."""
+    def passage(self, kind: ItemKind, weighted_texts: Iterable[tuple[str, float]]) -> SparseVector:
+        """Return the vector of a passage: of each word the greatest weight that any of its weighted_texts gives it."""
         weights: dict[int, float] = {}
-        for text, weight in wordings:
-            vector = self._models[kind].embed_document(spelled_out(text))
+        for text, weight in weighted_texts:
+            vector = self._models[kind].embed_document(split_camel_case(text))
             for index, value in zip(vector.indices, vector.values, strict=True):
                 weights[index] = max(weights.get(index, 0.0), weight * value)
         return SparseVector(list(weights), list(weights.values()))
 
     def question(self, text: str) -> SparseVector:
         """Return a question's words, each with the weight 1: what they are asked of makes no difference."""
-        return self._models["memory"].embed_query(spelled_out(text))
+        return self._models["memory"].embed_query(split_camel_case(text))
 
 
 def _model(average_length: float) -> Bm25:
     return Bm25(Bm25Config(language="english", ascii_folding=True, avg_len=average_length))
-
-
-def spelled_out(text: str) -> str:
-    """Return the text with the parts of each CamelCase word after it: `HTMLTheme` becomes `HTMLTheme HTML Theme`."""
-    return _COMPOUND.sub(lambda word: f"{word[0]} {_HUMP.sub(' ', word[0])}", text)

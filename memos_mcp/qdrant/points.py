@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID, uuid5
 
-from memos_mcp.domain.index import Entry, Match, Passage, Span, Vector, Wording
+from memos_mcp.domain.index import Entry, Match, Passage, Span, Vector, WeightedText
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Grows when payload or BM25 vectors change in a way that an older generation cannot be searched with."""
 
 DENSE: Final = "dense"
@@ -39,7 +39,7 @@ OUTDATED: Final = "The search index is being rebuilt for another model and takes
 Row: TypeAlias = Sequence[Any]
 """What an index says of a point: item, start, end, what it is a part of, and score."""
 
-PIECE: Final = 64
+WRITE_BATCH_POINTS: Final = 64
 """Points written at once. The shard answers nobody meanwhile: 64 points took 4 ms, 500 took 25 to 150."""
 
 LEAST_SHARE: Final = 10
@@ -53,16 +53,16 @@ INCOMPLETE: Final = -1
 
 
 class Point(NamedTuple):
-    """One passage as it is written; the BM25 vector is made from its wordings at the place that writes."""
+    """One passage as it is written; the BM25 vector is made from its weighted_texts at the place that writes."""
 
     id: UUID
     payload: Mapping[str, Any]
-    wordings: Sequence[Wording]
+    weighted_texts: Sequence[WeightedText]
     vector: Vector
 
 
 @dataclass(slots=True)
-class Piece:
+class WriteBatch:
     """Points to write at once, then the items that end here: whatever they had from that number on is left over."""
 
     points: list[Point] = field(default_factory=list)
@@ -74,19 +74,19 @@ def point_id(item_id: UUID, number: int) -> UUID:
     return uuid5(item_id, str(number))
 
 
-def pieces(entries: Iterable[Entry]) -> Iterator[Piece]:
-    """Yield the entries' points in pieces of at most `PIECE`, an item's passages in order."""
-    piece = Piece()
+def write_batches(entries: Iterable[Entry]) -> Iterator[WriteBatch]:
+    """Yield the entries' points in pieces of at most `WRITE_BATCH_POINTS`, an item's passages in order."""
+    batch = WriteBatch()
     for entry in entries:
         for number, passage in enumerate(entry.passages):
-            if len(piece.points) == PIECE:
-                yield piece
-                piece = Piece()
+            if len(batch.points) == WRITE_BATCH_POINTS:
+                yield batch
+                batch = WriteBatch()
             payload = _payload(entry, number, passage)
-            piece.points.append(Point(point_id(entry.item_id, number), payload, passage.wordings, passage.vector))
-        piece.ends.setdefault(len(entry.passages), []).append(entry.item_id)
-    if piece.points or piece.ends:
-        yield piece
+            batch.points.append(Point(point_id(entry.item_id, number), payload, passage.weighted_texts, passage.vector))
+        batch.ends.setdefault(len(entry.passages), []).append(entry.item_id)
+    if batch.points or batch.ends:
+        yield batch
 
 
 def best_rows(rows: Iterable[Row], limit: int) -> list[Row]:
@@ -132,7 +132,7 @@ def told(payload: Mapping[str, Any] | None) -> list[Any]:
     return [(payload or {}).get(field) for field in TOLD]
 
 
-class Census:
+class VersionScan:
     """Counts an index's points to tell at which version it holds each item."""
 
     def __init__(self) -> None:

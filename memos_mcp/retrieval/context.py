@@ -1,55 +1,57 @@
-"""What a turn of a conversation, or a chunk of a file, takes from its neighbours.
+"""What a message of a conversation, or a chunk of a file, takes from its neighbours.
 
-A turn alone often says "yes, next Tuesday" and no more, and a method often does not name what it is about.
-
-An item's point is found by its neighbours' words, at less weight, and its vector leans towards theirs. So a question
-still costs one search, and a memory one inference: the vectors of its neighbours are there already. On public
-conversations that is as good as embedding each turn together with its neighbours (`benchmarks/README.md`).
+A message alone often says "yes, next Tuesday" and no more, and a method often does not name its subject. So a point is
+found by its neighbours' words, at a lower weight, and its vector is blended with theirs. A query still costs one search
+and a memory one inference, because the neighbours' vectors exist already. On public conversations this is as good as
+embedding each message together with its neighbours (`benchmarks/README.md`).
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from memos_mcp.domain.index import Vector, Wording
-from memos_mcp.domain.memory import NEAR_CHARS
+from memos_mcp.domain.index import Vector, WeightedText
 
-CLOSEST: Final = 0.8
-"""What the words of a neighbour right beside it would count, where its own count 1."""
+REACH: Final = 2
+"""How many memories of its session, or of its file, are a memory's neighbours, on each side. The triggers of the schema
+queue as many."""
+
+MAX_WEIGHT: Final = 0.8
+"""The weight of a neighbour's words directly beside a memory, where the memory's own words weigh 1."""
 
 HALVED_AFTER_WORDS: Final = 40.0
-"""Words between a memory and the middle of a neighbour after which the neighbour counts half as much."""
+"""Words between a memory and the middle of a neighbour after which the neighbour's weight is halved."""
 
-LEAST: Final = 0.1
-"""Neighbours that count less than this are left out: of long turns, each speaks for itself."""
+MIN_WEIGHT: Final = 0.1
+"""Neighbours of a lower weight are left out: long messages are self-contained."""
 
-MOST_CHARS: Final = NEAR_CHARS
-"""Nor does a text of so many characters count, however few spaces are in it. Only a part of it might be at hand, and
-that would have to be embedded for its neighbours' sake."""
+MAX_CHARS: Final = 2_000
+"""Characters from which a neighbour is left out, however few spaces it has. Only a part of a longer text is read, and
+that part would have to be embedded for its neighbours alone."""
 
-LEANING: Final = 0.3
-"""How much a neighbour's vector counts, as a part of what its words do."""
+BLEND: Final = 0.3
+"""The weight of a neighbour's vector, as a fraction of the weight of its words."""
 
 
-def neighbours(before: Sequence[str], after: Sequence[str]) -> list[Wording]:
+def weigh_neighbours(before: Sequence[str], after: Sequence[str]) -> list[WeightedText]:
     """Weigh the texts before and after an item, each given nearest first, by the words in between."""
-    return [*_outwards(before), *_outwards(after)]
+    return [*_weighed(before), *_weighed(after)]
 
 
-def _outwards(texts: Iterable[str]) -> Iterable[Wording]:
+def _weighed(texts: Iterable[str]) -> Iterable[WeightedText]:
     between = 0
     for text in texts:
         words = len(text.split())
-        weight = CLOSEST * 0.5 ** ((between + words / 2) / HALVED_AFTER_WORDS)
-        if weight < LEAST or len(text) >= MOST_CHARS:
+        weight = MAX_WEIGHT * 0.5 ** ((between + words / 2) / HALVED_AFTER_WORDS)
+        if weight < MIN_WEIGHT or len(text) >= MAX_CHARS:
             return
-        yield Wording(text, weight)
+        yield WeightedText(text, weight)
         between += words
 
 
-def leaning(own: Vector, others: Iterable[tuple[Vector, float]]) -> Vector:
-    """Return the vector moved towards its neighbours' by their weights; its length is the index's business."""
+def blend(own: Vector, others: Iterable[tuple[Vector, float]]) -> Vector:
+    """Return the vector moved towards its neighbours' by their weights; the index normalises its length."""
     total = list(own)
     for other, weight in others:
-        share = LEANING * weight
+        share = BLEND * weight
         total = [value + share * theirs for value, theirs in zip(total, other, strict=True)]
     return total

@@ -13,7 +13,7 @@ PINNED: Final = "pinned"
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class PackItem:
     """Something that can be packed. `costs` are those of its forms, the whole first, each shorter one cheaper.
 
     Offers with equal keys, or with equal `same`, are one: the first of them.
@@ -29,7 +29,7 @@ class Offer:
         return self.costs[-1]
 
 
-class Find(NamedTuple):
+class PackCandidate(NamedTuple):
     """An offer that was found. One that does not cover what was asked is related to it, and good to fill with."""
 
     key: str
@@ -38,16 +38,16 @@ class Find(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class PackQuery:
     """A question and what was found for it, best first. A need wants to be covered."""
 
     reason: str
-    finds: Sequence[Find]
+    finds: Sequence[PackCandidate]
     need: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class PackedItem:
     """An offer in the pack, in which of its forms, and why. `score` is None for what was pinned and not found."""
 
     key: str
@@ -64,14 +64,16 @@ class Pack:
     cramped: needs that something would cover for which there was no room.  over: the pins alone exceed the budget.
     """
 
-    chosen: Sequence[Chosen]
+    chosen: Sequence[PackedItem]
     covered: frozenset[int]
     cramped: frozenset[int]
     left_out: int
     over: bool
 
 
-def pack(offers: Iterable[Offer], pins: Sequence[str], asks: Sequence[Ask], budget: int, ceiling: int = 10_000) -> Pack:
+def pack(
+    offers: Iterable[PackItem], pins: Sequence[str], asks: Sequence[PackQuery], budget: int, ceiling: int = 10_000
+) -> Pack:
     """Choose what goes into the budget. Every pin does, whole until all of them exceed the ceiling, then shortened."""
     one = _distinct(offers)
     found = [_best_first(one, ask.finds) for ask in asks]
@@ -96,10 +98,10 @@ def pack(offers: Iterable[Offer], pins: Sequence[str], asks: Sequence[Ask], budg
     )
 
 
-def _distinct(offers: Iterable[Offer]) -> dict[str, Offer]:
+def _distinct(offers: Iterable[PackItem]) -> dict[str, PackItem]:
     """Return, for each key, the first offer with this key or with the same content."""
-    by_key: dict[str, Offer] = {}
-    by_content: dict[Hashable, Offer] = {}
+    by_key: dict[str, PackItem] = {}
+    by_content: dict[Hashable, PackItem] = {}
     for offer in offers:
         first = by_key.get(offer.key) or by_content.get(offer.same) or offer
         by_key.setdefault(offer.key, first)
@@ -107,17 +109,17 @@ def _distinct(offers: Iterable[Offer]) -> dict[str, Offer]:
     return by_key
 
 
-def _best_first(one: Mapping[str, Offer], finds: Sequence[Find]) -> dict[str, Find]:
+def _best_first(one: Mapping[str, PackItem], finds: Sequence[PackCandidate]) -> dict[str, PackCandidate]:
     """Return the finds by the offer that stands for them; of several the better one, covering if any covers."""
-    merged: dict[str, Find] = {}
+    merged: dict[str, PackCandidate] = {}
     for find in finds:
         key = one[find.key].key
-        before = merged.get(key, Find(key, find.score, covers=False))
-        merged[key] = Find(key, max(before.score, find.score), before.covers or find.covers)
+        before = merged.get(key, PackCandidate(key, find.score, covers=False))
+        merged[key] = PackCandidate(key, max(before.score, find.score), before.covers or find.covers)
     return dict(sorted(merged.items(), key=lambda item: -item[1].score))
 
 
-def _pinned(pins: Mapping[str, Offer], ceiling: int) -> dict[str, int]:
+def _pinned(pins: Mapping[str, PackItem], ceiling: int) -> dict[str, int]:
     """Return the form of each pin: the whole, as long as all others could still come in some form."""
     room = ceiling - sum(offer.least for offer in pins.values())
     forms: dict[str, int] = {}
@@ -127,17 +129,17 @@ def _pinned(pins: Mapping[str, Offer], ceiling: int) -> dict[str, int]:
     return forms
 
 
-def _longest(offer: Offer, room: int, at_worst: int) -> int:
+def _longest(offer: PackItem, room: int, at_worst: int) -> int:
     return next((form for form, cost in enumerate(offer.costs) if cost <= room), at_worst)
 
 
-def _cheapest(needs: Mapping[int, Sequence[Offer]], room: int) -> tuple[dict[int, Offer], int]:
+def _cheapest(needs: Mapping[int, Sequence[PackItem]], room: int) -> tuple[dict[int, PackItem], int]:
     """Cover needs by the cheapest that covers any, then the next cheapest, while there is room; return the sum, too.
 
     What is taken, and in which order, does not depend on the room, and the costs do not fall: with more room the same
     needs are covered, and perhaps more; and what is still open when it stops, nothing that fits could cover.
     """
-    assigned: dict[int, Offer] = {}
+    assigned: dict[int, PackItem] = {}
     spent = 0
     while still := [offer for at, able in needs.items() if at not in assigned for offer in able]:
         cheapest = min(still, key=lambda offer: offer.least)
@@ -148,7 +150,7 @@ def _cheapest(needs: Mapping[int, Sequence[Offer]], room: int) -> tuple[dict[int
     return dict(sorted(assigned.items())), spent
 
 
-def _improve(assigned: dict[int, Offer], needs: Mapping[int, Sequence[Offer]], room: int) -> None:
+def _improve(assigned: dict[int, PackItem], needs: Mapping[int, Sequence[PackItem]], room: int) -> None:
     """Give each need in turn the best that covers it, as far as every need keeps something.
 
     What would also cover a need that had no room is passed over: with a larger budget it might not be chosen again,
@@ -164,7 +166,7 @@ def _improve(assigned: dict[int, Offer], needs: Mapping[int, Sequence[Offer]], r
                 break
 
 
-def _grow(assigned: Mapping[int, Offer], room: int) -> dict[str, int]:
+def _grow(assigned: Mapping[int, PackItem], room: int) -> dict[str, int]:
     """Return the form of each assigned offer, longer ones as far as there is room."""
     offers = {offer.key: offer for offer in assigned.values()}
     room -= sum(offer.least for offer in offers.values())
@@ -176,7 +178,7 @@ def _grow(assigned: Mapping[int, Offer], room: int) -> dict[str, int]:
 
 
 def _fill(
-    one: Mapping[str, Offer], found: Sequence[Mapping[str, Find]], taken: Collection[str], room: int
+    one: Mapping[str, PackItem], found: Sequence[Mapping[str, PackCandidate]], taken: Collection[str], room: int
 ) -> dict[str, int]:
     """Return what else fits, by score, each in the longest form that does."""
     scores: dict[str, float] = {}
@@ -192,23 +194,23 @@ def _fill(
     return forms
 
 
-def _cost(one: Mapping[str, Offer], forms: Mapping[str, int]) -> int:
+def _cost(one: Mapping[str, PackItem], forms: Mapping[str, int]) -> int:
     return sum(one[key].costs[form] for key, form in forms.items())
 
 
 def _chosen(
-    offer: Offer,
+    offer: PackItem,
     form: int,
-    asks: Sequence[Ask],
-    found: Sequence[Mapping[str, Find]],
-    assigned: Mapping[int, Offer],
+    asks: Sequence[PackQuery],
+    found: Sequence[Mapping[str, PackCandidate]],
+    assigned: Mapping[int, PackItem],
     *,
     pinned: bool,
-) -> Chosen:
+) -> PackedItem:
     """Tell why: because of its pin, else of the first need that it was taken for, else of where it scored best."""
     scored = [at for at, finds in enumerate(found) if offer.key in finds]
     best = max(scored, key=lambda at: found[at][offer.key].score, default=None)
     at = next((at for at, taken in assigned.items() if taken.key == offer.key), best)
     reason = PINNED if pinned or at is None else asks[at].reason
     score = None if at is None or pinned else found[at][offer.key].score
-    return Chosen(offer.key, form, offer.costs[form], reason, score)
+    return PackedItem(offer.key, form, offer.costs[form], reason, score)

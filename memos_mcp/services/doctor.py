@@ -18,7 +18,7 @@ REPORT_EXPIRES: Final = timedelta(seconds=120)
 
 
 @dataclass(frozen=True, slots=True)
-class Checkup:
+class Diagnosis:
     """What was found. `reported_at` is None when the index was read just now, else when its holder last reported.
 
     `astray` counts items that differ from their row and are not queued; `problems` is empty when all is well.
@@ -60,7 +60,7 @@ class Doctor:
         self._index = index
         self._queue = queue
         self._embeddings = embeddings
-        self._log = log
+        self.logger = log
         self._projector = projector
         self._model = model
         self._now = now
@@ -69,7 +69,7 @@ class Doctor:
         """Return how many items of each kind the index should hold."""
         return {kind: len(await self._projector.versions(kind)) for kind in ITEM_KINDS}
 
-    async def check_up(self) -> Checkup:
+    async def diagnose(self) -> Diagnosis:
         """Compare all there is; `StoreUnavailable` when Postgres cannot be asked."""
         seen = await self._look()
         problems = [] if seen.problem is None else [seen.problem]
@@ -77,7 +77,7 @@ class Doctor:
             problems.append(f"{seen.astray} items differ from their points and are not queued. Run: memos-as reindex")
         if seen.report is not None and seen.report.shape.model != self._model:
             problems.append(f"The index was built for {seen.report.shape.model}. The server rebuilds it when it runs.")
-        return Checkup(
+        return Diagnosis(
             self._model,
             await self.rows(),
             await self._queue.state(),
@@ -100,7 +100,7 @@ class Doctor:
 
     async def _hear(self, reason: str, *, patient: bool = True) -> _Sight:
         """Take the word of the process that holds the index; if it seems wrong, ask again: it may be a second old."""
-        published = await self._log.published()
+        published = await self.logger.published()
         if published is None or published[1] < self._now() - REPORT_EXPIRES:
             return _Sight(problem=reason)
         seen = _Sight(*published, astray=await self._unaccounted(published[0]))
@@ -114,7 +114,7 @@ class Doctor:
         astray = 0
         for kind in ITEM_KINDS:
             differing = await differences(self._index, self._projector, kind)
-            astray += len(set(differing) - await self._queue.waiting(kind, differing))
+            astray += len(set(differing) - await self._queue.queued_ids(kind, differing))
         return astray
 
     async def _unaccounted(self, report: IndexReport) -> int:

@@ -11,22 +11,22 @@ from memos_mcp.domain.index import ItemKind
 REMEMBERED: Final = 4_096
 
 
-class Arrivals:
+class IndexedVersions:
     """The versions that were indexed last, and who waits for one."""
 
     def __init__(self) -> None:
         self._versions: OrderedDict[tuple[ItemKind, UUID], int] = OrderedDict()
         self._changed = anyio.Event()
 
-    def note(self, kind: ItemKind, item_id: UUID, version: int) -> None:
+    def record(self, kind: ItemKind, item_id: UUID, version: int) -> None:
         """Remember that the index holds this version of the item."""
         self._versions[kind, item_id] = version
         self._versions.move_to_end((kind, item_id))
         if len(self._versions) > REMEMBERED:
             self._versions.popitem(last=False)
 
-    def announce(self) -> None:
-        """Wake everyone who waits, after some `note`s."""
+    def notify(self) -> None:
+        """Wake everyone who waits, after some `record`s."""
         self._changed.set()
         self._changed = anyio.Event()
 

@@ -11,8 +11,8 @@ from anyio.abc import TaskGroup
 
 from memos_mcp.domain.errors import Unavailable
 from memos_mcp.domain.index import ITEM_KINDS, Draft, IndexLog, ItemKind, VectorIndex
-from memos_mcp.domain.index_queue import Due, IndexQueue
-from memos_mcp.services.indexed_versions import Arrivals
+from memos_mcp.domain.index_queue import Claim, IndexQueue
+from memos_mcp.services.indexed_versions import IndexedVersions
 from memos_mcp.services.projections import Projector, differences
 
 logger = logging.getLogger(__name__)
@@ -37,15 +37,15 @@ class Indexer:
     def __init__(self, index: VectorIndex, queue: IndexQueue, log: IndexLog, projector: Projector) -> None:
         self._index = index
         self._queue = queue
-        self._log = log
+        self.logger = log
         self._projector = projector
-        self._arrivals = Arrivals()
+        self._indexed_versions = IndexedVersions()
         self._tried = anyio.Event()
         self._rested = anyio.Event()
-        self._trouble: str | None = "The search index is being opened."
+        self._error: str | None = "The search index is being opened."
         self._serving = False
-        self._resting = False
         self._idle = False
+        self._caught_up = False
         self._behind = True
         self._doubts = 0
         self._loading = False
@@ -56,9 +56,9 @@ class Indexer:
         self._chores_due = False
 
     @property
-    def idle(self) -> bool:
+    def caught_up(self) -> bool:
         """Whether nothing waits to be indexed."""
-        return self._idle and not self._swapped
+        return self._caught_up and not self._swapped
 
     @property
     def behind(self) -> bool:
@@ -66,40 +66,42 @@ class Indexer:
         return self._behind or self._swapped
 
     @property
-    def trouble(self) -> str | None:
+    def error(self) -> str | None:
         """What keeps the index from being searched, if anything does."""
-        return self._trouble
+        return self._error
 
     @property
     def rebuild_failed(self) -> bool:
         """Whether the last attempt at a new generation failed; it is made again after a while."""
         return self._next_rebuild > 0
 
-    async def opened(self) -> None:
+    async def wait_until_opened(self) -> None:
         """Wait, for a bounded time, until the index was opened or could not be."""
         with anyio.move_on_after(OPENING_SECONDS):
             await self._tried.wait()
 
     @property
-    def resting(self) -> bool:
+    def idle(self) -> bool:
         """Whether there is nothing that could be indexed now; what failed alone may still be queued."""
-        return self._resting and not self._swapped
+        return self._idle and not self._swapped
 
-    async def rested(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Wait until there is nothing that could be indexed now."""
-        while not self.resting:
+        while not self.idle:
             await self._rested.wait()
 
-    async def indexed(self, kind: ItemKind, item_id: UUID, version: int, *, fresh: bool, seconds: float) -> bool:
+    async def wait_until_indexed(
+        self, kind: ItemKind, item_id: UUID, version: int, *, fresh: bool, seconds: float
+    ) -> bool:
         """Wait, for a bounded time, until the index holds this version; `fresh`: it was written just now."""
         if fresh:
             self._doubt()
             with anyio.move_on_after(seconds):
                 await self._tried.wait()
                 if self._serving:
-                    await self._arrivals.wait(kind, item_id, version)
+                    await self._indexed_versions.wait(kind, item_id, version)
                     return True
-        indexed = item_id not in await self._queue.waiting(kind, [item_id])
+        indexed = item_id not in await self._queue.queued_ids(kind, [item_id])
         if not indexed:
             self._doubt()
             self._behind = True
@@ -115,13 +117,13 @@ class Indexer:
                 async with anyio.create_task_group() as tasks:
                     await self._serve(tasks)
             except* Unavailable as group:
-                self._trouble = str(group.exceptions[0])
-                logger.warning("The index cannot be brought up to date just now: %s", self._trouble)
+                self._error = str(group.exceptions[0])
+                logger.warning("The index cannot be brought up to date just now: %s", self._error)
             except* Exception as group:  # a defect here must cost a retry, not the server
                 logger.exception("The indexer failed and will start again", exc_info=group)
-                self._trouble = "The indexer failed; the log says why."
+                self._error = "The indexer failed; the log says why."
             finally:
-                self._serving = self._resting = self._idle = False
+                self._serving = self._idle = self._caught_up = False
                 self._tried.set()
             if anyio.current_time() - began > LAST_RETRY_SECONDS:
                 delay = FIRST_RETRY_SECONDS
@@ -136,7 +138,7 @@ class Indexer:
             await self._write_out(draft)
             if await self._reconcile() and await self._depth():
                 self._doubt()
-                self._resting, self._behind = False, True
+                self._idle, self._behind = False, True
         finally:
             self._replaced = None
             self._announce_rest()
@@ -164,7 +166,7 @@ class Indexer:
             await self._queue.reclaim()
 
     async def _serve(self, tasks: TaskGroup) -> None:
-        self._serving, self._trouble = True, None
+        self._serving, self._error = True, None
         self._behind = True
         if not self._index.outdated:
             await self._reconcile()
@@ -182,18 +184,18 @@ class Indexer:
         state = await self._queue.state()
         waiting = sum(state.depth.values())
         empty = not waiting and self._doubts == doubts
-        self._resting = not self._index.outdated
-        self._idle = self._resting and empty
+        self._idle = not self._index.outdated
+        self._caught_up = self._idle and empty
         # What came after the last claim was not acknowledged before: by itself it leaves `behind` as it was.
-        self._behind = waiting > state.untried or (self._behind and not empty)
+        self._behind = waiting > state.unclaimed or (self._behind and not empty)
         self._announce_rest()
         await self._queue.wait(CHORES_SECONDS if self._chores_due or not empty else POLL_SECONDS)
-        self._resting = self._idle = False
+        self._idle = self._caught_up = False
 
     def _doubt(self) -> None:
         """Not be idle: something waits now, which a count of the queue that is under way may not have seen."""
         self._doubts += 1
-        self._idle = False
+        self._caught_up = False
 
     def _announce_rest(self) -> None:
         self._rested.set()
@@ -208,13 +210,13 @@ class Indexer:
         if self._chores_due:
             return
         self._next_chores = anyio.current_time() + CHORES_SECONDS
-        await self._log.publish(await self._index.report())
+        await self.logger.publish(await self._index.report())
         await self._start_rebuild_if_due(tasks)
 
     async def _start_rebuild_if_due(self, tasks: TaskGroup) -> None:
         if self._rebuilding or anyio.current_time() < self._next_rebuild:
             return
-        requested = await self._log.rebuild_requested()
+        requested = await self.logger.rebuild_requested()
         if requested is not None or self._index.outdated or await self._pays():
             self._rebuilding = True
             tasks.start_soon(self._rebuild, requested)
@@ -228,7 +230,7 @@ class Indexer:
         try:
             await self.rebuild()
             if requested is not None:
-                await self._log.rebuild_done(requested)
+                await self.logger.rebuild_done(requested)
             self._next_rebuild = 0.0
         except Exception:
             logger.exception("A new generation of the index could not be built; the current one stays")
@@ -255,7 +257,7 @@ class Indexer:
             await self._work_off(due)
         return bool(due)
 
-    async def _work_off(self, due: Sequence[Due]) -> None:
+    async def _work_off(self, due: Sequence[Claim]) -> None:
         try:
             with anyio.fail_after(LEASE.total_seconds() / 2):
                 versions = await self._project(due)
@@ -268,10 +270,10 @@ class Indexer:
         else:
             await self._queue.finish(due)
             for item in due:
-                self._arrivals.note(item.kind, item.item_id, versions.get(item.item_id, 0))
-            self._arrivals.announce()
+                self._indexed_versions.record(item.kind, item.item_id, versions.get(item.item_id, 0))
+            self._indexed_versions.notify()
 
-    async def _isolate(self, due: Sequence[Due], error: Exception) -> None:
+    async def _isolate(self, due: Sequence[Claim], error: Exception) -> None:
         """Try the items of a failed batch one by one; let the one that fails alone wait, ever longer."""
         if len(due) > 1:
             for item in due:
@@ -281,7 +283,7 @@ class Indexer:
         retry = min(timedelta(seconds=2 ** min(due[0].attempts, 20)), LAST_ITEM_RETRY)
         await self._queue.fail(due, type(error).__name__, retry)
 
-    async def _project(self, due: Sequence[Due]) -> dict[UUID, int]:
+    async def _project(self, due: Sequence[Claim]) -> dict[UUID, int]:
         versions: dict[UUID, int] = {}
         for kind in ITEM_KINDS:
             ids = [item.item_id for item in due if item.kind == kind]

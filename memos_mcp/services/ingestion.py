@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.limits import check_characters, check_name
 from memos_mcp.domain.scope import Scope
-from memos_mcp.domain.source import File, Omitted, Replaced, Sources, StoredFile
+from memos_mcp.domain.source import Replaced, Skipped, SourceFile, Sources, StoredFile
 
 BATCH_FILES: Final = 64
 BATCH_CHUNKS: Final = 500
@@ -23,7 +23,7 @@ UNSTORABLE: Final = "cannot be stored as it is"
 
 
 @dataclass(slots=True)
-class Tally:
+class IngestReport:
     """What became of the files, and of the chunks of those that were new or changed."""
 
     new: int = 0
@@ -31,7 +31,7 @@ class Tally:
     unchanged: int = 0
     removed: int = 0
     chunks: Replaced = field(default_factory=Replaced)
-    omitted: list[Omitted] = field(default_factory=list)
+    omitted: list[Skipped] = field(default_factory=list)
 
     @property
     def wrote(self) -> bool:
@@ -49,7 +49,7 @@ class _Batch:
 
     stored: list[StoredFile] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
-    omitted: list[Omitted] = field(default_factory=list)
+    omitted: list[Skipped] = field(default_factory=list)
     last: bool = False
 
     @property
@@ -60,7 +60,7 @@ class _Batch:
         """Yield the paths whose record is not to be removed."""
         yield from self.unchanged
         yield from (file.path for file in self.stored)
-        yield from (one.path for one in self.omitted if one.passing)
+        yield from (one.path for one in self.omitted if one.transient)
 
 
 class Ingestion:
@@ -74,11 +74,11 @@ class Ingestion:
         self,
         scope: Scope,
         source: str,
-        files: Iterator[File | Omitted],
-        seen: Callable[[Tally], None],
+        files: Iterator[SourceFile | Skipped],
+        seen: Callable[[IngestReport], None],
         *,
         write: bool = True,
-    ) -> Tally:
+    ) -> IngestReport:
         """Make the record hold these files and no others of this source; tell `seen` after each batch how far it is.
 
         What is indexed meanwhile is not waited for. A run that ends early leaves whole batches: the next one passes
@@ -94,12 +94,12 @@ class Ingestion:
         self,
         scope: Scope,
         source: str,
-        files: Iterator[File | Omitted],
-        seen: Callable[[Tally], None],
+        files: Iterator[SourceFile | Skipped],
+        seen: Callable[[IngestReport], None],
         *,
         write: bool,
-    ) -> Tally:
-        tally, known = Tally(), await self._sources.known(scope, source)
+    ) -> IngestReport:
+        tally, known = IngestReport(), await self._sources.known(scope, source)
         gone = dict.fromkeys(known)
         batch = _Batch()
         while not batch.last:
@@ -119,16 +119,16 @@ class Ingestion:
         return tally
 
 
-def _next(files: Iterator[File | Omitted], known: Mapping[str, bytes]) -> _Batch:
+def _next(files: Iterator[SourceFile | Skipped], known: Mapping[str, bytes]) -> _Batch:
     """Look at files until there is enough for a transaction, or for a moment."""
     batch, deadline = _Batch(), monotonic() + BATCH_SECONDS
     for file in files:
-        found = file if isinstance(file, Omitted) else _look(file, known.get(file.path))
-        if isinstance(found, Omitted):
+        found = file if isinstance(file, Skipped) else _look(file, known.get(file.path))
+        if isinstance(found, Skipped):
             batch.omitted.append(found)
         elif isinstance(found, StoredFile):
             batch.stored.append(found)
-        elif not isinstance(file, Omitted):
+        elif not isinstance(file, Skipped):
             batch.unchanged.append(file.path)
         if batch.full or monotonic() > deadline:
             return batch
@@ -136,18 +136,18 @@ def _next(files: Iterator[File | Omitted], known: Mapping[str, bytes]) -> _Batch
     return batch
 
 
-def _look(file: File, known: bytes | None) -> StoredFile | Omitted | None:
+def _look(file: SourceFile, known: bytes | None) -> StoredFile | Skipped | None:
     try:
         check_characters("the path", file.path)
         found = file.look(known)
         for new in found.new if isinstance(found, StoredFile) else ():
             new.check()
     except Invalid:
-        return Omitted(file.path, UNSTORABLE)
+        return Skipped(file.path, UNSTORABLE)
     return found
 
 
-def _count(tally: Tally, batch: _Batch, known: Mapping[str, bytes]) -> None:
+def _count(tally: IngestReport, batch: _Batch, known: Mapping[str, bytes]) -> None:
     changed = sum(file.path in known for file in batch.stored)
     tally.changed += changed
     tally.new += len(batch.stored) - changed

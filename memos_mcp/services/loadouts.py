@@ -11,9 +11,10 @@ from memos_mcp.domain.errors import MemosError
 from memos_mcp.domain.loadout import MEMORY_MARKS, TOOL_MARKS, Loadout, LoadoutStore, Marks, check_needs, relevance
 from memos_mcp.domain.memory import MemoryHit, MemoryQuery
 from memos_mcp.domain.scope import Scope
-from memos_mcp.domain.tool import ToolFilter, ToolHit, ToolQuery, document
-from memos_mcp.retrieval.packing import Ask, Find
+from memos_mcp.domain.tool import ToolFilter, ToolHit, ToolQuery
+from memos_mcp.retrieval.packing import PackCandidate, PackQuery
 from memos_mcp.services.memories import Memories
+from memos_mcp.services.projections import tool_text
 from memos_mcp.services.tools import Tools
 
 MEMORIES_PER_ASK: Final = 20
@@ -28,7 +29,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class LoadoutQuery:
     """A text to ask, and what is said of what it finds."""
 
     text: str
@@ -42,7 +43,7 @@ class Proposals(Generic[Hit]):
 
     pins: list[str] = field(default_factory=list)
     hits: dict[str, Hit] = field(default_factory=dict)
-    asks: list[Ask] = field(default_factory=list)
+    asks: list[PackQuery] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     withheld: int = 0
     degraded: str | None = None
@@ -78,7 +79,7 @@ class Loadouts:
         loadout = Loadout() if name is None else await self._store.get(name, scope.namespace)
         scopes = [replace(scope, namespace=namespace) for namespace in loadout.reads(scope.namespace)]
         questions = _questions(task, needs)
-        searches = [Question(text, _reason("search", text)) for text in loadout.searches]
+        searches = [LoadoutQuery(text, _reason("search", text)) for text in loadout.searches]
         memories, tools = Proposals[MemoryHit](), Proposals[ToolHit]()
         await _side_by_side(
             [
@@ -90,21 +91,21 @@ class Loadouts:
         return Gathered(loadout, needs or [task], memories, tools)
 
     async def _gather_memories(
-        self, scopes: Sequence[Scope], loadout: Loadout, questions: Sequence[Question], into: Proposals[MemoryHit]
+        self, scopes: Sequence[Scope], loadout: Loadout, questions: Sequence[LoadoutQuery], into: Proposals[MemoryHit]
     ) -> None:
         for scope in scopes if loadout.pinned_memories else ():
             found = await self._memories.get(scope, loadout.pinned_memories)
             into.hits |= {str(memory_id): MemoryHit(memory, ()) for memory_id, memory in found.items()}
         _settle_pins(into, [str(memory_id) for memory_id in loadout.pinned_memories])
 
-        async def ask(scope: Scope, question: Question) -> tuple[list[tuple[str, MemoryHit]], str | None]:
+        async def ask(scope: Scope, question: LoadoutQuery) -> tuple[list[tuple[str, MemoryHit]], str | None]:
             page = await self._memories.query(scope, MemoryQuery(question.text, limit=MEMORIES_PER_ASK))
             return [(str(hit.memory.memory_id), hit) for hit in page.hits], page.degraded
 
         await _ask_all(scopes, questions, ask, into, _memory_text, MEMORY_MARKS)
 
     async def _gather_tools(
-        self, scopes: Sequence[Scope], loadout: Loadout, questions: Sequence[Question], into: Proposals[ToolHit]
+        self, scopes: Sequence[Scope], loadout: Loadout, questions: Sequence[LoadoutQuery], into: Proposals[ToolHit]
     ) -> None:
         wanted = ToolFilter(agent_has=loadout.capabilities)
         for scope in scopes:
@@ -115,18 +116,18 @@ class Loadouts:
                 into.withheld += (await self._tools.discover(scope, ToolQuery((), wanted, limit=1))).withheld
         _settle_pins(into, loadout.pinned_tools)
 
-        async def ask(scope: Scope, question: Question) -> tuple[list[tuple[str, ToolHit]], str | None]:
+        async def ask(scope: Scope, question: LoadoutQuery) -> tuple[list[tuple[str, ToolHit]], str | None]:
             page = await self._tools.discover(scope, ToolQuery([question.text], wanted, TOOLS_PER_ASK))
             return [(hit.tool.tool_id, hit) for hit in page.hits], page.degraded
 
         await _ask_all(scopes, questions, ask, into, _tool_text, TOOL_MARKS)
 
 
-def _questions(task: str, needs: Sequence[str]) -> list[Question]:
+def _questions(task: str, needs: Sequence[str]) -> list[LoadoutQuery]:
     """Return the needs, or the task as the only one, and the task."""
     if not needs:
-        return [Question(task, "task", need=True)]
-    return [*(Question(need, _reason("need", need), need=True) for need in needs), Question(task, "task")]
+        return [LoadoutQuery(task, "task", need=True)]
+    return [*(LoadoutQuery(need, _reason("need", need), need=True) for need in needs), LoadoutQuery(task, "task")]
 
 
 def _reason(kind: str, text: str) -> str:
@@ -141,8 +142,8 @@ def _settle_pins(into: Proposals[Any], wanted: Sequence[str]) -> None:
 
 async def _ask_all(
     scopes: Sequence[Scope],
-    questions: Sequence[Question],
-    ask: Callable[[Scope, Question], Awaitable[tuple[list[tuple[str, Hit]], str | None]]],
+    questions: Sequence[LoadoutQuery],
+    ask: Callable[[Scope, LoadoutQuery], Awaitable[tuple[list[tuple[str, Hit]], str | None]]],
     into: Proposals[Hit],
     text_of: Callable[[Hit], str],
     marks: Marks,
@@ -151,14 +152,14 @@ async def _ask_all(
     calls = [partial(ask, scope, question) for question in questions for scope in scopes]
     answers = await _side_by_side(calls, AT_ONCE)
     for place, question in enumerate(questions):
-        finds: list[Find] = []
+        finds: list[PackCandidate] = []
         for found, degraded in answers[place * len(scopes) : (place + 1) * len(scopes)]:
             into.degraded = into.degraded or degraded
             for rank, (key, hit) in enumerate(found):
                 judged = relevance(question.text, text_of(hit), hit.signals, rank, marks)
                 if judged is not None and _keep(into, key, hit):
-                    finds.append(Find(key, hit.score or 0.0, covers=judged == "covers"))
-        into.asks.append(Ask(question.reason, finds, question.need))
+                    finds.append(PackCandidate(key, hit.score or 0.0, covers=judged == "covers"))
+        into.asks.append(PackQuery(question.reason, finds, question.need))
 
 
 def _keep(into: Proposals[Hit], key: str, hit: Hit) -> bool:
@@ -181,7 +182,7 @@ def _memory_text(hit: MemoryHit) -> str:
 
 
 def _tool_text(hit: ToolHit) -> str:
-    return document(hit.tool)
+    return tool_text(hit.tool)
 
 
 async def _side_by_side(calls: Sequence[Callable[[], Awaitable[Result]]], at_once: int) -> list[Result]:

@@ -11,7 +11,7 @@ from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.index import Match
 from memos_mcp.domain.memory import (
     Added,
-    ListKey,
+    ListPosition,
     Memory,
     MemoryFilter,
     MemoryHit,
@@ -20,12 +20,12 @@ from memos_mcp.domain.memory import (
     MemoryStore,
     NewMemory,
     Stored,
-    where,
 )
 from memos_mcp.domain.scope import Scope
 from memos_mcp.retrieval import pagination
 from memos_mcp.retrieval.fusion import Ranked
 from memos_mcp.services.indexer import Indexer
+from memos_mcp.services.projections import memory_filter
 from memos_mcp.services.search import MAX_CANDIDATES, MAX_LISTS, Search, both, check_question, depth
 
 Position: TypeAlias = tuple[str | int, ...]
@@ -34,7 +34,7 @@ AS_BEGUN: Final = "This answer goes on without the reranker, as it began."
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SearchPosition:
     """Where an answer goes on, how deep its ranking is, and whether its first were put in the reranker's order.
 
     At another depth, or in another order than the pages before, some hits would come twice and others never.
@@ -65,7 +65,7 @@ class Memories:
         """Store one memory durably, then wait a short time until it can be found by meaning."""
         new.check()
         added = await self._store.add(scope, new, self._now())
-        indexed = await self._indexer.indexed(
+        indexed = await self._indexer.wait_until_indexed(
             "memory", added.memory_id, added.version, fresh=added.created, seconds=self._wait
         )
         return Stored(added.memory_id, added.created, indexed)
@@ -104,13 +104,13 @@ class Memories:
         self, scope: Scope, query: MemoryQuery, text: str, question: str, position: Position | None
     ) -> MemoryPage:
         now, namespace = self._now(), scope.namespace
-        place = Place(0, depth(query.limit), reranked=True) if position is None else _place(position)
+        place = SearchPosition(0, depth(query.limit), reranked=True) if position is None else _place(position)
 
-        async def text_search(limit: int, *, waiting_only: bool) -> Sequence[Match]:
-            return await self._store.text_search(namespace, text, query.filter, limit, now, waiting_only=waiting_only)
+        async def text_search(limit: int, *, queued_only: bool) -> Sequence[Match]:
+            return await self._store.text_search(namespace, text, query.filter, limit, now, queued_only=queued_only)
 
         candidates = await self._search.candidates(
-            "memory", text, where(namespace, query.filter, now), place.depth, text_search
+            "memory", text, memory_filter(namespace, query.filter, now), place.depth, text_search
         )
         ranked = [ranked for ranked in candidates.ranked if ranked.score >= (query.min_score or 0.0)]
         # One more tells whether the answer goes on.
@@ -131,7 +131,7 @@ class Memories:
         return MemoryPage(hits, total, more, question, candidates.confident, both(candidates.degraded, reason))
 
     async def _order(
-        self, text: str, live: Sequence[Ranked], found: Mapping[UUID, Memory], place: Place
+        self, text: str, live: Sequence[Ranked], found: Mapping[UUID, Memory], place: SearchPosition
     ) -> tuple[Sequence[Ranked], str | None]:
         """Rerank the first, unless they are all on earlier pages, or those were in the usual order."""
         if place.offset >= self._search.reads:
@@ -153,17 +153,17 @@ def _list_position(memory: Memory) -> Position:
     return (memory.occurred_at.isoformat(), memory.sequence)
 
 
-def _list_key(position: Position) -> ListKey:
+def _list_key(position: Position) -> ListPosition:
     match position:
         case (str(time), int(sequence)):
             with suppress(ValueError, OverflowError):
-                return ListKey(datetime.fromisoformat(time).astimezone(UTC), sequence)
+                return ListPosition(datetime.fromisoformat(time).astimezone(UTC), sequence)
     raise pagination.foreign()
 
 
-def _place(position: Position) -> Place:
+def _place(position: Position) -> SearchPosition:
     match position:
         case (int(offset), int(limit), *mark) if 0 <= offset <= MAX_LISTS * limit and limit <= MAX_CANDIDATES:
             if mark in ([], [1]):
-                return Place(offset, limit, reranked=bool(mark))
+                return SearchPosition(offset, limit, reranked=bool(mark))
     raise pagination.foreign()

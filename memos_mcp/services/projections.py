@@ -1,57 +1,191 @@
-"""Turns rows into index entries: passages that fit the model's window, with vectors that were not computed twice."""
+"""How rows become index entries: their text, the terms they are found by, their filters and their vectors."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Any, Final, Generic, TypeVar
+from datetime import datetime
+from hashlib import blake2b, sha256
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 from memos_mcp.domain.index import (
     Embedder,
     EmbeddingStore,
     Entry,
+    IndexFilter,
     ItemKind,
     Passage,
     Shape,
     Span,
     Vector,
     VectorIndex,
-    Wording,
+    WeightedText,
 )
-from memos_mcp.retrieval.context import leaning
+from memos_mcp.domain.json_schema import properties
+from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryStore
+from memos_mcp.domain.tool import Tool, ToolFilter, ToolStore
+from memos_mcp.retrieval.context import MAX_CHARS, REACH, blend, weigh_neighbours
+from memos_mcp.retrieval.terms import metadata_terms, split_identifier
 
 Row = TypeVar("Row")
 
-KEPT_AT_ONCE: Final = 128
-"""Vectors after which they are kept: a document that takes longer than an attempt may last is done in several."""
+EMBEDDINGS_PER_WRITE: Final = 128
+"""Vectors after which they are stored: a text that takes longer than one attempt is embedded over several."""
+
+_MONTHS: Final = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Projection(Generic[Row]):
-    """How the rows of a kind become entries; `current` and `versions` leave out what the index should not hold.
+class Projection(Protocol[Row]):
+    """How the rows of one kind become entries. `current` and `versions` leave out what the index should not hold."""
 
-    text: what is embedded, cut into passages.  wording: by what words a passage of it is found.
-    neighbours: the texts nearby that have a part in its passages, which is also how those are embedded.
+    async def current(self, ids: Sequence[UUID]) -> Mapping[UUID, Row]: ...
+
+    async def versions(self) -> Mapping[UUID, int]: ...
+
+    async def context(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[WeightedText]]:
+        """Return the texts that contribute to the passages of these items; those texts are embedded the same way."""
+        ...
+
+    def embedding_text(self, row: Row) -> str:
+        """Return the text that is cut into passages and embedded."""
+        ...
+
+    def lexical_text(self, row: Row, passage: str) -> str:
+        """Return the text by whose words a passage is found."""
+        ...
+
+    def entry(self, row: Row, passages: Sequence[Passage]) -> Entry: ...
+
+
+class MemoryProjection:
+    """Memories: found by their content, their date, and their neighbours in a session or a file."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def current(self, ids: Sequence[UUID]) -> Mapping[UUID, Memory]:
+        return await self._store.current(ids)
+
+    async def versions(self) -> Mapping[UUID, int]:
+        return await self._store.versions()
+
+    async def context(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[WeightedText]]:
+        return {
+            item: weigh_neighbours(
+                [one.content for one in reversed(found) if one.offset < 0],
+                [one.content for one in found if one.offset > 0],
+            )
+            for item, found in (await self._store.neighbours(ids, REACH, MAX_CHARS)).items()
+        }
+
+    def embedding_text(self, row: Memory) -> str:
+        return row.content
+
+    def lexical_text(self, row: Memory, passage: str) -> str:
+        """Return the passage after its day, as people write it."""
+        day = row.occurred_at
+        return f"{day.day} {_MONTHS[day.month - 1]} {day.year}\n{passage}"
+
+    def entry(self, row: Memory, passages: Sequence[Passage]) -> Entry:
+        words: dict[str, Sequence[str]] = {
+            "agent_id": (row.agent_id,),
+            "kind": (row.kind,),
+            "tags": row.tags,
+            "metadata_terms": metadata_terms(row.metadata),
+        }
+        numbers = {"occurred_at": row.occurred_at.timestamp()}
+        if row.session_id is not None:
+            words["session_id"] = (row.session_id,)
+        if row.expires_at is not None:
+            numbers["expires_at"] = row.expires_at.timestamp()
+        return Entry(row.memory_id, row.version, row.namespace, passages, words, numbers, part_of(row))
+
+
+class ToolProjection:
+    """Tools: embedded by their names and description, found by the words of their request schema too.
+
+    The parameters are not embedded, because they blur what a tool is for.
     """
 
-    current: Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, Row]]]
-    versions: Callable[[], Awaitable[Mapping[UUID, int]]]
-    text: Callable[[Row], str]
-    wording: Callable[[Row, str], str]
-    neighbours: Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, Sequence[Wording]]]]
-    entry: Callable[[Row, Sequence[Passage]], Entry]
+    def __init__(self, store: ToolStore) -> None:
+        self._store = store
+
+    async def current(self, ids: Sequence[UUID]) -> Mapping[UUID, Tool]:
+        return await self._store.current(ids)
+
+    async def versions(self) -> Mapping[UUID, int]:
+        return await self._store.versions()
+
+    async def context(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[WeightedText]]:  # noqa: ARG002 - of the protocol
+        """Tools have no neighbours."""
+        return {}
+
+    def embedding_text(self, row: Tool) -> str:
+        return tool_text(row)
+
+    def lexical_text(self, row: Tool, passage: str) -> str:  # noqa: ARG002 - each passage is found by the whole tool
+        """Return the tool's text, the title and description of its schema, and its parameters."""
+        schema = row.request_schema or {}
+        about = [text for text in (schema.get("title"), schema.get("description")) if isinstance(text, str)]
+        return "\n".join([tool_text(row), *about, *_parameters(schema)])
+
+    def entry(self, row: Tool, passages: Sequence[Passage]) -> Entry:
+        words = {"required_capabilities": row.required_capabilities}
+        return Entry(row.id, row.version, row.namespace, passages, words)
+
+
+def tool_text(tool: Tool) -> str:
+    """Return the text that stands for a tool's meaning: its names, with identifiers split, and its description."""
+    names = {split_identifier(tool.name): None, split_identifier(tool.tool_id): None}
+    return f"{'. '.join(names)}: {tool.description}"
+
+
+def part_of(memory: Memory) -> str | None:
+    """Return a digest that names the file that a memory is a part of, by its metadata; None for any other memory."""
+    named = (memory.metadata.get("source"), memory.metadata.get("path"))
+    if memory.kind != "document" or not all(isinstance(name, str) for name in named):
+        return None
+    return blake2b("\n".join(map(str, named)).encode(), digest_size=8).hexdigest()
+
+
+def memory_filter(namespace: str, filter: MemoryFilter, now: datetime) -> IndexFilter:
+    """Return the index's form of a filter; it never excludes a memory that Postgres would admit."""
+    exact = {"kind": filter.kind, "session_id": filter.session_id, "agent_id": filter.agent_id}
+    has_all: dict[str, Sequence[str]] = {name: (value,) for name, value in exact.items() if value is not None}
+    if filter.tags:
+        has_all["tags"] = filter.tags
+    if filter.metadata:
+        has_all["metadata_terms"] = metadata_terms(filter.metadata)
+    return IndexFilter(
+        namespace,
+        has_all=has_all,
+        at_least={} if filter.since is None else {"occurred_at": filter.since.timestamp()},
+        at_most={} if filter.until is None else {"occurred_at": filter.until.timestamp()},
+        not_expired_by={"expires_at": now.timestamp()},
+    )
+
+
+def tool_filter(namespace: str, filter: ToolFilter) -> IndexFilter:
+    """Return the index's form of a filter."""
+    return IndexFilter(
+        namespace,
+        has_all={"required_capabilities": filter.required} if filter.required else {},
+        subset_of={} if filter.agent_has is None else {"required_capabilities": filter.agent_has},
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Nearby:
-    """A neighbour as a passage takes it in: its words, and the vectors of its passages."""
+class _Neighbour:
+    """A neighbour's words, and the passages whose vectors it contributes."""
 
-    wording: Wording
-    pieces: Sequence[str]
+    text: WeightedText
+    passages: Sequence[str]
 
 
 class Projector:
-    """Reads the truth and says what the index should hold of it."""
+    """Reads rows and returns the entries that the index should hold; computes no vector twice."""
 
     def __init__(
         self, embedder: Embedder, embeddings: EmbeddingStore, projections: Mapping[ItemKind, Projection[Any]]
@@ -72,28 +206,28 @@ class Projector:
         """Return the entries of those items that the index should hold."""
         projection = self._projections[kind]
         rows = await projection.current(ids)
-        texts = [projection.text(row) for row in rows.values()]
+        texts = [projection.embedding_text(row) for row in rows.values()]
         spans = await self._embedder.split(texts)
-        pieces = _pieces(texts, spans)
-        nearby = await self._nearby(await projection.neighbours(list(rows)))
-        taken = (piece for others in nearby.values() for other in others for piece in other.pieces)
-        vectors = await self._vectors([*(piece for parts in pieces for piece in parts), *taken])
+        parts = _cut(texts, spans)
+        context = await self._context(await projection.context(list(rows)))
+        shared = (part for neighbours in context.values() for one in neighbours for part in one.passages)
+        vectors = await self._vectors([*(part for own in parts for part in own), *shared])
         return [
             projection.entry(
                 row,
                 [
-                    _passage(span, piece, projection.wording(row, piece), nearby.get(item, ()), vectors)
-                    for span, piece in zip(places, parts, strict=True)
+                    _passage(span, part, projection.lexical_text(row, part), context.get(item, ()), vectors)
+                    for span, part in zip(own_spans, own_parts, strict=True)
                 ],
             )
-            for (item, row), places, parts in zip(rows.items(), spans, pieces, strict=True)
+            for (item, row), own_spans, own_parts in zip(rows.items(), spans, parts, strict=True)
         ]
 
-    async def _nearby(self, neighbours: Mapping[UUID, Sequence[Wording]]) -> dict[UUID, list[_Nearby]]:
-        """Cut neighbours as their own entries are cut, so that their vectors are not computed for this."""
-        texts = list({one.text: None for others in neighbours.values() for one in others})
-        pieces = dict(zip(texts, _pieces(texts, await self._embedder.split(texts)), strict=True))
-        return {item: [_Nearby(one, pieces[one.text]) for one in others] for item, others in neighbours.items()}
+    async def _context(self, texts_of: Mapping[UUID, Sequence[WeightedText]]) -> dict[UUID, list[_Neighbour]]:
+        """Cut neighbours as their own entries are cut, so that their vectors exist already."""
+        texts = list({one.text: None for neighbours in texts_of.values() for one in neighbours})
+        parts = dict(zip(texts, _cut(texts, await self._embedder.split(texts)), strict=True))
+        return {item: [_Neighbour(one, parts[one.text]) for one in neighbours] for item, neighbours in texts_of.items()}
 
     async def _vectors(self, texts: Sequence[str]) -> dict[str, Vector]:
         model = self._embedder.model
@@ -101,26 +235,33 @@ class Projector:
         known = await self._embeddings.get(model, list(hashes.values()))
         # By length, so that the embedder still finds texts of similar length to batch.
         missing = sorted((text for text, digest in hashes.items() if digest not in known), key=len)
-        for start in range(0, len(missing), KEPT_AT_ONCE):
-            part = missing[start : start + KEPT_AT_ONCE]
-            vectors = await self._embedder.passages(part)
-            computed = {hashes[text]: vector for text, vector in zip(part, vectors, strict=True)}
+        for start in range(0, len(missing), EMBEDDINGS_PER_WRITE):
+            batch = missing[start : start + EMBEDDINGS_PER_WRITE]
+            vectors = await self._embedder.passages(batch)
+            computed = {hashes[text]: vector for text, vector in zip(batch, vectors, strict=True)}
             await self._embeddings.add(model, computed)
             known |= computed
         return {text: known[digest] for text, digest in hashes.items()}
 
 
-def _pieces(texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> list[list[str]]:
-    return [[text[span.start : span.end] for span in parts] for text, parts in zip(texts, spans, strict=True)]
-
-
-def _passage(span: Span, piece: str, wording: str, nearby: Sequence[_Nearby], vectors: Mapping[str, Vector]) -> Passage:
-    """Make a passage of a piece, of the words by which it is found, and of what is nearby."""
-    others = [(vectors[part], other.wording.weight / len(other.pieces)) for other in nearby for part in other.pieces]
-    return Passage(span, leaning(vectors[piece], others), [Wording(wording), *(other.wording for other in nearby)])
-
-
 async def differences(index: VectorIndex, projector: Projector, kind: ItemKind) -> list[UUID]:
     """Return the items whose points and row differ, in either direction."""
-    held, truth = await index.versions(kind), await projector.versions(kind)
-    return [item for item in held.keys() | truth.keys() if held.get(item) != truth.get(item)]
+    held, expected = await index.versions(kind), await projector.versions(kind)
+    return [item for item in held.keys() | expected.keys() if held.get(item) != expected.get(item)]
+
+
+def _cut(texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> list[list[str]]:
+    return [[text[span.start : span.end] for span in own] for text, own in zip(texts, spans, strict=True)]
+
+
+def _passage(
+    span: Span, part: str, lexical_text: str, context: Sequence[_Neighbour], vectors: Mapping[str, Vector]
+) -> Passage:
+    others = [(vectors[other], one.text.weight / len(one.passages)) for one in context for other in one.passages]
+    return Passage(span, blend(vectors[part], others), [WeightedText(lexical_text), *(one.text for one in context)])
+
+
+def _parameters(schema: Mapping[str, Any]) -> Iterator[str]:
+    for name, definition in properties(schema):
+        text = definition.get("description") if isinstance(definition, Mapping) else None
+        yield f"{split_identifier(name)}: {text}" if isinstance(text, str) and text else split_identifier(name)

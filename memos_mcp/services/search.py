@@ -6,7 +6,7 @@ from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
 from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable, RerankerUnavailable
-from memos_mcp.domain.index import Embedder, ItemKind, Lanes, Match, Question, Vector, VectorIndex, Where
+from memos_mcp.domain.index import Embedder, IndexFilter, IndexQuery, ItemKind, Lanes, Match, Vector, VectorIndex
 from memos_mcp.domain.limits import check_text
 from memos_mcp.retrieval.fusion import Ranked, fuse, is_near, lexical, stands_out, unscored
 from memos_mcp.retrieval.rerank import RERANKED, Reranker, reranked
@@ -31,14 +31,14 @@ Row = TypeVar("Row")
 class TextSearch(Protocol):
     """Full-text search of one kind in Postgres, bound to a namespace, a text and a filter."""
 
-    def __call__(self, limit: int, *, waiting_only: bool) -> Awaitable[Sequence[Match]]: ...
+    def __call__(self, limit: int, *, queued_only: bool) -> Awaitable[Sequence[Match]]: ...
 
 
 class IndexState(Protocol):
     """What the search must know of the index beside its answers."""
 
     @property
-    def idle(self) -> bool:
+    def caught_up(self) -> bool:
         """Whether nothing waits to be indexed."""
         ...
 
@@ -48,11 +48,11 @@ class IndexState(Protocol):
         ...
 
     @property
-    def trouble(self) -> str | None:
+    def error(self) -> str | None:
         """What keeps the index from being brought up to date, if anything does."""
         ...
 
-    async def opened(self) -> None:
+    async def wait_until_opened(self) -> None:
         """Wait, for a bounded time, until the index was opened or could not be."""
         ...
 
@@ -86,16 +86,16 @@ class Search:
         return 0 if self._reranker is None else RERANKED
 
     async def candidates(
-        self, kind: ItemKind, text: str, where: Where, limit: int, text_search: TextSearch
+        self, kind: ItemKind, text: str, where: IndexFilter, limit: int, text_search: TextSearch
     ) -> Candidates:
         """Rank the best of each lane, up to `limit` of them: what another limit gives may be in another order."""
-        await self._state.opened()
-        waiting = () if self._state.idle else await text_search(limit, waiting_only=True)
+        await self._state.wait_until_opened()
+        waiting = () if self._state.caught_up else await text_search(limit, queued_only=True)
         try:
             answers = await self._answers(kind, text, where, limit)
         except (IndexUnavailable, EmbedderUnavailable) as error:
-            found = lexical(await text_search(limit, waiting_only=False))
-            return Candidates(found, degraded=f"{self._state.trouble or error} Matched by words only.")
+            found = lexical(await text_search(limit, queued_only=False))
+            return Candidates(found, degraded=f"{self._state.error or error} Matched by words only.")
         if kind == "memory":  # its text never changes, and each memory of a session makes its neighbours wait again
             waiting = unscored(waiting, answers)
         ranked = fuse(kind, answers, waiting)
@@ -115,20 +115,20 @@ class Search:
         except RerankerUnavailable as error:
             return ranked, str(error)
 
-    async def _answers(self, kind: ItemKind, text: str, where: Where, limit: int) -> list[Lanes]:
+    async def _answers(self, kind: ItemKind, text: str, where: IndexFilter, limit: int) -> list[Lanes]:
         """Return the lanes of the question and of its sentences, if it has several."""
         texts = [text, *sentences(text)]
         vectors: Sequence[Vector | None] = [None] * len(texts)
         if not self._index.outdated:
             vectors = await self._embedder.queries(texts)
         return await self._index.search(
-            kind, [Question(*both) for both in zip(texts, vectors, strict=True)], where, limit
+            kind, [IndexQuery(*both) for both in zip(texts, vectors, strict=True)], where, limit
         )
 
     def _shortfall(self) -> str | None:
         if self._index.outdated:
             return OUTDATED
-        return BEHIND if self._state.behind or self._state.trouble else None
+        return BEHIND if self._state.behind or self._state.error else None
 
 
 def both(one: str | None, other: str | None) -> str | None:

@@ -17,11 +17,10 @@ from memos_mcp.domain.tool import (
     ToolQuery,
     ToolStore,
     Upserted,
-    document,
-    where,
 )
 from memos_mcp.retrieval.fusion import Ranked, round_robin
 from memos_mcp.services.indexer import Indexer
+from memos_mcp.services.projections import tool_filter, tool_text
 from memos_mcp.services.search import Candidates, Search, both, check_question, depth
 
 
@@ -40,7 +39,7 @@ class Tools:
     async def register(self, scope: Scope, new: NewTool) -> Registered:
         """Register or update one tool durably, then wait a short time until it can be found by meaning."""
         done = await self.record(scope, new)
-        indexed = await self._indexer.indexed(
+        indexed = await self._indexer.wait_until_indexed(
             "tool", done.id, done.version, fresh=done.outcome != "unchanged", seconds=self._wait
         )
         return Registered(new.tool_id, done.outcome, done.version, indexed)
@@ -73,7 +72,7 @@ class Tools:
         proposed = dict.fromkeys(hit.item_id for answer in answers for hit in answer.ranked)
         found = await self._store.get(namespace, list(proposed), query.filter)
         orders = [
-            await self._search.reranked(text, answer.ranked, found, _document)
+            await self._search.reranked(text, answer.ranked, found, _text)
             for text, answer in zip(query.texts, answers, strict=True)
         ]
         hits = {tool.id: ToolHit(tool, 1.0, {"exact": 1.0}) for tool in named}
@@ -85,10 +84,10 @@ class Tools:
         return ToolPage(list(hits.values())[: query.limit], len(hits), withheld, confident, degraded)
 
     async def _candidates(self, namespace: str, text: str, query: ToolQuery) -> Candidates:
-        async def text_search(limit: int, *, waiting_only: bool) -> Sequence[Match]:
-            return await self._store.text_search(namespace, text, query.filter, limit, waiting_only=waiting_only)
+        async def text_search(limit: int, *, queued_only: bool) -> Sequence[Match]:
+            return await self._store.text_search(namespace, text, query.filter, limit, queued_only=queued_only)
 
-        condition = where(namespace, query.filter)
+        condition = tool_filter(namespace, query.filter)
         return await self._search.candidates("tool", text, condition, depth(query.limit), text_search)
 
     async def _withheld(self, namespace: str, filter: ToolFilter) -> int:
@@ -108,8 +107,8 @@ def _all_fit(texts: Sequence[str], answers: Sequence[Candidates], named: Sequenc
     return False if False in met else None if None in met else True
 
 
-def _document(tool: Tool, _hit: Ranked) -> str:
-    return document(tool)
+def _text(tool: Tool, _hit: Ranked) -> str:
+    return tool_text(tool)
 
 
 def _first(reasons: Iterable[str | None]) -> str | None:

@@ -39,7 +39,7 @@ Visit: TypeAlias = Callable[[], AbstractContextManager[None]]
 _LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
-class HttpDoor:
+class HttpServer:
     """Listens from the start, serves until it is closed; requests under way then have `GRACE_SECONDS`.
 
     `visit` is entered for each request to the MCP transports, for as long as it is open.
@@ -79,14 +79,14 @@ class _Server(uvicorn.Server):
 
 async def serve_http(app: App, scope: Scope, settings: Settings) -> None:
     """Serve until the process is told to stop. The caller closes the app."""
-    door = HttpDoor(app, scope, settings)
+    door = HttpServer(app, scope, settings)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_close_on_signal, door)
         await door.serve()
         tasks.cancel_scope.cancel()
 
 
-async def _close_on_signal(door: HttpDoor) -> None:
+async def _close_on_signal(door: HttpServer) -> None:
     if sys.platform == "win32":
         return
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:

@@ -12,7 +12,7 @@ from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
-from memos_mcp.ipc.line_buffer import Lines, read_leniently, recovered_id, refused_length
+from memos_mcp.ipc.line_buffer import LineBuffer, read_leniently, recovered_id, refused_length
 from memos_mcp.transports.fd_streams import Receive, Send
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ async def serve_lines(
     """
     requests_in, requests = anyio.create_memory_object_stream[SessionMessage | Exception]()
     answers, outbox = anyio.create_memory_object_stream[SessionMessage]()
-    wire = _Wire(requests_in, answers.clone(), reading or anyio.CancelScope())
+    wire = _Session(requests_in, answers.clone(), reading or anyio.CancelScope())
 
     async with anyio.create_task_group() as tasks:
 
@@ -81,7 +81,7 @@ def refuse_length(ends: bytes) -> NoReturn:
     raise Refused(types.INVALID_REQUEST, message, request_id)
 
 
-class _Wire:
+class _Session:
     """Both directions of one connection, and which requests wait for their answer."""
 
     def __init__(
@@ -152,7 +152,7 @@ class _Wire:
 
 
 async def _lines(receive: Receive) -> AsyncIterator[tuple[bytes, bool]]:
-    lines = Lines()
+    lines = LineBuffer()
     while chunk := await receive():
         for line in lines.feed(chunk):
             yield line

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.raw_clients import ANSWER_SECONDS, SENTINEL, Door, HttpDoor, StdioDoor, unharmed, until
+from tests.acceptance.raw_clients import (
+    ANSWER_SECONDS,
+    SENTINEL,
+    HttpRawClient,
+    RawClient,
+    StdioRawClient,
+    unharmed,
+    until,
+)
 from tests.acceptance.servers import Server, share_model
 
 
@@ -34,28 +42,28 @@ def servers(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[
 
 
 @pytest.fixture(scope="package")
-async def doors(servers: Mapping[str, Server]) -> AsyncIterator[Mapping[str, Door]]:
+async def doors(servers: Mapping[str, Server]) -> AsyncIterator[Mapping[str, RawClient]]:
     """A client of each server, which has stored the memory that nothing may lose."""
-    http = HttpDoor(servers["http"])
-    doors: dict[str, Door] = {"stdio": await StdioDoor(servers["stdio"]).open(), "http": http}
-    for door in doors.values():
-        assert (await door.call("store_memory", {"content": SENTINEL, "session_id": "sentinel"})).data["created"]
-        await until(partial(_answers_by_meaning, door))
-        door.patience = ANSWER_SECONDS
+    http = HttpRawClient(servers["http"])
+    doors: dict[str, RawClient] = {"stdio": await StdioRawClient(servers["stdio"]).open(), "http": http}
+    for client in doors.values():
+        assert (await client.call("store_memory", {"content": SENTINEL, "session_id": "sentinel"})).data["created"]
+        await until(partial(_answers_by_meaning, client))
+        client.patience = ANSWER_SECONDS
     yield doors
-    for door in doors.values():
-        found = (await door.call("query_memory", {"query": "spare key of the lighthouse", "limit": 3})).data
+    for client in doors.values():
+        found = (await client.call("query_memory", {"query": "spare key of the lighthouse", "limit": 3})).data
         assert SENTINEL in [memory["content"] for memory in found["memories"]]
         assert found["degraded"] is None
     await http.close()
 
 
 @pytest.fixture(params=["stdio", "http"])
-async def door(request: pytest.FixtureRequest, doors: Mapping[str, Door]) -> AsyncIterator[Door]:
+async def client(request: pytest.FixtureRequest, doors: Mapping[str, RawClient]) -> AsyncIterator[RawClient]:
     """A client; after the test its server must be as well as before."""
-    async with unharmed(doors[request.param]) as door:
-        yield door
+    async with unharmed(doors[request.param]) as client:
+        yield client
 
 
-async def _answers_by_meaning(door: Door) -> bool:
-    return (await door.call("query_memory", {"query": "where is the key"})).data["degraded"] is None
+async def _answers_by_meaning(client: RawClient) -> bool:
+    return (await client.call("query_memory", {"query": "where is the key"})).data["degraded"] is None

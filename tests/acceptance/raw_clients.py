@@ -69,7 +69,7 @@ class Answer:
         return None if error is None else int(error["code"])
 
 
-class Door(Protocol):
+class RawClient(Protocol):
     """One client of one server. A call's arguments may be given as raw JSON text."""
 
     name: str
@@ -89,10 +89,10 @@ class Door(Protocol):
         ...
 
 
-AnyDoor = TypeVar("AnyDoor", bound=Door)
+AnyDoor = TypeVar("AnyDoor", bound=RawClient)
 
 
-class StdioDoor:
+class StdioRawClient:
     """A line client on the pipes of a bridge, or of a server without an engine; only one at a time."""
 
     name = "stdio"
@@ -168,7 +168,7 @@ class StdioDoor:
         return await self.read()
 
 
-class HttpDoor:
+class HttpRawClient:
     """Posts one message a request, without a session, as clients of today do."""
 
     name = "http"
@@ -197,17 +197,17 @@ class HttpDoor:
         """Make each call on a connection of its own."""
         answers: list[Answer] = []
 
-        async def call(door: HttpDoor, one: Mapping[str, Any]) -> None:
-            answers.append(await door.call(tool, one))
+        async def call(client: HttpRawClient, one: Mapping[str, Any]) -> None:
+            answers.append(await client.call(tool, one))
 
         async with AsyncExitStack() as stack:
-            doors = [HttpDoor(self.server) for _ in arguments]
-            for door in doors:
-                stack.push_async_callback(door.close)
+            doors = [HttpRawClient(self.server) for _ in arguments]
+            for client in doors:
+                stack.push_async_callback(client.close)
             with anyio.fail_after(self.patience):
                 async with anyio.create_task_group() as tasks:
-                    for door, one in zip(doors, arguments, strict=True):
-                        tasks.start_soon(call, door, one)
+                    for client, one in zip(doors, arguments, strict=True):
+                        tasks.start_soon(call, client, one)
         return answers
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> httpx2.Response:
@@ -267,48 +267,48 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 @asynccontextmanager
-async def unharmed(door: AnyDoor) -> AsyncIterator[AnyDoor]:
+async def unharmed(client: AnyDoor) -> AsyncIterator[AnyDoor]:
     """Lend a client: then the same processes live, answer the next call, and have what was stored before all else."""
-    engine = door.server.engine
+    engine = client.server.engine
     assert engine is not None
-    yield door
-    assert door.server.process.poll() is None
-    found = (await door.call("query_memory", {"session_id": "sentinel"})).data
+    yield client
+    assert client.server.process.poll() is None
+    found = (await client.call("query_memory", {"session_id": "sentinel"})).data
     assert [memory["content"] for memory in found["memories"]] == [SENTINEL]
-    assert door.server.engine == engine
+    assert client.server.engine == engine
 
 
-async def refused(door: Door, tool: str, arguments: Mapping[str, Any] | str) -> str:
+async def refused(client: RawClient, tool: str, arguments: Mapping[str, Any] | str) -> str:
     """Make a call that must be refused and change nothing; return why it was."""
-    before = await count(door, tool)
-    answer = await door.call(tool, arguments)
-    assert await count(door, tool) == before
+    before = await count(client, tool)
+    answer = await client.call(tool, arguments)
+    assert await count(client, tool) == before
     assert "Internal error" not in answer.refusal
     assert answer.code in {None, -32602, -32700}, answer
     return answer.refusal
 
 
-async def count(door: Door, tool: str) -> int:
+async def count(client: RawClient, tool: str) -> int:
     """How many there are of what this tool would add to."""
     counting = {"store_memory": "query_memory", "register_tool": "discover_tools"}.get(tool)
-    return 0 if counting is None else int((await door.call(counting, {"limit": 1})).data["total"])
+    return 0 if counting is None else int((await client.call(counting, {"limit": 1})).data["total"])
 
 
-async def stored(door: Door, **arguments: Any) -> dict[str, Any]:
+async def stored(client: RawClient, **arguments: Any) -> dict[str, Any]:
     """Store a memory in a session of its own and return it as it is read back, whole."""
     session = arguments.setdefault("session_id", uuid4().hex)
-    answer = (await door.call("store_memory", arguments)).data
+    answer = (await client.call("store_memory", arguments)).data
     assert answer["created"]
-    listed = (await door.call("query_memory", {"session_id": session, "max_tokens": 10_000})).data
+    listed = (await client.call("query_memory", {"session_id": session, "max_tokens": 10_000})).data
     (memory,) = [memory for memory in listed["memories"] if memory["memory_id"] == answer["memory_id"]]
     return dict(memory)
 
 
-async def registered(door: Door, **arguments: Any) -> dict[str, Any]:
+async def registered(client: RawClient, **arguments: Any) -> dict[str, Any]:
     """Register a tool and return it as it is read back by its id, schemas included."""
     tool = tool_arguments(**arguments)
-    assert (await door.call("register_tool", tool)).data["outcome"] == "created"
-    found = (await door.call("discover_tools", {"query": tool["tool_id"], "limit": 1, "detail": "full"})).data
+    assert (await client.call("register_tool", tool)).data["outcome"] == "created"
+    found = (await client.call("discover_tools", {"query": tool["tool_id"], "limit": 1, "detail": "full"})).data
     assert found["tools"][0]["tool_id"] == tool["tool_id"]
     return dict(found["tools"][0])
 

@@ -16,7 +16,7 @@ import asyncpg  # type: ignore[import-untyped]  # asyncpg ships no types
 import psutil
 
 from memos_mcp.ipc.handshake import greeting
-from memos_mcp.ipc.run_dir import Place
+from memos_mcp.ipc.run_dir import RunDir
 
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -65,7 +65,7 @@ class Server:
     @property
     def engine(self) -> int | None:
         """The process that serves this home through its socket."""
-        return Place(str(self.home)).holder()
+        return RunDir(str(self.home)).holder()
 
     def leave(self) -> None:
         """End the process as its users do; what else works for the home goes on."""
@@ -112,7 +112,7 @@ class Server:
             await connection.close()
 
     def _stop_engine(self) -> None:
-        if (connection := Place(str(self.home)).connect()) is None:
+        if (connection := RunDir(str(self.home)).connect()) is None:
             return
         with connection:
             connection.settimeout(STOP_SECONDS)

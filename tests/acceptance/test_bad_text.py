@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.acceptance.raw_clients import Door, message, refused, registered, stored, tool_arguments, until
+from tests.acceptance.raw_clients import RawClient, message, refused, registered, stored, tool_arguments, until
 
 pytestmark = pytest.mark.anyio
 
@@ -94,41 +94,41 @@ def called(hole: tuple[str, dict[str, Any]]) -> str:
 
 @pytest.mark.parametrize("hole", HOLES, ids=called)
 async def test_a_nul_is_refused_and_the_refusal_names_the_argument(
-    door: Door, hole: tuple[str, dict[str, Any]]
+    client: RawClient, hole: tuple[str, dict[str, Any]]
 ) -> None:
-    reason = await refused(door, hole[0], filled(hole[1], "a\x00b"))
+    reason = await refused(client, hole[0], filled(hole[1], "a\x00b"))
     assert place(hole).replace(HOLE, "a\\u0000b") in reason
 
 
 @pytest.mark.parametrize("hole", HOLES, ids=called)
-async def test_half_a_character_is_refused(door: Door, hole: tuple[str, dict[str, Any]]) -> None:
-    assert "half a character" in await refused(door, hole[0], filled(hole[1], "a\ud83db"))
+async def test_half_a_character_is_refused(client: RawClient, hole: tuple[str, dict[str, Any]]) -> None:
+    assert "half a character" in await refused(client, hole[0], filled(hole[1], "a\ud83db"))
 
 
-async def test_two_halves_in_the_wrong_order_are_refused(door: Door) -> None:
-    assert "half a character" in await refused(door, "store_memory", {"content": "a \ude00\ud83d b"})
+async def test_two_halves_in_the_wrong_order_are_refused(client: RawClient) -> None:
+    assert "half a character" in await refused(client, "store_memory", {"content": "a \ude00\ud83d b"})
 
 
-async def test_a_pair_of_surrogate_escapes_is_one_whole_character(door: Door) -> None:
+async def test_a_pair_of_surrogate_escapes_is_one_whole_character(client: RawClient) -> None:
     session = uuid4().hex
     raw = f'{{"content":"a \\ud83d\\ude00 b","session_id":"{session}"}}'
-    assert (await door.call("store_memory", raw)).data["created"]
-    (memory,) = (await door.call("query_memory", {"session_id": session})).data["memories"]
+    assert (await client.call("store_memory", raw)).data["created"]
+    (memory,) = (await client.call("query_memory", {"session_id": session})).data["memories"]
     assert memory["content"] == "a 😀 b"
 
 
 @pytest.mark.parametrize("hole", HOLES[::5], ids=called)
-async def test_bytes_that_are_not_utf_8_are_refused(door: Door, hole: tuple[str, dict[str, Any]]) -> None:
+async def test_bytes_that_are_not_utf_8_are_refused(client: RawClient, hole: tuple[str, dict[str, Any]]) -> None:
     params = json.dumps({"name": hole[0], "arguments": filled(hole[1], "a<bad>b")})
-    answer = await door.send(message(7_001, "tools/call", params).replace(b"<bad>", b"\xff\xc3\x28\xed\xa0\x80"))
+    answer = await client.send(message(7_001, "tools/call", params).replace(b"<bad>", b"\xff\xc3\x28\xed\xa0\x80"))
     assert answer.code == -32700
     assert "UTF-8" in answer.refusal
     assert answer.message["id"] == 7_001
 
 
 @pytest.mark.parametrize("text", INVISIBLE)
-async def test_content_without_a_visible_character_is_refused(door: Door, text: str) -> None:
-    assert "content is empty" in await refused(door, "store_memory", {"content": text})
+async def test_content_without_a_visible_character_is_refused(client: RawClient, text: str) -> None:
+    assert "content is empty" in await refused(client, "store_memory", {"content": text})
 
 
 @pytest.mark.parametrize(
@@ -149,39 +149,41 @@ async def test_content_without_a_visible_character_is_refused(door: Door, text: 
     ],
 )
 async def test_a_name_or_question_without_a_visible_character_is_refused(
-    door: Door, tool: str, arguments: dict[str, Any]
+    client: RawClient, tool: str, arguments: dict[str, Any]
 ) -> None:
     for text in INVISIBLE:
-        assert "visible character" in await refused(door, tool, filled(arguments, text)), text
+        assert "visible character" in await refused(client, tool, filled(arguments, text)), text
 
 
 @pytest.mark.parametrize("text", LOOKALIKES)
-async def test_content_that_looks_like_something_else_is_stored_exactly_and_found(door: Door, text: str) -> None:
-    memory = await stored(door, content=text, metadata={text: [text]})
+async def test_content_that_looks_like_something_else_is_stored_exactly_and_found(client: RawClient, text: str) -> None:
+    memory = await stored(client, content=text, metadata={text: [text]})
     assert (memory["content"], memory["metadata"]) == (text, {text: [text]})
-    found = (await door.call("query_memory", {"query": text})).data
+    found = (await client.call("query_memory", {"query": text})).data
     assert text in [hit["content"] for hit in found["memories"]]
-    filtered = (await door.call("query_memory", {"query": text, "metadata": {text: [text]}})).data
+    filtered = (await client.call("query_memory", {"query": text, "metadata": {text: [text]}})).data
     assert [hit["memory_id"] for hit in filtered["memories"]] == [memory["memory_id"]]
 
 
 @pytest.mark.parametrize("text", PRINTABLE_LOOKALIKES)
-async def test_a_tag_or_session_that_looks_like_something_else_is_kept_and_filtered_by(door: Door, text: str) -> None:
-    memory = await stored(door, content=f"tagged {uuid4()}", tags=[text], session_id=text)
+async def test_a_tag_or_session_that_looks_like_something_else_is_kept_and_filtered_by(
+    client: RawClient, text: str
+) -> None:
+    memory = await stored(client, content=f"tagged {uuid4()}", tags=[text], session_id=text)
     assert (memory["tags"], memory["session_id"]) == ([text], text)
     for wanted in ({"tags": [text]}, {"session_id": text}, {"query": memory["content"], "tags": [text]}):
-        found = (await door.call("query_memory", wanted)).data
+        found = (await client.call("query_memory", wanted)).data
         assert [hit["content"] for hit in found["memories"]] == [memory["content"]]
-    assert (await door.call("query_memory", {"agent_id": text})).data["memories"] == []
+    assert (await client.call("query_memory", {"agent_id": text})).data["memories"] == []
 
 
 @pytest.mark.parametrize("text", PRINTABLE_LOOKALIKES)
-async def test_a_tool_whose_names_look_like_something_else_is_found_by_them(door: Door, text: str) -> None:
-    tool = await registered(door, tool_id=text, name=text, description=text, required_capabilities=[text])
+async def test_a_tool_whose_names_look_like_something_else_is_found_by_them(client: RawClient, text: str) -> None:
+    tool = await registered(client, tool_id=text, name=text, description=text, required_capabilities=[text])
     assert (tool["name"], tool["description"], tool["required_capabilities"]) == (text, text, [text])
-    found = (await door.call("discover_tools", {"required_capabilities": [text]})).data
+    found = (await client.call("discover_tools", {"required_capabilities": [text]})).data
     assert [hit["tool_id"] for hit in found["tools"]] == [text]
-    found = (await door.call("discover_tools", {"queries": [text, "weather"], "agent_capabilities": [text]})).data
+    found = (await client.call("discover_tools", {"queries": [text, "weather"], "agent_capabilities": [text]})).data
     assert found["tools"][0]["tool_id"] == text
 
 
@@ -195,65 +197,67 @@ async def test_a_tool_whose_names_look_like_something_else_is_found_by_them(door
         ("store_memory", {"content": "x", "session_id": HOLE}),
     ],
 )
-async def test_a_name_that_cannot_be_printed_is_refused(door: Door, tool: str, arguments: dict[str, Any]) -> None:
+async def test_a_name_that_cannot_be_printed_is_refused(
+    client: RawClient, tool: str, arguments: dict[str, Any]
+) -> None:
     for text in ("a\nb", "a\tb", "a\x1b[31mb", "a\u200bb", "a\u202eb", "a\ufeffb", "a\u2028b"):
-        assert "cannot be printed" in await refused(door, tool, filled(arguments, text)), text
+        assert "cannot be printed" in await refused(client, tool, filled(arguments, text)), text
 
 
-async def test_a_long_tool_id_of_all_kinds_of_signs_is_kept_exactly_and_found(door: Door) -> None:
+async def test_a_long_tool_id_of_all_kinds_of_signs_is_kept_exactly_and_found(client: RawClient) -> None:
     tool_id = ("🌦️" + "שלום" + "'\"/\\:?#[]@!$&()*+,;=%<>|{}^`~ é" + "道" * 255)[:255].replace("\ufe0f", "x")
-    tool = await registered(door, tool_id=tool_id, name=tool_id[::-1])
+    tool = await registered(client, tool_id=tool_id, name=tool_id[::-1])
     assert tool["name"] == tool_id[::-1]
-    assert (await door.call("discover_tools", {"query": tool_id[::-1]})).data["tools"][0]["tool_id"] == tool_id
+    assert (await client.call("discover_tools", {"query": tool_id[::-1]})).data["tools"][0]["tool_id"] == tool_id
     again = tool_arguments(tool_id=tool_id, name=tool_id[::-1])
-    assert (await door.call("register_tool", again)).data["outcome"] == "unchanged"
+    assert (await client.call("register_tool", again)).data["outcome"] == "unchanged"
 
 
 @pytest.mark.parametrize("field", ["tool_id", "name"])
-async def test_a_name_one_character_too_long_is_refused_with_the_limit(door: Door, field: str) -> None:
-    assert "255" in await refused(door, "register_tool", tool_arguments(**{field: "x" * 256}))
+async def test_a_name_one_character_too_long_is_refused_with_the_limit(client: RawClient, field: str) -> None:
+    assert "255" in await refused(client, "register_tool", tool_arguments(**{field: "x" * 256}))
 
 
-async def test_32_kib_are_stored_whole_and_read_back_whole(door: Door) -> None:
+async def test_32_kib_are_stored_whole_and_read_back_whole(client: RawClient) -> None:
     text = "".join(f'Line {number}: the ferry "{number}" leaves at dawn — ñ, ü, 道.\n' for number in range(600))
-    memory = await stored(door, content=text)
+    memory = await stored(client, content=text)
     assert len(text.encode()) > 32 * 1024
     assert memory["content"] == text
 
 
-async def test_256_kib_are_stored_exactly_and_found_by_their_last_words(door: Door) -> None:
+async def test_256_kib_are_stored_exactly_and_found_by_their_last_words(client: RawClient) -> None:
     ending = "\n\n" + "The orchestra tunes its instruments. " * 60 + "At the very end a walrus plays the bassoon."
     words = (uuid4().hex * 8 + " ") * 1_025  # words too long for the model count as one token each
     text = words[: 256 * 1024 - len(ending)] + ending
-    answer = (await door.call("store_memory", {"content": text})).data
-    (row,) = await door.server.rows("SELECT content FROM agent_memories WHERE id = $1", answer["memory_id"])
+    answer = (await client.call("store_memory", {"content": text})).data
+    (row,) = await client.server.rows("SELECT content FROM agent_memories WHERE id = $1", answer["memory_id"])
     assert row["content"] == text
 
     async def indexed() -> bool:
-        return bool((await door.call("store_memory", {"content": text})).data["indexed"])
+        return bool((await client.call("store_memory", {"content": text})).data["indexed"])
 
     await until(indexed)  # before that, words alone find it, and they do not say where
-    found = (await door.call("query_memory", {"query": "a walrus plays the bassoon"})).data
+    found = (await client.call("query_memory", {"query": "a walrus plays the bassoon"})).data
     (hit,) = [memory for memory in found["memories"] if memory["memory_id"] == answer["memory_id"]]
     assert hit["excerpt"]["length"] == 256 * 1024
     assert "walrus" in hit["content"]
 
 
 @pytest.mark.parametrize("text", ["x" * (256 * 1024 + 1), "é" * (128 * 1024) + "x"], ids=["ascii", "accents"])
-async def test_one_byte_more_than_256_kib_is_refused_with_the_limit(door: Door, text: str) -> None:
-    assert "262,144" in await refused(door, "store_memory", {"content": text})
+async def test_one_byte_more_than_256_kib_is_refused_with_the_limit(client: RawClient, text: str) -> None:
+    assert "262,144" in await refused(client, "store_memory", {"content": text})
 
 
 @pytest.mark.parametrize("megabytes", [5, 30])
-async def test_megabytes_are_refused_with_the_limit(door: Door, megabytes: int) -> None:
-    answer = await door.call("store_memory", {"content": "x" * megabytes * 1_000_000})
+async def test_megabytes_are_refused_with_the_limit(client: RawClient, megabytes: int) -> None:
+    answer = await client.call("store_memory", {"content": "x" * megabytes * 1_000_000})
     assert ("16 MiB" if megabytes > 16 else "262,144") in answer.refusal
 
 
-async def test_a_question_too_long_is_refused_with_the_limit(door: Door) -> None:
-    assert "10,000" in await refused(door, "query_memory", {"query": "why " * 2_501})
-    assert "10,000" in await refused(door, "discover_tools", {"queries": ["why " * 2_501]})
+async def test_a_question_too_long_is_refused_with_the_limit(client: RawClient) -> None:
+    assert "10,000" in await refused(client, "query_memory", {"query": "why " * 2_501})
+    assert "10,000" in await refused(client, "discover_tools", {"queries": ["why " * 2_501]})
 
 
-async def test_a_description_too_long_is_refused_with_the_limit(door: Door) -> None:
-    assert "4,000" in await refused(door, "register_tool", tool_arguments(description="x" * 4_001))
+async def test_a_description_too_long_is_refused_with_the_limit(client: RawClient) -> None:
+    assert "4,000" in await refused(client, "register_tool", tool_arguments(description="x" * 4_001))

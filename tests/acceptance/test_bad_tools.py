@@ -8,7 +8,7 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from tests.acceptance.raw_clients import Door, refused, registered, tool_arguments
+from tests.acceptance.raw_clients import RawClient, refused, registered, tool_arguments
 
 pytestmark = pytest.mark.anyio
 
@@ -51,26 +51,26 @@ GOOD_URLS = [
 
 
 @pytest.mark.parametrize("url", BAD_URLS, ids=range(len(BAD_URLS)))
-async def test_an_endpoint_that_no_agent_should_call_is_refused(door: Door, url: str) -> None:
-    reason = await refused(door, "register_tool", tool_arguments(endpoint_url=url))
+async def test_an_endpoint_that_no_agent_should_call_is_refused(client: RawClient, url: str) -> None:
+    reason = await refused(client, "register_tool", tool_arguments(endpoint_url=url))
     assert "endpoint_url" in reason
     assert "secret" not in reason
 
 
 @pytest.mark.parametrize("url", GOOD_URLS, ids=range(len(GOOD_URLS)))
-async def test_an_unusual_endpoint_is_kept_exactly(door: Door, url: str) -> None:
-    assert (await registered(door, endpoint_url=url))["endpoint_url"] == url
+async def test_an_unusual_endpoint_is_kept_exactly(client: RawClient, url: str) -> None:
+    assert (await registered(client, endpoint_url=url))["endpoint_url"] == url
 
 
-async def test_registering_a_tool_calls_nobody(door: Door) -> None:
+async def test_registering_a_tool_calls_nobody(client: RawClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         schema = {"$id": f"{url}id", "$comment": url, "properties": {"a": {"default": url, "format": "uri"}}}
-        tool = await registered(door, endpoint_url=url, request_schema=schema, response_schema=schema)
+        tool = await registered(client, endpoint_url=url, request_schema=schema, response_schema=schema)
         assert (tool["endpoint_url"], tool["request_schema"]) == (url, schema)
         for bad in ({"$ref": f"{url}schema"}, {"$schema": f"{url}dialect"}):
-            await refused(door, "register_tool", tool_arguments(endpoint_url=url, request_schema=bad))
+            await refused(client, "register_tool", tool_arguments(endpoint_url=url, request_schema=bad))
         with pytest.raises(BlockingIOError):
             listener.accept()
 
@@ -96,22 +96,22 @@ async def test_registering_a_tool_calls_nobody(door: Door) -> None:
     ],
     ids=json.dumps,
 )
-async def test_what_is_no_json_schema_is_refused(door: Door, field: str, schema: dict[str, Any]) -> None:
-    reason = await refused(door, "register_tool", tool_arguments(**{field: schema}))
+async def test_what_is_no_json_schema_is_refused(client: RawClient, field: str, schema: dict[str, Any]) -> None:
+    reason = await refused(client, "register_tool", tool_arguments(**{field: schema}))
     assert f"{field} is not JSON Schema" in reason
 
 
 @pytest.mark.parametrize(
     "dialect", ["https://example.org/dialect", "urn:nothing", "", "banana", "http://json-schema.org/draft-99/schema#"]
 )
-async def test_an_unknown_dialect_is_refused(door: Door, dialect: str) -> None:
-    reason = await refused(door, "register_tool", tool_arguments(request_schema={"$schema": dialect}))
+async def test_an_unknown_dialect_is_refused(client: RawClient, dialect: str) -> None:
+    reason = await refused(client, "register_tool", tool_arguments(request_schema={"$schema": dialect}))
     assert "unknown $schema" in reason
 
 
 @pytest.mark.parametrize("dialect", [5, None, ["a"], {"a": 1}], ids=json.dumps)
-async def test_a_dialect_that_is_no_text_is_refused(door: Door, dialect: Any) -> None:
-    assert "$schema" in await refused(door, "register_tool", tool_arguments(request_schema={"$schema": dialect}))
+async def test_a_dialect_that_is_no_text_is_refused(client: RawClient, dialect: Any) -> None:
+    assert "$schema" in await refused(client, "register_tool", tool_arguments(request_schema={"$schema": dialect}))
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ async def test_a_dialect_that_is_no_text_is_refused(door: Door, dialect: Any) ->
     ["https://example.org/schema.json", "other.json", "other.json#/$defs/a", "file:///etc/passwd", "urn:x:y", "//x"],
 )
 @pytest.mark.parametrize("keyword", ["$ref", "$dynamicRef"])
-async def test_a_reference_to_another_document_is_refused(door: Door, keyword: str, target: str) -> None:
+async def test_a_reference_to_another_document_is_refused(client: RawClient, keyword: str, target: str) -> None:
     schema = {"properties": {"a": {"anyOf": [{"type": "null"}, {keyword: target}]}}}
-    reason = await refused(door, "register_tool", tool_arguments(request_schema=schema))
+    reason = await refused(client, "register_tool", tool_arguments(request_schema=schema))
     assert "refers to another document" in reason
 
 
@@ -144,15 +144,15 @@ async def test_a_reference_to_another_document_is_refused(door: Door, keyword: s
     ],
     ids=json.dumps,
 )
-async def test_an_unusual_schema_is_kept_exactly(door: Door, schema: dict[str, Any]) -> None:
-    tool = await registered(door, request_schema=schema, response_schema=schema)
+async def test_an_unusual_schema_is_kept_exactly(client: RawClient, schema: dict[str, Any]) -> None:
+    tool = await registered(client, request_schema=schema, response_schema=schema)
     assert (tool["request_schema"], tool["response_schema"]) == (schema, schema)
 
 
 @pytest.mark.parametrize(
     "pattern", ["(a+)+$", "^(([a-z])+.)+[A-Z]([a-z])+$", "(x+x+)+y", "(.*.*.*.*.*.*)*$", "(?:a|aa)+$"]
 )
-async def test_a_slow_pattern_is_kept_and_never_run(door: Door, pattern: str) -> None:
+async def test_a_slow_pattern_is_kept_and_never_run(client: RawClient, pattern: str) -> None:
     bait = "a" * 40 + "!"
     schema = {
         "properties": {"a": {"type": "string", "pattern": pattern, "default": bait, "examples": [bait], "const": bait}},
@@ -160,41 +160,43 @@ async def test_a_slow_pattern_is_kept_and_never_run(door: Door, pattern: str) ->
         bait: bait,
     }
     with anyio.fail_after(3):
-        tool = await registered(door, request_schema=schema)
-        found = (await door.call("discover_tools", {"query": bait})).data
+        tool = await registered(client, request_schema=schema)
+        found = (await client.call("discover_tools", {"query": bait})).data
     assert (tool["request_schema"], found["degraded"]) == (schema, None)
 
 
 @pytest.mark.parametrize("pattern", ["(", "[z-a]", "a{2,1}", "*", "\\p{Greek}", "(?<name>x)\\k<name>"])
-async def test_a_pattern_that_python_cannot_read_neither_breaks_nor_changes_anything(door: Door, pattern: str) -> None:
+async def test_a_pattern_that_python_cannot_read_neither_breaks_nor_changes_anything(
+    client: RawClient, pattern: str
+) -> None:
     arguments = tool_arguments(request_schema={"properties": {"a": {"pattern": pattern}}})
-    answer = await door.call("register_tool", arguments)
+    answer = await client.call("register_tool", arguments)
     if answer.message["result"].get("isError"):
         assert "is not JSON Schema" in answer.refusal
         return
-    found = await door.call("discover_tools", {"query": arguments["tool_id"], "detail": "full"})
+    found = await client.call("discover_tools", {"query": arguments["tool_id"], "detail": "full"})
     assert found.data["tools"][0]["request_schema"] == arguments["request_schema"]
 
 
-async def test_schemas_too_large_are_refused_with_the_limit(door: Door) -> None:
+async def test_schemas_too_large_are_refused_with_the_limit(client: RawClient) -> None:
     huge = {"properties": {f"p{number}": {"description": "x" * 100} for number in range(400)}}
     large = {"description": "x" * 20_000}
-    assert "30,000" in await refused(door, "register_tool", tool_arguments(request_schema=huge))
-    assert "30,000" in await refused(door, "register_tool", tool_arguments(response_schema=huge))
+    assert "30,000" in await refused(client, "register_tool", tool_arguments(request_schema=huge))
+    assert "30,000" in await refused(client, "register_tool", tool_arguments(response_schema=huge))
     both = tool_arguments(request_schema=large, response_schema=large)
-    assert "30,000" in await refused(door, "register_tool", both)
+    assert "30,000" in await refused(client, "register_tool", both)
 
 
-async def test_a_schema_up_to_the_limit_comes_back_whole(door: Door) -> None:
+async def test_a_schema_up_to_the_limit_comes_back_whole(client: RawClient) -> None:
     schema = {"$comment": "x" * 29_985}
     assert len(json.dumps(schema, separators=(",", ":"))) == 30_000
-    assert (await registered(door, request_schema=schema))["request_schema"] == schema
+    assert (await registered(client, request_schema=schema))["request_schema"] == schema
 
 
-async def test_registering_again_updates_and_says_so(door: Door) -> None:
+async def test_registering_again_updates_and_says_so(client: RawClient) -> None:
     tool_id = uuid4().hex
     outcomes = [
-        (await door.call("register_tool", tool_arguments(tool_id=tool_id, name=name))).data
+        (await client.call("register_tool", tool_arguments(tool_id=tool_id, name=name))).data
         for name in ("one", "one", "two")
     ]
     assert [(done["outcome"], done["version"]) for done in outcomes] == [

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.acceptance.raw_clients import Door, refused, registered, stored, tool_arguments
+from tests.acceptance.raw_clients import RawClient, refused, registered, stored, tool_arguments
 
 pytestmark = pytest.mark.anyio
 
@@ -28,64 +28,64 @@ def nested(depth: int, opening: str, closing: str) -> str:
 
 @pytest.mark.parametrize("depth", [65, 1_000, 200_000])
 @pytest.mark.parametrize(("tool", "arguments"), JSON_PLACES, ids=PLACE_NAMES)
-async def test_deep_nesting_is_refused(door: Door, tool: str, arguments: str, depth: int) -> None:
+async def test_deep_nesting_is_refused(client: RawClient, tool: str, arguments: str, depth: int) -> None:
     for opening, closing in (("[", "]"), ('{"a":', "}")):
-        reason = await refused(door, tool, arguments.replace("VALUE", nested(depth, opening, closing)))
+        reason = await refused(client, tool, arguments.replace("VALUE", nested(depth, opening, closing)))
         assert "nested" in reason
         assert "Flatten it" in reason
 
 
-async def test_nesting_up_to_the_limit_is_stored_exactly(door: Door) -> None:
+async def test_nesting_up_to_the_limit_is_stored_exactly(client: RawClient) -> None:
     metadata = json.loads(nested(64, '{"a":', "}"))
-    assert (await stored(door, content="deep", metadata=metadata))["metadata"] == metadata
+    assert (await stored(client, content="deep", metadata=metadata))["metadata"] == metadata
 
 
 @pytest.mark.parametrize(("tool", "arguments"), JSON_PLACES, ids=PLACE_NAMES)
-async def test_a_number_that_json_cannot_carry_is_refused(door: Door, tool: str, arguments: str) -> None:
+async def test_a_number_that_json_cannot_carry_is_refused(client: RawClient, tool: str, arguments: str) -> None:
     for number in ("1e400", "-1e400", "NaN", "Infinity", "-Infinity", "1" * 5_000, "-" + "1" * 5_000):
-        assert "number" in await refused(door, tool, arguments.replace("VALUE", number))
+        assert "number" in await refused(client, tool, arguments.replace("VALUE", number))
 
 
 @pytest.mark.parametrize(("tool", "arguments"), JSON_PLACES, ids=PLACE_NAMES)
-async def test_an_integer_beyond_64_bits_is_refused(door: Door, tool: str, arguments: str) -> None:
+async def test_an_integer_beyond_64_bits_is_refused(client: RawClient, tool: str, arguments: str) -> None:
     for number in (10**19, -(10**19), 2**63, 10**300):
-        assert "integer beyond 64 bits" in await refused(door, tool, arguments.replace("VALUE", str(number)))
+        assert "integer beyond 64 bits" in await refused(client, tool, arguments.replace("VALUE", str(number)))
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63) + 1, 2**53 + 1, 10**18, 0])
-async def test_an_integer_of_64_bits_is_kept_exactly(door: Door, number: int) -> None:
-    assert (await stored(door, content=f"a number {number}", metadata={"n": number}))["metadata"] == {"n": number}
-    tool = await registered(door, request_schema={"maximum": number})
+async def test_an_integer_of_64_bits_is_kept_exactly(client: RawClient, number: int) -> None:
+    assert (await stored(client, content=f"a number {number}", metadata={"n": number}))["metadata"] == {"n": number}
+    tool = await registered(client, request_schema={"maximum": number})
     assert tool["request_schema"] == {"maximum": number}
 
 
 @pytest.mark.parametrize("number", ["1e308", "-1.7976931348623157e308", "5e-324", "0.1", "-0.0", "1.0", "1e-7", "2e19"])
-async def test_a_float_is_kept_exactly(door: Door, number: str) -> None:
+async def test_a_float_is_kept_exactly(client: RawClient, number: str) -> None:
     session = uuid4().hex
     raw = f'{{"content":"float {number}","session_id":"{session}","metadata":{{"n":{number}}}}}'
-    assert (await door.call("store_memory", raw)).data["created"]
+    assert (await client.call("store_memory", raw)).data["created"]
     for question in ("", '"query":"float",'):
         wanted = f'{{{question}"session_id":"{session}","metadata":{{"n":{number}}}}}'
-        (memory,) = (await door.call("query_memory", wanted)).data["memories"]
+        (memory,) = (await client.call("query_memory", wanted)).data["memories"]
         assert memory["metadata"]["n"] == float(number)
         assert math.copysign(1, memory["metadata"]["n"]) == (-1 if number.startswith("-1") else 1)
     tool = json.dumps(tool_arguments(request_schema={"maximum": "VALUE"})).replace('"VALUE"', number)
-    assert (await door.call("register_tool", tool)).data["outcome"] == "created"
-    found = await door.call("discover_tools", {"query": json.loads(tool)["tool_id"], "detail": "full"})
+    assert (await client.call("register_tool", tool)).data["outcome"] == "created"
+    found = await client.call("discover_tools", {"query": json.loads(tool)["tool_id"], "detail": "full"})
     assert found.data["tools"][0]["request_schema"] == {"maximum": float(number)}
 
 
-async def test_of_duplicate_keys_the_last_counts(door: Door) -> None:
+async def test_of_duplicate_keys_the_last_counts(client: RawClient) -> None:
     session = uuid4().hex
     raw = f'{{"content":"one","content":"two {session}","session_id":"{session}","metadata":{{"a":1,"a":2}}}}'
-    assert (await door.call("store_memory", raw)).data["created"]
-    (memory,) = (await door.call("query_memory", {"session_id": session})).data["memories"]
+    assert (await client.call("store_memory", raw)).data["created"]
+    (memory,) = (await client.call("query_memory", {"session_id": session})).data["memories"]
     assert (memory["content"], memory["metadata"]) == (f"two {session}", {"a": 2})
 
 
-async def test_metadata_too_large_is_refused_with_the_limit(door: Door) -> None:
-    assert "16,384" in await refused(door, "store_memory", {"content": "x", "metadata": {"a": "x" * 16_384}})
-    assert "16,384" in await refused(door, "query_memory", {"metadata": {"a": ["x"] * 10_000}})
+async def test_metadata_too_large_is_refused_with_the_limit(client: RawClient) -> None:
+    assert "16,384" in await refused(client, "store_memory", {"content": "x", "metadata": {"a": "x" * 16_384}})
+    assert "16,384" in await refused(client, "query_memory", {"metadata": {"a": ["x"] * 10_000}})
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ async def test_metadata_too_large_is_refused_with_the_limit(door: Door) -> None:
     ],
 )
 async def test_too_many_or_too_long_labels_are_refused_with_the_limit(
-    door: Door, tool: str, arguments: dict[str, Any], limit: str
+    client: RawClient, tool: str, arguments: dict[str, Any], limit: str
 ) -> None:
-    assert limit in await refused(door, tool, arguments)
+    assert limit in await refused(client, tool, arguments)
 
 
-async def test_as_many_tags_as_allowed_are_kept_exactly(door: Door) -> None:
+async def test_as_many_tags_as_allowed_are_kept_exactly(client: RawClient) -> None:
     tags = [f"{number}-" + "ü" * 125 for number in range(10, 74)]
-    assert (await stored(door, content="tagged", tags=tags))["tags"] == tags
+    assert (await stored(client, content="tagged", tags=tags))["tags"] == tags
 
 
 # Arguments: names and types.
@@ -192,8 +192,8 @@ REQUIRED = [("store_memory", "content"), ("build_loadout", "task")] + [
 OPTIONAL = [(tool, name) for tool, names in TYPES.items() for name in names if (tool, name) not in REQUIRED]
 
 
-async def test_the_tables_here_name_every_argument_of_every_tool(door: Door) -> None:
-    listed = (await door.ask("tools/list", {})).message["result"]["tools"]
+async def test_the_tables_here_name_every_argument_of_every_tool(client: RawClient) -> None:
+    listed = (await client.ask("tools/list", {})).message["result"]["tools"]
     assert {tool["name"]: set(tool["inputSchema"]["properties"]) for tool in listed} == {
         tool: set(names) for tool, names in TYPES.items()
     }
@@ -203,23 +203,25 @@ async def test_the_tables_here_name_every_argument_of_every_tool(door: Door) -> 
 
 
 @pytest.mark.parametrize(("tool", "name", "kind"), ARGUMENTS)
-async def test_an_argument_of_the_wrong_type_is_refused_by_name(door: Door, tool: str, name: str, kind: str) -> None:
+async def test_an_argument_of_the_wrong_type_is_refused_by_name(
+    client: RawClient, tool: str, name: str, kind: str
+) -> None:
     for value in WRONG[kind]:
-        reason = await refused(door, tool, {**GOOD[tool], name: value})
+        reason = await refused(client, tool, {**GOOD[tool], name: value})
         assert f"{name} must be" in reason, value
 
 
 @pytest.mark.parametrize(("tool", "name"), REQUIRED)
-async def test_a_missing_argument_is_asked_for_by_name(door: Door, tool: str, name: str) -> None:
+async def test_a_missing_argument_is_asked_for_by_name(client: RawClient, tool: str, name: str) -> None:
     without = {other: value for other, value in GOOD[tool].items() if other != name}
-    assert f"{name} is required" in await refused(door, tool, without)
-    assert f"{name} must be a string" in await refused(door, tool, {**without, name: None})
+    assert f"{name} is required" in await refused(client, tool, without)
+    assert f"{name} must be a string" in await refused(client, tool, {**without, name: None})
 
 
 @pytest.mark.parametrize(("tool", "name"), OPTIONAL)
-async def test_null_for_an_optional_argument_is_as_good_as_none(door: Door, tool: str, name: str) -> None:
+async def test_null_for_an_optional_argument_is_as_good_as_none(client: RawClient, tool: str, name: str) -> None:
     good = GOOD | {"store_memory": {"content": f"null for {name}"}, "register_tool": tool_arguments()}
-    assert (await door.call(tool, {**good[tool], name: None})).data
+    assert (await client.call(tool, {**good[tool], name: None})).data
 
 
 @pytest.mark.parametrize(
@@ -240,39 +242,41 @@ async def test_null_for_an_optional_argument_is_as_good_as_none(door: Door, tool
         ("build_loadout", "namespaces", None),
     ],
 )
-async def test_an_unknown_argument_is_refused_by_name(door: Door, tool: str, strange: str, meant: str | None) -> None:
-    reason = await refused(door, tool, {**GOOD[tool], strange: "x"})
+async def test_an_unknown_argument_is_refused_by_name(
+    client: RawClient, tool: str, strange: str, meant: str | None
+) -> None:
+    reason = await refused(client, tool, {**GOOD[tool], strange: "x"})
     assert f"Unknown argument '{json.dumps(strange)[1:-1]}'" in reason
     assert all(name in reason for name in TYPES[tool])
     if meant is not None:
         assert "Did you mean '" in reason
 
 
-async def test_thousands_of_unknown_arguments_get_a_short_answer(door: Door) -> None:
-    reason = await refused(door, "query_memory", {f"x{number}": "x" * 100 for number in range(5_000)})
+async def test_thousands_of_unknown_arguments_get_a_short_answer(client: RawClient) -> None:
+    reason = await refused(client, "query_memory", {f"x{number}": "x" * 100 for number in range(5_000)})
     assert "4,996 more are unknown" in reason
     assert len(reason) < 1_000
 
 
-async def test_everything_that_is_wrong_is_said_at_once(door: Door) -> None:
-    reason = await refused(door, "store_memory", {"tags": "a", "importance": 2, "titel": 1})
+async def test_everything_that_is_wrong_is_said_at_once(client: RawClient) -> None:
+    reason = await refused(client, "store_memory", {"tags": "a", "importance": 2, "titel": 1})
     assert all(part in reason for part in ("content is required", "tags must be", "importance must be", "'titel'"))
 
 
 @pytest.mark.parametrize("arguments", ["[]", '["content"]', '"content"', "5", "true"])
-async def test_arguments_that_are_no_object_are_a_protocol_error(door: Door, arguments: str) -> None:
-    answer = await door.call("query_memory", arguments)
+async def test_arguments_that_are_no_object_are_a_protocol_error(client: RawClient, arguments: str) -> None:
+    answer = await client.call("query_memory", arguments)
     assert answer.code == -32602
     assert "arguments" in answer.refusal
 
 
-async def test_no_arguments_at_all_are_an_empty_object(door: Door) -> None:
-    assert (await door.call("query_memory", "null")).data["total"] > 0
+async def test_no_arguments_at_all_are_an_empty_object(client: RawClient) -> None:
+    assert (await client.call("query_memory", "null")).data["total"] > 0
 
 
 @pytest.mark.parametrize("name", ["forget_memory", "Store_memory", "store_memory ", "a\x00b", "x" * 10_000])
-async def test_an_unknown_tool_is_a_protocol_error_that_names_the_tools(door: Door, name: str) -> None:
-    answer = await door.ask("tools/call", {"name": name, "arguments": {}})
+async def test_an_unknown_tool_is_a_protocol_error_that_names_the_tools(client: RawClient, name: str) -> None:
+    answer = await client.ask("tools/call", {"name": name, "arguments": {}})
     assert answer.code == -32602
     assert all(tool in answer.refusal for tool in TYPES)
 
@@ -300,9 +304,9 @@ async def test_an_unknown_tool_is_a_protocol_error_that_names_the_tools(door: Do
     ],
 )
 async def test_a_value_out_of_range_is_refused_with_the_range(
-    door: Door, tool: str, arguments: dict[str, Any], bounds: str
+    client: RawClient, tool: str, arguments: dict[str, Any], bounds: str
 ) -> None:
-    assert bounds in await refused(door, tool, arguments)
+    assert bounds in await refused(client, tool, arguments)
 
 
 @pytest.mark.parametrize(
@@ -315,21 +319,21 @@ async def test_a_value_out_of_range_is_refused_with_the_range(
         ("discover_tools", '{"limit":VALUE}'),
     ],
 )
-async def test_a_number_that_is_none_is_refused(door: Door, tool: str, arguments: str) -> None:
+async def test_a_number_that_is_none_is_refused(client: RawClient, tool: str, arguments: str) -> None:
     for number in ("1e400", "-1e400", "NaN", "Infinity", "1" * 5_000):
-        reason = await refused(door, tool, arguments.replace("VALUE", number))
+        reason = await refused(client, tool, arguments.replace("VALUE", number))
         assert "number" in reason or "integer" in reason
 
 
 @pytest.mark.parametrize("limit", ["5.0", "5", "1e0"])
-async def test_a_whole_float_is_taken_for_an_integer(door: Door, limit: str) -> None:
-    assert (await door.call("query_memory", f'{{"limit":{limit}}}')).data["memories"]
-    assert (await door.call("discover_tools", f'{{"limit":{limit}}}')).data["tools"] is not None
+async def test_a_whole_float_is_taken_for_an_integer(client: RawClient, limit: str) -> None:
+    assert (await client.call("query_memory", f'{{"limit":{limit}}}')).data["memories"]
+    assert (await client.call("discover_tools", f'{{"limit":{limit}}}')).data["tools"] is not None
 
 
 @pytest.mark.parametrize("importance", [0, 1, 0.1, 1e-300])
-async def test_importance_is_kept_exactly(door: Door, importance: float) -> None:
-    memory = await stored(door, content=f"importance {importance}", importance=importance)
+async def test_importance_is_kept_exactly(client: RawClient, importance: float) -> None:
+    memory = await stored(client, content=f"importance {importance}", importance=importance)
     assert memory["importance"] == importance
 
 
@@ -337,17 +341,17 @@ async def test_importance_is_kept_exactly(door: Door, importance: float) -> None
 
 
 @pytest.fixture
-async def cursor(door: Door) -> str:
+async def cursor(client: RawClient) -> str:
     """The cursor of a listing of two."""
     for number in range(3):
-        await door.call("store_memory", {"content": f"page {number}", "session_id": "pages"})
-    page = (await door.call("query_memory", {"session_id": "pages", "limit": 2})).data
+        await client.call("store_memory", {"content": f"page {number}", "session_id": "pages"})
+    page = (await client.call("query_memory", {"session_id": "pages", "limit": 2})).data
     assert [memory["content"] for memory in page["memories"]] == ["page 2", "page 1"]
     return str(page["next_cursor"])
 
 
-async def test_a_cursor_goes_on_where_the_page_ended(door: Door, cursor: str) -> None:
-    page = (await door.call("query_memory", {"session_id": "pages", "limit": 2, "cursor": cursor})).data
+async def test_a_cursor_goes_on_where_the_page_ended(client: RawClient, cursor: str) -> None:
+    page = (await client.call("query_memory", {"session_id": "pages", "limit": 2, "cursor": cursor})).data
     assert [memory["content"] for memory in page["memories"]] == ["page 0"]
     assert page["next_cursor"] is None
 
@@ -366,9 +370,9 @@ async def test_a_cursor_goes_on_where_the_page_ended(door: Door, cursor: str) ->
     ],
     ids=json.dumps,
 )
-async def test_a_cursor_of_another_question_is_refused(door: Door, cursor: str, changes: dict[str, Any]) -> None:
+async def test_a_cursor_of_another_question_is_refused(client: RawClient, cursor: str, changes: dict[str, Any]) -> None:
     asked = {"session_id": "pages", "limit": 2, "cursor": cursor, **changes}
-    assert "cursor does not belong to this question" in await refused(door, "query_memory", asked)
+    assert "cursor does not belong to this question" in await refused(client, "query_memory", asked)
 
 
 def forged(cursor: str) -> list[str]:
@@ -391,15 +395,17 @@ def forged(cursor: str) -> list[str]:
     ]
 
 
-async def test_a_cursor_that_was_changed_is_refused(door: Door, cursor: str) -> None:
+async def test_a_cursor_that_was_changed_is_refused(client: RawClient, cursor: str) -> None:
     for changed in forged(cursor):
         asked = {"session_id": "pages", "limit": 2, "cursor": changed}
-        assert "cursor does not belong to this question" in await refused(door, "query_memory", asked), changed
+        assert "cursor does not belong to this question" in await refused(client, "query_memory", asked), changed
 
 
 @pytest.mark.parametrize("where", [{}, {"query": "page"}], ids=["listing", "search"])
-async def test_a_cursor_of_one_kind_of_answer_does_not_fit_the_other(door: Door, cursor: str, where: Any) -> None:
-    assert "cursor" in await refused(door, "query_memory", {**where, "cursor": cursor})
+async def test_a_cursor_of_one_kind_of_answer_does_not_fit_the_other(
+    client: RawClient, cursor: str, where: Any
+) -> None:
+    assert "cursor" in await refused(client, "query_memory", {**where, "cursor": cursor})
 
 
 @pytest.mark.parametrize(
@@ -417,22 +423,22 @@ async def test_a_cursor_of_one_kind_of_answer_does_not_fit_the_other(door: Door,
         "' OR 1=1",
     ],
 )
-async def test_what_is_no_memory_id_is_refused(door: Door, given: str) -> None:
+async def test_what_is_no_memory_id_is_refused(client: RawClient, given: str) -> None:
     wanted = given.replace("%s", str(uuid4()))
-    reason = await refused(door, "store_memory", {"content": "x", "supersedes": wanted})
+    reason = await refused(client, "store_memory", {"content": "x", "supersedes": wanted})
     assert "supersedes must be a memory_id" in reason
 
 
-async def test_an_unknown_memory_id_is_refused_and_nothing_is_stored(door: Door) -> None:
+async def test_an_unknown_memory_id_is_refused_and_nothing_is_stored(client: RawClient) -> None:
     unknown = str(uuid4())
-    reason = await refused(door, "store_memory", {"content": "replaces nothing", "supersedes": unknown})
+    reason = await refused(client, "store_memory", {"content": "replaces nothing", "supersedes": unknown})
     assert unknown in reason or "supersedes" in reason
 
 
-async def test_a_memory_id_in_capitals_is_the_same(door: Door) -> None:
-    old = await stored(door, content="the old address")
-    new = await stored(door, content="the new address", supersedes=old["memory_id"].upper())
-    listed = (await door.call("query_memory", {"session_id": old["session_id"]})).data
+async def test_a_memory_id_in_capitals_is_the_same(client: RawClient) -> None:
+    old = await stored(client, content="the old address")
+    new = await stored(client, content="the new address", supersedes=old["memory_id"].upper())
+    listed = (await client.call("query_memory", {"session_id": old["session_id"]})).data
     assert (listed["memories"], new["content"]) == ([], "the new address")
 
 
@@ -448,14 +454,14 @@ TIMES = [
 
 @pytest.mark.parametrize("moment", ["2026-05-01T12:00:00", "2026-05-01"])
 @pytest.mark.parametrize(("tool", "name"), TIMES)
-async def test_a_time_without_a_zone_is_refused(door: Door, tool: str, name: str, moment: str) -> None:
-    assert f"{name} has no time zone" in await refused(door, tool, {**GOOD[tool], name: moment})
+async def test_a_time_without_a_zone_is_refused(client: RawClient, tool: str, name: str, moment: str) -> None:
+    assert f"{name} has no time zone" in await refused(client, tool, {**GOOD[tool], name: moment})
 
 
 @pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+00:01"])
 @pytest.mark.parametrize(("tool", "name"), TIMES)
-async def test_a_time_beyond_the_calendar_is_refused(door: Door, tool: str, name: str, moment: str) -> None:
-    assert "years 1 to 9999" in await refused(door, tool, {**GOOD[tool], name: moment})
+async def test_a_time_beyond_the_calendar_is_refused(client: RawClient, tool: str, name: str, moment: str) -> None:
+    assert "years 1 to 9999" in await refused(client, tool, {**GOOD[tool], name: moment})
 
 
 NO_TIMES = [
@@ -481,8 +487,8 @@ NO_TIMES = [
     ("tool", "name", "moment"),
     [(*TIMES[0], moment) for moment in NO_TIMES] + [(*where, moment) for where in TIMES[1:] for moment in NO_TIMES[:3]],
 )
-async def test_what_is_no_time_is_refused(door: Door, tool: str, name: str, moment: str) -> None:
-    assert f"{name} must be a time with a zone" in await refused(door, tool, {**GOOD[tool], name: moment})
+async def test_what_is_no_time_is_refused(client: RawClient, tool: str, name: str, moment: str) -> None:
+    assert f"{name} must be a time with a zone" in await refused(client, tool, {**GOOD[tool], name: moment})
 
 
 @pytest.mark.parametrize(
@@ -498,10 +504,10 @@ async def test_what_is_no_time_is_refused(door: Door, tool: str, name: str, mome
         ("1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999999Z"),
     ],
 )
-async def test_a_time_of_any_year_is_kept_exactly_and_filtered_by(door: Door, given: str, kept: str) -> None:
-    memory = await stored(door, content=f"at {given}", occurred_at=given, expires_at="9999-12-31T23:59:59.999999Z")
+async def test_a_time_of_any_year_is_kept_exactly_and_filtered_by(client: RawClient, given: str, kept: str) -> None:
+    memory = await stored(client, content=f"at {given}", occurred_at=given, expires_at="9999-12-31T23:59:59.999999Z")
     assert memory["occurred_at"] == kept
     for question in ({}, {"query": "at"}):
         asked = {**question, "session_id": memory["session_id"], "since": kept, "until": kept}
-        (found,) = (await door.call("query_memory", asked)).data["memories"]
+        (found,) = (await client.call("query_memory", asked)).data["memories"]
         assert found["memory_id"] == memory["memory_id"]

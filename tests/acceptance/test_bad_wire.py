@@ -11,9 +11,9 @@ from tests.acceptance.raw_clients import (
     META,
     SESSIONLESS,
     Answer,
-    Door,
-    HttpDoor,
-    StdioDoor,
+    HttpRawClient,
+    RawClient,
+    StdioRawClient,
     call_params,
     message,
     unharmed,
@@ -24,24 +24,24 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def stdio(doors: Mapping[str, Door]) -> AsyncIterator[StdioDoor]:
-    door = doors["stdio"]
-    assert isinstance(door, StdioDoor)
-    async with unharmed(door):
-        yield door
+async def stdio(doors: Mapping[str, RawClient]) -> AsyncIterator[StdioRawClient]:
+    client = doors["stdio"]
+    assert isinstance(client, StdioRawClient)
+    async with unharmed(client):
+        yield client
 
 
 @pytest.fixture
-async def http(doors: Mapping[str, Door]) -> AsyncIterator[HttpDoor]:
-    door = doors["http"]
-    assert isinstance(door, HttpDoor)
-    async with unharmed(door):
-        yield door
+async def http(doors: Mapping[str, RawClient]) -> AsyncIterator[HttpRawClient]:
+    client = doors["http"]
+    assert isinstance(client, HttpRawClient)
+    async with unharmed(client):
+        yield client
 
 
-def good(door: Door) -> bytes:
+def good(client: RawClient) -> bytes:
     """A message that there is nothing wrong with."""
-    return message(1, "tools/call", call_params("query_memory", {}, META if door.name == "http" else None))
+    return message(1, "tools/call", call_params("query_memory", {}, META if client.name == "http" else None))
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def good(door: Door) -> bytes:
     ],
     ids=range(14),
 )
-async def test_what_is_no_json_is_a_parse_error(door: Door, line: bytes) -> None:
-    assert (await door.send(line)).code in {-32700, -32600, -32602}
+async def test_what_is_no_json_is_a_parse_error(client: RawClient, line: bytes) -> None:
+    assert (await client.send(line)).code in {-32700, -32600, -32602}
 
 
 @pytest.mark.parametrize(
@@ -93,50 +93,50 @@ async def test_what_is_no_json_is_a_parse_error(door: Door, line: bytes) -> None
         b'{"jsonrpc":"2.0","id":{},"method":"tools/list"}',
     ],
 )
-async def test_json_that_is_no_message_is_an_invalid_request(door: Door, line: bytes) -> None:
-    answer = await door.send(line)
+async def test_json_that_is_no_message_is_an_invalid_request(client: RawClient, line: bytes) -> None:
+    answer = await client.send(line)
     assert answer.code == -32600
     assert "request" in answer.refusal.lower()
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "9007199254740993", "99999999999999999999", '""', '"é💥"', '"1"'])
-async def test_an_unusual_id_comes_back_as_it_was(door: Door, given: str) -> None:
-    answer = await door.send(good(door).replace(b'"id":1', f'"id":{given}'.encode()))
+async def test_an_unusual_id_comes_back_as_it_was(client: RawClient, given: str) -> None:
+    answer = await client.send(good(client).replace(b'"id":1', f'"id":{given}'.encode()))
     assert answer.message["id"] == json.loads(given)
     assert answer.data["memories"]
 
 
-async def test_an_id_of_5000_digits_gets_an_answer(door: Door) -> None:
-    answer = await door.send(good(door).replace(b'"id":1', b'"id":' + b"1" * 5_000))
+async def test_an_id_of_5000_digits_gets_an_answer(client: RawClient) -> None:
+    answer = await client.send(good(client).replace(b'"id":1', b'"id":' + b"1" * 5_000))
     assert answer.code in {-32600, -32602, -32700}
 
 
 @pytest.mark.parametrize("method", ["tools/destroy", "", "\\ud83d\\udca5", "initialize2", "x" * 10_000])
-async def test_an_unknown_method_is_not_found(door: Door, method: str) -> None:
-    answer = await door.ask(method, {})
+async def test_an_unknown_method_is_not_found(client: RawClient, method: str) -> None:
+    answer = await client.ask(method, {})
     assert answer.code in {-32601, -32600, -32020}
     assert len(answer.refusal) < 500
 
 
 @pytest.mark.parametrize("name", ["5", "null", "[]", "{}", "true"])
-async def test_a_tool_name_that_is_no_text_is_refused(door: Door, name: str) -> None:
-    answer = await door.send(good(door).replace(b'"query_memory"', name.encode()))
+async def test_a_tool_name_that_is_no_text_is_refused(client: RawClient, name: str) -> None:
+    answer = await client.send(good(client).replace(b'"query_memory"', name.encode()))
     assert answer.code in {-32602, -32020}
     assert "name" in answer.refusal
 
 
-async def test_a_call_without_a_tool_is_refused(door: Door) -> None:
-    assert (await door.ask("tools/call", {"arguments": {}})).code in {-32602, -32020}
+async def test_a_call_without_a_tool_is_refused(client: RawClient) -> None:
+    assert (await client.ask("tools/call", {"arguments": {}})).code in {-32602, -32020}
 
 
 @pytest.mark.parametrize("meta", ["5", '"x"', "[]", '{"progressToken":[1]}', '{"progressToken":null}'])
-async def test_garbage_beside_the_arguments_gets_an_answer(door: Door, meta: str) -> None:
+async def test_garbage_beside_the_arguments_gets_an_answer(client: RawClient, meta: str) -> None:
     params = f'{{"name":"query_memory","arguments":{{"limit":1}},"_meta":{meta}}}'
-    answer = await door.ask("tools/call", params)
+    answer = await client.ask("tools/call", params)
     assert answer.code in {None, -32602, -32600}
 
 
-async def test_blank_lines_are_passed_over(stdio: StdioDoor) -> None:
+async def test_blank_lines_are_passed_over(stdio: StdioRawClient) -> None:
     assert (await stdio.send(b"\n\r\n  \n\t\n" + good(stdio) + b"\r")).message["id"] == 1
 
 
@@ -154,24 +154,26 @@ async def test_blank_lines_are_passed_over(stdio: StdioDoor) -> None:
         b'{"jsonrpc":"2.0","id":77,"error":{"code":1,"message":"x"}}',
     ],
 )
-async def test_what_wants_no_answer_gets_none(stdio: StdioDoor, line: bytes) -> None:
+async def test_what_wants_no_answer_gets_none(stdio: StdioRawClient, line: bytes) -> None:
     assert (await stdio.send(line + b"\n" + good(stdio))).message["id"] == 1
 
 
-async def test_an_unknown_notification_is_accepted_over_http(http: HttpDoor) -> None:
+async def test_an_unknown_notification_is_accepted_over_http(http: HttpRawClient) -> None:
     body = b'{"jsonrpc":"2.0","method":"notifications/nothing"}'
     assert (await http.post(body, http.headers("notifications/nothing", ""))).status_code == 202
 
 
-async def test_half_a_message_at_the_end_of_the_input_is_refused_and_ends_the_client_cleanly(stdio: StdioDoor) -> None:
+async def test_half_a_message_at_the_end_of_the_input_is_refused_and_ends_the_client_cleanly(
+    stdio: StdioRawClient,
+) -> None:
     leaving = Server(stdio.server.home)
     try:
-        door = await StdioDoor(leaving).open()
-        await door.write(good(door)[:-20])
+        client = await StdioRawClient(leaving).open()
+        await client.write(good(client)[:-20])
         with anyio.fail_after(10):
             assert leaving.process.stdin is not None
             leaving.process.stdin.close()
-            assert (await door.read()).code == -32700
+            assert (await client.read()).code == -32700
     finally:
         leaving.leave()
 
@@ -197,39 +199,39 @@ async def test_half_a_message_at_the_end_of_the_input_is_refused_and_ends_the_cl
     ],
     ids=lambda value: str(value)[:60],
 )
-async def test_a_header_that_does_not_fit_is_refused(http: HttpDoor, changes: dict[str, str], status: int) -> None:
+async def test_a_header_that_does_not_fit_is_refused(http: HttpRawClient, changes: dict[str, str], status: int) -> None:
     headers = {**http.headers("tools/call", "query_memory"), **changes}
     assert (await http.post(good(http), headers)).status_code == status
 
 
 @pytest.mark.parametrize("body", [b"", b"\n", b" ", b"\x00", b"\x1f\x8b\x08\x00"])
-async def test_an_empty_or_packed_body_is_a_parse_error(http: HttpDoor, body: bytes) -> None:
+async def test_an_empty_or_packed_body_is_a_parse_error(http: HttpRawClient, body: bytes) -> None:
     response = await http.post(body, http.headers("tools/call", "query_memory"))
     assert response.status_code == 400
     assert response.json()["error"]["code"] == -32700
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "BANANA"])
-async def test_another_http_method_is_not_allowed(http: HttpDoor, method: str) -> None:
+async def test_another_http_method_is_not_allowed(http: HttpRawClient, method: str) -> None:
     with anyio.fail_after(10):
         response = await http.request(method)
     assert response.status_code in {400, 405}
 
 
-async def test_a_session_that_never_was_is_not_found(http: HttpDoor) -> None:
+async def test_a_session_that_never_was_is_not_found(http: HttpRawClient) -> None:
     headers = {**http.headers("tools/list", ""), "mcp-protocol-version": "2025-11-25", "mcp-session-id": "0" * 32}
     response = await http.post(message(1, "tools/list", "{}"), headers)
     assert response.status_code == 404
 
 
-async def test_a_request_before_the_handshake_is_refused(http: HttpDoor) -> None:
+async def test_a_request_before_the_handshake_is_refused(http: HttpRawClient) -> None:
     headers = {**http.headers("tools/list", ""), "mcp-protocol-version": "2025-11-25"}
     response = await http.post(message(1, "tools/list", "{}"), headers)
     assert response.status_code == 400
 
 
 @pytest.mark.parametrize("version", ["1999-01-01", "", "2026-13-45", 5, None, ["2025-11-25"], "x" * 10_000])
-async def test_a_handshake_with_an_unknown_version_gets_an_answer(http: HttpDoor, version: Any) -> None:
+async def test_a_handshake_with_an_unknown_version_gets_an_answer(http: HttpRawClient, version: Any) -> None:
     client = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
     headers = http.headers("initialize", "")
     del headers["mcp-protocol-version"]
@@ -239,7 +241,7 @@ async def test_a_handshake_with_an_unknown_version_gets_an_answer(http: HttpDoor
         assert version not in json.loads(response.text.partition("data: ")[2] or response.text)["result"].values()
 
 
-async def test_the_protocol_version_in_the_envelope_must_be_a_known_one(http: HttpDoor) -> None:
+async def test_the_protocol_version_in_the_envelope_must_be_a_known_one(http: HttpRawClient) -> None:
     meta = {**META, "io.modelcontextprotocol/protocolVersion": "1999-01-01"}
     body = message(1, "tools/call", call_params("query_memory", {}, meta))
     response = await http.post(body, http.headers("tools/call", "query_memory"))

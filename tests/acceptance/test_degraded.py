@@ -45,7 +45,7 @@ def home(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def test_while_another_process_holds_the_index_words_answer_and_say_so(home: Path, database_url: str) -> None:
     held = generations.lock(home / "index")
-    async with opened(home, database_url) as app:
+    async with wait_until_opened(home, database_url) as app:
         assert not (await app.memories.store(SCOPE, FERRY)).indexed
         assert not (await app.tools.register(SCOPE, WEATHER)).indexed
         page = await ask(app, "ferry")
@@ -65,7 +65,7 @@ async def test_while_another_process_holds_the_index_words_answer_and_say_so(hom
 
 async def test_a_folder_that_cannot_be_an_index_costs_meaning_until_it_can(home: Path, database_url: str) -> None:
     (home / "index").write_text("not a folder")
-    async with opened(home, database_url) as app:
+    async with wait_until_opened(home, database_url) as app:
         assert not (await app.memories.store(SCOPE, FERRY)).indexed
         page = await ask(app, "ferry")
         assert len(page.hits) == 1
@@ -77,7 +77,7 @@ async def test_a_folder_that_cannot_be_an_index_costs_meaning_until_it_can(home:
 
 
 async def test_an_index_process_that_is_killed_is_replaced(home: Path, database_url: str) -> None:
-    async with opened(home, database_url, wait=5) as app:
+    async with wait_until_opened(home, database_url, wait=5) as app:
         assert (await app.memories.store(SCOPE, FERRY)).indexed
         (host,) = [child for child in psutil.Process().children() if "memos_mcp.qdrant.edge.worker" in child.cmdline()]
         host.kill()
@@ -98,7 +98,7 @@ async def postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
 async def test_without_postgres_every_tool_says_to_try_again_and_later_works(
     home: Path, postgres: EmbeddedPostgres
 ) -> None:
-    async with opened(home, await postgres.start(), wait=5) as app:
+    async with wait_until_opened(home, await postgres.start(), wait=5) as app:
         assert (await app.memories.store(SCOPE, FERRY)).indexed
         async with Client(build_server(app, SCOPE)) as client:
             await postgres.stop()
@@ -114,7 +114,7 @@ async def test_without_postgres_every_tool_says_to_try_again_and_later_works(
 
 
 async def test_an_embedded_postgres_that_is_stopped_comes_back_by_itself(home: Path) -> None:
-    async with opened(home, None, wait=5) as app:
+    async with wait_until_opened(home, None, wait=5) as app:
         assert (await app.memories.store(SCOPE, FERRY)).indexed
         os.kill(int((home / "postgres" / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
 
@@ -135,7 +135,7 @@ async def test_an_embedded_postgres_that_is_stopped_comes_back_by_itself(home: P
 async def test_without_a_model_words_answer_and_after_a_restart_with_one_so_does_meaning(
     home: Path, database_url: str
 ) -> None:
-    async with opened(home, database_url, embedding_model="no/such-model") as app:
+    async with wait_until_opened(home, database_url, embedding_model="no/such-model") as app:
         stored = await app.memories.store(SCOPE, FERRY)
         assert (stored.created, stored.indexed) == (True, False)
         page = await ask(app, "ferry")
@@ -144,7 +144,7 @@ async def test_without_a_model_words_answer_and_after_a_restart_with_one_so_does
         assert "model" in page.degraded
         listed = await app.memories.query(SCOPE, MemoryQuery(filter=MemoryFilter(agent_id="default")))
         assert (listed.total, listed.degraded) == (1, None)
-    async with opened(home, database_url) as app:
+    async with wait_until_opened(home, database_url) as app:
         await until_whole(app)
         await assert_found_by_meaning(app)
         assert not (await app.memories.store(SCOPE, FERRY)).created
@@ -161,7 +161,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 
 
 @asynccontextmanager
-async def opened(home: Path, url: str | None, *, wait: float = 0.2, **changes: Any) -> AsyncIterator[App]:
+async def wait_until_opened(home: Path, url: str | None, *, wait: float = 0.2, **changes: Any) -> AsyncIterator[App]:
     """Open the real app, on an embedded Postgres of its own unless an address is given."""
     database_url = None if url is None else SecretStr(url)
     async with open_app(Settings(home=home, database_url=database_url, index_wait_seconds=wait, **changes)) as app:

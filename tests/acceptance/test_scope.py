@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.raw_clients import Door, HttpDoor, StdioDoor, refused, tool_arguments
+from tests.acceptance.raw_clients import HttpRawClient, RawClient, StdioRawClient, refused, tool_arguments
 from tests.acceptance.servers import Server, share_model
 
 pytestmark = pytest.mark.anyio
@@ -19,19 +19,19 @@ async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(tmp_p
     first = Server(home, settings={"MEMOS_NAMESPACE": "first", "MEMOS_AGENT_ID": "alice"})
     second = Server(home, settings={"MEMOS_NAMESPACE": "second", "MEMOS_AGENT_ID": "alice"})
     try:
-        door = await StdioDoor(first).open()
-        ids = await _furnish(door)
-        page = (await door.call("query_memory", {"limit": 1})).data
-        searched = (await door.call("query_memory", {"query": "vault", "limit": 1})).data
+        client = await StdioRawClient(first).open()
+        ids = await _furnish(client)
+        page = (await client.call("query_memory", {"limit": 1})).data
+        searched = (await client.call("query_memory", {"query": "vault", "limit": 1})).data
         assert (page["total"], searched["degraded"]) == (3, None)
         _write_loadouts(home / "loadouts", ids[0])
-        packed = (await door.call("build_loadout", {"task": "open the vault", "name": "vault"})).data
+        packed = (await client.call("build_loadout", {"task": "open the vault", "name": "vault"})).data
         assert [item["reason"] for kind in ("memories", "tools") for item in packed[kind]][:1] == ["pinned"]
         cursors = [({}, page["next_cursor"]), ({"query": "vault"}, searched["next_cursor"])]
 
-        await _reaches_nothing(await StdioDoor(second).open(), ids, cursors)
+        await _reaches_nothing(await StdioRawClient(second).open(), ids, cursors)
         third = Server(home, ("serve", "--port", "0"), {"MEMOS_NAMESPACE": "third", "MEMOS_AGENT_ID": "alice"})
-        http = HttpDoor(third)
+        http = HttpRawClient(third)
         await _reaches_nothing(http, ids, cursors)
         await http.close()
 
@@ -40,32 +40,34 @@ async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(tmp_p
         rows = await first.rows("SELECT name FROM registered_tools WHERE namespace = 'first'")
         assert [row["name"] for row in rows] == ["Vault opener"]
         # Its engine has made room for another one meanwhile.
-        assert (await door.call("query_memory", {})).data["total"] == 3
+        assert (await client.call("query_memory", {})).data["total"] == 3
         second.leave()
         third.leave()
     finally:
         first.stop()
 
 
-async def _reaches_nothing(door: Door, ids: Sequence[str], cursors: Sequence[tuple[dict[str, Any], str]]) -> None:
-    await _sees_nothing(door)
+async def _reaches_nothing(
+    client: RawClient, ids: Sequence[str], cursors: Sequence[tuple[dict[str, Any], str]]
+) -> None:
+    await _sees_nothing(client)
     for question, cursor in cursors:
         assert cursor is not None
-        assert "cursor" in await refused(door, "query_memory", {**question, "cursor": cursor})
+        assert "cursor" in await refused(client, "query_memory", {**question, "cursor": cursor})
     for memory_id in ids:
-        reason = await refused(door, "store_memory", {"content": "mine now", "supersedes": memory_id})
+        reason = await refused(client, "store_memory", {"content": "mine now", "supersedes": memory_id})
         assert "No memory" in reason or "supersedes" in reason
-    await _has_its_own(door)
+    await _has_its_own(client)
 
 
-async def _furnish(door: Door) -> list[str]:
+async def _furnish(client: RawClient) -> list[str]:
     ids = []
     for content in (SECRET, "Alice owns the vault.", "The vault is in the cellar."):
-        stored = (await door.call("store_memory", {"content": content, "tags": ["vault"], "session_id": "s"})).data
+        stored = (await client.call("store_memory", {"content": content, "tags": ["vault"], "session_id": "s"})).data
         assert (stored["namespace"], stored["agent_id"]) == ("first", "alice")
         ids.append(stored["memory_id"])
     tool = tool_arguments(tool_id="vault-opener", name="Vault opener", required_capabilities=["vault"])
-    assert (await door.call("register_tool", tool)).data["outcome"] == "created"
+    assert (await client.call("register_tool", tool)).data["outcome"] == "created"
     return ids
 
 
@@ -78,7 +80,7 @@ def _write_loadouts(folder: Path, memory_id: str) -> None:
     (folder / "pins.toml").write_text(pins)
 
 
-async def _sees_nothing(door: Door) -> None:
+async def _sees_nothing(client: RawClient) -> None:
     questions: list[dict[str, Any]] = [
         {},
         {"query": SECRET},
@@ -89,7 +91,7 @@ async def _sees_nothing(door: Door) -> None:
         {"query": "vault", "agent_id": "alice", "tags": ["vault"], "session_id": "s"},
     ]
     for question in questions:
-        found = (await door.call("query_memory", question)).data
+        found = (await client.call("query_memory", question)).data
         assert (found["memories"], found["total"], found["next_cursor"]) == ([], 0, None)
     needs: list[dict[str, Any]] = [
         {},
@@ -98,19 +100,19 @@ async def _sees_nothing(door: Door) -> None:
         {"agent_capabilities": []},
     ]
     for need in needs:
-        answer = (await door.call("discover_tools", need)).data
+        answer = (await client.call("discover_tools", need)).data
         assert (answer["tools"], answer["total"], answer["withheld"]) == ([], 0, 0)
     for name in ("vault", "wide"):
-        assert "For it there are: pins." in await refused(door, "build_loadout", {"task": SECRET, "name": name})
+        assert "For it there are: pins." in await refused(client, "build_loadout", {"task": SECRET, "name": name})
     for loadout in ({"task": SECRET}, {"task": "x", "needs": ["vault-opener", "first"]}, {"task": "x", "name": "pins"}):
-        packed = (await door.call("build_loadout", loadout)).data
+        packed = (await client.call("build_loadout", loadout)).data
         assert (packed["memories"], packed["tools"]) == ([], [])
 
 
-async def _has_its_own(door: Door) -> None:
+async def _has_its_own(client: RawClient) -> None:
     """The same content and the same tool_id are something else here."""
-    assert (await door.call("store_memory", {"content": SECRET, "session_id": "s"})).data["created"]
+    assert (await client.call("store_memory", {"content": SECRET, "session_id": "s"})).data["created"]
     tool = tool_arguments(tool_id="vault-opener", name="Another one")
-    assert (await door.call("register_tool", tool)).data["outcome"] == "created"
+    assert (await client.call("register_tool", tool)).data["outcome"] == "created"
     for name in ("query_memory", "store_memory", "register_tool", "discover_tools", "build_loadout"):
-        assert "Unknown argument 'namespace'" in await refused(door, name, {"namespace": "first"})
+        assert "Unknown argument 'namespace'" in await refused(client, name, {"namespace": "first"})

@@ -24,18 +24,21 @@ from quality.variants import (
     without_parameters,
 )
 
-from memos_mcp.domain import memory
-from memos_mcp.domain.index import Entry, Lanes, Match, Passage, Question, Shape, Span, Where, Wording
+from memos_mcp.domain.index import Entry, IndexFilter, IndexQuery, Lanes, Match, Passage, Shape, Span, WeightedText
 from memos_mcp.domain.memory import Memory
-from memos_mcp.domain.tool import Tool, document, wording
+from memos_mcp.domain.tool import Tool
+from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.postgres.tools import PostgresTools
+from memos_mcp.services.projections import MemoryProjection, ToolProjection, tool_text
 
-WHERE = Where("default")
+WHERE = IndexFilter("default")
 VARIANTS = {variant.name: variant for variant in (FULL, *LANES, *RANKING, *INDEX)}
 
 
 @pytest.fixture
 def shards_here() -> Iterator[None]:
-    with patch("memos_mcp.qdrant.edge.index.Host", ShardsHere):
+    with patch("memos_mcp.qdrant.edge.index.WorkerHandle", ShardsHere):
         yield
 
 
@@ -61,7 +64,7 @@ async def test_answers_to_a_question_are_kept_until_the_next_begins(tmp_path: Pa
     with anyio.fail_after(30):
         index = Index(tmp_path)
         await index.open(Shape("m", 2))
-        question = [Question("blue", None)]
+        question = [IndexQuery("blue", None)]
         assert (await index.search("tool", question, WHERE, 5))[0].bm25 == []
         await index.put("tool", [entry("blue")])
         assert (await index.search("tool", question, WHERE, 5))[0].bm25 == []
@@ -81,20 +84,22 @@ def test_scores_of_lanes_as_variants_see_them() -> None:
 def test_texts_of_a_tool_as_variants_have_them() -> None:
     schema = {"description": "Server: S.", "properties": {"city": {"description": "Where."}}}
     tool = Tool(UUID(int=1), "default", "weather", "weather", "Tells.", "https://x.example", schema, None, (), 1)
-    assert wording(tool, "") == "weather: Tells.\nServer: S.\ncity: Where."
-    assert without_parameters(tool, "") == "weather: Tells.\nServer: S."
-    assert parameters_only(tool) == "weather: Tells.\ncity: Where."
-    assert on_two_lines(tool) == "weather\nTells."
-    assert document(tool) == "weather: Tells."
+    projection = ToolProjection(PostgresTools(Database("postgresql://nobody@nowhere/none")))
+    assert projection.lexical_text(tool, "") == "weather: Tells.\nServer: S.\ncity: Where."
+    assert without_parameters(projection, tool, "") == "weather: Tells.\nServer: S."
+    assert parameters_only(projection, tool) == "weather: Tells.\ncity: Where."
+    assert on_two_lines(projection, tool) == "weather\nTells."
+    assert tool_text(tool) == "weather: Tells."
 
 
 def test_a_memory_without_the_words_of_its_neighbours_keeps_its_own() -> None:
     time = datetime(2024, 1, 2, tzinfo=UTC)
     turn = Memory(UUID(int=1), "n", "a", "Yes.", "episodic", (), {}, 0.5, None, time, time, None, 1, 1)
-    passage = Passage(Span(0, 4), [1.0], [Wording("Yes."), Wording("Is it blue?", 0.6)])
+    passage = Passage(Span(0, 4), [1.0], [WeightedText("Yes."), WeightedText("Is it blue?", 0.6)])
+    projection = MemoryProjection(PostgresMemories(Database("postgresql://nobody@nowhere/none")))
     with VARIANTS["no words of neighbours"].applied():
-        assert memory.entry(turn, [passage]).passages == [Passage(Span(0, 4), [1.0], [Wording("Yes.")])]
-    assert memory.entry(turn, [passage]).passages == [passage]
+        assert projection.entry(turn, [passage]).passages == [Passage(Span(0, 4), [1.0], [WeightedText("Yes.")])]
+    assert projection.entry(turn, [passage]).passages == [passage]
 
 
 def test_the_table_tells_a_difference_and_how_much_of_it_may_be_chance() -> None:
@@ -118,13 +123,13 @@ async def found(folder: Path, text: str, question: str) -> list[UUID]:
     index = Index(folder)
     await index.open(Shape("m", 2))
     await index.put("tool", [entry(text)])
-    (lanes,) = await index.search("tool", [Question(question, None)], WHERE, 5)
+    (lanes,) = await index.search("tool", [IndexQuery(question, None)], WHERE, 5)
     await index.close()
     return [match.item_id for match in lanes.bm25]
 
 
 def entry(text: str) -> Entry:
-    return Entry(UUID(int=1), 1, "default", [Passage(Span(0, len(text)), [1.0, 0.0], [Wording(text)])])
+    return Entry(UUID(int=1), 1, "default", [Passage(Span(0, len(text)), [1.0, 0.0], [WeightedText(text)])])
 
 
 def match(number: int, score: float) -> Match:

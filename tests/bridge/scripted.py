@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from memos_mcp.bridge.main import ENDED_TEXT, UNREACHABLE
 from memos_mcp.ipc.handshake import encode
-from memos_mcp.ipc.run_dir import ENGINE_LOCK, Place
+from memos_mcp.ipc.run_dir import ENGINE_LOCK, RunDir
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "memos_mcp")
@@ -111,7 +111,7 @@ class Engine:
     """Holds the lock of a data folder and listens; after each session the next connection is the next engine."""
 
     def __init__(self, home: Path) -> None:
-        self.place = Place(str(home))
+        self.place = RunDir(str(home))
         self.place.prepare()
         lock = self.place.hold(ENGINE_LOCK)
         assert lock is not None

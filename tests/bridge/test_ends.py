@@ -16,9 +16,9 @@ from typing import IO, TypeAlias
 
 import pytest
 
-from memos_mcp.bridge.client_io import Parent
+from memos_mcp.bridge.client_io import ParentProcess
 from memos_mcp.bridge.main import IN_DOUBT, UNREACHABLE
-from memos_mcp.ipc.run_dir import START_LOCK, Place
+from memos_mcp.ipc.run_dir import START_LOCK, RunDir
 from tests.bridge.scripted import (
     AT_ONCE,
     COMMAND,
@@ -119,7 +119,7 @@ def test_output_that_nobody_reads_any_more_ends_it(session: Session, client: Cli
 
 @pytest.mark.parametrize("ending", ["closed input", "signal", "closed output"])
 def test_it_ends_in_time_while_it_looks_for_an_engine(ending: str, home: Path) -> None:
-    place = Place(str(home))
+    place = RunDir(str(home))
     place.prepare()
     lock = place.hold(START_LOCK)
     assert lock is not None
@@ -169,7 +169,7 @@ def test_a_parent_is_looked_for_where_it_cannot_be_waited_for(monkeypatch: pytes
         raise PermissionError(process)
 
     monkeypatch.setattr(os, "pidfd_open", forbidden)
-    parent = Parent()
+    parent = ParentProcess()
     assert parent.descriptor is None
     assert not parent.is_gone({})
     monkeypatch.setattr(os, "getppid", lambda: 1)

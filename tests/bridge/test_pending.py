@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from memos_mcp.bridge.pending import Calls, answer_in, error_line, request_in
+from memos_mcp.bridge.pending import PendingRequests, answer_in, error_line, request_in
 
 IDS = st.one_of(st.integers(), st.text())
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -66,7 +66,7 @@ def test_a_request_is_no_answer_and_an_answer_no_request(request_id: int | str, 
 @example(b'{"method": "notifications/cancelled", "params": {"requestId": []}}')
 @example(b'{"method": "notifications/cancelled", "params": 7}')
 def test_what_is_no_message_disturbs_nothing(line: bytes) -> None:
-    calls = Calls()
+    calls = PendingRequests()
     calls.sent(line)
     calls.answered(line)
     assert answer_in(line)[0] is None
@@ -78,7 +78,7 @@ def test_what_is_no_message_disturbs_nothing(line: bytes) -> None:
     st.lists(st.tuples(IDS, st.sampled_from(["tools/call", "tools/list", "ping"])), unique_by=lambda asked: asked[0])
 )
 def test_what_is_abandoned_is_exactly_what_was_asked_and_not_answered(asked: list[tuple[int | str, str]]) -> None:
-    calls = Calls()
+    calls = PendingRequests()
     sent = [json.dumps({"id": request_id, "method": method}).encode() for request_id, method in asked]
     for line in sent:
         calls.sent(line)
@@ -93,7 +93,7 @@ def test_what_is_abandoned_is_exactly_what_was_asked_and_not_answered(asked: lis
 
 
 def test_the_ids_7_and_text_7_are_two() -> None:
-    calls = Calls()
+    calls = PendingRequests()
     calls.sent(b'{"id": 7, "method": "tools/call"}')
     calls.sent(b'{"id": "7", "method": "tools/call"}')
     calls.answered(b'{"id": 7, "result": {}}')
@@ -101,7 +101,7 @@ def test_the_ids_7_and_text_7_are_two() -> None:
 
 
 def test_a_cancelled_request_is_neither_in_doubt_nor_asked_again() -> None:
-    calls = Calls()
+    calls = PendingRequests()
     calls.sent(b'{"id": 7, "method": "tools/call"}')
     calls.sent(b'{"id": 8, "method": "tools/list"}')
     calls.sent(b'{"method": "notifications/cancelled", "params": {"requestId": 7}}')
@@ -110,7 +110,7 @@ def test_a_cancelled_request_is_neither_in_doubt_nor_asked_again() -> None:
 
 
 def test_a_handshake_is_kept_when_it_was_answered_and_confirmed_when_the_client_has_said_so() -> None:
-    calls = Calls()
+    calls = PendingRequests()
     calls.sent(INITIALIZE)
     assert calls.handshake is None
     calls.answered(WELCOME)
@@ -120,7 +120,7 @@ def test_a_handshake_is_kept_when_it_was_answered_and_confirmed_when_the_client_
 
 
 def test_a_handshake_that_failed_is_not_kept() -> None:
-    calls = Calls()
+    calls = PendingRequests()
     calls.sent(INITIALIZE)
     calls.answered(b'{"jsonrpc":"2.0","id":0,"error":{}}')
     assert calls.handshake is None
@@ -128,7 +128,7 @@ def test_a_handshake_that_failed_is_not_kept() -> None:
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_a_confirmation_that_came_before_the_answer_is_not_lost(answered: bool) -> None:
-    calls = Calls()
+    calls = PendingRequests()
     for line in (INITIALIZE, INITIALIZED, b'{"id": 1, "method": "tools/list"}'):
         calls.sent(line)
     if answered:

@@ -1,110 +1,11 @@
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
+from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_mcp.domain.errors import Invalid
-from memos_mcp.domain.index import FIELDS, Entry, Where
-from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryKind, NewMemory, entry, part_of, where, wording
-
-NOW = datetime(2026, 5, 1, tzinfo=UTC)
-MOMENTS = st.datetimes(datetime(2026, 4, 30), datetime(2026, 5, 2), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
-KINDS: Sequence[MemoryKind] = ("episodic", "semantic", "procedural", "document")
-LABELS = st.lists(st.sampled_from("abc"), max_size=3)
-METADATA = st.dictionaries(st.sampled_from("kl"), st.integers(0, 2) | st.lists(st.integers(0, 2), max_size=2))
-MEMORIES = st.builds(
-    Memory,
-    memory_id=st.just(UUID(int=1)),
-    namespace=st.just("here"),
-    agent_id=st.sampled_from("xy"),
-    content=st.just("text"),
-    kind=st.sampled_from(KINDS),
-    tags=LABELS,
-    metadata=METADATA,
-    importance=st.just(0.5),
-    session_id=st.none() | st.sampled_from("st"),
-    occurred_at=MOMENTS,
-    created_at=st.just(NOW),
-    expires_at=st.none() | MOMENTS,
-    version=st.just(1),
-    sequence=st.just(1),
-)
-FILTERS = st.builds(
-    MemoryFilter,
-    kind=st.none() | st.sampled_from(KINDS),
-    tags=st.none() | LABELS,
-    metadata=st.none() | METADATA,
-    session_id=st.none() | st.sampled_from("st"),
-    agent_id=st.none() | st.sampled_from("xy"),
-    since=st.none() | MOMENTS,
-    until=st.none() | MOMENTS,
-)
-
-
-def contains(whole: Any, part: Any) -> bool:
-    """Whether `whole @> part` holds for documents as flat as those above."""
-    if isinstance(part, dict):
-        return all(key in whole and contains(whole[key], child) for key, child in part.items())
-    if isinstance(part, list):
-        return isinstance(whole, list) and set(part) <= set(whole)
-    return bool(whole == part)
-
-
-def admits(filter: MemoryFilter, memory: Memory) -> bool:
-    """Whether the record would return this memory."""
-    exact = ((filter.kind, memory.kind), (filter.session_id, memory.session_id), (filter.agent_id, memory.agent_id))
-    return (
-        all(wanted is None or wanted == value for wanted, value in exact)
-        and set(filter.tags or ()) <= set(memory.tags)
-        and contains(memory.metadata, filter.metadata or {})
-        and (filter.since is None or filter.since <= memory.occurred_at)
-        and (filter.until is None or memory.occurred_at <= filter.until)
-        and (memory.expires_at is None or memory.expires_at > NOW)
-    )
-
-
-def matches(condition: Where, point: Entry) -> bool:
-    """Whether the index would propose this point, by the words of the port."""
-    numbers = point.numbers
-    return (
-        condition.namespace == point.namespace
-        and all(set(words) <= set(point.words.get(name, ())) for name, words in condition.has_all.items())
-        and all(name in numbers and numbers[name] >= bound for name, bound in condition.at_least.items())
-        and all(name in numbers and numbers[name] <= bound for name, bound in condition.at_most.items())
-        and all(name not in numbers or numbers[name] > bound for name, bound in condition.not_past.items())
-    )
-
-
-@given(FILTERS, MEMORIES)
-def test_the_index_never_leaves_out_what_the_record_would_return(filter: MemoryFilter, memory: Memory) -> None:
-    if admits(filter, memory):
-        assert matches(where("here", filter, NOW), entry(memory, []))
-
-
-@given(FILTERS, MEMORIES)
-def test_without_metadata_the_index_and_the_record_agree(filter: MemoryFilter, memory: Memory) -> None:
-    if not filter.metadata:
-        assert matches(where("here", filter, NOW), entry(memory, [])) == admits(filter, memory)
-
-
-@given(MEMORIES)
-def test_a_point_of_another_namespace_never_matches(memory: Memory) -> None:
-    assert not matches(where("elsewhere", MemoryFilter(), NOW), entry(memory, []))
-
-
-@given(FILTERS, MEMORIES)
-def test_only_declared_fields_are_stored_and_asked(filter: MemoryFilter, memory: Memory) -> None:
-    point, condition = entry(memory, []), where("here", filter, NOW)
-
-    assert {*point.words, *condition.has_all} <= set(FIELDS["memory"].words)
-    assert {*point.numbers, *condition.at_least, *condition.at_most, *condition.not_past} <= set(
-        FIELDS["memory"].numbers
-    )
+from memos_mcp.domain.memory import NewMemory
 
 
 @pytest.mark.parametrize(
@@ -128,38 +29,3 @@ def test_a_memory_that_cannot_be_kept_is_refused_by_field(new: NewMemory, messag
 def test_the_content_hash_tells_contents_apart_and_nothing_else(text: str) -> None:
     assert NewMemory(text).content_hash == NewMemory(text, kind="document", tags=["t"]).content_hash
     assert NewMemory(text).content_hash != NewMemory(text + " ").content_hash
-
-
-@pytest.mark.parametrize(
-    ("moment", "day"),
-    [
-        (datetime(2023, 5, 8, 23, 59, tzinfo=UTC), "8 May 2023"),
-        (datetime(2026, 12, 31, tzinfo=UTC), "31 December 2026"),
-    ],
-)
-@given(memory=MEMORIES)
-def test_a_passage_is_found_by_its_own_words_and_by_its_day_as_people_write_it(
-    memory: Memory, moment: datetime, day: str
-) -> None:
-    assert wording(replace(memory, occurred_at=moment), "a part of it") == f"{day}\na part of it"
-
-
-FILE = {"source": "app", "path": "a.py"}
-
-
-@given(MEMORIES, MEMORIES)
-def test_chunks_of_a_file_are_parts_of_one_document_and_those_of_another_are_not(one: Memory, other: Memory) -> None:
-    def name(memory: Memory, **metadata: str) -> str | None:
-        return part_of(replace(memory, kind="document", metadata=FILE | metadata))
-
-    assert name(one) == name(other) is not None
-    assert len({name(one), name(other, path="b.py"), name(other, source="lib")}) == 3
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"metadata": {}}, {"metadata": {"path": "a.py"}}, {"metadata": FILE | {"path": 1}}, {"kind": "episodic"}],
-)
-@given(memory=MEMORIES)
-def test_what_names_no_file_is_no_part_of_a_document(memory: Memory, changes: dict[str, Any]) -> None:
-    assert part_of(replace(memory, **{"kind": "document", "metadata": FILE} | changes)) is None

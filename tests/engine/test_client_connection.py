@@ -14,10 +14,10 @@ from anyio.streams.buffered import BufferedByteStream
 from memos_mcp import __version__
 from memos_mcp.domain.errors import MemosError
 from memos_mcp.engine import client_connection, clients, run
-from memos_mcp.engine.clients import Presence
+from memos_mcp.engine.clients import ClientRegistry
 from memos_mcp.engine.control import ask
 from memos_mcp.ipc.handshake import MAX_BYTES
-from memos_mcp.ipc.run_dir import Place
+from memos_mcp.ipc.run_dir import RunDir
 from memos_mcp.settings import Settings
 from memos_mcp.transports.http import build_http
 from tests.stand_in import SCOPE, StandIn
@@ -70,11 +70,13 @@ def greeting(**told: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def served(home: Path, services: StandIn | None = None, *, foreground: bool = False) -> AsyncIterator[Presence]:
+async def served(
+    home: Path, services: StandIn | None = None, *, foreground: bool = False
+) -> AsyncIterator[ClientRegistry]:
     """An engine's presence on its socket. It leaves at the end, and must have gone soon after."""
-    place = Place(str(home))
+    place = RunDir(str(home))
     place.prepare()
-    here = Presence((services or StandIn(Settings(home=home))).app, place, foreground=foreground)
+    here = ClientRegistry((services or StandIn(Settings(home=home))).app, place, foreground=foreground)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run._receive_visitors, here, place.listen(), None)
         yield here
@@ -85,13 +87,13 @@ async def served(home: Path, services: StandIn | None = None, *, foreground: boo
 
 
 @asynccontextmanager
-async def visiting(here: Presence) -> AsyncIterator[Guest]:
+async def visiting(here: ClientRegistry) -> AsyncIterator[Guest]:
     async with await anyio.connect_unix(Path(here.place.folder, "engine.sock")) as stream:
         yield Guest(stream)
 
 
 @asynccontextmanager
-async def welcomed(here: Presence, **told: Any) -> AsyncIterator[Guest]:
+async def welcomed(here: ClientRegistry, **told: Any) -> AsyncIterator[Guest]:
     async with visiting(here) as guest:
         assert (await guest.greets(**told))["answer"] == "welcome"
         await guest.shakes_hands()
@@ -296,9 +298,9 @@ async def test_an_engine_is_idle_only_while_nobody_is_served_and_nothing_is_inde
         with here.visit():
             assert not here.is_idle(0)
         assert here.is_idle(0)
-        services.indexer.idle = services.indexer.resting = False
+        services.indexer.caught_up = services.indexer.idle = False
         assert not here.is_idle(0)
-        services.indexer.trouble = "The index is held by another process."
+        services.indexer.error = "The index is held by another process."
         assert here.is_idle(0)
 
 

@@ -24,7 +24,7 @@ from memos_mcp.engine.clients import FAREWELL_SECONDS
 from memos_mcp.engine.run import LOOK_SECONDS
 from memos_mcp.ipc.handshake import decode, greeting
 from memos_mcp.ipc.launch import LISTENING
-from memos_mcp.ipc.run_dir import ENGINE_LOCK, START_LOCK, Place
+from memos_mcp.ipc.run_dir import ENGINE_LOCK, START_LOCK, RunDir
 from memos_mcp.postgres.connection import connect
 from tests.cli.test_command_line import left_on
 from tests.transports.test_jsonrpc_lines import HELLO, notification, request
@@ -33,22 +33,22 @@ COMMAND = [sys.executable, "-m", "memos_mcp"]
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
+def place() -> Iterator[RunDir]:
     """A data folder that these tests share, so that the model is built once. No process may be left on it."""
     with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
-        yield Place(f"{folder}/home")
+        yield RunDir(f"{folder}/home")
         assert left_on(Path(folder)) == []
 
 
 @pytest.fixture(autouse=True)
-def _environment(place: Place, nothing_set: pytest.MonkeyPatch) -> None:
+def _environment(place: RunDir, nothing_set: pytest.MonkeyPatch) -> None:
     nothing_set.setenv("MEMOS_HOME", place.home)
 
 
 class Guest:
     """A client of the socket, in the scope of `namespace`."""
 
-    def __init__(self, place: Place, namespace: str = "team", **told: Any) -> None:
+    def __init__(self, place: RunDir, namespace: str = "team", **told: Any) -> None:
         deadline = time.monotonic() + 30
         while (connection := place.connect()) is None:
             assert time.monotonic() < deadline
@@ -125,7 +125,7 @@ def status(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return told
 
 
-def test_what_was_acknowledged_outlives_a_killed_engine_and_no_namespace_sees_another(place: Place) -> None:
+def test_what_was_acknowledged_outlives_a_killed_engine_and_no_namespace_sees_another(place: RunDir) -> None:
     with running("engine") as first:
         mine, others = Guest(place), Guest(place, "others")
         stored = mine.call("store_memory", content="The gate code is on the blue note.")
@@ -145,7 +145,7 @@ def test_what_was_acknowledged_outlives_a_killed_engine_and_no_namespace_sees_an
 
 
 def test_of_many_engines_that_start_at_once_one_serves_and_the_others_go_quietly(
-    place: Place, capsys: pytest.CaptureFixture[str]
+    place: RunDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with background(5) as started:
         (one,), others = started[LISTENING], started[b""]
@@ -159,7 +159,7 @@ def test_of_many_engines_that_start_at_once_one_serves_and_the_others_go_quietly
         assert one.wait(10) == 0
 
 
-def test_an_engine_in_the_background_leaves_soon_after_its_last_client_and_logs_to_its_file(place: Place) -> None:
+def test_an_engine_in_the_background_leaves_soon_after_its_last_client_and_logs_to_its_file(place: RunDir) -> None:
     with background(MEMOS_IDLE_SECONDS="0", MEMOS_HTTP="true", MEMOS_PORT="0") as started:
         (process,) = started[LISTENING]
         guest = Guest(place)
@@ -176,7 +176,7 @@ def test_an_engine_in_the_background_leaves_soon_after_its_last_client_and_logs_
 
 
 def test_serve_takes_over_from_the_background_and_gives_way_to_nobody_but_stop(
-    place: Place, capsys: pytest.CaptureFixture[str]
+    place: RunDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with background() as started:
         (process,) = started[LISTENING]
@@ -208,7 +208,7 @@ def test_serve_takes_over_from_the_background_and_gives_way_to_nobody_but_stop(
 
 
 def test_a_frozen_engine_is_named_and_stop_ends_it_with_what_it_left_behind(
-    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    place: RunDir, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running("engine") as frozen:
         guest = Guest(place)
@@ -225,7 +225,7 @@ def test_a_frozen_engine_is_named_and_stop_ends_it_with_what_it_left_behind(
     assert left_on(Path(place.home)) == []
 
 
-def test_who_was_started_to_outlive_the_terminal_does(place: Place) -> None:
+def test_who_was_started_to_outlive_the_terminal_does(place: RunDir) -> None:
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does: it is inherited
     try:
         with running("engine") as engine:
@@ -239,7 +239,7 @@ def test_who_was_started_to_outlive_the_terminal_does(place: Place) -> None:
         signal.signal(signal.SIGHUP, former)
 
 
-def test_a_signal_lets_clients_follow_and_a_second_one_waits_for_nothing(place: Place) -> None:
+def test_a_signal_lets_clients_follow_and_a_second_one_waits_for_nothing(place: RunDir) -> None:
     with running("engine") as leaving:
         guest = Guest(place)
         leaving.send_signal(signal.SIGHUP)
@@ -254,7 +254,7 @@ def test_a_signal_lets_clients_follow_and_a_second_one_waits_for_nothing(place: 
 
 @pytest.mark.anyio
 async def test_a_database_of_a_newer_version_is_told_to_every_client_and_ends_the_engine(
-    place: Place, database_url: str
+    place: RunDir, database_url: str
 ) -> None:
     connection = await connect(database_url)
     await connection.execute("INSERT INTO schema_migrations (name, checksum) VALUES ('9999_later', '')")
@@ -282,7 +282,7 @@ def test_a_data_folder_that_cannot_be_made_is_told_in_one_line(
 
 
 def test_without_an_engine_status_says_so_and_stop_has_nothing_to_do(
-    place: Place, capsys: pytest.CaptureFixture[str]
+    place: RunDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(("status",)) == 3
     assert main(("stop",)) == 0
@@ -297,20 +297,20 @@ def test_a_data_folder_of_another_user_is_told_in_one_line(
         raise PermissionError(13, "Permission denied")  # what root, who may run this test, never meets
 
     monkeypatch.setenv("MEMOS_HOME", str(tmp_path))
-    monkeypatch.setattr(Place, "connect", refuse)
-    monkeypatch.setattr(Place, "hold", refuse)
+    monkeypatch.setattr(RunDir, "connect", refuse)
+    monkeypatch.setattr(RunDir, "hold", refuse)
     assert main((command,)) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"memos-as: {tmp_path} cannot be used: Permission denied.")
 
 
 def test_a_socket_that_cannot_be_made_leaves_http(
-    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    place: RunDir, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(_place: Place) -> None:
+    def refuse(_place: RunDir) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(Place, "listen", refuse)
+    monkeypatch.setattr(RunDir, "listen", refuse)
     with caplog.at_level(logging.WARNING):
         assert engine_control._listener(place) is None
     assert "serving HTTP alone" in caplog.text

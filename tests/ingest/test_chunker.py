@@ -12,7 +12,7 @@ from memos_mcp.domain.chunk import Chunk
 from memos_mcp.ingest import chunker as chunks_module
 from memos_mcp.ingest.chunker import chunks
 from memos_mcp.ingest.grammars import GRAMMARS
-from memos_mcp.ingest.reading import Document
+from memos_mcp.ingest.reading import SourceText
 from memos_mcp.ingest.text_lines import LIMIT, cost
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ TEXTS = st.lists(PIECES | LONG, max_size=150).map("\n".join) | st.text(max_size=
 
 
 def of(text: str, language: str | None, path: str = "a/b.x") -> list[Chunk]:
-    return chunks(Document(path, sha256(text.encode()).digest(), language, text))
+    return chunks(SourceText(path, sha256(text.encode()).digest(), language, text))
 
 
 def named(text: str, language: str) -> list[str]:

@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memos_mcp.ingest.walk import Found, Skipped, SkipReason, walk
+from memos_mcp.domain.source import Skipped
+from memos_mcp.ingest.walk import FoundFile, SkipReason, walk
 
 PATTERNS = st.sampled_from(
     [
@@ -69,13 +70,13 @@ def test_the_walk_leaves_out_exactly_what_git_ignores(rules: dict[str, list[str]
         root = Path(folder).resolve()
         paths = repository(root, rules)
 
-        assert {step.path for step in walk(root) if isinstance(step, Found)} == kept_by_git(root, paths)
+        assert {step.path for step in walk(root) if isinstance(step, FoundFile)} == kept_by_git(root, paths)
 
 
 def test_nested_negated_anchored_and_folder_patterns(tmp_path: Path) -> None:
     paths = repository(tmp_path, {"": ["*.log", "/out", "b/"], "a": ["!x.log", "/b/*", "!/b/c.py"], "keep": ["*"]})
 
-    found = {step.path for step in walk(tmp_path) if isinstance(step, Found)}
+    found = {step.path for step in walk(tmp_path) if isinstance(step, FoundFile)}
 
     assert found == kept_by_git(tmp_path, paths)
     assert {"a/x.log", "c.py", "a/keep/x.log"} <= found
@@ -85,7 +86,7 @@ def test_nested_negated_anchored_and_folder_patterns(tmp_path: Path) -> None:
 def test_the_rules_of_the_repository_around_a_folder_hold_in_it(tmp_path: Path) -> None:
     repository(tmp_path, {"": ["*.log", "/a/d.txt"], "a": ["c.py"]})
 
-    assert {step.path for step in walk(tmp_path / "a" / "b") if isinstance(step, Found)} == {
+    assert {step.path for step in walk(tmp_path / "a" / "b") if isinstance(step, FoundFile)} == {
         "!x", "d.txt", "out/!x", "out/d.txt"
     }  # fmt: skip
     assert Skipped("d.txt", SkipReason.IGNORED) in set(walk(tmp_path / "a"))
@@ -94,11 +95,11 @@ def test_the_rules_of_the_repository_around_a_folder_hold_in_it(tmp_path: Path) 
 def test_an_ignored_folder_that_is_asked_for_by_name_is_walked(tmp_path: Path) -> None:
     repository(tmp_path, {"": ["a/"]})
 
-    assert "c.py" in {step.path for step in walk(tmp_path / "a") if isinstance(step, Found)}
+    assert "c.py" in {step.path for step in walk(tmp_path / "a") if isinstance(step, FoundFile)}
 
 
 def test_a_private_exclude_file_counts(tmp_path: Path) -> None:
     repository(tmp_path, {"a": ["none"]})
     (tmp_path / ".git/info/exclude").write_text("*.py\n")
 
-    assert not any(step.path.endswith(".py") for step in walk(tmp_path) if isinstance(step, Found))
+    assert not any(step.path.endswith(".py") for step in walk(tmp_path) if isinstance(step, FoundFile))

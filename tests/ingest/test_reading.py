@@ -4,17 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from memos_mcp.ingest.reading import Document, read
-from memos_mcp.ingest.walk import MAX_BYTES, Found, Skipped, SkipReason
+from memos_mcp.domain.source import Skipped
+from memos_mcp.ingest.reading import SourceText, read
+from memos_mcp.ingest.walk import MAX_BYTES, FoundFile, SkipReason
 
 
-def written(folder: Path, data: bytes, name: str = "a.py") -> Found:
+def written(folder: Path, data: bytes, name: str = "a.py") -> FoundFile:
     file = folder / name
     file.write_bytes(data)
-    return Found(name, file, len(data))
+    return FoundFile(name, file, len(data))
 
 
-def reason(folder: Path, data: bytes, name: str = "a.py") -> SkipReason | None:
+def reason(folder: Path, data: bytes, name: str = "a.py") -> str | None:
     answer = read(written(folder, data, name))
     return answer.reason if isinstance(answer, Skipped) else None
 
@@ -22,7 +23,9 @@ def reason(folder: Path, data: bytes, name: str = "a.py") -> SkipReason | None:
 def test_a_document_has_the_digest_of_its_bytes_and_text_with_plain_line_ends(tmp_path: Path) -> None:
     data = "\ufeffx = 'é'\r\ny = 2\rz = 3\n".encode()
 
-    assert read(written(tmp_path, data)) == Document("a.py", sha256(data).digest(), "python", "x = 'é'\ny = 2\nz = 3\n")
+    assert read(written(tmp_path, data)) == SourceText(
+        "a.py", sha256(data).digest(), "python", "x = 'é'\ny = 2\nz = 3\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,7 @@ def test_a_file_that_grew_beyond_the_limit_is_not_held(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
-    assert read(Found("a.py", tmp_path / "a.py", 1)) == Skipped("a.py", SkipReason.VANISHED)
+    assert read(FoundFile("a.py", tmp_path / "a.py", 1)) == Skipped("a.py", SkipReason.VANISHED)
 
 
 def test_a_file_that_became_a_pipe_or_a_link_is_neither_waited_for_nor_followed(tmp_path: Path) -> None:
@@ -89,8 +92,8 @@ def test_a_file_that_became_a_pipe_or_a_link_is_neither_waited_for_nor_followed(
     written(tmp_path, b"secret\n", "outside")
     (tmp_path / "link").symlink_to("outside")
 
-    assert read(Found("pipe", tmp_path / "pipe", 1)) == Skipped("pipe", SkipReason.SPECIAL)
-    assert read(Found("link", tmp_path / "link", 1)) == Skipped("link", SkipReason.UNREADABLE)
+    assert read(FoundFile("pipe", tmp_path / "pipe", 1)) == Skipped("pipe", SkipReason.SPECIAL)
+    assert read(FoundFile("link", tmp_path / "link", 1)) == Skipped("link", SkipReason.UNREADABLE)
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +108,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path, monk
     monkeypatch.setattr(os, "fstat", changing)
     answer = read(found)
 
-    assert isinstance(answer, Document)
+    assert isinstance(answer, SourceText)
     assert answer.text == "newer = 22\n"
 
 
@@ -120,7 +123,7 @@ def test_a_file_that_never_stands_still_is_left_for_later(tmp_path: Path, monkey
 
     monkeypatch.setattr(os, "fstat", changing)
 
-    assert read(found) == Skipped("a.py", SkipReason.CHANGING)
+    assert read(found) == Skipped("a.py", SkipReason.CHANGING, transient=True)
 
 
 @pytest.mark.parametrize(
@@ -142,5 +145,5 @@ def test_a_language_is_told_by_the_name_or_the_first_line(
 ) -> None:
     answer = read(written(tmp_path, text.encode(), name))
 
-    assert isinstance(answer, Document)
+    assert isinstance(answer, SourceText)
     assert answer.language == language

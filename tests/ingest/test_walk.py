@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from memos_mcp.ingest.walk import Found, Skipped, SkipReason, walk
+from memos_mcp.domain.source import Skipped
+from memos_mcp.ingest.walk import FoundFile, SkipReason, walk
 
 
 def tree(root: Path, *files: str) -> None:
@@ -16,10 +17,10 @@ def tree(root: Path, *files: str) -> None:
 
 
 def found(root: Path) -> list[str]:
-    return [step.path for step in walk(root) if isinstance(step, Found)]
+    return [step.path for step in walk(root) if isinstance(step, FoundFile)]
 
 
-def skipped(root: Path) -> dict[str, SkipReason]:
+def skipped(root: Path) -> dict[str, str]:
     return {step.path: step.reason for step in walk(root) if isinstance(step, Skipped)}
 
 

@@ -10,7 +10,7 @@ import pytest
 from memos_mcp.ipc import connect as seeking
 from memos_mcp.ipc.connect import Unreachable, Wait, seek
 from memos_mcp.ipc.handshake import encode, greeting
-from memos_mcp.ipc.run_dir import ENGINE_LOCK, START_LOCK, Place
+from memos_mcp.ipc.run_dir import ENGINE_LOCK, START_LOCK, RunDir
 
 GREETING = greeting("serve", {})
 Search = Generator[Wait, bool | None, socket.socket]
@@ -25,14 +25,14 @@ def engine_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "words"
 
 
-def test_an_engine_that_could_not_start_is_unreachable_for_its_own_reason(place: Place, engine_says: Path) -> None:
+def test_an_engine_that_could_not_start_is_unreachable_for_its_own_reason(place: RunDir, engine_says: Path) -> None:
     engine_says.write_text("memos-as: the database is newer\n")
     with pytest.raises(Unreachable, match="could not start: the database is newer"):
         followed(search(place))
     assert free(place, START_LOCK)
 
 
-def test_an_engine_that_ends_without_a_reason_is_started_again(place: Place, engine_says: Path) -> None:
+def test_an_engine_that_ends_without_a_reason_is_started_again(place: RunDir, engine_says: Path) -> None:
     engine_says.write_text("Killed\n")
     going = search(place)
     starts = engine_says.with_name("starts")
@@ -43,7 +43,7 @@ def test_an_engine_that_ends_without_a_reason_is_started_again(place: Place, eng
     assert free(place, START_LOCK), "who stops looking lets others look"
 
 
-def test_engines_that_end_without_a_reason_are_not_started_without_end(place: Place, engine_says: Path) -> None:
+def test_engines_that_end_without_a_reason_are_not_started_without_end(place: RunDir, engine_says: Path) -> None:
     engine_says.write_text("Traceback (most recent call last):\n")
     with pytest.raises(Unreachable, match=r"could not start.*logs/engine.log"):
         followed(search(place))
@@ -51,7 +51,7 @@ def test_engines_that_end_without_a_reason_are_not_started_without_end(place: Pl
     assert free(place, START_LOCK)
 
 
-def test_who_finds_another_starting_waits_for_its_engine(place: Place) -> None:
+def test_who_finds_another_starting_waits_for_its_engine(place: RunDir) -> None:
     lock = place.hold(START_LOCK)
     assert lock is not None
     going = search(place)
@@ -69,7 +69,7 @@ def test_who_finds_another_starting_waits_for_its_engine(place: Place) -> None:
     os.close(lock)
 
 
-def test_an_engine_that_says_nothing_is_named_after_a_while(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_says_nothing_is_named_after_a_while(place: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seeking, "SEEK_SECONDS", 0.1)
     lock = place.hold(ENGINE_LOCK)
     assert lock is not None
@@ -84,17 +84,17 @@ def test_a_folder_that_cannot_be_used_is_said_with_its_cause(tmp_path: Path) -> 
     (tmp_path / "elsewhere").mkdir()
     told: list[str] = []
     with pytest.raises(Unreachable, match=r"cannot be used: it is not a folder of this user. Set MEMOS_HOME"):
-        followed(seek(Place(str(tmp_path)), GREETING, {}, told.append))
+        followed(seek(RunDir(str(tmp_path)), GREETING, {}, told.append))
     assert str(tmp_path) in told[0]
 
 
 def test_a_home_that_is_a_file_is_said_with_its_cause(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     with pytest.raises(Unreachable, match="cannot be used: Not a directory"):
-        followed(search(Place(str(tmp_path / "home"))))
+        followed(search(RunDir(str(tmp_path / "home"))))
 
 
-def search(place: Place) -> Search:
+def search(place: RunDir) -> Search:
     return seek(place, GREETING, {}, lambda _: None)
 
 
@@ -115,7 +115,7 @@ def followed(going: Search, came: bool | None = None) -> socket.socket:
             return connection
 
 
-def free(place: Place, name: str) -> bool:
+def free(place: RunDir, name: str) -> bool:
     held = place.hold(name)
     if held is not None:
         os.close(held)

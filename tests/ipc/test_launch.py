@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from memos_mcp.ipc.launch import Launch
-from memos_mcp.ipc.run_dir import START_LOCK, Place
+from memos_mcp.ipc.launch import EngineLaunch
+from memos_mcp.ipc.run_dir import START_LOCK, RunDir
 
 Write = Callable[[str], None]
 
@@ -30,16 +30,16 @@ def stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     return write
 
 
-def is_ready(engine: Launch) -> bool:
+def is_ready(engine: EngineLaunch) -> bool:
     return bool(select.select([engine.ready], [], [], 5)[0])
 
 
-def told_by(place: Place) -> dict[str, Any]:
+def told_by(place: RunDir) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(Path(place.home, "told.json").read_text())
     return told
 
 
-def test_an_engine_is_started_apart_from_who_starts_it(place: Place, stands_in: Write) -> None:
+def test_an_engine_is_started_apart_from_who_starts_it(place: RunDir, stands_in: Write) -> None:
     stands_in("""
         import json
         told = {"command": sys.argv[1:], "home": os.environ["MEMOS_HOME"], "extra": os.environ["EXTRA"],
@@ -53,7 +53,7 @@ def test_an_engine_is_started_apart_from_who_starts_it(place: Place, stands_in: 
     spare, other = os.pipe()
     os.set_inheritable(spare, True)
     os.set_inheritable(other, True)
-    engine = Launch(place, {"EXTRA": "x", "MEMOS_HOME": "relative"})
+    engine = EngineLaunch(place, {"EXTRA": "x", "MEMOS_HOME": "relative"})
     assert is_ready(engine)
     assert engine.listens()
     engine.close()
@@ -71,14 +71,14 @@ def test_an_engine_is_started_apart_from_who_starts_it(place: Place, stands_in: 
     assert {0, 1, 2, tell} < set(told["open"])
 
 
-def test_what_an_engine_says_goes_to_its_log_and_its_last_words_are_the_reason(place: Place, stands_in: Write) -> None:
+def test_what_an_engine_says_goes_to_its_log_and_its_last_words_are_the_reason(place: RunDir, stands_in: Write) -> None:
     Path(place.log).parent.mkdir()
     Path(place.log).write_text("memos-as: an older trouble é\n")
     stands_in("""
         print("starting", flush=True)
         os.write(2, b"memos-as: no room\\nmemos-as: the port 8766 is taken\\n  at \\xff line 3\\n")
     """)
-    engine = Launch(place, {})
+    engine = EngineLaunch(place, {})
     assert is_ready(engine)
     assert not engine.listens()
     assert engine.reason() == "the port 8766 is taken"
@@ -86,27 +86,27 @@ def test_what_an_engine_says_goes_to_its_log_and_its_last_words_are_the_reason(p
     assert Path(place.log).read_bytes().startswith("memos-as: an older trouble é\nstarting\n".encode())
 
 
-def test_an_engine_that_ends_without_a_word_gives_no_reason(place: Place, stands_in: Write) -> None:
+def test_an_engine_that_ends_without_a_word_gives_no_reason(place: RunDir, stands_in: Write) -> None:
     Path(place.log).parent.mkdir()
     Path(place.log).write_text("memos-as: an older trouble\n")
     stands_in("raise SystemExit(1)")
-    engine = Launch(place, {})
+    engine = EngineLaunch(place, {})
     assert is_ready(engine)
     assert not engine.listens()
     assert engine.reason() is None
     engine.close()
 
 
-def test_a_program_that_cannot_be_run_is_an_engine_that_is_gone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_cannot_be_run_is_an_engine_that_is_gone(place: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    engine = Launch(place, {})
+    engine = EngineLaunch(place, {})
     assert is_ready(engine)
     assert not engine.listens()
     assert engine.reason() is None
     engine.close()
 
 
-def test_an_engine_does_not_hold_its_starters_lock(place: Place, stands_in: Write) -> None:
+def test_an_engine_does_not_hold_its_starters_lock(place: RunDir, stands_in: Write) -> None:
     stands_in("""
         os.write(tell, b"!")
         with open("on") as held:  # until the test lets go
@@ -115,7 +115,7 @@ def test_an_engine_does_not_hold_its_starters_lock(place: Place, stands_in: Writ
     os.mkfifo(f"{place.home}/on")
     lock = place.hold(START_LOCK)
     assert lock is not None
-    engine = Launch(place, {})
+    engine = EngineLaunch(place, {})
     assert is_ready(engine)
     os.close(lock)
     again = place.hold(START_LOCK)
@@ -125,7 +125,9 @@ def test_an_engine_does_not_hold_its_starters_lock(place: Place, stands_in: Writ
     engine.close()
 
 
-def test_who_ignores_the_ends_of_its_children_can_start_an_engine_that_does_not(place: Place, stands_in: Write) -> None:
+def test_who_ignores_the_ends_of_its_children_can_start_an_engine_that_does_not(
+    place: RunDir, stands_in: Write
+) -> None:
     stands_in("""
         import signal
         if signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL:
@@ -133,7 +135,7 @@ def test_who_ignores_the_ends_of_its_children_can_start_an_engine_that_does_not(
     """)
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        engine = Launch(place, {})
+        engine = EngineLaunch(place, {})
         assert is_ready(engine)
         assert engine.listens()
         engine.close()

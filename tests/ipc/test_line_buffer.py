@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_mcp.ipc import line_buffer
-from memos_mcp.ipc.line_buffer import KEPT_BYTES, MAX_LINE_BYTES, Lines, recovered_id, refused_length
+from memos_mcp.ipc.line_buffer import KEPT_BYTES, MAX_LINE_BYTES, LineBuffer, recovered_id, refused_length
 
 CHUNK_BYTES = 64 * 1024
 LIMIT, KEPT = 20, 6
@@ -17,7 +17,7 @@ LIMIT, KEPT = 20, 6
 
 
 def lines_of(chunks: Sequence[bytes]) -> list[tuple[bytes, bool]]:
-    lines = Lines()
+    lines = LineBuffer()
     return [line for chunk in chunks for line in lines.feed(chunk)] + lines.end()
 
 
@@ -43,7 +43,7 @@ def test_however_bytes_are_cut_into_chunks_the_lines_are_the_same(stream: bytes,
 
 
 def test_a_line_is_there_as_soon_as_it_is_complete() -> None:
-    lines = Lines()
+    lines = LineBuffer()
     assert lines.feed(b'{"id"') == []
     assert lines.feed(b":1}\r\n\n \t\r\n{}\n[") == [(b'{"id":1}', True), (b"{}", True)]
     assert lines.end() == [(b"[", True)]
@@ -63,7 +63,7 @@ def test_a_line_that_is_too_long_is_not_passed_over_for_its_blank_ends() -> None
 
 
 def test_of_a_line_that_is_too_long_no_more_than_the_limit_is_ever_held() -> None:
-    lines = Lines()
+    lines = LineBuffer()
     chunk = b"x" * CHUNK_BYTES
     tracemalloc.start()
     try:
@@ -77,7 +77,7 @@ def test_of_a_line_that_is_too_long_no_more_than_the_limit_is_ever_held() -> Non
 
 
 def test_tiny_chunks_hold_no_more_than_their_bytes() -> None:
-    lines = Lines()
+    lines = LineBuffer()
     tracemalloc.start()
     try:
         for _ in range(100_000):

@@ -7,15 +7,15 @@ from pathlib import Path
 import platformdirs.macos
 import pytest
 
-from memos_mcp.ipc.run_dir import ENGINE_LOCK, SOCKET, START_LOCK, Place, home_of, settings_in
+from memos_mcp.ipc.run_dir import ENGINE_LOCK, SOCKET, START_LOCK, RunDir, home_of, settings_in
 from memos_mcp.settings import Settings
 
 
-def test_the_folder_is_its_owners_alone(place: Place) -> None:
+def test_the_folder_is_its_owners_alone(place: RunDir) -> None:
     assert mode_of(place.folder) == 0o700
 
 
-def test_a_folder_that_is_too_open_is_closed(place: Place) -> None:
+def test_a_folder_that_is_too_open_is_closed(place: RunDir) -> None:
     Path(place.folder).chmod(0o755)
     place.prepare()
     assert mode_of(place.folder) == 0o700
@@ -25,18 +25,18 @@ def test_a_link_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(0o700)
     (tmp_path / "run").symlink_to("elsewhere")
     with pytest.raises(PermissionError, match="not a folder of this user") as refused:
-        Place(str(tmp_path)).prepare()
+        RunDir(str(tmp_path)).prepare()
     assert refused.value.strerror
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_another_user_is_refused(place: Place) -> None:
+def test_a_folder_of_another_user_is_refused(place: RunDir) -> None:
     os.chown(place.folder, 65534, 65534)
     with pytest.raises(PermissionError, match="not a folder of this user"):
         place.prepare()
 
 
-def test_a_lock_has_one_holder_until_it_lets_go(place: Place) -> None:
+def test_a_lock_has_one_holder_until_it_lets_go(place: RunDir) -> None:
     held = place.hold(START_LOCK)
     assert held is not None
     assert place.hold(START_LOCK) is None
@@ -46,9 +46,9 @@ def test_a_lock_has_one_holder_until_it_lets_go(place: Place) -> None:
     os.close(again)
 
 
-def test_a_lock_does_not_outlive_the_process_that_held_it(place: Place) -> None:
+def test_a_lock_does_not_outlive_the_process_that_held_it(place: RunDir) -> None:
     program = (
-        f"import os; from {Place.__module__} import Place; Place({place.home!r}).hold({ENGINE_LOCK!r}); os.abort()"
+        f"import os; from {RunDir.__module__} import RunDir; RunDir({place.home!r}).hold({ENGINE_LOCK!r}); os.abort()"
     )
     subprocess.run([sys.executable, "-c", program], check=False)
     held = place.hold(ENGINE_LOCK)
@@ -56,7 +56,7 @@ def test_a_lock_does_not_outlive_the_process_that_held_it(place: Place) -> None:
     os.close(held)
 
 
-def test_the_holder_of_the_engines_lock_is_named_in_it(place: Place) -> None:
+def test_the_holder_of_the_engines_lock_is_named_in_it(place: RunDir) -> None:
     assert place.holder() is None
     held = place.hold(ENGINE_LOCK)
     assert held is not None
@@ -68,12 +68,12 @@ def test_the_holder_of_the_engines_lock_is_named_in_it(place: Place) -> None:
 
 
 def test_without_a_folder_there_is_nobody(tmp_path: Path) -> None:
-    place = Place(str(tmp_path / "none"))
+    place = RunDir(str(tmp_path / "none"))
     assert place.holder() is None
     assert place.connect() is None
 
 
-def test_a_socket_that_a_killed_engine_left_is_nobody_and_is_replaced(place: Place) -> None:
+def test_a_socket_that_a_killed_engine_left_is_nobody_and_is_replaced(place: RunDir) -> None:
     place.listen().close()
     assert Path(place.folder, SOCKET).exists()
     assert place.connect() is None
@@ -87,7 +87,7 @@ def test_a_socket_that_a_killed_engine_left_is_nobody_and_is_replaced(place: Pla
 
 
 def test_a_path_too_long_for_a_socket_is_reached_from_inside_without_moving_anybody(tmp_path: Path) -> None:
-    place = Place(str(tmp_path / ("d" * 120) / ("é" * 100)))
+    place = RunDir(str(tmp_path / ("d" * 120) / ("é" * 100)))
     before = Path.cwd()
     assert place.connect() is None
     place.prepare()
@@ -105,7 +105,7 @@ def test_a_path_too_long_for_a_socket_is_reached_from_inside_without_moving_anyb
     assert place.connect() is None
 
 
-def test_a_connection_does_not_block(place: Place) -> None:
+def test_a_connection_does_not_block(place: RunDir) -> None:
     with place.listen() as listener, pytest.raises(BlockingIOError):
         listener.accept()
     with place.listen():
@@ -118,7 +118,7 @@ def test_a_connection_does_not_block(place: Place) -> None:
 def test_somebody_elses_trouble_is_not_taken_for_an_absent_engine(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError):
-        Place(str(tmp_path / "file")).connect()
+        RunDir(str(tmp_path / "file")).connect()
 
 
 def test_settings_are_read_in_any_case_and_not_when_empty() -> None:
@@ -154,7 +154,7 @@ def test_a_full_path_needs_no_working_folder(tmp_path: Path, monkeypatch: pytest
 
 
 def test_who_would_have_to_queue_for_a_place_in_the_queue_does_not_stand_still(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("memos_mcp.ipc.run_dir.BACKLOG", 0)
     with place.listen():

@@ -19,7 +19,7 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import ToolHit
 from memos_mcp.mcp_server.loadout_tool import BUILD_LOADOUT
 from memos_mcp.mcp_server.server import build_server
-from memos_mcp.retrieval.packing import Ask, Find
+from memos_mcp.retrieval.packing import PackCandidate, PackQuery
 from memos_mcp.services.loadouts import Gathered, Proposals
 from tests.stand_in import SCOPE, memory_hit, tool_hit
 
@@ -62,7 +62,9 @@ def gathered(
     registered = Proposals(hits={hit.tool.tool_id: hit for hit in tools})
     for proposals in (remembered, registered):
         scores = {key: hit.score or 0.0 for key, hit in proposals.hits.items()}
-        proposals.asks.append(Ask("task", [Find(key, score, covers=True) for key, score in scores.items()], need=True))
+        proposals.asks.append(
+            PackQuery("task", [PackCandidate(key, score, covers=True) for key, score in scores.items()], need=True)
+        )
         proposals.pins.extend(list(scores)[:pins])
     return Gathered(Loadout(**parts), ["the task"], remembered, registered)
 

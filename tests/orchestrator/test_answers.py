@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from memos_mcp.orchestrator.answers import Found, MemoryDown
+from memos_mcp.orchestrator.answers import Knowledge, MemoryDown
 from memos_mcp.orchestrator.memory_service import Launch, MemoryService
 from memos_mcp.orchestrator.payload import KnownTool
 from tests.orchestrator.services import Memory, serving
@@ -78,7 +78,7 @@ for line in sys.stdin:
 """A server over stdio that gives to every call the result that its argument writes in Python."""
 
 
-CALLS: dict[str, Callable[[MemoryService], Awaitable[Found | MemoryDown]]] = {
+CALLS: dict[str, Callable[[MemoryService], Awaitable[Knowledge | MemoryDown]]] = {
     "query_memory": lambda memory: memory.query("x"),
     "discover_tools": lambda memory: memory.discover(["x"]),
     "build_loadout": lambda memory: memory.loadout("x", "clerk"),
@@ -118,7 +118,7 @@ async def test_a_tool_whose_whole_is_of_another_shape_is_kept_if_it_was_merely_s
     with serving(scripted.app) as at:
         async with MemoryService(f"http://{at}/mcp") as memory:
             found = await memory.discover(["find and list"])
-    assert found == Found(tools=[KnownTool(**SEARCH, request_schema={})])
+    assert found == Knowledge(tools=[KnownTool(**SEARCH, request_schema={})])
     assert [asked.get("query") for _, asked in scripted.asked] == [None, "web.search", "todo.add"]
 
 
@@ -127,7 +127,7 @@ async def test_what_a_later_server_adds_is_passed_over() -> None:
     with serving(Memory(answers).app) as at:
         async with MemoryService(f"http://{at}/mcp") as memory:
             found = await memory.query("x")
-    assert isinstance(found, Found)
+    assert isinstance(found, Knowledge)
     assert [known.content for known in found.memories] == ["Mara is short."]
 
 
@@ -151,4 +151,4 @@ async def test_an_answer_that_is_not_what_its_server_announces_is_a_reason_of_it
     result = "{'content': [], 'structuredContent': {'memory_id': 'm-1', 'memories': []}}"
     async with MemoryService(Launch(sys.executable, ["-c", PARROT, result])) as memory:
         assert await memory.store("Done.", session_id="s") == MemoryDown("its answer cannot be read")
-        assert await memory.query("x") == Found(memories=[])
+        assert await memory.query("x") == Knowledge(memories=[])

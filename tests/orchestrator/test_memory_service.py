@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
-from memos_mcp.orchestrator.answers import Found, MemoryDown
+from memos_mcp.orchestrator.answers import Knowledge, MemoryDown
 from memos_mcp.orchestrator.memory_service import Launch, MemoryService
 from memos_mcp.orchestrator.payload import KnownMemory
 from tests.orchestrator.services import Memory, free_port, guarded, serving, within
@@ -73,9 +73,9 @@ async def test_everything_is_asked_for_as_the_server_wants_it(url: str, scripted
         found = await memory.query("Who is Mara?", limit=3, tags=["people"])
         loadout = await memory.loadout("Find X", "clerk", needs=["fax"])
         assert await memory.store("Done.", session_id="s", tags=["outcome"], metadata={"a": 1}) == "m-1"
-    assert isinstance(found, Found)
+    assert isinstance(found, Knowledge)
     assert found.memories == [KnownMemory("1", "Mara is short.", "semantic", ["people"])]
-    assert isinstance(loadout, Found)
+    assert isinstance(loadout, Knowledge)
     assert (loadout.role, loadout.uncovered) == ("You are a clerk.", ["fax"])
     assert loadout.memories[0].reason == "pinned"
     assert loadout.tools[0].reason == "covers search"
@@ -98,7 +98,7 @@ async def test_everything_is_asked_for_as_the_server_wants_it(url: str, scripted
 async def test_tools_come_with_their_schemas_even_where_an_answer_has_no_room(url: str) -> None:
     async with MemoryService(url) as memory:
         found = await memory.discover(["find and list"], capabilities=["network"])
-    assert isinstance(found, Found)
+    assert isinstance(found, Knowledge)
     assert [tool.request_schema for tool in found.tools] == [{}, {"title": "todo"}]
     assert found.degraded == "by words"
 
@@ -116,7 +116,7 @@ async def test_a_tool_that_has_its_schemas_but_was_shortened_is_asked_for_again(
     )
     async with MemoryService(url) as memory:
         found = await memory.discover(["find and list"])
-    assert isinstance(found, Found)
+    assert isinstance(found, Knowledge)
     assert [tool.tool_id for tool in found.tools] == ["web.search", "todo.add"]
     assert {tool.description for tool in found.tools} == {"Search the web."}
     assert [tool.required_capabilities for tool in found.tools] == [["network"]] * 2
@@ -137,7 +137,7 @@ async def test_when_memory_goes_down_a_tool_that_was_merely_shortened_is_kept_an
     scripted.answers["discover_tools"] = answer_once
     async with MemoryService(url) as memory:
         found = await memory.discover(["find, list and fax"])
-    assert isinstance(found, Found)
+    assert isinstance(found, Knowledge)
     assert [(tool.tool_id, tool.description, tool.request_schema) for tool in found.tools] == [
         ("web.search", "Search.", {})
     ]
@@ -153,7 +153,7 @@ async def test_a_pack_without_room_for_schemas_is_made_whole_and_lost_pins_are_t
     }
     async with MemoryService(url) as memory:
         found = await memory.loadout("Find X", "clerk")
-    assert isinstance(found, Found)
+    assert isinstance(found, Knowledge)
     assert [(tool.tool_id, tool.request_schema, tool.reason) for tool in found.tools] == [
         ("todo.add", {"title": "todo"}, "pinned")
     ]
@@ -188,7 +188,7 @@ async def test_nobody_at_the_address_is_a_reason_and_later_somebody_answers(scri
     async with MemoryService(f"http://127.0.0.1:{port}/mcp") as memory:
         assert isinstance(await memory.query("x"), MemoryDown)
         with serving(scripted.app, port):
-            assert isinstance(await memory.query("x"), Found)
+            assert isinstance(await memory.query("x"), Knowledge)
         assert isinstance(await memory.query("x"), MemoryDown)
         with serving(scripted.app, port):
             async with anyio.create_task_group() as tasks:
@@ -199,13 +199,13 @@ async def test_nobody_at_the_address_is_a_reason_and_later_somebody_answers(scri
 async def test_a_connection_that_was_lost_is_made_anew_within_the_call() -> None:
     async with MemoryService(Launch(sys.executable, ["-c", SHORT_LIVED])) as memory:
         for _ in range(3):
-            assert isinstance(await memory.query("x"), Found)
+            assert isinstance(await memory.query("x"), Knowledge)
 
 
 async def test_a_token_opens_the_door_and_is_not_shown(scripted: Memory) -> None:
     with serving(guarded(scripted.app, "s3cret")) as place:
         async with MemoryService(f"http://{place}/mcp", token="s3cret") as memory:
-            assert isinstance(await memory.query("x"), Found)
+            assert isinstance(await memory.query("x"), Knowledge)
             assert "s3cret" not in repr(vars(memory))
         async with MemoryService(f"http://{place}/mcp") as stranger:
             assert isinstance(await stranger.query("x"), MemoryDown)
@@ -222,4 +222,4 @@ async def test_what_fails_inside_comes_out_as_it_is(url: str) -> None:
 
 
 async def _finds(memory: MemoryService) -> None:
-    assert isinstance(await memory.query("x"), Found)
+    assert isinstance(await memory.query("x"), Knowledge)

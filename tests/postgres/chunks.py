@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from memos_mcp.domain.memory import Near, NewMemory
+from memos_mcp.domain.memory import Neighbour, NewMemory
 from memos_mcp.domain.source import StoredFile
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.sources import PostgresSources
+from memos_mcp.retrieval.context import MAX_CHARS, REACH
 from tests.postgres.marked import ANN, NOW, index_all
 
 ORDER: Final = "UPDATE ingested_files SET memory_ids = $1 WHERE path = 'a.py'"
@@ -37,6 +38,6 @@ async def chunks(database: Database) -> dict[str, UUID]:
     return {row["content"]: row["id"] for row in rows}
 
 
-async def around(database: Database, content: str) -> list[Near]:
+async def around(database: Database, content: str) -> list[Neighbour]:
     memory_id = (await chunks(database))[content]
-    return (await PostgresMemories(database).around([memory_id])).get(memory_id, [])
+    return (await PostgresMemories(database).neighbours([memory_id], REACH, MAX_CHARS)).get(memory_id, [])

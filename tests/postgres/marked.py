@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from memos_mcp.domain.memory import Near
+from memos_mcp.domain.memory import Neighbour
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.retrieval.context import MAX_CHARS, REACH
 
 NOW: Final = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LEASE: Final = timedelta(minutes=1)
@@ -36,13 +37,13 @@ async def queued(database: Database) -> str:
     return "".join(sorted(row["content"] for row in rows))
 
 
-async def everybodys_neighbours(database: Database) -> dict[UUID, list[Near]]:
+async def everybodys_neighbours(database: Database) -> dict[UUID, list[Neighbour]]:
     memories = PostgresMemories(database)
-    return await memories.around(list(await memories.versions()))
+    return await memories.neighbours(list(await memories.versions()), REACH, MAX_CHARS)
 
 
-async def unqueued(database: Database, before: Mapping[UUID, Sequence[Near]]) -> set[UUID]:
+async def unqueued(database: Database, before: Mapping[UUID, Sequence[Neighbour]]) -> set[UUID]:
     """Return those whose neighbours are others than before, and who are not queued for it."""
     after = await everybodys_neighbours(database)
     others = {one for one in before.keys() | after.keys() if before.get(one, []) != after.get(one, [])}
-    return others - await PostgresIndexQueue(database).waiting("memory", sorted(others))
+    return others - await PostgresIndexQueue(database).queued_ids("memory", sorted(others))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
-from memos_mcp.domain.index_queue import Due
+from memos_mcp.domain.index_queue import Claim
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool
@@ -76,7 +76,7 @@ async def test_a_delete_is_queued(database: Database) -> None:
 async def test_what_is_claimed_is_claimed_by_one(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await PostgresMemories(database).add_many(ANN, [NewMemory(f"note {number}") for number in range(300)], NOW)
-    claimed: list[Due] = []
+    claimed: list[Claim] = []
 
     async def drain() -> None:
         while due := await queue.claim(7, LEASE):
@@ -156,9 +156,9 @@ async def test_what_was_not_tried_yet_is_told_from_what_is_claimed_or_has_failed
     await queue.claim(10, LEASE)
     await memories.add(ANN, NewMemory("new"), NOW)
     state = await queue.state()
-    assert (state.depth["memory"], state.untried) == (3, 1)
+    assert (state.depth["memory"], state.unclaimed) == (3, 1)
     await run(database, EDIT)
-    assert (await queue.state()).untried == 3
+    assert (await queue.state()).unclaimed == 3
 
 
 async def test_an_edit_ends_the_pause_after_a_failure(database: Database) -> None:
@@ -200,8 +200,8 @@ async def test_waiting_names_what_is_still_queued(database: Database) -> None:
     await queue.finish(await queue.claim(10, LEASE))
     claimed = (await memories.add(ANN, NewMemory("claimed"), NOW)).memory_id
     await queue.claim(10, LEASE)
-    assert await queue.waiting("memory", [done, claimed]) == {claimed}
-    assert await queue.waiting("tool", [done, claimed]) == set()
+    assert await queue.queued_ids("memory", [done, claimed]) == {claimed}
+    assert await queue.queued_ids("tool", [done, claimed]) == set()
 
 
 async def test_marking_all_queues_what_the_index_should_hold_behind_what_was_just_written(database: Database) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import anyio
 import pytest
 
-from memos_mcp.domain.index_queue import Due
+from memos_mcp.domain.index_queue import Claim
 from memos_mcp.domain.memory import MemoryFilter, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.connection import Connection
@@ -31,7 +31,7 @@ LEASED = "SELECT item_id FROM index_queue WHERE claimed_until > now()"
 NEVER_THE_VICTIM = "SET LOCAL deadlock_timeout = '1h'"
 """Who never looks whether it is locked out does not give way; whoever else is part of it does."""
 
-Settle = Callable[[PostgresIndexQueue, Sequence[Due]], Coroutine[Any, Any, None]]
+Settle = Callable[[PostgresIndexQueue, Sequence[Claim]], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
@@ -49,7 +49,7 @@ async def until_waiting(connection: Connection, count: int = 1) -> None:
             await anyio.lowlevel.checkpoint()
 
 
-async def claimed(database: Database, number: int) -> list[Due]:
+async def claimed(database: Database, number: int) -> list[Claim]:
     """Store as many memories, claim them, and return them as they are sorted."""
     new = [NewMemory(f"note {one}", session_id=f"session {one}") for one in range(number)]
     await PostgresMemories(database).add_many(ANN, new, NOW)

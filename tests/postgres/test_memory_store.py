@@ -8,7 +8,7 @@ import pytest
 
 from memos_mcp.domain.errors import NotFound
 from memos_mcp.domain.index import Span
-from memos_mcp.domain.memory import ListKey, MemoryFilter, NewMemory
+from memos_mcp.domain.memory import ListPosition, MemoryFilter, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
@@ -73,12 +73,12 @@ async def test_no_content_is_too_odd_for_full_text(database: Database) -> None:
     ):
         memory_id = await store(memories, content)
         assert (await memories.get("team", [memory_id], ANY, NOW))[memory_id].content == content
-        assert isinstance(await memories.text_search("team", content, ANY, 5, NOW, waiting_only=False), list)
+        assert isinstance(await memories.text_search("team", content, ANY, 5, NOW, queued_only=False), list)
     async with database.connection() as connection:  # more than a tsvector can hold is searchable by its beginning
         too_much = "beginning " + " ".join(f"word{number}" for number in range(150_000))
         statement = "INSERT INTO agent_memories (namespace, agent_id, content) VALUES ('other', 'ann', $1)"
         await connection.execute(statement, too_much)
-    assert len(await memories.text_search("other", "beginning", ANY, 5, NOW, waiting_only=False)) == 1
+    assert len(await memories.text_search("other", "beginning", ANY, 5, NOW, queued_only=False)) == 1
 
 
 async def test_the_same_content_is_stored_once_per_namespace_agent_and_session(database: Database) -> None:
@@ -198,8 +198,8 @@ async def test_every_way_of_reading_applies_the_whole_filter(database: Database)
         assert named(await memories.get("team", list(names), asked, NOW)) == expected
         assert named(row.memory_id for row in await memories.newest("team", asked, None, 10, NOW)) == expected
         assert await memories.count("team", asked, NOW) == len(expected)
-        for waiting_only in (False, True):
-            matches = await memories.text_search("team", "tea", asked, 10, NOW, waiting_only=waiting_only)
+        for queued_only in (False, True):
+            matches = await memories.text_search("team", "tea", asked, 10, NOW, queued_only=queued_only)
             assert named(match.item_id for match in matches) == expected
 
 
@@ -208,10 +208,10 @@ async def test_a_listing_goes_on_where_it_stopped(database: Database) -> None:
     same_moment = [NewMemory(f"note {number}", occurred_at=NOW) for number in range(5)]
     await memories.add_many(ANN, [*same_moment, NewMemory("older", occurred_at=NOW - HOUR)], NOW)
     seen: list[str] = []
-    after: ListKey | None = None
+    after: ListPosition | None = None
     while page := await memories.newest("team", ANY, after, 2, NOW):
         seen += [memory.content for memory in page]
-        after = ListKey(page[-1].occurred_at, page[-1].sequence)
+        after = ListPosition(page[-1].occurred_at, page[-1].sequence)
     assert len(seen) == len(set(seen)) == 6
     assert seen[-1] == "older"
 
@@ -221,7 +221,7 @@ async def test_text_is_ranked_by_any_of_its_words(database: Database) -> None:
     both = await store(memories, "the deployment of the payments service")
     one = await store(memories, "payments are late")
     await store(memories, "lunch")
-    matches = await memories.text_search("team", "Deploying payment & | ! ( :*", ANY, 10, NOW, waiting_only=False)
+    matches = await memories.text_search("team", "Deploying payment & | ! ( :*", ANY, 10, NOW, queued_only=False)
     assert [match.item_id for match in matches] == [both, one]
     assert all(match.score > 0 for match in matches)
     assert matches[0].span == Span(0, len("the deployment of the payments service"))
@@ -231,7 +231,7 @@ async def test_a_text_without_words_finds_nothing(database: Database) -> None:
     memories = PostgresMemories(database)
     await store(memories, "the deployment")
     for text in ("", "the of and", "?!*'\\", "\n"):
-        assert await memories.text_search("team", text, ANY, 10, NOW, waiting_only=False) == []
+        assert await memories.text_search("team", text, ANY, 10, NOW, queued_only=False) == []
 
 
 async def test_waiting_only_asks_what_the_index_does_not_have_yet(database: Database) -> None:
@@ -239,7 +239,7 @@ async def test_waiting_only_asks_what_the_index_does_not_have_yet(database: Data
     await store(memories, "tea in the index")
     await queue.finish(await queue.claim(10, HOUR))
     waiting = await store(memories, "tea that waits")
-    matches = await memories.text_search("team", "tea", ANY, 10, NOW, waiting_only=True)
+    matches = await memories.text_search("team", "tea", ANY, 10, NOW, queued_only=True)
     assert [match.item_id for match in matches] == [waiting]
 
 

@@ -12,6 +12,7 @@ from memos_mcp.postgres.connection import Connection
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.retrieval.context import MAX_CHARS, REACH
 from tests.postgres.chunks import ORDER, chunks, indexed, take_in
 from tests.postgres.held import gate
 from tests.postgres.marked import LEASE, NOW, index_all, queued, run
@@ -41,7 +42,9 @@ async def test_of_two_that_append_at_once_the_second_queues_the_first(database: 
         memory.memory_id: memory.content
         for memory in await PostgresMemories(database).newest("team", MemoryFilter(), None, 9, NOW)
     }
-    around = await PostgresMemories(database).around([one.item_id for one in await queue.claim(9, LEASE)])
+    around = await PostgresMemories(database).neighbours(
+        [one.item_id for one in await queue.claim(9, LEASE)], REACH, MAX_CHARS
+    )
     assert {contents[one]: [near.content for near in beside] for one, beside in around.items()} == {
         "a": ["b"],
         "b": ["a"],

@@ -4,11 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from memos_mcp.domain.memory import NEAR_CHARS, REACH, Near, NewMemory
+from memos_mcp.domain.memory import Neighbour, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.sources import PostgresSources
+from memos_mcp.retrieval.context import MAX_CHARS, REACH
 from tests.postgres.chunks import around, indexed, take_in
 from tests.postgres.marked import ANN, NOW, everybodys_neighbours, index_all, queued, run
 from tests.postgres.turns import said_around, store, talk
@@ -21,11 +22,11 @@ BOB = Scope("team", "bob")
 
 async def test_neighbours_in_a_session_come_by_step_and_no_further_than_the_reach(database: Database) -> None:
     ids = await talk(database, "abcdefg")
-    near = await PostgresMemories(database).around(ids)
-    assert near[ids[3]] == [Near(-2, "b"), Near(-1, "c"), Near(1, "e"), Near(2, "f")]
-    assert near[ids[0]] == [Near(1, "b"), Near(2, "c")]
-    assert near[ids[6]] == [Near(-2, "e"), Near(-1, "f")]
-    assert max(one.step for one in near[ids[3]]) == REACH
+    near = await PostgresMemories(database).neighbours(ids, REACH, MAX_CHARS)
+    assert near[ids[3]] == [Neighbour(-2, "b"), Neighbour(-1, "c"), Neighbour(1, "e"), Neighbour(2, "f")]
+    assert near[ids[0]] == [Neighbour(1, "b"), Neighbour(2, "c")]
+    assert near[ids[6]] == [Neighbour(-2, "e"), Neighbour(-1, "f")]
+    assert max(one.offset for one in near[ids[3]]) == REACH
 
 
 async def test_memories_of_one_instant_are_beside_each_other_as_they_were_stored(database: Database) -> None:
@@ -36,12 +37,12 @@ async def test_memories_of_one_instant_are_beside_each_other_as_they_were_stored
 
 
 async def test_of_a_long_neighbour_in_a_session_the_nearest_part_is_given(database: Database) -> None:
-    await store(database, "far " * NEAR_CHARS + "äöü", 0)
+    await store(database, "far " * MAX_CHARS + "äöü", 0)
     middle = await store(database, "middle", 1)
-    await store(database, "äöü" + " far" * NEAR_CHARS, 2)
+    await store(database, "äöü" + " far" * MAX_CHARS, 2)
     before, after = await said_around(database, middle)
-    assert (len(before[1]), before[1][-7:]) == (NEAR_CHARS, "far äöü")
-    assert (len(after[1]), after[1][:7]) == (NEAR_CHARS, "äöü far")
+    assert (len(before[1]), before[1][-7:]) == (MAX_CHARS, "far äöü")
+    assert (len(after[1]), after[1][:7]) == (MAX_CHARS, "äöü far")
 
 
 async def test_neighbours_are_of_the_same_session_and_namespace_whoever_stored_them(database: Database) -> None:
@@ -61,16 +62,18 @@ async def test_what_expires_or_is_superseded_or_has_no_session_has_no_neighbours
     expiring = await store(database, "expiring", 2, expires_at=NOW + HOUR)
     alone = await store(database, "alone", 2, session=None)
     asked = await store(database, "asked", 3)
-    assert await PostgresMemories(database).around([old, expiring, alone, asked]) == {asked: [Near(1, "new")]}
+    assert await PostgresMemories(database).neighbours([old, expiring, alone, asked], REACH, MAX_CHARS) == {
+        asked: [Neighbour(1, "new")]
+    }
 
 
 async def test_neighbours_in_a_file_come_by_step_and_no_further_than_the_reach(database: Database) -> None:
     ids = await indexed(database, "abcdefg")
-    near = await PostgresMemories(database).around(list(ids.values()))
-    assert near[ids["d"]] == [Near(-2, "b"), Near(-1, "c"), Near(1, "e"), Near(2, "f")]
-    assert near[ids["a"]] == [Near(1, "b"), Near(2, "c")]
-    assert near[ids["g"]] == [Near(-2, "e"), Near(-1, "f")]
-    assert max(one.step for one in near[ids["d"]]) == REACH
+    near = await PostgresMemories(database).neighbours(list(ids.values()), REACH, MAX_CHARS)
+    assert near[ids["d"]] == [Neighbour(-2, "b"), Neighbour(-1, "c"), Neighbour(1, "e"), Neighbour(2, "f")]
+    assert near[ids["a"]] == [Neighbour(1, "b"), Neighbour(2, "c")]
+    assert near[ids["g"]] == [Neighbour(-2, "e"), Neighbour(-1, "f")]
+    assert max(one.offset for one in near[ids["d"]]) == REACH
 
 
 async def test_neighbours_are_those_of_the_file_as_it_is_now(database: Database) -> None:
@@ -84,11 +87,11 @@ async def test_neighbours_are_those_of_the_file_as_it_is_now(database: Database)
 
 
 async def test_of_a_long_neighbour_in_a_file_the_nearest_part_is_given(database: Database) -> None:
-    far = "far " * NEAR_CHARS
+    far = "far " * MAX_CHARS
     await indexed(database, [far + "äöü", "middle", "äöü " + far])
     before, after = await around(database, "middle")
-    assert (len(before[1]), before[1][-7:]) == (NEAR_CHARS, "far äöü")
-    assert (len(after[1]), after[1][:7]) == (NEAR_CHARS, "äöü far")
+    assert (len(before[1]), before[1][-7:]) == (MAX_CHARS, "far äöü")
+    assert (len(after[1]), after[1][:7]) == (MAX_CHARS, "äöü far")
 
 
 async def test_of_several_files_the_first_one_counts(database: Database) -> None:
@@ -126,5 +129,5 @@ async def test_turns_and_chunks_can_be_asked_for_together(database: Database) ->
     turns = [NewMemory(letter, session_id="s") for letter in "xy"]
     added = await PostgresMemories(database).add_many(ANN, turns, NOW)
     ids = await indexed(database, "ab")
-    near = await PostgresMemories(database).around([added[0].memory_id, ids["a"]])
+    near = await PostgresMemories(database).neighbours([added[0].memory_id, ids["a"]], REACH, MAX_CHARS)
     assert near == {added[0].memory_id: [(1, "y")], ids["a"]: [(1, "b")]}

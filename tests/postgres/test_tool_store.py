@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from memos_mcp.domain.index import Span
-from memos_mcp.domain.tool import NewTool, ToolFilter, document
+from memos_mcp.domain.tool import NewTool, ToolFilter
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.tools import PostgresTools
@@ -89,8 +89,8 @@ async def test_every_way_of_reading_applies_the_whole_filter(database: Database)
         assert sorted(tool.tool_id for tool in await tools.by_name("team", asked, 10)) == list(expected)
         assert sorted(tool.tool_id for tool in await tools.named("team", ["LeTTer"], asked)) == list(expected)
         assert await tools.count("team", asked) == len(expected)
-        for waiting_only in (False, True):
-            matches = await tools.text_search("team", "mails", asked, 10, waiting_only=waiting_only)
+        for queued_only in (False, True):
+            matches = await tools.text_search("team", "mails", asked, 10, queued_only=queued_only)
             assert sorted(every[match.item_id] for match in matches) == list(expected)
 
 
@@ -115,10 +115,9 @@ async def test_a_tool_is_found_by_the_words_of_its_name_description_and_paramete
     tools = PostgresTools(database)
     new = NewTool("getUserName-v2", "send_mail", "Sends a letter.", "http://x", SCHEMA)
     done = await tools.upsert("team", new, NOW)
-    tool = (await tools.current([done.id]))[done.id]
     for text in ("send", "mails & ! (", "letters", "recipient", "getUserName", "user", "name"):
-        matches = await tools.text_search("team", text, ALL, 10, waiting_only=False)
-        assert [(match.item_id, match.span) for match in matches] == [(done.id, Span(0, len(document(tool))))]
+        matches = await tools.text_search("team", text, ALL, 10, queued_only=False)
+        assert [(match.item_id, match.span) for match in matches] == [(done.id, Span(0, 0))]
         assert matches[0].score > 0
 
 

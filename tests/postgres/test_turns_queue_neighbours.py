@@ -5,9 +5,10 @@ from random import Random
 
 import pytest
 
-from memos_mcp.domain.memory import REACH, NewMemory
+from memos_mcp.domain.memory import NewMemory
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.retrieval.context import REACH
 from tests.postgres.marked import ANN, NOW, everybodys_neighbours, index_all, queued, run, unqueued
 from tests.postgres.turns import store, talk
 

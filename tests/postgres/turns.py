@@ -4,10 +4,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from memos_mcp.domain.memory import Near, NewMemory
+from memos_mcp.domain.memory import Neighbour, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.retrieval.context import MAX_CHARS, REACH
 from tests.postgres.marked import ANN, NOW, index_all
 
 
@@ -26,5 +27,5 @@ async def talk(database: Database, contents: str, session: str = "s") -> list[UU
     return ids
 
 
-async def said_around(database: Database, memory_id: UUID) -> list[Near]:
-    return (await PostgresMemories(database).around([memory_id])).get(memory_id, [])
+async def said_around(database: Database, memory_id: UUID) -> list[Neighbour]:
+    return (await PostgresMemories(database).neighbours([memory_id], REACH, MAX_CHARS)).get(memory_id, [])

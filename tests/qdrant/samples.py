@@ -11,16 +11,16 @@ from uuid import UUID
 
 from memos_mcp.domain.index import (
     Entry,
+    IndexFilter,
+    IndexQuery,
     ItemKind,
     Lanes,
     Passage,
-    Question,
     Shape,
     Span,
     Vector,
     VectorIndex,
-    Where,
-    Wording,
+    WeightedText,
 )
 
 SHAPE = Shape("a-model", 16)
@@ -63,16 +63,16 @@ def entry(
     passages, start = [], 0
     for place, text in enumerate(texts or (f"word{number}",)):
         span = Span(start, start + len(text))
-        passages.append(Passage(span, vector((number, place), dimensions), [Wording(text)]))
+        passages.append(Passage(span, vector((number, place), dimensions), [WeightedText(text)]))
         start = span.end + 1
     return Entry(item(number), version, namespace, passages, words or {}, numbers or {})
 
 
 async def search(
-    index: VectorIndex, kind: ItemKind, text: str, vector: Vector | None, where: Where, limit: int
+    index: VectorIndex, kind: ItemKind, text: str, vector: Vector | None, where: IndexFilter, limit: int
 ) -> Lanes:
     """Ask a single question."""
-    [lanes] = await index.search(kind, [Question(text, vector)], where, limit)
+    [lanes] = await index.search(kind, [IndexQuery(text, vector)], where, limit)
     return lanes
 
 

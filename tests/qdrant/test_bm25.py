@@ -1,13 +1,9 @@
 """What the words of a text weigh."""
 
-from time import perf_counter
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from qdrant_edge import SparseVector
 
-from memos_mcp.qdrant.bm25 import WordVectors, spelled_out
+from memos_mcp.qdrant.bm25 import WordVectors
 
 WORDS = WordVectors()
 
@@ -16,44 +12,10 @@ def weights(vector: SparseVector) -> dict[int, float]:
     return dict(zip(vector.indices, vector.values, strict=True))
 
 
-def weight_of(word: str, *wordings: tuple[str, float]) -> float:
-    """Return what a word weighs in a passage that is found by these wordings."""
+def weight_of(word: str, *weighted_texts: tuple[str, float]) -> float:
+    """Return what a word weighs in a passage that is found by these weighted_texts."""
     [index] = WORDS.question(word).indices
-    return weights(WORDS.passage("memory", wordings)).get(index, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("text", "spelled"),
-    [
-        ("getUserById", "getUserById get User By Id"),
-        ("see HTMLTheme here", "see HTMLTheme HTML Theme here"),
-        ("oauth2Token", "oauth2Token oauth2 Token"),
-        ("PostgresIndexQueue.claim", "PostgresIndexQueue Postgres Index Queue.claim"),
-        ("isIOS and URLs", "isIOS is IOS and URLs"),
-        ("snake_case, CONSTANT_CASE, Capital", "snake_case, CONSTANT_CASE, Capital"),
-        ("plain words of 2026", "plain words of 2026"),
-        ("", ""),
-    ],
-)
-def test_a_compound_is_followed_by_its_parts(text: str, spelled: str) -> None:
-    assert spelled_out(text) == spelled
-
-
-@given(st.text() | st.text(alphabet="abAB1 _."))
-def test_spelling_out_keeps_every_word_and_adds_only_parts_of_them(text: str) -> None:
-    rest = iter(spelled_out(text))
-
-    assert all(character in rest for character in text)
-    assert set(spelled_out(text)) <= {*text, " "}
-
-
-@pytest.mark.parametrize("letters", ["a", "A", "7f", "aB", "🦜"])
-def test_a_very_long_word_is_spelled_out_in_no_time(letters: str) -> None:
-    began = perf_counter()
-
-    spelled_out(letters * (30_000 // len(letters)))
-
-    assert perf_counter() - began < 2
+    return weights(WORDS.passage("memory", weighted_texts)).get(index, 0.0)
 
 
 def test_an_identifier_is_found_by_its_parts_and_the_parts_by_the_identifier() -> None:

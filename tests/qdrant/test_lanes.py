@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from memos_mcp.domain.index import Question, VectorIndex, Where
+from memos_mcp.domain.index import IndexFilter, IndexQuery, VectorIndex
 from memos_mcp.qdrant.points import LEAST_SHARE, shares
 from tests.qdrant.samples import bm25, dense, entry, search, vector
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
-OURS = Where("ours")
+OURS = IndexFilter("ours")
 
 
 async def test_items_with_many_passages_do_not_crowd_out_others(index: VectorIndex) -> None:
@@ -40,7 +40,7 @@ async def test_what_one_lane_proposes_has_its_score_in_the_other(index: VectorIn
 
 async def test_several_questions_are_answered_each_with_what_any_of_them_proposed(index: VectorIndex) -> None:
     await index.put("memory", [entry(n, "cat" if n % 2 else "dog") for n in range(40)])
-    asked = [Question("cat", vector((3, 0))), Question("dog", vector((8, 0)))]
+    asked = [IndexQuery("cat", vector((3, 0))), IndexQuery("dog", vector((8, 0)))]
     cats, dogs = await index.search("memory", asked, OURS, 2)
     assert (dense(cats)[0], dense(dogs)[0]) == (3, 8)
     assert sorted(dense(cats)) == sorted(dense(dogs))
@@ -51,7 +51,7 @@ async def test_several_questions_are_answered_each_with_what_any_of_them_propose
 
 async def test_the_questions_after_the_first_share_what_it_may_propose_alone(index: VectorIndex) -> None:
     await index.put("memory", [entry(n, f"word{n}") for n in range(200)])
-    first, *others = [Question("", vector((n, 0))) for n in (7, 50, 90, 130)]
+    first, *others = [IndexQuery("", vector((n, 0))) for n in (7, 50, 90, 130)]
     [alone] = await index.search("memory", [first], OURS, 60)
     assert len(alone.dense) == 60
     answers = await index.search("memory", [first, *others], OURS, 60)

@@ -4,12 +4,12 @@ import anyio
 import pytest
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import Entry, Passage, Span, VectorIndex, Where, Wording
+from memos_mcp.domain.index import Entry, IndexFilter, Passage, Span, VectorIndex, WeightedText
 from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, search, vector
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
-OURS = Where("ours")
+OURS = IndexFilter("ours")
 
 
 async def test_an_empty_index_answers_nothing(index: VectorIndex) -> None:
@@ -79,7 +79,7 @@ async def test_an_item_appears_once_with_its_best_passage(index: VectorIndex) ->
 
 
 async def test_a_word_counts_where_it_counts_most(index: VectorIndex) -> None:
-    near = [Wording("dog"), Wording("cat bird", 0.5), Wording("bird", 0.25)]
+    near = [WeightedText("dog"), WeightedText("cat bird", 0.5), WeightedText("bird", 0.25)]
     await index.put("memory", [entry(1, "cat"), Entry(item(2), 1, "ours", [Passage(Span(0, 3), vector("x"), near)])])
     cats = (await search(index, "memory", "cat", None, OURS, 5)).bm25
     assert [match.item_id for match in cats] == [item(1), item(2)]
@@ -103,10 +103,10 @@ async def test_every_word_asked_for_must_be_there(index: VectorIndex) -> None:
         ],
     )
     for where, found in (
-        (Where("ours", has_all={"tags": ["a"]}), [1, 2]),
-        (Where("ours", has_all={"tags": ["a", "b"]}), [1]),
-        (Where("ours", has_all={"tags": ["a"], "kind": ["episodic"]}), [1]),
-        (Where("ours", has_all={"tags": ["A"]}), []),
+        (IndexFilter("ours", has_all={"tags": ["a"]}), [1, 2]),
+        (IndexFilter("ours", has_all={"tags": ["a", "b"]}), [1]),
+        (IndexFilter("ours", has_all={"tags": ["a"], "kind": ["episodic"]}), [1]),
+        (IndexFilter("ours", has_all={"tags": ["A"]}), []),
     ):
         lanes = await search(index, "memory", "cat", vector("x"), where, 10)
         assert (sorted(dense(lanes)), sorted(bm25(lanes))) == (found, found)
@@ -123,7 +123,7 @@ async def test_words_outside_the_allowed_ones_exclude_an_item(index: VectorIndex
         ],
     )
     for allowed, found in ((["net", "gpu", "x"], [1, 2, 3, 4]), (["net"], [1, 3, 4]), ([], [3, 4])):
-        where = Where("ours", none_but={"required_capabilities": allowed})
+        where = IndexFilter("ours", subset_of={"required_capabilities": allowed})
         lanes = await search(index, "tool", "cat", vector("x"), where, 10)
         assert (sorted(dense(lanes)), sorted(bm25(lanes))) == (found, found)
 
@@ -134,10 +134,10 @@ async def test_numbers_are_bounded_and_only_not_past_admits_a_missing_one(index:
         [entry(n, "cat", numbers={"occurred_at": n / 2, "expires_at": n * 1e9}) for n in (1, 2, 3)] + [entry(4, "cat")],
     )
     for where, found in (
-        (Where("ours", at_least={"occurred_at": 1.0}), [2, 3]),
-        (Where("ours", at_most={"occurred_at": 1.0}), [1, 2]),
-        (Where("ours", at_least={"occurred_at": 0.6}, at_most={"occurred_at": 1.4}), [2]),
-        (Where("ours", not_past={"expires_at": 2e9}), [3, 4]),
+        (IndexFilter("ours", at_least={"occurred_at": 1.0}), [2, 3]),
+        (IndexFilter("ours", at_most={"occurred_at": 1.0}), [1, 2]),
+        (IndexFilter("ours", at_least={"occurred_at": 0.6}, at_most={"occurred_at": 1.4}), [2]),
+        (IndexFilter("ours", not_expired_by={"expires_at": 2e9}), [3, 4]),
     ):
         lanes = await search(index, "memory", "cat", vector("x"), where, 10)
         assert (sorted(dense(lanes)), sorted(bm25(lanes))) == (found, found)
@@ -146,7 +146,7 @@ async def test_numbers_are_bounded_and_only_not_past_admits_a_missing_one(index:
 async def test_filters_apply_before_the_nearest_are_taken(index: VectorIndex) -> None:
     near = [entry(n, "cat cat cat", words={"tags": ["common"]}) for n in range(50)]
     await index.put("memory", [*near, entry(99, "a cat among so many other words", words={"tags": ["rare"]})])
-    lanes = await search(index, "memory", "cat", vector((1, 0)), Where("ours", has_all={"tags": ["rare"]}), 1)
+    lanes = await search(index, "memory", "cat", vector((1, 0)), IndexFilter("ours", has_all={"tags": ["rare"]}), 1)
     assert (dense(lanes), bm25(lanes)) == ([99], [99])
 
 
@@ -155,7 +155,9 @@ async def test_a_put_replaces_all_that_was_held_of_an_item(index: VectorIndex) -
     await index.put("memory", [entry(1, "yellow", version=2)])
     assert bm25(await search(index, "memory", "red green blue", None, OURS, 10)) == [2]
     assert bm25(await search(index, "memory", "yellow", None, OURS, 10)) == [1]
-    assert dense(await search(index, "memory", "x", vector("x"), Where("ours", has_all={"tags": ["old"]}), 10)) == []
+    assert (
+        dense(await search(index, "memory", "x", vector("x"), IndexFilter("ours", has_all={"tags": ["old"]}), 10)) == []
+    )
     assert await index.versions("memory") == {item(1): 2, item(2): 1}
     assert (await index.report()).points == {"memory": 2, "tool": 0}
 

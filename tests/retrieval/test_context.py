@@ -6,11 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_mcp.domain.index import Vector
-from memos_mcp.domain.memory import NEAR_CHARS
-from memos_mcp.retrieval.context import CLOSEST, HALVED_AFTER_WORDS, LEANING, LEAST, leaning, neighbours
+from memos_mcp.retrieval.context import (
+    BLEND,
+    HALVED_AFTER_WORDS,
+    MAX_CHARS,
+    MAX_WEIGHT,
+    MIN_WEIGHT,
+    blend,
+    weigh_neighbours,
+)
 
 TURNS = st.lists(st.integers(0, 90).map("word ".__mul__), max_size=6)
-WEIGHTS = st.floats(0.01, CLOSEST)
+WEIGHTS = st.floats(0.01, MAX_WEIGHT)
 
 
 def unit(angle: float) -> Vector:
@@ -23,17 +30,17 @@ def cosine(one: Vector, other: Vector) -> float:
 
 @given(TURNS, TURNS)
 def test_a_neighbour_counts_less_the_more_words_are_in_between(before: list[str], after: list[str]) -> None:
-    found = neighbours(before, after)
+    found = weigh_neighbours(before, after)
 
-    for side in (neighbours(before, []), neighbours([], after)):
+    for side in (weigh_neighbours(before, []), weigh_neighbours([], after)):
         assert all(one.weight >= other.weight for one, other in pairwise(side))
-        assert all(LEAST <= one.weight <= CLOSEST for one in side)
-    assert found == [*neighbours(before, []), *neighbours([], after)]
+        assert all(MIN_WEIGHT <= one.weight <= MAX_WEIGHT for one in side)
+    assert found == [*weigh_neighbours(before, []), *weigh_neighbours([], after)]
 
 
 @given(TURNS)
 def test_both_sides_count_alike_and_each_begins_anew(texts: list[str]) -> None:
-    found = neighbours(texts, texts)
+    found = weigh_neighbours(texts, texts)
 
     assert found[: len(found) // 2] == found[len(found) // 2 :]
 
@@ -41,36 +48,36 @@ def test_both_sides_count_alike_and_each_begins_anew(texts: list[str]) -> None:
 def test_a_neighbour_counts_by_the_words_up_to_its_middle() -> None:
     short, long = "yes", "word " * 39
 
-    [first, second] = neighbours([long, short], [])
+    [first, second] = weigh_neighbours([long, short], [])
 
-    assert first.weight == pytest.approx(CLOSEST * 0.5 ** (19.5 / HALVED_AFTER_WORDS))
-    assert second.weight == pytest.approx(CLOSEST * 0.5 ** (39.5 / HALVED_AFTER_WORDS))
+    assert first.weight == pytest.approx(MAX_WEIGHT * 0.5 ** (19.5 / HALVED_AFTER_WORDS))
+    assert second.weight == pytest.approx(MAX_WEIGHT * 0.5 ** (39.5 / HALVED_AFTER_WORDS))
 
 
 def test_a_long_neighbour_is_left_out_and_so_is_what_is_behind_it() -> None:
     long, near = "word " * 300, "a few words"
 
-    assert [one.text for one in neighbours([near, long, "behind"], [long, "behind"])] == [near]
+    assert [one.text for one in weigh_neighbours([near, long, "behind"], [long, "behind"])] == [near]
 
 
-@pytest.mark.parametrize("text", ["京" * NEAR_CHARS, "0f" * (NEAR_CHARS // 2), "a_long_identifier_of_code " * 80])
+@pytest.mark.parametrize("text", ["京" * MAX_CHARS, "0f" * (MAX_CHARS // 2), "a_long_identifier_of_code " * 80])
 def test_a_neighbour_of_which_only_a_part_may_be_at_hand_is_left_out_though_it_has_few_words(text: str) -> None:
-    assert neighbours([text[-NEAR_CHARS:]], [text[:NEAR_CHARS]]) == []
+    assert weigh_neighbours([text[-MAX_CHARS:]], [text[:MAX_CHARS]]) == []
 
 
 def test_a_memory_without_others_has_no_neighbours() -> None:
-    assert neighbours([], []) == []
+    assert weigh_neighbours([], []) == []
 
 
 def test_without_neighbours_a_vector_stays_what_it_is() -> None:
-    assert leaning([0.6, 0.8], []) == [0.6, 0.8]
+    assert blend([0.6, 0.8], []) == [0.6, 0.8]
 
 
 @given(st.floats(0.1, 3.0), WEIGHTS)
 def test_a_vector_leans_towards_its_neighbour_and_stays_nearer_to_itself(angle: float, weight: float) -> None:
     own, other = unit(0), unit(angle)
 
-    moved = leaning(own, [(other, weight)])
+    moved = blend(own, [(other, weight)])
 
     assert cosine(moved, other) > cosine(own, other)
     assert cosine(moved, own) > cosine(moved, other)
@@ -81,12 +88,12 @@ def test_a_vector_leans_towards_each_neighbour_as_much_as_that_counts(one: float
     less, more = sorted([one, other])
     to_less, to_more = ([0.0, 1.0, 0.0], less), ([0.0, 0.0, 1.0], more)
 
-    assert leaning([1.0, 0.0, 0.0], [to_less, to_more]) == pytest.approx([1.0, LEANING * less, LEANING * more])
+    assert blend([1.0, 0.0, 0.0], [to_less, to_more]) == pytest.approx([1.0, BLEND * less, BLEND * more])
 
 
 def test_leaning_leaves_the_vectors_that_it_was_given_alone() -> None:
     own, other = [1.0, 0.0], [0.0, 1.0]
 
-    leaning(own, [(other, 0.5)])
+    blend(own, [(other, 0.5)])
 
     assert (own, other) == ([1.0, 0.0], [0.0, 1.0])

@@ -9,7 +9,7 @@ async def caught_up(app: App) -> None:
     """Wait until everything that was written is in the index, or has failed alone; the indexer hears of it in time."""
     with anyio.fail_after(30):
         while True:
-            await app.indexer.rested()
+            await app.indexer.wait_until_idle()
             state = await app.queue.state()
-            if app.indexer.resting and (state.last_error or not any(state.depth.values())):
+            if app.indexer.idle and (state.last_error or not any(state.depth.values())):
                 return

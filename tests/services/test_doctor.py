@@ -28,7 +28,7 @@ async def test_the_word_of_the_process_that_holds_the_index_is_taken(
 ) -> None:
     index.down = True
     await publish(idle_app, embedder, seconds_ago=1)
-    assert (await idle_app.doctor.check_up()).problems == ()
+    assert (await idle_app.doctor.diagnose()).problems == ()
 
 
 async def test_the_word_of_a_process_that_is_gone_is_not_taken(
@@ -36,7 +36,7 @@ async def test_the_word_of_a_process_that_is_gone_is_not_taken(
 ) -> None:
     index.down = True
     await publish(idle_app, embedder, seconds_ago=3_600)
-    assert len((await idle_app.doctor.check_up()).problems) == 1
+    assert len((await idle_app.doctor.diagnose()).problems) == 1
 
 
 async def test_a_qdrant_server_that_cannot_be_reached_is_a_problem_whatever_was_reported(
@@ -45,6 +45,6 @@ async def test_a_qdrant_server_that_cannot_be_reached_is_a_problem_whatever_was_
     server = ServerIndex(f"http://127.0.0.1:{free_tcp_port}", None, "memos")
     app = compose(Settings(home=tmp_path), database, server, embedder)
     await publish(app, embedder, seconds_ago=1)
-    (problem,) = (await app.doctor.check_up()).problems
+    (problem,) = (await app.doctor.diagnose()).problems
     assert problem.startswith("The search index cannot be reached.")
     await app.close()

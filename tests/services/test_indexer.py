@@ -132,7 +132,7 @@ async def test_a_deleted_index_is_filled_again_without_embedding_anything_twice(
             await caught_up(app)
             report = await app.index.report()
             assert report.items == {"memory": 100, "tool": 1}
-            assert (await app.doctor.check_up()).computed == 101
+            assert (await app.doctor.diagnose()).computed == 101
             assert len((await app.memories.query(SCOPE, MemoryQuery("heron number 42", limit=1))).hits) == 1
         shutil.rmtree(tmp_path / "index")
     assert embedder.passages_embedded == 101
@@ -143,9 +143,9 @@ async def test_doctor_names_a_difference_that_nothing_is_queued_for(
 ) -> None:
     app = compose(Settings(home=tmp_path), database, EdgeIndex(tmp_path / "index", 1_000), embedder)
     await app.memories.store_many(SCOPE, HERONS[:3])
-    queued = await app.doctor.check_up()
+    queued = await app.doctor.diagnose()
     await app.queue.finish(await app.queue.claim(10, lease=LEASE))
-    lost = await app.doctor.check_up()
+    lost = await app.doctor.diagnose()
     await app.close()
     assert (queued.astray, queued.problems) == (0, ())
     assert lost.astray == 3
@@ -214,7 +214,7 @@ async def test_a_document_whose_embedding_is_cut_off_goes_on_where_it_was(tmp_pa
         await until(indexed)
         points = (await app.index.report()).points["memory"]
     assert points > 300
-    assert embedder.passages_embedded <= points + projections.KEPT_AT_ONCE
+    assert embedder.passages_embedded <= points + projections.EMBEDDINGS_PER_WRITE
 
 
 async def test_another_model_gets_a_generation_of_its_own(tmp_path: Path, database_url: str) -> None:

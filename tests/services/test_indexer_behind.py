@@ -12,7 +12,7 @@ import pytest
 from memos_mcp import app as composition
 from memos_mcp.app import App, compose, running
 from memos_mcp.domain.index import Vector
-from memos_mcp.domain.index_queue import Due, QueueState
+from memos_mcp.domain.index_queue import Claim, QueueState
 from memos_mcp.domain.memory import MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
@@ -42,7 +42,7 @@ class Stepwise(PostgresIndexQueue):
         self._store = PostgresMemories(database)
         self._rests, self._goes_on = anyio.Event(), anyio.Event()
 
-    async def claim(self, limit: int, lease: timedelta) -> list[Due]:
+    async def claim(self, limit: int, lease: timedelta) -> list[Claim]:
         due = await super().claim(limit, lease)
         if not due and self.late:
             late, self.late = self.late, ()
@@ -169,7 +169,7 @@ async def test_what_is_acknowledged_while_the_queue_is_counted_is_found_and_the_
         meanwhile = await ask(app, "osprey")
         await queue.next_rest()
         afterwards = await ask(app, "osprey")
-        assert app.indexer.idle
+        assert app.indexer.caught_up
     assert [hit.memory.content for hit in meanwhile.hits] == ["an osprey came late"]
     assert meanwhile.degraded is not None
     assert "dense" in afterwards.hits[0].signals
@@ -202,7 +202,9 @@ async def test_what_a_writer_still_waits_for_while_the_queue_is_counted_is_found
 
         async def store_and_wait() -> None:
             added = await PostgresMemories(database).add(SCOPE, NewMemory("an osprey came late"), datetime.now(UTC))
-            wait = partial(app.indexer.indexed, "memory", added.memory_id, added.version, fresh=True, seconds=30)
+            wait = partial(
+                app.indexer.wait_until_indexed, "memory", added.memory_id, added.version, fresh=True, seconds=30
+            )
             writers.start_soon(wait)
             await anyio.lowlevel.checkpoint()
 

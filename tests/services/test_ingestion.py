@@ -11,9 +11,9 @@ from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.memory import MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
-from memos_mcp.domain.source import File, Omitted, Replaced, StoredFile
+from memos_mcp.domain.source import Replaced, Skipped, SourceFile, StoredFile
 from memos_mcp.services import ingestion as module
-from memos_mcp.services.ingestion import UNSTORABLE, Tally
+from memos_mcp.services.ingestion import UNSTORABLE, IngestReport
 from tests.fakes import DownIndex, HashEmbedder
 from tests.services.patience import caught_up
 
@@ -30,7 +30,7 @@ class Page:
     text: str
     cut: int = field(default=0)
 
-    def look(self, known: bytes | None) -> StoredFile | Omitted | None:
+    def look(self, known: bytes | None) -> StoredFile | Skipped | None:
         digest = sha256(self.text.encode()).digest()
         if digest == known:
             return None
@@ -43,7 +43,7 @@ class Page:
         return NewMemory(f"{self.path}\n\n{line}", kind="document", metadata=metadata)
 
 
-async def take_in(app: App, *files: File | Omitted, write: bool = True) -> Tally:
+async def take_in(app: App, *files: SourceFile | Skipped, write: bool = True) -> IngestReport:
     return await app.ingestion.take_in(ANN, "app", iter(files), _ignore, write=write)
 
 
@@ -51,7 +51,7 @@ async def found(app: App, text: str) -> list[str]:
     return [hit.memory.content for hit in (await app.memories.query(ANN, MemoryQuery(text))).hits]
 
 
-def _ignore(_tally: Tally) -> None:
+def _ignore(_tally: IngestReport) -> None:
     """Nobody watches."""
 
 
@@ -74,14 +74,14 @@ async def test_an_unchanged_file_is_neither_cut_nor_written(idle_app: App) -> No
 
 async def test_what_is_left_out_is_told_with_its_reason_and_vanishes(idle_app: App) -> None:
     await take_in(idle_app, Page("a", "one"), Page("b", "two"))
-    tally = await take_in(idle_app, Page("a", "one"), Omitted("b", "binary"), Omitted("c", "binary"), Omitted("d", "x"))
+    tally = await take_in(idle_app, Page("a", "one"), Skipped("b", "binary"), Skipped("c", "binary"), Skipped("d", "x"))
     assert (tally.removed, tally.chunks.removed) == (1, 1)
     assert tally.reasons() == {"binary": 2, "x": 1}
 
 
 async def test_what_cannot_be_read_just_now_stays_as_it_was(idle_app: App) -> None:
     await take_in(idle_app, Page("a", "one"))
-    assert (await take_in(idle_app, Omitted("a", "changing", passing=True))).removed == 0
+    assert (await take_in(idle_app, Skipped("a", "changing", transient=True))).removed == 0
     assert (await take_in(idle_app, Page("a", "one"))).unchanged == 1
 
 
@@ -101,7 +101,7 @@ async def test_a_dry_run_counts_and_writes_nothing(idle_app: App) -> None:
     planned = await take_in(idle_app, Page("a", "one\nthree"), Page("c", "four"), write=False)
     assert (planned.new, planned.changed, planned.removed) == (1, 1, 1)
     assert planned.chunks == Replaced(created=3)
-    assert await take_in(idle_app, Page("a", "one"), Page("b", "two")) == Tally(unchanged=2)
+    assert await take_in(idle_app, Page("a", "one"), Page("b", "two")) == IngestReport(unchanged=2)
 
 
 async def test_a_run_that_breaks_off_leaves_whole_batches_and_is_gone_on_with(

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from memos_mcp.app import App
-from memos_mcp.domain.memory import NEAR_CHARS, MemoryHit, MemoryQuery, NewMemory
+from memos_mcp.domain.memory import MemoryHit, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
+from memos_mcp.retrieval.context import MAX_CHARS
 from tests.fakes import HashEmbedder
 from tests.services.patience import caught_up
 
@@ -127,7 +128,7 @@ async def test_when_the_one_in_between_goes_those_beside_it_become_neighbours(ap
 async def test_no_text_is_embedded_twice_because_of_its_neighbours(app: App, embedder: HashEmbedder) -> None:
     long = " ".join(f"word{number}" for number in range(130))
     unwieldy = " ".join(f"module_{number:02}_of_a_very_long_name" for number in range(90))
-    assert len(unwieldy) > NEAR_CHARS
+    assert len(unwieldy) > MAX_CHARS
     for minute, content in enumerate([INVITATION, long, ANSWER, unwieldy, "It rains", "Let me look"]):
         await app.memories.store(SCOPE, said(content, minute))
     await app.memories.store(SCOPE, said("Good morning", 0.5))
@@ -135,7 +136,7 @@ async def test_no_text_is_embedded_twice_because_of_its_neighbours(app: App, emb
     assert embedder.passages_embedded == (await app.index.report()).points["memory"] > 7
     await app.reindex(fresh=False)
     await caught_up(app)
-    assert embedder.passages_embedded == (await app.doctor.check_up()).computed
+    assert embedder.passages_embedded == (await app.doctor.diagnose()).computed
 
 
 async def test_each_passage_of_a_document_has_neighbours_and_they_have_all_of_it(app: App) -> None:

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from memos_mcp.app import App, running
-from memos_mcp.domain.index import Match, Span, Where
+from memos_mcp.domain.index import IndexFilter, Match, Span
 from memos_mcp.domain.memory import MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolQuery
@@ -83,11 +83,11 @@ async def test_what_waits_again_keeps_its_place_and_what_is_new_is_found_by_its_
     await app.index.open(await HashEmbedder().shape())
     new, known = uuid4(), settled.hits[-1].memory.memory_id
 
-    async def text_search(limit: int, *, waiting_only: bool) -> list[Match]:
-        assert waiting_only
+    async def text_search(limit: int, *, queued_only: bool) -> list[Match]:
+        assert queued_only
         return [Match(known, 0.9, Span(0, 5)), Match(new, 0.3, Span(0, 5))][:limit]
 
-    where = Where(SCOPE.namespace)
+    where = IndexFilter(SCOPE.namespace)
     found = await search.candidates("memory", "heron at the lake", where, 50, text_search)
     await app.index.close()
     assert [hit.item_id for hit in found.ranked if hit.item_id != new] == [hit.memory.memory_id for hit in settled.hits]

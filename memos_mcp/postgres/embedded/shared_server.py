@@ -29,7 +29,7 @@ UNUSABLE: Final = (
     "the server's log names the folder and the cause."
 )
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _TAKE_TURNS: Final = "SELECT pg_advisory_lock(7305168201845)"
 _EXISTS: Final = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
@@ -58,7 +58,7 @@ class EmbeddedPostgres:
         try:
             address = await anyio.to_thread.run_sync(self._start)
         except OSError as error:
-            _log.exception("the embedded PostgreSQL cannot be started")
+            logger.exception("the embedded PostgreSQL cannot be started")
             raise StoreUnavailable(UNAVAILABLE) from error
         if not self._created:
             await self._create(address.format(database="postgres"))
@@ -97,7 +97,7 @@ class EmbeddedPostgres:
                 try:
                     self._cluster.stop()
                 except OSError:
-                    _log.exception("the embedded PostgreSQL was left running")
+                    logger.exception("the embedded PostgreSQL was left running")
 
     async def _create(self, address: str) -> None:
         connection = await connect(address)
@@ -118,7 +118,7 @@ def _check_writable(folder: Path) -> None:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        _log.error("the data folder %s cannot be used: %s", folder, error.strerror)
+        logger.error("the data folder %s cannot be used: %s", folder, error.strerror)  # noqa: TRY400  # the message says all
         raise StoreUnavailable(UNUSABLE) from error
 
 

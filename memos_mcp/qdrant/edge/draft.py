@@ -11,8 +11,8 @@ from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Entry, ItemKind, Vector
 from memos_mcp.qdrant.edge import generations as disk
 from memos_mcp.qdrant.edge.generations import Generation
-from memos_mcp.qdrant.edge.worker_handle import Gone, Running
-from memos_mcp.qdrant.points import CLOSED, pieces
+from memos_mcp.qdrant.edge.worker_handle import RunningGeneration, WorkerExited
+from memos_mcp.qdrant.points import CLOSED, write_batches
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class EdgeDraft:
 
     def __init__(
         self,
-        running: Running,
+        running: RunningGeneration,
         adopt: Callable[[Generation], Awaitable[None]],
         forget: Callable[["EdgeDraft"], None],
     ) -> None:
@@ -69,7 +69,7 @@ class EdgeDraft:
     async def _ask(self, operation: str, vectors: Sequence[Vector] = (), **arguments: Any) -> Any:
         try:
             return await self._running.host.ask(operation, vectors, **arguments)
-        except Gone as error:
+        except WorkerExited as error:
             raise IndexUnavailable("The draft of the search index was given up. Start a new one.") from error
 
     def _end(self) -> None:
@@ -79,9 +79,9 @@ class EdgeDraft:
 
 async def write(ask: Callable[..., Awaitable[Any]], kind: ItemKind, entries: Sequence[Entry]) -> None:
     """Write piece by piece, so that searches get their turn in between."""
-    for piece in pieces(entries):
-        points = [(point.id, point.payload, point.wordings) for point in piece.points]
-        await ask("put", [point.vector for point in piece.points], kind=kind, points=points, ends=piece.ends)
+    for batch in write_batches(entries):
+        points = [(point.id, point.payload, point.weighted_texts) for point in batch.points]
+        await ask("put", [point.vector for point in batch.points], kind=kind, points=points, ends=batch.ends)
 
 
 async def remove(generation: Generation) -> None:
@@ -90,7 +90,7 @@ async def remove(generation: Generation) -> None:
         await run_sync(disk.remove, generation.path)
 
 
-async def retire(old: Running) -> None:
+async def retire(old: RunningGeneration) -> None:
     """Stop and remove what was swapped out; the swap is done, so nothing here may undo it."""
     try:
         await old.host.stop()

@@ -18,12 +18,12 @@ import anyio
 from anyio.to_thread import run_sync
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import Entry, IndexReport, ItemKind, Lanes, Question, Shape, Vector, Where
+from memos_mcp.domain.index import Entry, IndexFilter, IndexQuery, IndexReport, ItemKind, Lanes, Shape, Vector
 from memos_mcp.qdrant.edge import generations as disk
 from memos_mcp.qdrant.edge.draft import EdgeDraft, remove, retire, write
 from memos_mcp.qdrant.edge.generations import Generation
-from memos_mcp.qdrant.edge.worker_handle import FAILED, Gone, Host, Running
-from memos_mcp.qdrant.points import BM25, CLOSED, DENSE, OUTDATED, Census, matches
+from memos_mcp.qdrant.edge.worker_handle import FAILED, RunningGeneration, WorkerExited, WorkerHandle
+from memos_mcp.qdrant.points import BM25, CLOSED, DENSE, OUTDATED, VersionScan, matches
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class EdgeIndex:
         self._writing = anyio.Lock()
         self._lock: int | None = None
         self._wanted: Shape | None = None
-        self._current: Running | None = None
+        self._current: RunningGeneration | None = None
         self._drafts: set[EdgeDraft] = set()
 
     @property
@@ -90,7 +90,9 @@ class EdgeIndex:
             async with self._writing:
                 await self._ask("drop", kind=kind, items=[str(item) for item in item_ids])
 
-    async def search(self, kind: ItemKind, questions: Sequence[Question], where: Where, limit: int) -> list[Lanes]:
+    async def search(
+        self, kind: ItemKind, questions: Sequence[IndexQuery], where: IndexFilter, limit: int
+    ) -> list[Lanes]:
         """Return the lanes of each question: each proposes up to `limit` items, and all score what any proposed."""
         vectors = [] if self.outdated else [one.vector for one in questions if one.vector is not None]
         texts = [question.text for question in questions]
@@ -99,12 +101,12 @@ class EdgeIndex:
 
     async def versions(self, kind: ItemKind) -> dict[UUID, int]:
         """Return every item the index holds, with the version it was indexed at; read page by page."""
-        census, offset = Census(), None
+        scan, offset = VersionScan(), None
         while True:
             rows, offset = await self._ask("rows", kind=kind, offset=offset)
-            census.add(rows)
+            scan.add(rows)
             if offset is None:
-                return await run_sync(census.versions)
+                return await run_sync(scan.versions)
 
     async def draft(self, shape: Shape) -> EdgeDraft:
         """Start a generation beside the current one. What the current one is given meanwhile is not in it."""
@@ -135,7 +137,7 @@ class EdgeIndex:
                     await running.host.stop()
                 self._release()
 
-    def _running(self) -> Running:
+    def _running(self) -> RunningGeneration:
         if self._current is None:
             raise IndexUnavailable(CLOSED)
         return self._current
@@ -147,7 +149,7 @@ class EdgeIndex:
             try:
                 with anyio.fail_after(ANSWER_SECONDS):
                     return await running.host.ask(operation, vectors, **arguments)
-            except Gone as error:
+            except WorkerExited as error:
                 if running is self._current:
                     raise IndexUnavailable(FAILED) from error
             except TimeoutError as error:
@@ -172,13 +174,13 @@ class EdgeIndex:
         keep = {running.generation.name, *(draft.generation.name for draft in self._drafts)}
         await run_sync(disk.remove_leftovers, self._folder, keep)
 
-    async def _load(self, generation: Generation) -> Running | None:
+    async def _load(self, generation: Generation) -> RunningGeneration | None:
         """Return the generation, or nothing when it cannot be read and was moved out of the way."""
         host = await self._start(generation)
         try:
             with anyio.fail_after(ANSWER_SECONDS):
                 await host.ask("load")
-        except (Gone, IndexUnavailable):
+        except (WorkerExited, IndexUnavailable):
             logger.exception("The search index cannot be read; it is kept aside and built again from the record")
             await host.kill()
             await run_sync(disk.set_aside, generation)
@@ -186,9 +188,9 @@ class EdgeIndex:
         except BaseException:
             await host.kill()
             raise
-        return Running(generation, host)
+        return RunningGeneration(generation, host)
 
-    async def _create(self, shape: Shape, *, background: bool = False) -> Running:
+    async def _create(self, shape: Shape, *, background: bool = False) -> RunningGeneration:
         generation = await run_sync(disk.new_generation, self._folder, shape)
         host = await self._start(generation, background=background)
         try:
@@ -197,16 +199,18 @@ class EdgeIndex:
         except BaseException as error:
             await host.kill()
             await remove(generation)
-            if isinstance(error, Gone):
+            if isinstance(error, WorkerExited):
                 raise IndexUnavailable(FAILED) from error
             raise
-        return Running(generation, host)
+        return RunningGeneration(generation, host)
 
-    async def _start(self, generation: Generation, *, background: bool = False) -> Host:
+    async def _start(self, generation: Generation, *, background: bool = False) -> WorkerHandle:
         if self._lock is None:
             raise IndexUnavailable(CLOSED)
         dimensions = generation.shape.dimensions
-        return await Host.start(generation.path, dimensions, self._hnsw_threshold, self._lock, background=background)
+        return await WorkerHandle.start(
+            generation.path, dimensions, self._hnsw_threshold, self._lock, background=background
+        )
 
     async def _adopt(self, generation: Generation) -> None:
         """Serve a finished generation in place of the current one, without a moment in which nothing is served."""
@@ -236,12 +240,12 @@ class EdgeIndex:
             self._lock = None
 
 
-def _message(where: Where) -> dict[str, Any]:
+def _message(where: IndexFilter) -> dict[str, Any]:
     return {
         "namespace": where.namespace,
         "has_all": {field: list(words) for field, words in where.has_all.items()},
-        "none_but": {field: list(words) for field, words in where.none_but.items()},
+        "subset_of": {field: list(words) for field, words in where.subset_of.items()},
         "at_least": dict(where.at_least),
         "at_most": dict(where.at_most),
-        "not_past": dict(where.not_past),
+        "not_expired_by": dict(where.not_expired_by),
     }

@@ -76,9 +76,9 @@ def condition(where: Mapping[str, Any]) -> edge.Filter:
     # `except` nothing matches any word at all, so that an empty list admits only items without the field.
     must_not: list[Any] = [
         edge.FieldCondition(key=field, match=edge.MatchExcept(list(words)))
-        for field, words in where["none_but"].items()
+        for field, words in where["subset_of"].items()
     ]
-    must_not += [_bound(field, edge.RangeFloat(lte=number)) for field, number in where["not_past"].items()]
+    must_not += [_bound(field, edge.RangeFloat(lte=number)) for field, number in where["not_expired_by"].items()]
     return edge.Filter(must=must, must_not=must_not)
 
 

@@ -97,10 +97,13 @@ class Shards:
         upserts = [
             edge.Point(
                 id=UUID(point),
-                vector={DENSE: floats[at * size : (at + 1) * size].tolist(), BM25: self._words.passage(kind, wordings)},
+                vector={
+                    DENSE: floats[at * size : (at + 1) * size].tolist(),
+                    BM25: self._words.passage(kind, weighted_texts),
+                },
                 payload=payload | late,
             )
-            for at, (point, payload, wordings) in enumerate(points)
+            for at, (point, payload, weighted_texts) in enumerate(points)
         ]
         if upserts:
             self._update(kind, edge.UpdateOperation.upsert_points(upserts), len(upserts))

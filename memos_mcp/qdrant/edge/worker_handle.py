@@ -27,11 +27,11 @@ IMPORT_ROOT: Final = Path(__file__).parents[3]
 FAILED: Final = "The search index could not answer. Repeat the call later."
 
 
-class Gone(Exception):
+class WorkerExited(Exception):
     """The index process has ended."""
 
 
-class Host:
+class WorkerHandle:
     """A running index process. Requests are answered in order, one at a time."""
 
     def __init__(self, process: Process) -> None:
@@ -44,7 +44,7 @@ class Host:
     @classmethod
     async def start(
         cls, folder: Path, dimensions: int, hnsw_threshold: int, lock: int, *, background: bool = False
-    ) -> "Host":
+    ) -> "WorkerHandle":
         """Start a process for the generation in this folder; it holds the lock too, for as long as it lives."""
         arguments = [str(folder), str(dimensions), str(hnsw_threshold), str(os.getpid())]
         process = await anyio.open_process(
@@ -67,14 +67,14 @@ class Host:
         """Return the answer; raise `Gone` when the process has ended, `IndexUnavailable` when it failed."""
         async with self._turn:
             if self._gone:
-                raise Gone
+                raise WorkerExited
             number = next(self._numbers)
             request = pack({"id": number, "operation": operation, "arguments": arguments}, vectors)
             try:
                 reply = await self._exchange(number, request)
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
                 self._gone = True
-                raise Gone from error
+                raise WorkerExited from error
         if "error" in reply:
             logger.error("The index process could not %s: %s", operation, reply["error"])
             raise IndexUnavailable(FAILED)
@@ -124,8 +124,8 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningGeneration:
     """A generation and the process that holds it."""
 
     generation: Generation
-    host: Host
+    host: WorkerHandle

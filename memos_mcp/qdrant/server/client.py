@@ -17,7 +17,7 @@ from qdrant_client.http.exceptions import ApiException
 from qdrant_edge import SparseVector
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import FIELDS, ItemKind, Question, Shape, Where
+from memos_mcp.domain.index import FIELDS, IndexFilter, IndexQuery, ItemKind, Shape
 from memos_mcp.qdrant.bm25 import WordVectors
 from memos_mcp.qdrant.points import (
     BM25,
@@ -54,7 +54,7 @@ def translated() -> Iterator[None]:
         raise IndexUnavailable(UNREACHABLE) from error
 
 
-def connect(url: str, api_key: str | None) -> "Wire":
+def connect(url: str, api_key: str | None) -> "ServerClient":
     """Return a connection that is made with the first request. Reads certificates: not for the event loop."""
     try:
         with translated():
@@ -63,7 +63,7 @@ def connect(url: str, api_key: str | None) -> "Wire":
         # The client's text quotes the address, which may hold a password.
         logger.warning("the address of the Qdrant server cannot be used")
         raise IndexUnavailable(BAD_ADDRESS) from None
-    return Wire(client)
+    return ServerClient(client)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,11 @@ class Ask:
     question: int
     lane: str
     vector: list[float] | models.SparseVector
-    where: Where
+    where: IndexFilter
     among: Sequence[str] = ()
 
 
-class Wire:
+class ServerClient:
     """Requests to a Qdrant server, by the names of collections or aliases."""
 
     def __init__(self, client: AsyncQdrantClient) -> None:
@@ -187,13 +187,13 @@ class Wire:
                 payload=dict(point.payload),
                 vector={
                     DENSE: [float(value) for value in point.vector],
-                    BM25: _sparse(self._words.passage(kind, point.wordings)),
+                    BM25: _sparse(self._words.passage(kind, point.weighted_texts)),
                 },
             )
             for point in points
         ]
 
-    def asks(self, questions: Sequence[Question], where: Where, *, dense: bool) -> list[Ask]:
+    def asks(self, questions: Sequence[IndexQuery], where: IndexFilter, *, dense: bool) -> list[Ask]:
         """Return what each question asks of each lane; of the words' lane nothing when no word is left of it."""
         asks = []
         for number, question in enumerate(questions):
@@ -232,7 +232,7 @@ def _request(ask: Ask, limit: int) -> models.QueryRequest:
     )
 
 
-def _condition(where: Where) -> models.Filter:
+def _condition(where: IndexFilter) -> models.Filter:
     must: list[models.Condition] = [_word(NAMESPACE, where.namespace)]
     must += [_word(field, word) for field, words in where.has_all.items() for word in words]
     must += [_bound(field, models.Range(gte=number)) for field, number in where.at_least.items()]
@@ -240,9 +240,9 @@ def _condition(where: Where) -> models.Filter:
     # `except` nothing matches any word at all, so that an empty list admits only items without the field.
     must_not: list[models.Condition] = [
         models.FieldCondition(key=field, match=models.MatchExcept.model_validate({"except": list(words)}))
-        for field, words in where.none_but.items()
+        for field, words in where.subset_of.items()
     ]
-    must_not += [_bound(field, models.Range(lte=number)) for field, number in where.not_past.items()]
+    must_not += [_bound(field, models.Range(lte=number)) for field, number in where.not_expired_by.items()]
     return models.Filter(must=must, must_not=must_not)
 
 

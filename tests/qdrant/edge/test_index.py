@@ -13,14 +13,14 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import Where
+from memos_mcp.domain.index import IndexFilter
 from memos_mcp.qdrant.edge.index import EdgeIndex
-from memos_mcp.qdrant.points import FORMAT, INCOMPLETE, Point, pieces
+from memos_mcp.qdrant.points import FORMAT, INCOMPLETE, Point, write_batches
 from tests.qdrant.samples import SHAPE, bm25, dense, entry, index_folder, item, search, vector
 
 pytestmark = pytest.mark.anyio
 
-OURS = Where("ours")
+OURS = IndexFilter("ours")
 THRESHOLD = 100
 
 WRITER = """
@@ -326,12 +326,12 @@ async def test_searches_are_answered_by_one_generation_or_the_other_during_a_swa
 
 async def test_an_item_of_which_passages_are_missing_or_left_over_is_out_of_date(index: EdgeIndex) -> None:
     texts = ["word"] * 70
-    first, _ = pieces([entry(1, *texts, version=5)])
+    first, _ = write_batches([entry(1, *texts, version=5)])
     await put_points(index, first.points)
     assert await index.versions("memory") == {item(1): INCOMPLETE}
     await index.put("memory", [entry(1, *texts, version=5)])
     assert await index.versions("memory") == {item(1): 5}
-    await put_points(index, next(pieces([entry(1, "word", version=6)])).points)
+    await put_points(index, next(write_batches([entry(1, "word", version=6)])).points)
     assert (await index.versions("memory"))[item(1)] != 6
 
 
@@ -345,7 +345,7 @@ async def test_what_is_printed_while_the_index_works_never_reaches_our_output(
 
 async def put_points(index: EdgeIndex, points: Sequence[Point]) -> None:
     """Write points as a put does that is cut off before it is through."""
-    triples = [(point.id, point.payload, point.wordings) for point in points]
+    triples = [(point.id, point.payload, point.weighted_texts) for point in points]
     await index._ask("put", [point.vector for point in points], kind="memory", points=triples, ends={})
 
 

@@ -11,14 +11,14 @@ from anyio.abc import SocketStream
 from qdrant_client import AsyncQdrantClient, models
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import Where
+from memos_mcp.domain.index import IndexFilter
 from memos_mcp.qdrant.points import FORMAT
 from memos_mcp.qdrant.server.index import LEFTOVER_SECONDS, ServerIndex
 from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, search, vector
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
-OURS = Where("ours")
+OURS = IndexFilter("ours")
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ async def client() -> AsyncIterator[AsyncQdrantClient]:
     await client.close()
 
 
-async def opened(client: AsyncQdrantClient, prefix: str = "memos") -> ServerIndex:
+async def wait_until_opened(client: AsyncQdrantClient, prefix: str = "memos") -> ServerIndex:
     index = ServerIndex("", None, prefix, client)
     await index.open(SHAPE)
     return index
@@ -43,7 +43,7 @@ async def aliases(client: AsyncQdrantClient) -> dict[str, str]:
 
 
 async def test_each_kind_has_a_collection_behind_an_alias(client: AsyncQdrantClient) -> None:
-    index = await opened(client)
+    index = await wait_until_opened(client)
     generation = (await index.report()).generation
     expected = {"memos_memory": f"memos_memory_{generation}", "memos_tool": f"memos_tool_{generation}"}
     assert await aliases(client) == expected
@@ -51,7 +51,7 @@ async def test_each_kind_has_a_collection_behind_an_alias(client: AsyncQdrantCli
 
 
 async def test_a_commit_moves_both_aliases_and_removes_the_old_collections(client: AsyncQdrantClient) -> None:
-    index = await opened(client)
+    index = await wait_until_opened(client)
     before = await aliases(client)
     draft = await index.draft(SHAPE)
     assert len(await collections(client)) == 4
@@ -63,7 +63,7 @@ async def test_a_commit_moves_both_aliases_and_removes_the_old_collections(clien
 
 
 async def test_another_process_follows_a_swap_without_being_told(client: AsyncQdrantClient) -> None:
-    ours, theirs = await opened(client), await opened(client)
+    ours, theirs = await wait_until_opened(client), await wait_until_opened(client)
     draft = await ours.draft(SHAPE)
     await draft.put("memory", [entry(1, "cat")])
     await draft.commit()
@@ -75,7 +75,7 @@ async def test_another_process_follows_a_swap_without_being_told(client: AsyncQd
 async def test_a_process_that_wants_another_model_finds_the_index_outdated_until_it_opens_again(
     client: AsyncQdrantClient,
 ) -> None:
-    ours, theirs = await opened(client), await opened(client)
+    ours, theirs = await wait_until_opened(client), await wait_until_opened(client)
     draft = await theirs.draft(OTHER_SHAPE)
     await draft.commit()
     await ours.open(SHAPE)
@@ -84,7 +84,7 @@ async def test_a_process_that_wants_another_model_finds_the_index_outdated_until
 
 
 async def test_installations_with_other_prefixes_do_not_meet(client: AsyncQdrantClient) -> None:
-    ours, theirs = await opened(client), await opened(client, "memos_memory")
+    ours, theirs = await wait_until_opened(client), await wait_until_opened(client, "memos_memory")
     await ours.put("memory", [entry(1, "cat")])
     await (await ours.draft(SHAPE)).commit()
     assert await theirs.versions("memory") == {}
@@ -92,7 +92,7 @@ async def test_installations_with_other_prefixes_do_not_meet(client: AsyncQdrant
 
 
 async def test_drafts_given_up_long_ago_are_removed_and_young_ones_are_not(client: AsyncQdrantClient) -> None:
-    index = await opened(client)
+    index = await wait_until_opened(client)
     young = await index.draft(SHAPE)
     about = {"format": FORMAT, "created": time.time() - LEFTOVER_SECONDS - 1}
     for name in ("memos_tool_0123456789ab", "other_tool_0123456789ab"):
@@ -105,7 +105,7 @@ async def test_drafts_given_up_long_ago_are_removed_and_young_ones_are_not(clien
 
 
 async def test_a_generation_of_another_format_is_left_for_an_empty_one(client: AsyncQdrantClient) -> None:
-    index = await opened(client)
+    index = await wait_until_opened(client)
     await index.put("memory", [entry(1, "cat")])
     await client.update_collection((await aliases(client))["memos_memory"], metadata={"format": FORMAT - 1})
     await index.open(SHAPE)
@@ -113,7 +113,7 @@ async def test_a_generation_of_another_format_is_left_for_an_empty_one(client: A
 
 
 async def test_a_question_names_the_namespace_as_the_corpus_of_its_words(client: AsyncQdrantClient) -> None:
-    index = await opened(client)
+    index = await wait_until_opened(client)
     await index.put("memory", [entry(1, "cat"), entry(2, "cat dog"), entry(3, "cat", namespace="theirs")])
     lanes = await search(index, "memory", "dog", None, OURS, 5)
     everything = await client.query_points(
