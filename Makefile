@@ -1,20 +1,23 @@
 # `make` builds .venv from the two locks; everything else runs out of it.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALLED := .venv/.installed
+# Another interpreter than python3 replaces the environment: `make test PYTHON=python3.13`.
+INSTALLED := .venv/.installed-$(notdir $(PYTHON))
 INTEROP := build/interop
 PEERS := build/peers
+POSTGRES ?= /usr/lib/postgresql/15/bin
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo demo-loop test test-slow interop conformance check fmt bench bench-peers lock clean
+.PHONY: install demo demo-loop test test-slow test-postgres coverage interop conformance check fmt bench bench-peers lock clean
 
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml requirements.lock requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'memOS.as needs Python 3.11 or newer; name one: make PYTHON=python3.12' >&2; exit 1; }
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || \
+	@{ $(BIN)/python -m pip --version && [ "$$($(BIN)/python -V)" = "$$($(PYTHON) -V)" ]; } >/dev/null 2>&1 || \
+		$(PYTHON) -m venv --clear .venv || \
 		{ echo '$(PYTHON) cannot create an environment; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
 	$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements.lock -r requirements-dev.lock
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation --editable .
@@ -29,8 +32,21 @@ demo-loop: install
 
 # The tests mostly wait, so two run at a time, even on one core. A file's tests stay together and the files in order:
 # what they share, such as the servers of tests/acceptance, is set up once for each of the two.
+PYTEST := -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder
+
 test: install
-	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python $(PYTEST)
+
+# The same tests, measured in every process that they start; fails below the floor in pyproject.toml.
+coverage: install
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run $(PYTEST)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+# The tests that use Postgres, on a server other than the bundled one: make test-postgres POSTGRES=/usr/lib/postgresql/15/bin
+test-postgres: install
+	$(BIN)/python tests/with_postgres.py $(POSTGRES) $(BIN)/python $(PYTEST)
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

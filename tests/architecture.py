@@ -1,4 +1,4 @@
-"""Measures the house: how long its files and functions are, and whether its imports run in circles."""
+"""Measures the package: how long its files and functions are, what its classes are called, and its import cycles."""
 
 import ast
 import math
@@ -16,15 +16,15 @@ Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def file_lengths() -> dict[str, int]:
-    """Return the lines of each module, by its place in the checkout."""
-    return {_place(path): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    """Return the lines of each module, by its path in the checkout."""
+    return {_relative(path): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
 
 
 def function_lengths() -> dict[str, int]:
-    """Return the lines of each function without its docstring; what only declares (a port's method) is left out."""
+    """Return the lines of each function without its docstring; declarations, such as a port's methods, do not count."""
     return {
-        f"{place}:{node.lineno} {node.name}": node.end_lineno - node.lineno + 1 - _docstring_lines(node)
-        for place, node in definitions()
+        f"{path}:{node.lineno} {node.name}": node.end_lineno - node.lineno + 1 - _docstring_lines(node)
+        for path, node in definitions()
         if not isinstance(node, ast.ClassDef) and node.end_lineno is not None and not _only_declares(node)
     }
 
@@ -34,18 +34,18 @@ def definitions() -> Iterator[tuple[str, Definition]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, Definition):
-                yield _place(path), node
+                yield _relative(path), node
 
 
 def import_cycles() -> list[list[str]]:
     """Return each largest set of modules that all import one another, directly or through others."""
     graph = grimp.build_graph(PACKAGE.name, cache_dir=None)
     reaches = {module: graph.find_upstream_modules(module) for module in graph.modules}
-    circles = {
+    cycles = {
         frozenset({module, *(other for other in reached if module in reaches[other])})
         for module, reached in reaches.items()
     }
-    return sorted(sorted(circle) for circle in circles if len(circle) > 1)
+    return sorted(sorted(cycle) for cycle in cycles if len(cycle) > 1)
 
 
 def p90(lengths: Sequence[int]) -> int:
@@ -53,7 +53,7 @@ def p90(lengths: Sequence[int]) -> int:
     return sorted(lengths)[math.ceil(0.9 * len(lengths)) - 1]
 
 
-def _place(path: Path) -> str:
+def _relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     files, functions = list(file_lengths().values()), list(function_lengths().values())
     print(
         f"{len(functions)} functions: p90 {p90(functions)} lines, longest {max(functions)}; "
-        f"{len(files)} files: median {statistics.median(files):g} lines, longest {max(files)}; "
+        f"{len(files)} files, {sum(files):,} lines: median {statistics.median(files):g}, longest {max(files)}; "
         f"import cycles: {len(import_cycles())}"
     )
 
