@@ -35,14 +35,11 @@ demo-loop: install
 PYTEST := -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder
 
 test: install
-	$(BIN)/python $(PYTEST)
+	$(BIN)/python $(if $(COVERAGE),tests/measure_coverage.py) $(PYTEST)
 
 # The same tests, measured in every process that they start; fails below the floor in pyproject.toml.
-coverage: install
-	rm -f .coverage .coverage.*
-	$(BIN)/coverage run $(PYTEST)
-	$(BIN)/coverage combine -q
-	$(BIN)/coverage report
+coverage:
+	$(MAKE) test COVERAGE=yes
 
 # The tests that use Postgres, on a server other than the bundled one: make test-postgres POSTGRES=/usr/lib/postgresql/15/bin
 test-postgres: install
