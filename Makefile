@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Another interpreter than python3 replaces the environment: `make test PYTHON=python3.13`.
-INSTALLED := .venv/.installed-$(notdir $(PYTHON))
+INSTALLED := .venv/.installed-$(shell $(PYTHON) -c 'import sys; print(sys.version.split()[0])')
 INTEROP := build/interop
 PEERS := build/peers
 POSTGRES ?= /usr/lib/postgresql/15/bin
