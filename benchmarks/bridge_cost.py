@@ -1,8 +1,8 @@
-"""Measures what one more idle stdio client costs in memory, and one call in time, above the engine's own socket.
+"""Measures the memory that one more idle stdio client costs, and the time that the bridge adds to a call.
 
-Memory is the proportional set size (Linux): that of the bridges, and what the engine and its index process have grown
-by. The clients are idle after `initialize` and `tools/list`; one more client was there before, so the engine is warm.
-`ping` is sent in turn, in blocks, through a bridge and on a socket of the same engine, by the same few lines of client.
+Memory is the proportional set size (Linux): the bridges' own, plus the growth of the engine and its index process. The
+clients are idle after `initialize` and `tools/list`. Another client is connected before them, so the engine is warm.
+`ping` is sent in alternating blocks through a bridge and on the engine's own socket, by the same few lines of client.
 """
 
 import argparse
@@ -34,12 +34,12 @@ PING_GOAL = 0.3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--pings", type=int, default=2_000, help="on each of the two ways")
+    parser.add_argument("--pings", type=int, default=2_000, help="on each of the two connections")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="memos-bench-") as folder, connected(Path(folder)) as warm:
         for number in range(20):
-            warm.call("store_memory", content=f"The bicycle of house number {number} was repaired.")
-            warm.call("query_memory", query=f"What happened to the bicycle of house {number}?")
+            warm.call("store_memory", content=f"The bicycle with number {number} was repaired.")
+            warm.call("query_memory", query=f"What happened to bicycle {number}?")
         measure_memory(Path(folder), arguments.clients)
         measure_pings(Path(folder), warm, arguments.pings)
 
@@ -72,20 +72,20 @@ def measure_pings(home: Path, client: LineClient, pings: int) -> None:
     assert stdout is not None
     through_bridge, on_socket = list[float](), list[float]()
     with engine_socket(home) as connection:
-        ways = (
+        connections = (
             (stdin.fileno(), stdout.fileno(), through_bridge),
             (connection.fileno(), connection.fileno(), on_socket),
         )
-        for to, answers, _ in ways:
+        for outgoing, incoming, _ in connections:
             for _ in range(WARM_UP):
-                ping(to, answers, next(numbers))
+                ping(outgoing, incoming, next(numbers))
         gc.disable()
         for _ in range(pings // BLOCK):
-            for to, answers, milliseconds in ways:
+            for outgoing, incoming, milliseconds in connections:
                 for _ in range(BLOCK):
                     with timed(milliseconds):
-                        ping(to, answers, next(numbers))
-    print(f"{len(on_socket):,} calls of `ping` on each way, in turn, in blocks of {BLOCK}")
+                        ping(outgoing, incoming, next(numbers))
+    print(f"{len(on_socket):,} calls of `ping` on each connection, in alternating blocks of {BLOCK}")
     print(row("through the bridge", through_bridge))
     print(row("on the engine's socket", on_socket))
     more = percentile(through_bridge, 0.5) - percentile(on_socket, 0.5)
@@ -100,28 +100,28 @@ def engine_socket(home: Path) -> socket.socket:
         raise SystemExit("no engine listens")
     connection.settimeout(None)
     connection.sendall(greeting("serve", {}))
-    told = decode(line_from(connection.fileno()))
-    if told is None or told["answer"] != "welcome":
-        raise SystemExit(f"the engine said {told}")
-    about = {"protocolVersion": PROTOCOL_VERSION, "capabilities": {}, "clientInfo": {"name": "socket", "version": "1"}}
-    say(connection.fileno(), {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": about})
-    line_from(connection.fileno())
-    say(connection.fileno(), {"jsonrpc": "2.0", "method": "notifications/initialized"})
+    reply = decode(read_line(connection.fileno()))
+    if reply is None or reply["answer"] != "welcome":
+        raise SystemExit(f"the engine answered {reply}")
+    params = {"protocolVersion": PROTOCOL_VERSION, "capabilities": {}, "clientInfo": {"name": "socket", "version": "1"}}
+    write_message(connection.fileno(), {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params})
+    read_line(connection.fileno())
+    write_message(connection.fileno(), {"jsonrpc": "2.0", "method": "notifications/initialized"})
     return connection
 
 
-def ping(to: int, answers: int, number: int) -> None:
-    say(to, {"jsonrpc": "2.0", "id": number, "method": "ping"})
-    answer = json.loads(line_from(answers))
+def ping(outgoing: int, incoming: int, number: int) -> None:
+    write_message(outgoing, {"jsonrpc": "2.0", "id": number, "method": "ping"})
+    answer = json.loads(read_line(incoming))
     if answer["id"] != number or "result" not in answer:
         raise SystemExit(f"the answer is not the expected one: {answer}")
 
 
-def say(to: int, message: dict[str, object]) -> None:
-    os.write(to, json.dumps(message).encode() + b"\n")
+def write_message(descriptor: int, message: dict[str, object]) -> None:
+    os.write(descriptor, json.dumps(message).encode() + b"\n")
 
 
-def line_from(descriptor: int) -> bytes:
+def read_line(descriptor: int) -> bytes:
     line = b""
     while not line.endswith(b"\n"):
         if not (part := os.read(descriptor, 1 << 16)):
@@ -135,7 +135,7 @@ def bridges_of(home: Path) -> list[int]:
 
 
 def engine_megabytes(home: Path) -> float:
-    """Return the memory of the engine and its index process; Postgres, a process for each of its own, is not in it."""
+    """Return the memory of the engine and its index process, without that of Postgres."""
     ours = [number for number, command in processes_of(home).items() if "memos_mcp" in command]
     return sum(megabytes(number) for number in set(ours) - set(bridges_of(home)))
 
@@ -145,7 +145,7 @@ def megabytes(process: int) -> float:
     for line in (Path("/proc") / str(process) / "smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024 / MEGABYTE
-    raise SystemExit(f"the memory of process {process} is not told")
+    raise SystemExit(f"/proc does not report the memory of process {process}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Starts clients and kills them with SIGKILL at random moments, some at a time; looks for what they leave behind.
+"""Kills several clients at a time with SIGKILL at random moments; counts the processes and files that remain.
 
-Each client is a process of its own that launches a bridge, opens the session and stores. Three of four hold the
-pipes of the bridge, as clients do; for every fourth this program holds them, so that the bridge has to notice by itself
-that its parent is gone. The first client meets no engine. Temporary files are looked for in a folder of their own.
+Each client is a process of its own that launches a bridge, opens a session and stores memories. Three of four hold
+the pipes of their bridge, as clients do. For every fourth this program holds the pipes, so that the bridge has to
+detect the death of its parent. No engine runs when the first client starts. Temporary files have a folder of their own.
 """
 
 import argparse
@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from figures import verdict
-from finding import memory
 from line_client import (
     OURS,
     PROTOCOL_VERSION,
@@ -39,30 +38,31 @@ from line_client import (
     processes_of,
     stop_engine,
 )
+from sample_memories import memory
 
 AT_A_TIME = 8
 LATEST_KILL_SECONDS = 2.0
-GONE_WITHIN_SECONDS = 1.0
+LEAVE_WITHIN_SECONDS = 1.0
 GIVE_UP_SECONDS = 10.0
 
 MARK = "CHURNING_CLIENT"
 SHELL = '"$@"; :'
-"""The second command keeps the shell from becoming the first."""
+"""The second command keeps the shell from replacing itself with the first."""
 
 
 @dataclass(slots=True)
-class IngestReport:
-    """What happened. `slowest_to_leave` is in seconds from the kill; a moment of a kill is what was reached by then."""
+class ChurnTally:
+    """The figures of a run. `slowest_to_leave`: seconds from a kill; `moments`: the steps that clients had reached."""
 
     kills: int = 0
     moments: Counter[str] = field(default_factory=Counter)
     slowest_to_leave: float = 0.0
-    bridges_left: int = 0
+    remaining_bridges: int = 0
     engines_at_the_end: int = 0
     served_by_the_same: bool = False
     strays: list[str] = field(default_factory=list)
-    left_running: list[str] = field(default_factory=list)
-    left_after_stop: list[str] = field(default_factory=list)
+    still_running: list[str] = field(default_factory=list)
+    strays_after_stop: list[str] = field(default_factory=list)
 
 
 def main() -> None:
@@ -73,20 +73,20 @@ def main() -> None:
     parser.add_argument("--be-client", nargs=2, metavar=("HOME", "NUMBER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.be_client:
-        be_client(Path(arguments.be_client[0]), int(arguments.be_client[1]))
+        run_client(Path(arguments.be_client[0]), int(arguments.be_client[1]))
         return
     with tempfile.TemporaryDirectory(prefix="memos-churn-") as folder:
         tally = run(Path(folder), arguments.clients, random.Random(arguments.seed))
     if arguments.json:
         # Not `asdict`: it counts the pairs of a Counter instead of copying them.
-        print(json.dumps({one.name: getattr(tally, one.name) for one in fields(tally)}))
+        print(json.dumps({item.name: getattr(tally, item.name) for item in fields(tally)}))
     else:
         report(tally)
 
 
-def run(folder: Path, clients: int, chance: random.Random) -> IngestReport:
-    """Start and kill so many clients; return what they left."""
-    home, temporary, tally = folder / "home", folder / "tmp", IngestReport()
+def run(folder: Path, clients: int, chance: random.Random) -> ChurnTally:
+    """Start and kill this many clients; return the figures."""
+    home, temporary, tally = folder / "home", folder / "tmp", ChurnTally()
     home.mkdir()
     temporary.mkdir()
     os.environ["TMPDIR"] = str(temporary)
@@ -103,16 +103,16 @@ def run(folder: Path, clients: int, chance: random.Random) -> IngestReport:
             thread.start()
         for thread in threads:
             thread.join()
-        look_around(home, tally)
+        count_remaining(home, tally)
         tally.strays = sorted(files_of(home, temporary) - running)
     finally:
-        tally.left_running = stop_engine(home)
-    tally.left_after_stop = sorted(files_of(home, temporary) - stopped)
+        tally.still_running = stop_engine(home)
+    tally.strays_after_stop = sorted(files_of(home, temporary) - stopped)
     return tally
 
 
-def churn(home: Path, waiting: "queue.SimpleQueue[tuple[int, float]]", tally: IngestReport) -> None:
-    """Start one client after the other, and kill each after its time."""
+def churn(home: Path, waiting: "queue.SimpleQueue[tuple[int, float]]", tally: ChurnTally) -> None:
+    """Start one client after the other, and kill each after its delay."""
     with suppress(queue.Empty):
         while True:
             number, seconds = waiting.get_nowait()
@@ -124,20 +124,20 @@ def churn(home: Path, waiting: "queue.SimpleQueue[tuple[int, float]]", tally: In
                 ended = client.poll() is not None
                 client.kill()
                 client.wait()
-                left = seconds_until_gone(number)
+                seconds_to_leave = wait_until_exited(number)
                 assert client.stdout is not None
                 reached = client.stdout.read().decode().splitlines()[-1:] or ["not yet launched"]
             moment = "pipes held by another" if held else reached[0]
             tally.moments["ended by itself" if ended else moment] += 1
             tally.kills += not ended
-            tally.slowest_to_leave = max(tally.slowest_to_leave, left)
+            tally.slowest_to_leave = max(tally.slowest_to_leave, seconds_to_leave)
 
 
 def start(home: Path, number: int, *, held: bool) -> "subprocess.Popen[bytes]":
-    """Start a client: a process that holds its bridge's pipes, or a shell whose bridge has ours."""
-    itself = [sys.executable, __file__, "--be-client", str(home), str(number)]
+    """Start a client that holds its bridge's pipes; `held`: a shell whose bridge has the pipes of this program."""
+    own_command = [sys.executable, __file__, "--be-client", str(home), str(number)]
     client = subprocess.Popen(
-        ["/bin/sh", "-c", SHELL, "sh", *OURS] if held else itself,
+        ["/bin/sh", "-c", SHELL, "sh", *OURS] if held else own_command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -151,28 +151,28 @@ def start(home: Path, number: int, *, held: bool) -> "subprocess.Popen[bytes]":
 
 
 def opening(number: int) -> Iterator[dict[str, Any]]:
-    """Yield what a client says that waits for no answer."""
-    about = {"protocolVersion": PROTOCOL_VERSION, "capabilities": {}, "clientInfo": {"name": "churn", "version": "1"}}
-    yield {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": about}
+    """Yield the messages of a client that waits for no answer."""
+    params = {"protocolVersion": PROTOCOL_VERSION, "capabilities": {}, "clientInfo": {"name": "churn", "version": "1"}}
+    yield {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
     yield {"jsonrpc": "2.0", "method": "notifications/initialized"}
-    for place in range(1, 11):
-        call = {"name": "store_memory", "arguments": {"content": memory(number * 1_000 + place)}}
-        yield {"jsonrpc": "2.0", "id": place, "method": "tools/call", "params": call}
+    for request_id in range(1, 11):
+        call = {"name": "store_memory", "arguments": {"content": memory(number * 1_000 + request_id)}}
+        yield {"jsonrpc": "2.0", "id": request_id, "method": "tools/call", "params": call}
 
 
-def be_client(home: Path, number: int) -> None:
-    """Launch a bridge and store through it without end; print what is reached."""
+def run_client(home: Path, number: int) -> None:
+    """Launch a bridge and store through it without end; print each step."""
     client = LineClient(home)
     print("launched", flush=True)
     client.initialize()
     print("initialized", flush=True)
-    for place in itertools.count(1):
-        client.call("store_memory", content=memory(number * 1_000 + place))
+    for count in itertools.count(1):
+        client.call("store_memory", content=memory(number * 1_000 + count))
         print("storing", flush=True)
 
 
-def seconds_until_gone(number: int) -> float:
-    """Wait until no process of this client is left; return the seconds. End what does not go by itself."""
+def wait_until_exited(number: int) -> float:
+    """Wait until no process of this client runs; return the seconds. Kill the processes that do not exit in time."""
     began = time.monotonic()
     while processes := processes_of_client(number):
         while any(command_line(process) for process in processes):
@@ -184,7 +184,7 @@ def seconds_until_gone(number: int) -> float:
 
 
 def wait_until_parent_is_known(number: int) -> None:
-    """Wait until the bridge watches its parent's process; before, only the end of its pipes tells it."""
+    """Wait until the bridge watches its parent's process; before that it only notices the end of its pipes."""
     deadline = time.monotonic() + GIVE_UP_SECONDS
     while time.monotonic() < deadline:
         with suppress(OSError):
@@ -207,13 +207,13 @@ def processes_of_client(number: int) -> list[int]:
 
 
 def mark(number: int) -> str:
-    """Return what the processes of this client are known by: another run of this program has its own."""
+    """Return the marker in the environment of this client's processes, unique to this run of the program."""
     return f"{os.getpid()}.{number}"
 
 
-def look_around(home: Path, tally: IngestReport) -> None:
-    """Count what runs when all clients are gone, and see whether a new one is served by it."""
-    tally.bridges_left = sum(map(is_bridge, processes_of(home).values()))
+def count_remaining(home: Path, tally: ChurnTally) -> None:
+    """Count the processes that run without any client, and check that the engine serves a new client."""
+    tally.remaining_bridges = sum(map(is_bridge, processes_of(home).values()))
     engines = engines_of(home)
     tally.engines_at_the_end = len(engines)
     client = LineClient(home)
@@ -226,29 +226,29 @@ def look_around(home: Path, tally: IngestReport) -> None:
 
 
 def files_of(home: Path, temporary: Path) -> set[str]:
-    """Return what lies in the home folder itself, in its `run`, and anywhere among the temporary files."""
+    """Return the entries of the home folder, of its `run` folder, and all temporary files."""
     found = [*home.iterdir(), *(home / "run").iterdir(), *temporary.rglob("*")]
     return {str(path.relative_to(home.parent)) for path in found}
 
 
-def report(tally: IngestReport) -> None:
+def report(tally: ChurnTally) -> None:
     rows = (
         ("clients killed", tally.kills),
         ("when: ", ", ".join(f"{moment} {count}" for moment, count in tally.moments.most_common())),
         ("slowest bridge to leave", f"{tally.slowest_to_leave:.3f} s"),
-        ("bridges left", tally.bridges_left),
+        ("bridges that still run", tally.remaining_bridges),
         ("engines at the end", tally.engines_at_the_end),
         ("stray files, the engine running", tally.strays or "none"),
         ("a new client is served by the same engine", tally.served_by_the_same),
-        ("left running after `memos-as stop`", tally.left_running or "nothing"),
-        ("stray files after `memos-as stop`", tally.left_after_stop or "none"),
+        ("still running after `memos-as stop`", tally.still_running or "nothing"),
+        ("stray files after `memos-as stop`", tally.strays_after_stop or "none"),
     )
     for name, value in rows:
         print(f"{name:45} {value}")
-    quick = tally.slowest_to_leave <= GONE_WITHIN_SECONDS and not tally.bridges_left
-    print(verdict(f"no bridge {GONE_WITHIN_SECONDS:g} s after the kill of its client", met=quick))
+    quick = tally.slowest_to_leave <= LEAVE_WITHIN_SECONDS and not tally.remaining_bridges
+    print(verdict(f"no bridge {LEAVE_WITHIN_SECONDS:g} s after the kill of its client", met=quick))
     one = tally.engines_at_the_end == 1 and tally.served_by_the_same and not tally.moments["ended by itself"]
-    clean = not (tally.strays or tally.left_running or tally.left_after_stop)
+    clean = not (tally.strays or tally.still_running or tally.strays_after_stop)
     print(verdict(f"{tally.kills} clients killed at random leave one engine and no stray file", met=one and clean))
 
 

@@ -1,7 +1,7 @@
-"""Lets eight clients store at the same time, each through a bridge of its own, and looks for every memory afterwards.
+"""Lets eight clients store at the same time, each through its own bridge, and searches for every memory afterwards.
 
-One client alone stores as many before, on the same engine, warm. A memory is found when it is the first answer to its
-own words. Memories are also counted by listing them all.
+Before that, one client alone stores as many memories as each of them, on the same warm engine. A memory counts as
+found when it is the first answer to its own words. Memories are also counted by listing all of them.
 """
 
 import argparse
@@ -15,15 +15,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from figures import percentile, row, timed, verdict
-from finding import everything, memory, not_first
 from line_client import LineClient, connected
+from sample_memories import list_all, memory, not_found_first
 
 WARM_UP = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it. `alone` and `together`: the milliseconds of each write; `finding`: seconds of all queries."""
+    """The figures of a run. `alone`, `together`: milliseconds of each write; `search_seconds`: of all queries."""
 
     acknowledged: int
     listed: int
@@ -31,7 +31,7 @@ class Outcome:
     not_found: list[str]
     not_searchable_at_once: int
     rate: float
-    finding: float
+    search_seconds: float
     alone: list[float]
     together: list[float]
 
@@ -51,9 +51,9 @@ def main() -> None:
 
 
 def run(home: Path, alone: LineClient, bridges: int, count: int) -> Outcome:
-    """Write with one bridge, then with all at once, then find and list everything."""
+    """Write with one bridge, then with all at once; then search for all memories and list them."""
     before = WARM_UP + count
-    numbers = [range(before + place, before + bridges * count, bridges) for place in range(bridges)]
+    numbers = [range(before + index, before + bridges * count, bridges) for index in range(bridges)]
     with ExitStack() as stack:
         clients = [LineClient(home) for _ in range(bridges)]
         for client in clients:
@@ -64,12 +64,12 @@ def run(home: Path, alone: LineClient, bridges: int, count: int) -> Outcome:
         single.run()
         writers = [Writer(client, mine) for client, mine in zip(clients, numbers, strict=True)]
         began = time.perf_counter()
-        in_turn(writers)
+        run_together(writers)
         seconds = time.perf_counter() - began
         ids = {content: stored for writer in writers for content, stored in writer.ids.items()}
-        missing = not_first(alone, ids)
-        finding = time.perf_counter() - began - seconds
-        contents, _ = everything(alone)
+        missing = not_found_first(alone, ids)
+        search_seconds = time.perf_counter() - began - seconds
+        contents, _ = list_all(alone)
     wanted = {memory(number) for mine in numbers for number in mine}
     rows = Counter(content for content in contents.values() if content in wanted)
     return Outcome(
@@ -79,9 +79,9 @@ def run(home: Path, alone: LineClient, bridges: int, count: int) -> Outcome:
         not_found=missing,
         not_searchable_at_once=sum(writer.not_searchable for writer in writers),
         rate=len(ids) / seconds,
-        finding=finding,
+        search_seconds=search_seconds,
         alone=single.milliseconds,
-        together=[taken for writer in writers for taken in writer.milliseconds],
+        together=[milliseconds for writer in writers for milliseconds in writer.milliseconds],
     )
 
 
@@ -104,7 +104,7 @@ class Writer:
             self.not_searchable += not stored["indexed"]
 
 
-def in_turn(writers: list[Writer]) -> None:
+def run_together(writers: list[Writer]) -> None:
     threads = [threading.Thread(target=writer.run) for writer in writers]
     for thread in threads:
         thread.start()
@@ -117,7 +117,7 @@ def report(outcome: Outcome, bridges: int, count: int) -> None:
     print(f"{bridges} bridges, {count} memories each, at the same time: {outcome.rate:,.0f} memories/s")
     print(f"acknowledged {outcome.acknowledged:,}, listed {outcome.listed:,}, twice {outcome.duplicates}")
     found, at_once = asked - len(outcome.not_found), outcome.acknowledged - outcome.not_searchable_at_once
-    print(f"the first answer to their own words {found:,}; asking for all of them took {outcome.finding:.1f} s")
+    print(f"the first answer to their own words {found:,}; asking for all of them took {outcome.search_seconds:.1f} s")
     print(f"searchable when acknowledged {at_once:,}")
     print(row("a write, one bridge alone", outcome.alone))
     print(row(f"a write, {bridges} bridges at once", outcome.together))

@@ -1,9 +1,9 @@
-"""Measure how long the event loop stands still while the embedded index is filled, searched and rebuilt.
+"""Measures how long the event loop is blocked while the embedded index is filled, searched and rebuilt.
 
     python benchmarks/event_loop_pause.py [--points 60000]
 
-A ticker sleeps a millisecond at a time and notes how late it wakes; the bar is that it is never late by more than
-0.1 s. Searches run all the time: while points are put in batches, while a generation is built and swapped in, after.
+A ticker sleeps a millisecond at a time and records how late it wakes; the bar is that it is never more than 0.1 s late.
+Searches run all the time: while points are put in batches, while a generation is built and swapped in, and afterwards.
 """
 
 import argparse
@@ -42,7 +42,7 @@ NAMESPACES = 20
 
 
 class Points:
-    """Entries of one passage: vectors around some centres, words as frequent as in a language."""
+    """Entries of one passage each: vectors around some centres, words with the frequencies of a natural language."""
 
     def __init__(self, count: int) -> None:
         source = np.random.default_rng(7)
@@ -62,7 +62,7 @@ class Points:
 
 
 class Clock:
-    """What was measured in one phase."""
+    """The seconds of the pauses and searches of one phase."""
 
     def __init__(self) -> None:
         self.pauses: list[float] = []
@@ -79,7 +79,7 @@ class Clock:
 
 
 class Bench:
-    """The loop, its ticker and its searches; every phase gets a clock of its own."""
+    """The index, the ticker and the searches; each phase has its own clock."""
 
     def __init__(self, index: VectorIndex, points: Points, count: int) -> None:
         self.index, self.points, self.count = index, points, count
@@ -93,7 +93,7 @@ class Bench:
             self.clock.pauses.append(perf_counter() - start - 0.001)
 
     async def search(self) -> None:
-        """Ask like clients do: with a pause between questions, mostly in one namespace of twenty."""
+        """Search as clients do: with a pause between queries, each in one of twenty namespaces."""
         source = np.random.default_rng(1)
         while True:
             number = int(source.integers(0, self.count))

@@ -1,4 +1,4 @@
-"""How figures are taken and printed: milliseconds, and percentiles without interpolation."""
+"""Measures and prints times: milliseconds, and percentiles without interpolation."""
 
 import math
 import time
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 @contextmanager
 def timed(milliseconds: list[float]) -> Iterator[None]:
-    """Add the milliseconds that the block takes."""
+    """Append the milliseconds that the block takes."""
     began = time.perf_counter()
     yield
     milliseconds.append((time.perf_counter() - began) * 1000)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest of the values that this share of them does not exceed."""
+    """Return the smallest value that at least this share of the values does not exceed."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 

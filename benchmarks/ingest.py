@@ -1,10 +1,10 @@
-"""Takes in a code base with `memos-as ingest` and looks at what that costs, once, again, after edits and after a kill.
+"""Measures `memos-as ingest` on a code base: the first run, a second one, runs after edits, and runs that are killed.
 
-The chunks of the whole folder are embedded while they are stored. Their rate, from launch to the last one indexed,
-stands beside that of the bare embedder on some of the same passages: every so often the run is stopped (SIGSTOP) for
-a turn of the bare embedder, so that both meet the same machine, whatever else it does. Then the same again; with one
-function changed; with one file deleted; both beside a running engine, which is asked for them. At last a part of the
-folder is taken in on a new home, killed, and taken in again.
+The chunks of the whole folder are embedded while they are stored. Their rate, from launch to the last one indexed, is
+printed beside that of the bare embedder on some of the same passages. The run is paused (SIGSTOP) at intervals for a
+round of the bare embedder, so that both run on the same machine under the same load. Then the unchanged folder is
+ingested again; once more with one function changed; and with one file deleted. A running engine is queried after both
+edits. At last a part of the folder is ingested into a new home, killed twice, and ingested to the end.
 
     python benchmarks/ingest.py build/django/django
 """
@@ -38,8 +38,8 @@ from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.settings import DEFAULT_MODEL
 
 PACKAGE = Path(__file__).parents[1] / "memos_mcp"
-TURN = 128
-TURN_EVERY_SECONDS = 15.0
+ROUND_PASSAGES = 128
+ROUND_EVERY_SECONDS = 15.0
 PART_CHUNKS = 400
 SHARE = 0.85
 AGAIN_SECONDS = 5.0
@@ -61,7 +61,7 @@ class Run:
 
     seconds: float
     figures: dict[str, int]
-    said: str
+    summary: str
 
 
 def main() -> None:
@@ -72,18 +72,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="memos-bench-") as folder:
         code = Path(folder) / arguments.folder.resolve().name
         shutil.copytree(arguments.folder, code, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        every = cut(walk(code))
-        whole(Path(folder) / "home", code, every, random.Random(arguments.seed))
-        part(Path(folder) / "other-home", Path(folder) / "part", code, every)
+        all_chunks = cut(walk(code))
+        whole(Path(folder) / "home", code, all_chunks, random.Random(arguments.seed))
+        part(Path(folder) / "other-home", Path(folder) / "part", code, all_chunks)
 
 
-def whole(home: Path, code: Path, every: Sequence[Chunk], chance: random.Random) -> None:
-    """Take in everything, then nothing new, then an edit, then a deletion."""
-    passages = anyio.run(cut_for_model, home, [chunk.content for chunk in every])
-    first, bare = anyio.run(in_turns, home, code, sorted(passages), chance)
+def whole(home: Path, code: Path, all_chunks: Sequence[Chunk], chance: random.Random) -> None:
+    """Ingest everything, then the unchanged folder, then an edit, then a deletion."""
+    passages = anyio.run(cut_for_model, home, [chunk.content for chunk in all_chunks])
+    first, bare = anyio.run(in_rounds, home, code, sorted(passages), chance)
     count, rate = first.figures["chunks created"], len(passages) / first.seconds
     ratio = rate / bare
-    print(first.said)
+    print(first.summary)
     print(f"{first.figures['new']:,} files, {count:,} chunks, {len(passages):,} passages in {first.seconds:.1f} s:")
     print(f"{count / first.seconds:.1f} chunks/s, {rate:.1f} passages/s from launch to the last one indexed")
     print(f"the bare embedder meanwhile: {bare:.1f} passages/s")
@@ -92,86 +92,86 @@ def whole(home: Path, code: Path, every: Sequence[Chunk], chance: random.Random)
     rows = anyio.run(ask, home, WRITES)
     again = ingest(home, code)
     written = anyio.run(ask, home, WRITES) - rows
-    print(f"again: {again.said}")
+    print(f"again: {again.summary}")
     met = again.seconds <= AGAIN_SECONDS and not written
     print(verdict(f"again in {again.seconds:.2f} s, at most {AGAIN_SECONDS:g} s, {written} rows written", met=met))
 
     with connected(home) as client:
-        change_one(home, code, client, every)
-        delete_one(home, code, client, every)
+        change_one(home, code, client, all_chunks)
+        delete_one(home, code, client, all_chunks)
 
 
-def change_one(home: Path, code: Path, client: LineClient, every: Sequence[Chunk]) -> None:
+def change_one(home: Path, code: Path, client: LineClient, all_chunks: Sequence[Chunk]) -> None:
     """Add a comment to the last line of one function in a file of many chunks."""
-    chunk = next(one for one in every if one.symbol and one.language == "python" and len(of_file(one.path, every)) > 4)
+    chunk = next(c for c in all_chunks if c.symbol and c.language == "python" and len(of_file(c.path, all_chunks)) > 4)
     file = code / chunk.path
     lines = file.read_text(encoding="utf-8").split("\n")
     lines[chunk.last_line - 1] += f"  # {MARK}"
     file.write_text("\n".join(lines), encoding="utf-8")
     changed = ingest(home, code)
-    print(f"one function of {chunk.path} changed: {changed.said} ({changed.seconds:.1f} s)")
+    print(f"one function of {chunk.path} changed: {changed.summary} ({changed.seconds:.1f} s)")
     figures = changed.figures
     found = until(partial(first_path, client, MARK, chunk.path))
     only = (figures["changed"], figures["chunks created"], figures["chunks removed"], figures["new"]) == (1, 1, 1, 0)
     print(verdict("only the changed chunk is written, and it is found", met=only and found))
 
 
-def delete_one(home: Path, code: Path, client: LineClient, every: Sequence[Chunk]) -> None:
-    """Delete the file of the last chunk, and look for it in its own words."""
-    chunk = every[-1]
+def delete_one(home: Path, code: Path, client: LineClient, all_chunks: Sequence[Chunk]) -> None:
+    """Delete the file of the last chunk, and search for its content."""
+    chunk = all_chunks[-1]
     there = until(partial(first_path, client, chunk.content[:2_000], chunk.path))
     (code / chunk.path).unlink()
     deleted = ingest(home, code)
-    print(f"{chunk.path} deleted: {deleted.said} ({deleted.seconds:.1f} s)")
+    print(f"{chunk.path} deleted: {deleted.summary} ({deleted.seconds:.1f} s)")
     answer = client.call("query_memory", query=chunk.content[:2_000], limit=100)
-    gone = chunk.path not in [hit["metadata"].get("path") for hit in answer["memories"]]
+    missing = chunk.path not in [hit["metadata"].get("path") for hit in answer["memories"]]
     listed = client.call("query_memory", metadata={"path": chunk.path})["total"]
-    print(verdict("a deleted file was in the answers and is gone", met=there and gone and listed == 0))
+    print(verdict("a deleted file was in the answers and no longer is", met=there and missing and listed == 0))
 
 
-def part(home: Path, folder: Path, code: Path, every: Sequence[Chunk]) -> None:
-    """Kill a run in the middle of its indexing, and another in the middle of its storing; then let one end."""
+def part(home: Path, folder: Path, code: Path, all_chunks: Sequence[Chunk]) -> None:
+    """Kill one run while it stores and another while it indexes; then let one finish."""
     chosen: list[Chunk] = []
-    for path in dict.fromkeys(chunk.path for chunk in every):
+    for path in dict.fromkeys(chunk.path for chunk in all_chunks):
         if len(chosen) < PART_CHUNKS:
-            chosen += of_file(path, every)
+            chosen += of_file(path, all_chunks)
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             if (code / path).exists():
                 shutil.copy(code / path, folder / path)
     chosen = cut(walk(folder))
     contents = {chunk.content for chunk in chosen}
     passages = anyio.run(cut_for_model, home, contents)
-    kill(home, folder, rb"looked at: +[1-9]")
+    kill(home, folder, rb"[1-9]\d*/\d+ \[")
     kill(home, folder, rb"indexed: +[1-9]\d%")
     kept = anyio.run(ask, home, COMPUTED)
     last = ingest(home, folder)
     computed = anyio.run(ask, home, COMPUTED)
     stored = {row["content"] for row in anyio.run(rows_of, home, CONTENTS)}
-    print(f"killed twice, with {kept} of {len(passages)} vectors kept, then: {last.said}")
+    print(f"killed twice, with {kept} of {len(passages)} vectors kept, then: {last.summary}")
     met = stored == contents and computed == len(passages) and 0 < kept < computed
     print(verdict(f"complete, {computed} vectors kept for {len(passages)} passages: none twice", met=met))
 
 
 def kill(home: Path, folder: Path, when: bytes) -> None:
-    """Start a run and kill it as soon as its progress shows this."""
+    """Start a run and kill it as soon as its progress matches this."""
     command = [*OURS, "ingest", str(folder)]
     with subprocess.Popen(
         command, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=0
     ) as run:
         assert run.stderr is not None
-        seen = b""
-        while not re.search(when, seen) and (said := run.stderr.read(256)):
-            seen += said
+        progress = b""
+        while not re.search(when, progress) and (part := run.stderr.read(256)):
+            progress += part
         run.send_signal(signal.SIGKILL)
 
 
 def ingest(home: Path, folder: Path) -> Run:
-    """Run the command to its end; its progress goes to our stderr."""
+    """Run the command to its end; its progress is shown on our stderr."""
     began = time.perf_counter()
     with started(home, folder) as run:
-        said, _ = run.communicate()
+        output, _ = run.communicate()
     assert run.returncode == 0
-    return summary(time.perf_counter() - began, said)
+    return parse_summary(time.perf_counter() - began, output)
 
 
 def started(home: Path, folder: Path) -> "subprocess.Popen[str]":
@@ -179,39 +179,39 @@ def started(home: Path, folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, text=True)
 
 
-def summary(seconds: float, said: str) -> Run:
-    """Read the figures of the first line: those of the files by name, those of the chunks as `chunks created`."""
-    line = said.splitlines()[0]
+def parse_summary(seconds: float, output: str) -> Run:
+    """Read the figures of the first line: files by outcome (`new`), chunks with a prefix (`chunks created`)."""
+    line = output.splitlines()[0]
     files, _, parts = line.partition("; chunks: ")
     found = [(name, count) for count, name in re.findall(r"(\d[\d,]*) (\w+)", files)]
     found += [(f"chunks {name}", count) for count, name in re.findall(r"(\d[\d,]*) (\w+)", parts)]
     return Run(seconds, {name: int(count.replace(",", "")) for name, count in found}, line)
 
 
-async def in_turns(home: Path, folder: Path, passages: Sequence[str], chance: random.Random) -> tuple[Run, float]:
-    """Run the command, stopped for turns of the bare embedder; return the run without them, and the bare rate."""
+async def in_rounds(home: Path, folder: Path, passages: Sequence[str], chance: random.Random) -> tuple[Run, float]:
+    """Run the command, paused for rounds of the bare embedder; return the run without them, and the embedder's rate."""
     embedder = FastEmbedder(DEFAULT_MODEL, home)
     await embedder.passages(passages[:8])
-    turns: list[float] = []
-    size = min(TURN, len(passages))
+    rounds: list[float] = []
+    size = min(ROUND_PASSAGES, len(passages))
     began = time.perf_counter()
     with started(home, folder) as run:
-        while await going_on(run):
+        while await runs_on(run):
             run.send_signal(signal.SIGSTOP)
             milliseconds: list[float] = []
             with timed(milliseconds):
                 await embedder.passages(chance.sample(passages, size))
             run.send_signal(signal.SIGCONT)
-            turns.append(milliseconds[0] / 1000)
-        seconds = time.perf_counter() - began - sum(turns)
-        said, _ = run.communicate()
+            rounds.append(milliseconds[0] / 1000)
+        seconds = time.perf_counter() - began - sum(rounds)
+        output, _ = run.communicate()
     assert run.returncode == 0
-    return summary(seconds, said), size * len(turns) / sum(turns)
+    return parse_summary(seconds, output), size * len(rounds) / sum(rounds)
 
 
-async def going_on(run: "subprocess.Popen[str]") -> bool:
-    """Return, after a while or at its end, whether the run goes on."""
-    with anyio.move_on_after(TURN_EVERY_SECONDS):
+async def runs_on(run: "subprocess.Popen[str]") -> bool:
+    """Wait until the next round is due or the run ends; return whether it still runs."""
+    with anyio.move_on_after(ROUND_EVERY_SECONDS):
         while run.poll() is None:  # noqa: ASYNC110 - another process gives no event
             await anyio.sleep(0.02)
         return False
@@ -219,20 +219,20 @@ async def going_on(run: "subprocess.Popen[str]") -> bool:
 
 
 def cut(found: Iterable[FoundFile | Skipped]) -> list[Chunk]:
-    """Return the chunks that the command must make of these files."""
-    documents = [read(one) for one in found if isinstance(one, FoundFile)]
-    return [chunk for document in documents if not isinstance(document, Skipped) for chunk in chunks(document)]
+    """Return the chunks that the command must create from these files."""
+    texts = [read(file) for file in found if isinstance(file, FoundFile)]
+    return [chunk for text in texts if not isinstance(text, Skipped) for chunk in chunks(text)]
 
 
-def of_file(path: str, every: Sequence[Chunk]) -> list[Chunk]:
-    return [chunk for chunk in every if chunk.path == path]
+def of_file(path: str, all_chunks: Sequence[Chunk]) -> list[Chunk]:
+    return [chunk for chunk in all_chunks if chunk.path == path]
 
 
 async def cut_for_model(home: Path, contents: Iterable[str]) -> set[str]:
-    """Return the different passages that the model is to see: what does not fit its window is several."""
+    """Return the distinct passages that are embedded: a text that exceeds the model's window is several."""
     texts = list(dict.fromkeys(contents))
     spans = await FastEmbedder(DEFAULT_MODEL, home).split(texts)
-    return {text[span.start : span.end] for text, places in zip(texts, spans, strict=True) for span in places}
+    return {text[span.start : span.end] for text, parts in zip(texts, spans, strict=True) for span in parts}
 
 
 async def ask(home: Path, query: str) -> int:
@@ -241,7 +241,7 @@ async def ask(home: Path, query: str) -> int:
 
 
 async def rows_of(home: Path, query: str) -> list[Any]:
-    """Ask the home's own Postgres, which runs for as long as somebody uses it."""
+    """Query the home's own Postgres, which runs as long as a process uses it."""
     database = Database(EmbeddedPostgres(home / "postgres"))
     try:
         async with database.connection() as connection:
@@ -256,7 +256,7 @@ def first_path(client: LineClient, text: str, path: str) -> bool:
 
 
 def until(holds: Callable[[], bool]) -> bool:
-    """Ask until it holds: the engine may have to catch up."""
+    """Repeat the check until it holds: the engine may have to catch up."""
     deadline = time.monotonic() + FOUND_SECONDS
     while not holds():
         if time.monotonic() > deadline:

@@ -1,7 +1,7 @@
-"""Takes in a code base, asks questions about it, and counts the answers that name the right file among the first.
+"""Ingests a code base, asks questions about it, and counts those whose first answers include the right file.
 
-The questions stand in a JSON file: `question`, and the `file` that answers it, relative to the folder. Those that are
-here, about Django's package folder, were written before any answer was seen:
+The questions are in a JSON file: `question`, and the `file` that answers it, relative to the folder. The default ones,
+about Django's package folder, were written before any answer was seen:
 
     python -m pip download --no-deps django && unzip -q django-*.whl -d build/django
     python benchmarks/ingest_questions.py build/django/django
@@ -33,18 +33,16 @@ def main() -> None:
 
 
 def ask(home: Path, code: Path, questions: list[dict[str, str]]) -> None:
-    """Take the code in, then print each question with the place of the right file, and what came first."""
+    """Ingest the code; print each question with the rank of the right file, and the first answer."""
     subprocess.run([sys.executable, "-m", "memos_mcp", "ingest", str(code)], env=environment(home), check=True)
     found = 0
     with connected(home) as client:
-        for asked in questions:
-            answer = client.call("query_memory", query=asked["question"], limit=FIRST, kind="document")
+        for row in questions:
+            answer = client.call("query_memory", query=row["question"], limit=FIRST, kind="document")
             paths = [hit["metadata"]["path"] for hit in answer["memories"]]
-            place = paths.index(asked["file"]) + 1 if asked["file"] in paths else None
-            found += place is not None
-            print(
-                f"{place or '-':>3}  {asked['question']}\n     {asked['file']}; first: {paths[0] if paths else 'none'}"
-            )
+            rank = paths.index(row["file"]) + 1 if row["file"] in paths else None
+            found += rank is not None
+            print(f"{rank or '-':>3}  {row['question']}\n     {row['file']}; first: {paths[0] if paths else 'none'}")
     print(f"{found} of {len(questions)} have the right file among the first {FIRST} passages")
 
 

@@ -1,9 +1,9 @@
-"""Kills the engine with SIGKILL, again and again, under clients that store; counts what came to harm.
+"""Kills the engine with SIGKILL repeatedly while clients store memories; counts lost and duplicate memories.
 
-Each client has one bridge for the whole time. It repeats a call that is answered with an error, as the error says.
-The kill comes at a random moment after the new engine has acknowledged a memory, more often after it has also made one
-searchable, and one time in five while it is still starting. At the end every acknowledged memory is listed, and asked
-for in its own words.
+Each client keeps one bridge for the whole run and repeats a call that failed, as the error advises. The kill comes at a
+random moment: in half of the rounds after the new engine has made a memory searchable, in three of ten after it has
+acknowledged one, and in one of five while it starts. At the end all memories are listed, and each acknowledged one is
+searched for in its own words.
 
     python benchmarks/kill_engine.py --rounds 100
 """
@@ -26,46 +26,46 @@ from functools import partial
 from pathlib import Path
 
 from figures import verdict
-from finding import everything, memory, not_first
 from line_client import LineClient, ToolFailed, engine_of, engines_of, processes_of, stop_engine
+from sample_memories import list_all, memory, not_found_first
 
 WRITERS = 4
 EARLIEST_KILL_SECONDS = 0.05
 LATEST_KILL_SECONDS = 1.0
 MOMENTS = {"starting": 0.2, "answering": 0.3, "working": 0.5}
-"""When an engine is killed, and how often then."""
+"""The moments at which an engine is killed, with the share of each."""
 
 LATEST_START_KILL_SECONDS = 0.5
 PAUSE_SECONDS = 0.05
 STUCK_SECONDS = 90.0
 CHILD_SECONDS = 5.0
 
-IN_DOUBT = -32050
+UNCERTAIN = -32050
 UNREACHABLE = -32051
 
 LOCKS = {"engine.lock", "start.lock"}
 
 
 @dataclass(slots=True)
-class IngestReport:
-    """What happened. `done_after_all`: calls in doubt that turned out to have been done when they were repeated."""
+class EngineKillTally:
+    """The figures of a run. `executed_before`: uncertain calls whose repetition showed that they had been executed."""
 
     kills: int = 0
     moments: Counter[str] = field(default_factory=Counter)
     acknowledged: int = 0
-    in_doubt: int = 0
-    done_after_all: int = 0
+    uncertain: int = 0
+    executed_before: int = 0
     refused: int = 0
     other_errors: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     not_found: int = 0
     duplicates: int = 0
-    writers_ended: list[str] = field(default_factory=list)
+    failed_writers: list[str] = field(default_factory=list)
     longest_gap: float = 0.0
     engines_at_the_end: int = 0
     orphaned_index_processes: int = 0
-    left_running: list[str] = field(default_factory=list)
-    left_in_run: list[str] = field(default_factory=list)
+    still_running: list[str] = field(default_factory=list)
+    strays_in_run: list[str] = field(default_factory=list)
 
 
 def main() -> None:
@@ -78,14 +78,14 @@ def main() -> None:
         tally = run(Path(folder), arguments.rounds, random.Random(arguments.seed), quiet=arguments.json)
     if arguments.json:
         # Not `asdict`: it counts the pairs of a Counter instead of copying them.
-        print(json.dumps({one.name: getattr(tally, one.name) for one in fields(tally)}))
+        print(json.dumps({item.name: getattr(tally, item.name) for item in fields(tally)}))
     else:
         report(tally, arguments.rounds)
 
 
-def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> IngestReport:
-    """Go through the rounds on this home; return what happened."""
-    tally, stop = IngestReport(), threading.Event()
+def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> EngineKillTally:
+    """Run the rounds on this home; return the figures."""
+    tally, stop = EngineKillTally(), threading.Event()
     writers: list[Writer] = []
     try:
         writers += [Writer(number, LineClient(home, stderr=subprocess.DEVNULL)) for number in range(WRITERS)]
@@ -102,21 +102,21 @@ def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> Inges
     finally:
         for writer in writers:
             writer.client.kill()
-        tally.left_running = stop_engine(home)
-    tally.left_in_run = sorted({path.name for path in (home / "run").iterdir()} - LOCKS)
+        tally.still_running = stop_engine(home)
+    tally.strays_in_run = sorted({path.name for path in (home / "run").iterdir()} - LOCKS)
     return tally
 
 
 class Writer:
-    """One client that stores without end, and repeats what is answered with an error."""
+    """One client that stores memories until it is stopped, and repeats failed calls."""
 
     def __init__(self, number: int, client: LineClient) -> None:
         self.client = client
         self.ids: dict[int, str] = {}
-        self.in_doubt = self.done_after_all = self.refused = self.searchable = 0
+        self.uncertain = self.executed_before = self.refused = self.searchable = 0
         self.other_errors: Counter[str] = Counter()
         self.longest_gap = 0.0
-        self.ended: str | None = None
+        self.failure: str | None = None
         self._number = number
 
     def run(self, stop: threading.Event) -> None:
@@ -128,28 +128,28 @@ class Writer:
                     return
                 self.longest_gap = max(self.longest_gap, time.monotonic() - last)
                 last = time.monotonic()
-        except Exception as error:  # noqa: BLE001  # whatever ends a client is what is counted
-            self.ended = repr(error)
+        except Exception as error:  # noqa: BLE001  # any failure of a client is counted
+            self.failure = repr(error)
 
     def _store(self, number: int, stop: threading.Event) -> bool:
-        """Store one memory, however often that has to be repeated; tell whether it was acknowledged."""
-        was_in_doubt = False
+        """Store one memory, repeating the call as often as necessary; return whether it was acknowledged."""
+        was_uncertain = False
         while not stop.is_set():
             try:
                 stored = self.client.call("store_memory", content=memory(number))
             except ToolFailed as error:
-                was_in_doubt |= error.code == IN_DOUBT
-                self._note(error)
+                was_uncertain |= error.code == UNCERTAIN
+                self._count_error(error)
             else:
                 self.ids[number] = stored["memory_id"]
-                self.done_after_all += was_in_doubt and not stored["created"]
+                self.executed_before += was_uncertain and not stored["created"]
                 self.searchable += stored["created"] and stored["indexed"]
                 return True
         return False
 
-    def _note(self, error: ToolFailed) -> None:
-        if error.code == IN_DOUBT:
-            self.in_doubt += 1
+    def _count_error(self, error: ToolFailed) -> None:
+        if error.code == UNCERTAIN:
+            self.uncertain += 1
             return
         if error.code == UNREACHABLE:
             self.refused += 1
@@ -159,9 +159,9 @@ class Writer:
 
 
 def storm(
-    home: Path, writers: list[Writer], rounds: int, chance: random.Random, tally: IngestReport, *, quiet: bool
+    home: Path, writers: list[Writer], rounds: int, chance: random.Random, tally: EngineKillTally, *, quiet: bool
 ) -> None:
-    """Kill the engine so many times; afterwards wait until each writer has stored something more."""
+    """Kill the engine once a round; afterwards wait until each writer has stored another memory."""
     killed: int | None = None
     for number in range(rounds):
         began = time.monotonic()
@@ -170,8 +170,8 @@ def storm(
         if moment == "starting":
             time.sleep(chance.uniform(0, LATEST_START_KILL_SECONDS))
         else:
-            done = stored if moment == "answering" else searchable
-            wait_until(partial(has_grown, done, writers, done(writers)), "the engine has done nothing")
+            counted = stored if moment == "answering" else searchable
+            wait_until(partial(has_grown, counted, writers, counted(writers)), "the engine has acknowledged nothing")
             time.sleep(chance.uniform(EARLIEST_KILL_SECONDS, LATEST_KILL_SECONDS))
         killed = kill(home, tally)
         tally.moments[moment] += 1
@@ -179,8 +179,8 @@ def storm(
             passed = time.monotonic() - began
             print(f"kill {number + 1}, {passed:.1f} s after the last, while {moment}: {stored(writers)} acknowledged")
     before = [stored([writer]) for writer in writers]
-    for writer, done_before in zip(writers, before, strict=True):
-        wait_until(partial(has_grown, stored, [writer], done_before), "a writer was not served any more")
+    for writer, counted_before in zip(writers, before, strict=True):
+        wait_until(partial(has_grown, stored, [writer], counted_before), "a writer was no longer served")
 
 
 def another_engine(home: Path, killed: int | None) -> bool:
@@ -195,9 +195,9 @@ def searchable(writers: list[Writer]) -> int:
     return sum(writer.searchable for writer in writers)
 
 
-def has_grown(done: Callable[[list[Writer]], int], writers: list[Writer], before: int) -> bool:
-    """Tell whether they have done more than before, or cannot any more: then there is nothing to wait for."""
-    return done(writers) > before or all(writer.ended for writer in writers)
+def has_grown(counted: Callable[[list[Writer]], int], writers: list[Writer], before: int) -> bool:
+    """Return whether the count has grown, or cannot grow because all writers have failed."""
+    return counted(writers) > before or all(writer.failure for writer in writers)
 
 
 def wait_until(happened: Callable[[], bool], otherwise: str) -> None:
@@ -208,8 +208,8 @@ def wait_until(happened: Callable[[], bool], otherwise: str) -> None:
         time.sleep(0.005)
 
 
-def kill(home: Path, tally: IngestReport) -> int | None:
-    """Kill the engine and return its process; count the index processes that outlive it."""
+def kill(home: Path, tally: EngineKillTally) -> int | None:
+    """Kill the engine and return its process id; count the index processes that outlive it."""
     engine = engine_of(home)
     if engine is None:
         print("the engine had ended by itself", file=sys.stderr)
@@ -224,30 +224,30 @@ def kill(home: Path, tally: IngestReport) -> int | None:
 
 
 def index_processes(home: Path, engine: int) -> int:
-    """Count the index processes that were told to live as long as this engine."""
+    """Count the index processes that were started by this engine."""
     commands = processes_of(home).values()
     return sum("memos_mcp.qdrant.edge.worker" in command and str(engine) in command.split() for command in commands)
 
 
-def count(home: Path, writers: list[Writer], tally: IngestReport) -> None:
-    """Ask the first writer's own bridge what is there, and add up what the writers met."""
+def count(home: Path, writers: list[Writer], tally: EngineKillTally) -> None:
+    """Check the memories through the first writer's bridge, and add up the writers' figures."""
     ids = {number: stored for writer in writers for number, stored in writer.ids.items()}
     tally.acknowledged = len(ids)
-    tally.in_doubt = sum(writer.in_doubt for writer in writers)
-    tally.done_after_all = sum(writer.done_after_all for writer in writers)
+    tally.uncertain = sum(writer.uncertain for writer in writers)
+    tally.executed_before = sum(writer.executed_before for writer in writers)
     tally.refused = sum(writer.refused for writer in writers)
     tally.other_errors = dict(sum((writer.other_errors for writer in writers), Counter()))
     tally.longest_gap = max(writer.longest_gap for writer in writers)
-    tally.writers_ended = [writer.ended for writer in writers if writer.ended is not None]
+    tally.failed_writers = [writer.failure for writer in writers if writer.failure is not None]
     tally.engines_at_the_end = len(engines_of(home))
     client = writers[0].client
-    contents, total = everything(client)
+    contents, total = list_all(client)
     tally.lost = sum(contents.get(stored) != memory(number) for number, stored in ids.items())
     tally.duplicates = len(contents) - len(set(contents.values())) + abs(total - len(contents))
-    tally.not_found = len(not_first(client, {memory(number): stored for number, stored in ids.items()}))
+    tally.not_found = len(not_found_first(client, {memory(number): stored for number, stored in ids.items()}))
 
 
-def report(tally: IngestReport, rounds: int) -> None:
+def report(tally: EngineKillTally, rounds: int) -> None:
     rows = (
         ("kills of the engine", tally.kills),
         ("when", ", ".join(f"{moment} {times}" for moment, times in tally.moments.most_common())),
@@ -255,22 +255,22 @@ def report(tally: IngestReport, rounds: int) -> None:
         ("lost", tally.lost),
         ("not the first answer to their own words", tally.not_found),
         ("duplicates", tally.duplicates),
-        ("calls in doubt, and repeated", tally.in_doubt),
-        ("memories of these that had been stored", tally.done_after_all),
-        ("calls refused, and repeated", tally.refused),
+        ("uncertain calls, repeated", tally.uncertain),
+        ("of these, already stored", tally.executed_before),
+        ("refused calls, repeated", tally.refused),
         ("calls answered with another error", tally.other_errors or "none"),
-        ("writers that ended", tally.writers_ended or "none"),
+        ("writers that failed", tally.failed_writers or "none"),
         ("longest wait of a writer for a memory", f"{tally.longest_gap:.2f} s"),
         ("engines at the end", tally.engines_at_the_end),
         ("index processes that outlived their engine", tally.orphaned_index_processes),
-        ("left running after `memos-as stop`", tally.left_running or "nothing"),
-        ("left in run/ beside the locks", tally.left_in_run or "nothing"),
+        ("still running after `memos-as stop`", tally.still_running or "nothing"),
+        ("files in run/ other than the locks", tally.strays_in_run or "nothing"),
     )
     for name, value in rows:
         print(f"{name:45} {value}")
     kept = tally.kills == rounds and not tally.lost and not tally.not_found and not tally.duplicates
     print(verdict(f"{rounds} kills, no acknowledged memory lost", met=kept))
-    print(verdict("every client goes on without being restarted", met=not tally.writers_ended))
+    print(verdict("every client continues without a restart", met=not tally.failed_writers))
     print(verdict("one engine afterwards", met=tally.engines_at_the_end == 1))
 
 

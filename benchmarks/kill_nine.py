@@ -1,9 +1,9 @@
-"""Kills `memos-as --in-process` with SIGKILL while 16 writers store, again and again; counts what came to harm.
+"""Kills `memos-as --in-process` with SIGKILL repeatedly while 16 writers store; counts lost and duplicate memories.
 
-Each round: pipeline stores, kill at a random moment after the first answer, start again, find every acknowledged memory
-by its own words.
-The time of the last find holds the start of the process and one query for each memory of the round.
-At the end every content is stored once more, the unacknowledged ones too, and all rows are listed.
+Each round pipelines stores, kills the server at a random moment after the first answer, starts it again, and searches
+for every acknowledged memory in its own words. The time of the last find includes the start of the process and one
+query for each memory of the round. At the end every content is stored once more, acknowledged or not, and all rows are
+listed.
 
     python benchmarks/kill_nine.py --rounds 30
 """
@@ -18,8 +18,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from finding import everything
 from line_client import IN_PROCESS, LineClient, processes_of
+from sample_memories import list_all
 
 WRITERS = 16
 STORES_A_ROUND = 2_000
@@ -35,8 +35,8 @@ WHAT = ("the blue kettle", "a crate of lemons", "the spare key", "an invoice", "
 
 
 @dataclass(slots=True)
-class IngestReport:
-    """What happened. `late`: found, but not within 5 s of the restart; `slowest_find` is in seconds from the launch."""
+class KillTally:
+    """The figures of a run. `late`: found more than 5 s after the restart; `slowest_find`: seconds from the launch."""
 
     rounds: int = 0
     sent: int = 0
@@ -50,7 +50,7 @@ class IngestReport:
     slowest_find: float = 0.0
     slowest_initialize: float = 0.0
     postgres_survived: int = 0
-    left_running: list[str] = field(default_factory=list)
+    still_running: list[str] = field(default_factory=list)
 
 
 def main() -> None:
@@ -64,19 +64,19 @@ def main() -> None:
     print(json.dumps(asdict(tally)) if arguments.json else table(tally))
 
 
-def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> IngestReport:
-    """Go through the rounds on this home; return what happened."""
-    tally, acknowledged, sent = IngestReport(), dict[str, str](), list[str]()
+def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> KillTally:
+    """Run the rounds on this home; return the figures."""
+    tally, acknowledged, sent = KillTally(), dict[str, str](), list[str]()
     client = LineClient(home, command=IN_PROCESS)
     client.initialize()
     try:
-        client.call("store_memory", content="The first memory, so that the first round meets a server that is warm.")
+        client.call("store_memory", content="The first memory, so that the server is warm in the first round.")
         for number in range(rounds):
-            contents = [sentence(number, place, chance) for place in range(STORES_A_ROUND)]
-            tried, fresh = storm(client, contents, chance.uniform(EARLIEST_KILL_SECONDS, LATEST_KILL_SECONDS))
-            sent += tried
+            contents = [sentence(number, index, chance) for index in range(STORES_A_ROUND)]
+            attempted, fresh = storm(client, contents, chance.uniform(EARLIEST_KILL_SECONDS, LATEST_KILL_SECONDS))
+            sent += attempted
             acknowledged |= fresh
-            look_for_orphans(home, tally)
+            count_orphans(home, tally)
             client = LineClient(home, command=IN_PROCESS)
             client.initialize()
             tally.slowest_initialize = max(tally.slowest_initialize, time.perf_counter() - client.launched)
@@ -91,24 +91,24 @@ def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> Inges
     finally:
         if client.process.poll() is None:
             client.kill()
-    tally.left_running = sorted(processes_of(home).values())
+    tally.still_running = sorted(processes_of(home).values())
     return tally
 
 
 def storm(client: LineClient, contents: list[str], seconds: float) -> tuple[list[str], dict[str, str]]:
-    """Store with 16 calls under way until the server is killed; return what was sent, and ids of what was answered."""
+    """Store with 16 calls in flight until the server is killed; return the contents sent, and the ids acknowledged."""
     answered: dict[str, str] = {}
-    for place, stored in client.call_all("store_memory", [{"content": text} for text in contents], in_flight=WRITERS):
+    for index, stored in client.call_all("store_memory", [{"content": text} for text in contents], in_flight=WRITERS):
         if not answered:
             threading.Timer(seconds, client.process.kill).start()
-        answered[contents[place]] = stored["memory_id"]
+        answered[contents[index]] = stored["memory_id"]
     client.kill()
-    # Whatever was read is answered; at most the 16 that were under way then are not, nor those never read.
+    # At most 16 calls were in flight at the kill; the contents after them were never sent.
     return contents[: len(answered) + WRITERS], answered
 
 
-def look_for_orphans(home: Path, tally: IngestReport) -> None:
-    """Count index processes that outlive their engine, and whether Postgres does, as it should."""
+def count_orphans(home: Path, tally: KillTally) -> None:
+    """Count index processes that outlive their engine, and rounds in which Postgres does, as it should."""
     deadline = time.monotonic() + CHILD_SECONDS
     while orphans := [line for line in processes_of(home).values() if "memos_mcp" in line]:
         if time.monotonic() > deadline:
@@ -118,14 +118,14 @@ def look_for_orphans(home: Path, tally: IngestReport) -> None:
     tally.postgres_survived += any("postgres" in line for line in processes_of(home).values())
 
 
-def find_all(client: LineClient, acknowledged: dict[str, str], tally: IngestReport) -> float:
-    """Ask for each memory in its own words until it is the first answer; return the seconds from launch to the last."""
+def find_all(client: LineClient, acknowledged: dict[str, str], tally: KillTally) -> float:
+    """Search for each memory until it is the first answer; return the seconds from the launch to the last one."""
     missing, slowest = dict(acknowledged), 0.0
     while missing and time.perf_counter() - client.launched < GIVE_UP_SECONDS:
         asked = list(missing)
-        for place, answer in client.call_all("query_memory", [{"query": text, "limit": 1} for text in asked]):
-            if [hit["memory_id"] for hit in answer["memories"]] == [missing[asked[place]]]:
-                del missing[asked[place]]
+        for index, answer in client.call_all("query_memory", [{"query": text, "limit": 1} for text in asked]):
+            if [hit["memory_id"] for hit in answer["memories"]] == [missing[asked[index]]]:
+                del missing[asked[index]]
                 slowest = time.perf_counter() - client.launched
                 tally.late += slowest > FIND_SECONDS
     tally.lost += len(missing)
@@ -133,28 +133,28 @@ def find_all(client: LineClient, acknowledged: dict[str, str], tally: IngestRepo
     return slowest
 
 
-def store_again(client: LineClient, sent: list[str], acknowledged: dict[str, str], tally: IngestReport) -> None:
-    """Retry everything; what was acknowledged must be there already, under its own id."""
-    for place, stored in client.call_all("store_memory", [{"content": text} for text in sent]):
-        known = acknowledged.get(sent[place])
+def store_again(client: LineClient, sent: list[str], acknowledged: dict[str, str], tally: KillTally) -> None:
+    """Store everything again; an acknowledged content must be there already, under its own id."""
+    for index, stored in client.call_all("store_memory", [{"content": text} for text in sent]):
+        known = acknowledged.get(sent[index])
         tally.stored_again += known is not None and (stored["created"] or stored["memory_id"] != known)
 
 
-def count_rows(client: LineClient, sent: list[str], acknowledged: dict[str, str], tally: IngestReport) -> None:
-    """List all there is; count contents that are there twice, and rows whose content nobody sent."""
-    listed, total = everything(client)
+def count_rows(client: LineClient, sent: list[str], acknowledged: dict[str, str], tally: KillTally) -> None:
+    """List all rows; count duplicate contents, and rows whose content was never sent."""
+    listed, total = list_all(client)
     rows = Counter(listed.values())
     tally.duplicates = sum(count - 1 for count in rows.values()) + abs(total - rows.total())
     tally.torn = len(rows.keys() - set(sent)) - 1
     tally.lost += len(acknowledged.keys() - rows.keys())
 
 
-def sentence(number: int, place: int, chance: random.Random) -> str:
-    """Return a content that no other call has, in words that it can be found by."""
-    return f"{chance.choice(WHO)} {chance.choice(DID)} {chance.choice(WHAT)}, ticket r{number}x{place}."
+def sentence(number: int, index: int, chance: random.Random) -> str:
+    """Return a content that is unique to the call and can be found by its words."""
+    return f"{chance.choice(WHO)} {chance.choice(DID)} {chance.choice(WHAT)}, ticket r{number}x{index}."
 
 
-def table(tally: IngestReport) -> str:
+def table(tally: KillTally) -> str:
     rows = (
         ("rounds", tally.rounds),
         ("sent", tally.sent),
@@ -162,13 +162,13 @@ def table(tally: IngestReport) -> str:
         ("lost", tally.lost),
         ("duplicates", tally.duplicates),
         ("acknowledged, then created again", tally.stored_again),
-        ("rows that nobody sent", tally.torn),
+        ("rows with a content never sent", tally.torn),
         (f"found later than {FIND_SECONDS:g} s after the restart", tally.late),
         ("slowest find after the restart", f"{tally.slowest_find:.2f} s"),
         ("slowest initialize after the restart", f"{tally.slowest_initialize:.2f} s"),
         ("index processes that outlived the server", tally.orphaned_index_processes),
         ("rounds in which Postgres outlived the server", tally.postgres_survived),
-        ("left running at the end", tally.left_running or "nothing"),
+        ("still running at the end", tally.still_running or "nothing"),
     )
     return "\n".join(f"{name:45} {value}" for name, value in rows)
 

@@ -1,4 +1,4 @@
-"""Versions of the product for `latency.py`: each loads homes of its own and serves them, whatever the others do."""
+"""Versions of the product for `latency.py`: each loads and serves its own homes, through its own command line."""
 
 import json
 import os
@@ -27,9 +27,9 @@ BATCH = 5_000
 QUIET_SECONDS = 6.0
 QUIET_SHARE = 0.03
 SETTLE_SECONDS = 1_800.0
-"""A home is quiet when its processes take no more than this share of a core for so long; a new graph takes a while."""
+"""A home is quiet when its processes use at most this share of a core for that long; building a graph takes a while."""
 
-KEEP_VECTORS = """
+STORE_VECTORS = """
     INSERT INTO embeddings (model, content_hash, vector)
     SELECT $1, content_hash, vector FROM unnest($2::bytea[], $3::bytea[]) AS new (content_hash, vector)
     ON CONFLICT (model, content_hash) DO NOTHING
@@ -38,14 +38,14 @@ KEEP_VECTORS = """
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Version:
-    """A package of the product, and how it is launched; `variables` make it the one that is found."""
+    """A package of the product and the command that launches it; `variables` put it on the import path."""
 
     name: str
     command: tuple[str, ...]
     variables: Mapping[str, str]
 
     def run(self, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of its commands on a home; what it says on stderr is shown."""
+        """Run one of its commands on a home; its stderr is shown."""
         return subprocess.run(
             [*self.command, *arguments],
             env={**environment(home), **self.variables},
@@ -55,14 +55,14 @@ class Version:
         )
 
     def doctor(self, home: Path) -> dict[str, Any]:
-        """Return what its doctor finds."""
+        """Return the JSON of its doctor."""
         findings: dict[str, Any] = json.loads(self.run(home, "doctor", "--json").stdout)
         return findings
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What an import took, in seconds, and how many passages came of it; no seconds when all was there already."""
+    """The seconds of an import and the number of its passages; 0 seconds when all memories were there already."""
 
     passages: int
     stored_after: float
@@ -70,13 +70,13 @@ class Loaded:
     computed: int
 
 
-def version(name: str, place: Path) -> Version:
+def version(name: str, path: Path) -> Version:
     """Return the version of a checkout (with its own `.venv`, or else this interpreter), or of an interpreter."""
-    checkout = place.is_dir()
-    own = place / ".venv" / "bin" / "python"
-    python = str(own if own.exists() else sys.executable) if checkout else str(place)
-    # Without the safe path, the folder that this program runs in would come first.
-    variables = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(place.resolve()) if checkout else ""}
+    checkout = path.is_dir()
+    own = path / ".venv" / "bin" / "python"
+    python = str(own if own.exists() else sys.executable) if checkout else str(path)
+    # Without the safe path, the folder of this program would come first on the import path.
+    variables = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(path.resolve()) if checkout else ""}
     found = subprocess.run(
         [python, "-c", "import memos_mcp; print(memos_mcp.__file__)"],
         env={**os.environ, **variables},
@@ -84,13 +84,13 @@ def version(name: str, place: Path) -> Version:
         text=True,
         check=True,
     ).stdout.strip()
-    if checkout and not Path(found).is_relative_to(place.resolve()):
-        raise SystemExit(f"{place} would run {found}")
+    if checkout and not Path(found).is_relative_to(path.resolve()):
+        raise SystemExit(f"{path} would run {found}")
     return Version(name, (python, "-m", "memos_mcp"), variables)
 
 
 def load(version: Version, home: Path, lines: Sequence[Mapping[str, Any]]) -> Loaded:
-    """Import these memories; note when the command said that all is stored, and when all was indexed."""
+    """Import these memories; measure until the command reports that all are stored, and until all are indexed."""
     before = version.doctor(home)["computed"]
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as file:
         file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -110,13 +110,13 @@ def load(version: Version, home: Path, lines: Sequence[Mapping[str, Any]]) -> Lo
     return Loaded(passages, stored_after if "created" in outcome else 0.0, indexed_after, computed)
 
 
-async def keep_random_vectors(version: Version, home: Path, texts: Sequence[str], seed: int) -> None:
-    """Write random unit vectors for texts that fit the model's window, as if they had been computed before.
+async def store_random_vectors(version: Version, home: Path, texts: Sequence[str], seed: int) -> None:
+    """Store random unit vectors for texts that fit the model's window, as if they had been computed before.
 
-    The version brings the tables about itself: this program's would be another version's.
+    The version itself creates the tables, because another version's schema may differ.
     """
     if version.run(home, "migrate").returncode != 0:
-        raise SystemExit(f"{version.name} cannot make its tables")
+        raise SystemExit(f"{version.name} cannot create its tables")
     chance = np.random.default_rng(seed)
     server = EmbeddedPostgres(home / "postgres")
     connection = await connect(await server.start())
@@ -124,7 +124,7 @@ async def keep_random_vectors(version: Version, home: Path, texts: Sequence[str]
         for start in range(0, len(texts), BATCH):
             part = texts[start : start + BATCH]
             hashes = [sha256(text.encode()).digest() for text in part]
-            await connection.execute(KEEP_VECTORS, DEFAULT_MODEL, hashes, _directions(chance, len(part)))
+            await connection.execute(STORE_VECTORS, DEFAULT_MODEL, hashes, _directions(chance, len(part)))
     finally:
         await connection.close(timeout=5.0)
         await server.stop()
@@ -132,7 +132,7 @@ async def keep_random_vectors(version: Version, home: Path, texts: Sequence[str]
 
 @contextmanager
 def served(version: Version, home: Path) -> Iterator[LineClient]:
-    """Lend a client of the version; end its engine afterwards."""
+    """Yield a client of the version; stop its engine afterwards."""
     try:
         with opened(LineClient(home, version.variables, command=version.command)) as client:
             yield client
@@ -141,11 +141,11 @@ def served(version: Version, home: Path) -> Iterator[LineClient]:
 
 
 def settle(client: LineClient, home: Path) -> None:
-    """Wait until answers are whole and the home's processes rest: a new graph is built in the background."""
+    """Wait until no answer is degraded and the home's processes are idle: a new graph is built in the background."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while client.call("query_memory", query="Is anybody there?")["degraded"] is not None or not _quiet(home):
         if time.monotonic() > deadline:
-            raise SystemExit(f"{home} has not come to rest within {SETTLE_SECONDS:g} s")
+            raise SystemExit(f"{home} was not idle within {SETTLE_SECONDS:g} s")
 
 
 def _quiet(home: Path) -> bool:
@@ -155,19 +155,19 @@ def _quiet(home: Path) -> bool:
 
 
 def _busy_seconds(home: Path) -> float:
-    """Return the processor time that the home's processes have taken (Linux)."""
+    """Return the processor seconds that the home's processes have used (Linux)."""
     ticks = 0
     for number in processes_of(home):
         try:
-            told = (Path("/proc") / str(number) / "stat").read_text().rpartition(")")[2].split()
+            fields = (Path("/proc") / str(number) / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        ticks += int(told[11]) + int(told[12])
+        ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _directions(chance: np.random.Generator, count: int) -> list[bytes]:
-    """Return unit vectors as little-endian float32, which is how they are kept."""
+    """Return unit vectors as little-endian float32, the stored format."""
     vectors = chance.standard_normal((count, DIMENSIONS))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return [vector.tobytes() for vector in vectors.astype("<f4")]

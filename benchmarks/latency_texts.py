@@ -1,4 +1,4 @@
-"""What `latency.py` stores and asks: conversations made by a seeded generator, or those of sets of questions."""
+"""The memories and questions of `latency.py`: generated conversations, or those of datasets."""
 
 import random
 import re
@@ -11,42 +11,42 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
+from quality.datasets import Dataset, find
 from quality.plans import plans
-from quality.sets import QuestionSet, find
 
 Line = dict[str, Any]
 
-TURNS = 20
+MESSAGES = 20
 SUBJECTS = 12
 RARE = 12
-"""A word that comes no more often than this in the source of the words can be what a session is about."""
+"""A word that occurs no more often than this in the source of the words can be a subject of a session."""
 BEGAN = datetime(2024, 1, 1, 9, tzinfo=UTC)
 
 
-def made(count: int, seed: int) -> Iterator[Line]:
-    """Yield memories in sessions of `TURNS`: 12 to 40 words, a quarter of them about the session's own subjects.
+def generated(count: int, seed: int) -> Iterator[Line]:
+    """Yield memories in sessions of `MESSAGES`: 12 to 40 words, a quarter of them subjects of the session.
 
-    The words are those of Python's reference, some three thousand, as often as they come there: so most texts share
-    most of their words, as people's do, and a model has mostly one token for each.
+    The words are those of Python's reference, some three thousand, with the frequencies that they have there: most
+    texts share most of their words, as people's do, and a model has one token for most of them.
     """
     words, weights = _words()
     rare = [word for word, often in zip(words, weights, strict=True) if often <= RARE and len(word) > 3]
     chance, subjects = random.Random(seed), list[str]()
     chances = list(accumulate(weights))
     for number in range(count):
-        session, turn = divmod(number, TURNS)
-        if turn == 0:
+        session, message = divmod(number, MESSAGES)
+        if message == 0:
             subjects = chance.sample(rare, SUBJECTS)
         text = chance.choices(words, cum_weights=chances, k=chance.randint(12, 40))
-        for place in chance.sample(range(len(text)), len(text) // 4):
-            text[place] = chance.choice(subjects)
-        moment = BEGAN + timedelta(hours=session, minutes=turn)
+        for index in chance.sample(range(len(text)), len(text) // 4):
+            text[index] = chance.choice(subjects)
+        moment = BEGAN + timedelta(hours=session, minutes=message)
         content = f"{' '.join(text).capitalize()}."
         yield {"content": content, "session_id": f"session {session}", "occurred_at": moment.isoformat()}
 
 
-def asked_about(lines: list[Line], count: int, seed: int) -> list[str]:
-    """Return different questions, each about five of the rarer words of one memory."""
+def questions_about(lines: list[Line], count: int, seed: int) -> list[str]:
+    """Return distinct questions, each about five of the rarer words of one memory."""
     often = Counter(dict(zip(*_words(), strict=True)))
     chance, found = random.Random(seed), dict[str, None]()
     while len(found) < count:
@@ -54,36 +54,36 @@ def asked_about(lines: list[Line], count: int, seed: int) -> list[str]:
             set(re.findall(r"[a-z]+", chance.choice(lines)["content"].lower())), key=lambda word: often[word]
         )
         first, *rest = chance.sample(words[:8], min(5, len(words[:8])))
-        found[f"What was said about {first} when it came to {', '.join(rest)}?"] = None
+        found[f"What do we know about {first} with regard to {', '.join(rest)}?"] = None
     return list(found)
 
 
-def real(data: Path, count: int) -> Iterator[Line]:
-    """Yield turns of the sets of conversations in a folder, a session of any set or namespace once."""
-    return islice((line for given in _conversations(data) for line in _turns(given)), count)
+def from_datasets(data: Path, count: int) -> Iterator[Line]:
+    """Yield messages of the conversations in a folder, each session of a dataset and namespace once."""
+    return islice((line for dataset in _conversations(data) for line in _messages(dataset)), count)
 
 
-def really_asked(data: Path, count: int, seed: int) -> list[str]:
-    """Return different questions of these sets, mixed."""
-    every = sorted({question.text for given in _conversations(data) for question in given.questions})
-    random.Random(seed).shuffle(every)
-    return every[:count]
+def dataset_questions(data: Path, count: int, seed: int) -> list[str]:
+    """Return distinct questions of these datasets, shuffled."""
+    texts = sorted({question.text for dataset in _conversations(data) for question in dataset.questions})
+    random.Random(seed).shuffle(texts)
+    return texts[:count]
 
 
-def _turns(given: QuestionSet) -> Iterator[Line]:
-    *_, plan = plans(given, [], pooled=True, part=False)
+def _messages(dataset: Dataset) -> Iterator[Line]:
+    *_, plan = plans(dataset, [], pooled=True, part=False)
     for namespace, lines in plan.lines.items():
         for line in lines:
-            yield {**line, "session_id": f"{given.name}/{namespace}/{line.get('session_id')}"}
+            yield {**line, "session_id": f"{dataset.name}/{namespace}/{line.get('session_id')}"}
 
 
-def _conversations(data: Path) -> Iterator[QuestionSet]:
-    return (given for given in find(data, [], None) if given.kind in {"turns", "sessions"})
+def _conversations(data: Path) -> Iterator[Dataset]:
+    return (dataset for dataset in find(data, [], None) if dataset.kind in {"messages", "sessions"})
 
 
 @cache
 def _words() -> tuple[list[str], list[int]]:
-    """Return words and how often each comes in Python's reference; a name with digits or underscores is not one."""
+    """Return the words of Python's reference and their counts; names with digits or underscores are no words."""
     found = re.findall(r"\b[a-z]+\b", " ".join(topics.values()).lower())
     counted = Counter(word for word in found if len(word) > 1 or word == "a")
     return list(counted), list(counted.values())

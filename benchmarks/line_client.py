@@ -1,6 +1,6 @@
-"""A client that costs little: launches `memos-as` on a home folder and speaks MCP to it in raw lines, without an SDK.
+"""A cheap client: launches `memos-as` on a home folder and exchanges raw lines of MCP with it, without an SDK.
 
-It blocks, so that a figure taken with it holds the server's time, two pipes and a few JSON calls.
+It blocks, so a measured time consists of the server's time, two pipes and a few JSON calls.
 """
 
 import json
@@ -25,7 +25,7 @@ IN_PROCESS = (*OURS, "--in-process")
 
 
 class ToolFailed(Exception):
-    """A call was answered with an error: the tool's own, or one of the protocol, which has a `code`."""
+    """A call was answered with an error: the tool's own, or a protocol error, which has a `code`."""
 
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)
@@ -33,9 +33,9 @@ class ToolFailed(Exception):
 
 
 class LineClient:
-    """One stdio server process and the line to it. `launched` is when the process was started (`time.perf_counter`).
+    """One stdio server process and its pipes. `launched` is the `time.perf_counter` at the start of the process.
 
-    `command` is another way to start ours, or another server, whose own settings are `variables`.
+    `command` launches it, by default this package; `variables` are added to its environment.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class LineClient:
         self._number = 0
 
     def initialize(self) -> dict[str, Any]:
-        """Open the session; return what the server says of itself."""
-        about = self.request(
+        """Open the session; return the result of `initialize`."""
+        result = self.request(
             "initialize",
             {
                 "protocolVersion": PROTOCOL_VERSION,
@@ -71,10 +71,10 @@ class LineClient:
             },
         )
         self._write({"jsonrpc": "2.0", "method": "notifications/initialized"})
-        return about
+        return result
 
     def send(self, method: str, params: Mapping[str, Any] | None = None) -> int:
-        """Send a request without waiting for its answer; return its id. Raises `OSError` when the server is gone."""
+        """Send a request without waiting for its answer; return its id. Raises `OSError` when the server has exited."""
         self._number += 1
         message = {"jsonrpc": "2.0", "id": self._number, "method": method}
         self._write(message if params is None else {**message, "params": params})
@@ -85,11 +85,11 @@ class LineClient:
         return self.send("tools/call", {"name": tool, "arguments": arguments})
 
     def receive(self, seconds: float = TIMEOUT_SECONDS) -> dict[str, Any] | None:
-        """Return the next message, or None when the server has closed the line; raise `TimeoutError` after a while."""
+        """Return the next message, or None when the server has closed its pipe. Raises `TimeoutError`."""
         deadline = time.monotonic() + seconds
         while (end := self._received.find(b"\n")) < 0:
             if not select.select([self._stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise TimeoutError(f"the server said nothing within {seconds:g} s")
+                raise TimeoutError(f"the server sent nothing within {seconds:g} s")
             chunk = os.read(self._stdout.fileno(), CHUNK_BYTES)
             if not chunk:
                 return None
@@ -114,33 +114,33 @@ class LineClient:
     def call_all(
         self, tool: str, calls: Sequence[Mapping[str, Any]], *, in_flight: int = 16
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Make many calls with some of them under way at a time; yield place and result as they are answered.
+        """Make many calls, at most `in_flight` at a time; yield the index and result of each call when it is answered.
 
-        Ends early, without an error, when the server goes away.
+        Stops early, without an error, when the server exits.
         """
-        places: dict[int, int] = {}
+        indexes: dict[int, int] = {}
         pending: Iterator[tuple[int, Mapping[str, Any]]] = iter(enumerate(calls))
         while True:
             try:
-                while len(places) < in_flight and (following := next(pending, None)) is not None:
-                    places[self.send_call(tool, following[1])] = following[0]
+                while len(indexes) < in_flight and (following := next(pending, None)) is not None:
+                    indexes[self.send_call(tool, following[1])] = following[0]
             except OSError:
                 pending = iter(())
-            if not places or (message := self.receive()) is None:
+            if not indexes or (message := self.receive()) is None:
                 return
-            place = places.pop(message.get("id", 0), None)
-            if place is not None:
-                yield place, structured(_result(message))
+            index = indexes.pop(message.get("id", 0), None)
+            if index is not None:
+                yield index, structured(_result(message))
 
     def close(self) -> int:
-        """Say good-bye by closing the line, and wait until the server has left; return its exit code."""
+        """Close the pipes, wait until the server exits, and return its exit code."""
         self._stdin.close()
         code = self.process.wait(TIMEOUT_SECONDS)
         self._stdout.close()
         return code
 
     def kill(self) -> None:
-        """End the process as `kill -9` does, at whatever it is doing."""
+        """Kill the process with SIGKILL."""
         self.process.kill()
         self.process.wait()
         self._stdin.close()
@@ -164,7 +164,7 @@ class LineClient:
 
 @contextmanager
 def opened(client: LineClient) -> Iterator[LineClient]:
-    """Lend a client whose session is open; end its server afterwards, whatever happens."""
+    """Yield a client with an open session; stop its server afterwards, in any case."""
     try:
         client.initialize()
         yield client
@@ -178,7 +178,7 @@ def opened(client: LineClient) -> Iterator[LineClient]:
 def connected(
     home: Path, *, command: Sequence[str] = OURS, stderr: IO[bytes] | int | None = None, **settings: str
 ) -> Iterator[LineClient]:
-    """Lend a client whose session is open; end the server and the home's engine afterwards, whatever happens."""
+    """Yield a client with an open session; stop its server and the home's engine afterwards, in any case."""
     try:
         with opened(LineClient(home, command=command, stderr=stderr, **settings)) as client:
             yield client
@@ -187,24 +187,27 @@ def connected(
 
 
 def stop_engine(home: Path) -> list[str]:
-    """Stop the home's engine, if it has one; kill what of it still runs a while later, and return its command lines."""
+    """Stop the home's engine, if any; kill processes that do not exit, and return the command lines of these."""
     stopped = subprocess.run([*OURS, "stop"], env=environment(home), stdout=subprocess.DEVNULL, check=False)
     deadline = time.monotonic() + LEAVE_SECONDS
-    while (left := processes_of(home)) and time.monotonic() < deadline:
+    while (remaining := processes_of(home)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    if stopped.returncode != 0 or left:
-        print(f"`memos-as stop` gave {stopped.returncode} and left {sorted(left.values())}", file=sys.stderr)
-    for process, command in left.items():
+    if stopped.returncode != 0 or remaining:
+        print(
+            f"`memos-as stop` exited with {stopped.returncode}; still running: {sorted(remaining.values())}",
+            file=sys.stderr,
+        )
+    for process, command in remaining.items():
         if "memos_mcp" in command or "postgres" in command:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-    return sorted(left.values())
+    return sorted(remaining.values())
 
 
 def engine_of(home: Path) -> int | None:
-    """Return the process that the engine's lock names, if that is an engine which lives.
+    """Return the process that the engine's lock file names, if it is a running engine.
 
-    The lock itself is not tried: a starting engine would take the one who tries for another engine.
+    The lock itself is not acquired: a starting engine would take this process for another engine.
     """
     with suppress(OSError, ValueError):
         number = int((home / "run" / "engine.lock").read_text())
@@ -214,7 +217,7 @@ def engine_of(home: Path) -> int | None:
 
 
 def engines_of(home: Path) -> set[int]:
-    """Return the engines of a home, as soon as it is one: an engine that lost the race needs a moment to go."""
+    """Return the engines of a home once there is at most one: an engine that lost the race needs a moment to exit."""
     deadline = time.monotonic() + LEAVE_SECONDS
     while True:
         engines = {number for number, command in processes_of(home).items() if is_engine(command)}
@@ -224,7 +227,7 @@ def engines_of(home: Path) -> set[int]:
 
 
 def command_line(process: int) -> str:
-    """Return the command line of a process; an empty one when it has ended, whether or not it was waited for."""
+    """Return the command line of a process; an empty string when it has exited, even as a zombie."""
     with suppress(OSError):
         return (
             (Path("/proc") / str(process) / "cmdline")
@@ -245,7 +248,7 @@ def is_bridge(command: str) -> bool:
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
-    """Return this process's environment with no setting of the server but these."""
+    """Return this process's environment with these settings of the server only."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
     return {**kept, "MEMOS_HOME": str(home), **{f"MEMOS_{name.upper()}": value for name, value in settings.items()}}
 
@@ -259,19 +262,19 @@ def structured(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def processes_of(home: Path) -> dict[int, str]:
-    """Return the running processes that have to do with a home folder, by id, with their command lines (Linux)."""
+    """Return the command lines of the running processes that use a home folder, by process id (Linux)."""
     return {int(folder.name): line for folder in Path("/proc").glob("[0-9]*") if (line := _command_on(folder, home))}
 
 
 def _command_on(process: Path, home: Path) -> str | None:
     try:
         command = command_line(int(process.name))
-        place = (process / "cwd").readlink()
+        working_folder = (process / "cwd").readlink()
         settings = (process / "environ").read_bytes()
     except OSError:
         return None
-    about = str(home) in command or place.is_relative_to(home) or str(home).encode() in settings
-    return command if about and int(process.name) != os.getpid() else None
+    uses_home = str(home) in command or working_folder.is_relative_to(home) or str(home).encode() in settings
+    return command if uses_home and int(process.name) != os.getpid() else None
 
 
 def _result(message: Mapping[str, Any]) -> dict[str, Any]:

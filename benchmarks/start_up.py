@@ -1,8 +1,8 @@
-"""Launches the stdio server where nothing runs, and prints how long it takes to answer.
+"""Measures a cold start of the stdio server: the time from its launch to each of its first answers.
 
-Through the bridge, whose engine is stopped between the starts, and with `--in-process`. First on empty homes, which
-creates a database cluster and builds the model; then on one home with data, again and again. The client speaks raw
-lines (`line_client.py`); times are from the launch of the process.
+It is launched through the bridge, whose engine is stopped between the starts, and with `--in-process`. The first starts
+are on empty homes, which creates a database cluster and builds the model; the later ones on one home with data. The
+client sends raw lines (`line_client.py`).
 
     python benchmarks/start_up.py --starts 20
 """
@@ -25,7 +25,7 @@ FIRST_STORE_GOAL = 8_000.0
 
 INITIALIZE, LISTING = "initialize answered", "tools/list answered"
 STORE, QUERY, WHOLE = "first store answered", "first query answered", "first query not marked degraded"
-LEFT, STOPPED = "stdin closed to exit", "`memos-as stop` to nothing left"
+EXITED, STOPPED = "stdin closed to exit", "`memos-as stop` to the last exit"
 
 Times = dict[str, float]
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def measure(name: str, command: Sequence[str], first_starts: int, starts: int) -> tuple[list[Times], list[Times]]:
-    """Start the server so often on empty homes, then on the last of these; print and return the milliseconds."""
+    """Start the server on empty homes, then on the last of these; print and return the milliseconds."""
     with tempfile.TemporaryDirectory(prefix="memos-bench-") as folder:
         homes = [Path(folder) / str(number) for number in range(first_starts)]
         first = [start(home, command, empty=True) for home in homes]
@@ -63,9 +63,9 @@ def measure(name: str, command: Sequence[str], first_starts: int, starts: int) -
 
 
 def start(home: Path, command: Sequence[str], *, empty: bool) -> Times:
-    """Start a server where nothing runs, use it and end it; return the milliseconds from its launch to each answer."""
+    """Start a server cold, use it and stop it; return the milliseconds from its launch to each answer."""
     if running := processes_of(home):
-        raise SystemExit(f"something runs already: {running}")
+        raise SystemExit(f"processes already run on this home: {running}")
     home.mkdir(exist_ok=True)
     times: Times = {}
     client = LineClient(home, command=command)
@@ -86,7 +86,7 @@ def start(home: Path, command: Sequence[str], *, empty: bool) -> Times:
             raise SystemExit(f"the answer is not the expected one: {answer}")
         leaving = time.perf_counter()
         client.close()
-        times[LEFT] = since(leaving)
+        times[EXITED] = since(leaving)
     finally:
         if client.process.poll() is None:
             client.kill()

@@ -1,7 +1,8 @@
-"""Stores a memory and asks for it at once, over stdio; prints how long that takes beside the bare embedding.
+"""Measures a store and an immediate query for the stored memory over stdio, beside the bare embedding.
 
-The client speaks raw lines (`line_client.py`). The bare embedding is the product's embedder in this process, on the
-same texts just before: one inference for the memory, one for the question. A warm server, 200 tries, one at a time.
+The client sends raw lines (`line_client.py`). The bare embedding is the product's embedder in this process, on the same
+texts immediately before: one inference for the memory, one for the question. The server is warm; there are 200 tries,
+one at a time.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from memos_mcp.settings import DEFAULT_MODEL
 WARM_UP = 10
 BAR_MILLISECONDS = 250
 
-PLACES = ("in the attic", "behind the counter", "at the harbour office", "under the stairs", "in the lab's freezer")
+LOCATIONS = ("in the attic", "behind the counter", "at the harbour office", "under the stairs", "in the lab's freezer")
 THINGS = (
     *("passport", "violin", "camera", "toolbox", "spare tyre", "recipe book", "telescope", "drone", "tent", "globe"),
     *("wedding ring", "chess board", "tax return", "sledge", "lamp", "kayak", "typewriter", "atlas", "kettle", "drill"),
@@ -38,19 +39,19 @@ def main() -> None:
 
 async def measure(client: LineClient, home: Path, tries: int) -> None:
     owned = enumerate(islice(product(THINGS, PEOPLE), WARM_UP + tries))
-    pairs = [(PLACES[number % len(PLACES)], thing, person) for number, (thing, person) in owned]
-    for place, thing, person in pairs[:WARM_UP]:
-        client.call("store_memory", content=memory(place, thing, person))
+    pairs = [(LOCATIONS[number % len(LOCATIONS)], thing, person) for number, (thing, person) in owned]
+    for location, thing, person in pairs[:WARM_UP]:
+        client.call("store_memory", content=memory(location, thing, person))
         client.call("query_memory", query=question(thing, person))
     embedder = FastEmbedder(DEFAULT_MODEL, home / "models")
     await embedder.load()
     bare, stores, queries, indexed, found, first = list[float](), list[float](), list[float](), 0, 0, 0
-    for place, thing, person in pairs[WARM_UP:]:
+    for location, thing, person in pairs[WARM_UP:]:
         with timed(bare):
-            await embedder.passages([memory(place, thing, person)])
+            await embedder.passages([memory(location, thing, person)])
             await embedder.query(question(thing, person))
         with timed(stores):
-            stored = client.call("store_memory", content=memory(place, thing, person))
+            stored = client.call("store_memory", content=memory(location, thing, person))
         with timed(queries):
             answer = client.call("query_memory", query=question(thing, person))
         ids = [hit["memory_id"] for hit in answer["memories"]]
@@ -68,8 +69,8 @@ async def measure(client: LineClient, home: Path, tries: int) -> None:
     print(f"{ratio:.2f} times the bare embedding at p50; the goal is p95 <= {BAR_MILLISECONDS} ms")
 
 
-def memory(place: str, thing: str, person: str) -> str:
-    return f"{person} keeps the {thing} {place} since the flat was painted."
+def memory(location: str, thing: str, person: str) -> str:
+    return f"{person} keeps the {thing} {location} since the flat was painted."
 
 
 def question(thing: str, person: str) -> str:

@@ -1,7 +1,7 @@
-"""Launches `memos-as` on an engine that is warm, again and again, and other makers' servers in between.
+"""Measures launches of `memos-as` on a warm engine, interleaved with launches of other makers' servers.
 
 Each time is from the launch of the process to the answer of `initialize`. The launches are interleaved, so that noise
-of the machine hits all alike; before the first, each server is started once without being counted. The other servers
+of the machine affects all servers alike; each server is started once before without being measured. The other servers
 are installed by `make bench-peers`; mcp-server-qdrant runs without its embedding model, which only makes it faster.
 
     python benchmarks/warm_start.py --peers build/peers
@@ -31,7 +31,7 @@ WARM_WITHIN_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server, how often it is launched, and how many milliseconds each launch took."""
+    """A server, the number of its launches, and the milliseconds of each launch."""
 
     name: str
     command: Sequence[str]
@@ -57,7 +57,7 @@ def main() -> None:
         engine = engine_of(home)
         measure([ours, *peers, alone])
         if engine is None or engine_of(home) != engine:
-            raise SystemExit("the engine has not stayed the same one; the figures are not those of a warm engine")
+            raise SystemExit("another engine was started; the figures are not those of a warm engine")
         print(f"milliseconds from the launch to the answer of initialize; one engine, process {engine}, served ours")
         report(ours, *peers, alone)
         judge(ours, peers)
@@ -65,7 +65,7 @@ def main() -> None:
 
 @contextmanager
 def warm_engine(home: Path) -> Iterator[Path]:
-    """Lend a home folder whose engine has its model; stop the engine afterwards."""
+    """Yield a home folder whose engine has loaded its model; stop the engine afterwards."""
     try:
         yield warmed(home, MEMOS_AS)
     finally:
@@ -73,8 +73,8 @@ def warm_engine(home: Path) -> Iterator[Path]:
 
 
 def warmed(home: Path, *command: str) -> Path:
-    """Launch ours on a new home folder once, and ask until an answer comes from the model."""
-    client = LineClient(made(home), command=command)
+    """Launch ours on a new home folder once, and query until an answer is not degraded."""
+    client = LineClient(created(home), command=command)
     try:
         client.initialize()
         deadline = time.monotonic() + WARM_WITHIN_SECONDS
@@ -99,16 +99,16 @@ def others(peers: Path | None, folder: Path, launches: int, qdrant_launches: int
     ask_version = "from importlib.metadata import version; print(version('mcp-server-qdrant'))"
     return [
         Server(
-            f"server-memory {memory_version}, Node {said('node', '--version')}",
+            f"server-memory {memory_version}, Node {output_of('node', '--version')}",
             [str(peers / "node" / "node_modules" / ".bin" / "mcp-server-memory")],
-            made(folder / "memory"),
+            created(folder / "memory"),
             launches,
             {"MEMORY_FILE_PATH": str(folder / "memory" / "memory.jsonl")},
         ),
         Server(
-            f"mcp-server-qdrant {said(python, '-c', ask_version)}, no model",
+            f"mcp-server-qdrant {output_of(python, '-c', ask_version)}, no model",
             [python, WITHOUT_MODEL],
-            made(folder / "qdrant"),
+            created(folder / "qdrant"),
             qdrant_launches,
             {"QDRANT_LOCAL_PATH": str(folder / "qdrant"), "COLLECTION_NAME": "memories"},
         ),
@@ -116,18 +116,18 @@ def others(peers: Path | None, folder: Path, launches: int, qdrant_launches: int
 
 
 def measure(servers: Sequence[Server]) -> None:
-    """Launch the servers in turn; those with fewer launches are spread evenly over all turns."""
+    """Launch the servers one after the other; fewer launches of a server are spread evenly over all rounds."""
     for server in servers:
         launch(server)
-    turns = max(server.launches for server in servers)
-    for turn in range(turns):
+    rounds = max(server.launches for server in servers)
+    for index in range(rounds):
         for server in servers:
-            if (turn + 1) * server.launches // turns > turn * server.launches // turns:
+            if (index + 1) * server.launches // rounds > index * server.launches // rounds:
                 server.taken.append(launch(server))
 
 
 def launch(server: Server) -> float:
-    """Start a server and wait until it has left again; return the milliseconds until it answered `initialize`."""
+    """Start a server and wait until it exits; return the milliseconds until it answered `initialize`."""
     with tempfile.TemporaryFile() as stderr:
         client = LineClient(server.home, server.variables, command=server.command, stderr=stderr)
         try:
@@ -136,7 +136,7 @@ def launch(server: Server) -> float:
             client.close()
         except (EOFError, BrokenPipeError):
             stderr.seek(0)
-            raise SystemExit(f"{server.name} has ended: {stderr.read().decode(errors='replace')}") from None
+            raise SystemExit(f"{server.name} has exited: {stderr.read().decode(errors='replace')}") from None
         finally:
             if client.process.poll() is None:
                 client.kill()
@@ -167,11 +167,11 @@ def times_longer(server: Server, ours: Server) -> float:
     return percentile(server.taken, 0.5) / percentile(ours.taken, 0.5)
 
 
-def said(*command: str) -> str:
+def output_of(*command: str) -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
-def made(folder: Path) -> Path:
+def created(folder: Path) -> Path:
     folder.mkdir()
     return folder
 

@@ -75,7 +75,7 @@ def test_what_was_acknowledged_survives_kill_nine_of_a_server_with_sixteen_write
     figures = json.loads(done.stdout)
     assert figures["acknowledged"] > 0
     assert figures["sent"] > figures["acknowledged"]
-    harm = ("lost", "duplicates", "stored_again", "torn", "orphaned_index_processes", "left_running")
+    harm = ("lost", "duplicates", "stored_again", "torn", "orphaned_index_processes", "still_running")
     assert {name: figures[name] for name in harm if figures[name]} == {}
 
 

@@ -32,10 +32,10 @@ def test_clients_go_on_when_their_engine_is_killed_and_nothing_acknowledged_is_l
         "lost",
         "not_found",
         "duplicates",
-        "writers_ended",
+        "failed_writers",
         "orphaned_index_processes",
-        "left_running",
-        "left_in_run",
+        "still_running",
+        "strays_in_run",
     )
     assert {name: figures[name] for name in harm if figures[name]} == {}
 
@@ -47,7 +47,7 @@ def test_killed_clients_leave_no_bridge_and_no_file_and_the_one_engine_serves_on
     assert figures["slowest_to_leave"] < LEAVE_SECONDS
     assert figures["engines_at_the_end"] == 1
     assert figures["served_by_the_same"]
-    harm = ("bridges_left", "strays", "left_running", "left_after_stop")
+    harm = ("remaining_bridges", "strays", "still_running", "strays_after_stop")
     assert {name: figures[name] for name in harm if figures[name]} == {}
 
 

@@ -1,4 +1,4 @@
-"""What is built, locked and handed to a client."""
+"""The built wheel, the locked requirements and `mcp.json`."""
 
 import hashlib
 import json
@@ -40,16 +40,16 @@ def test_the_wheel_carries_the_initial_tools(wheel: Path) -> None:
     assert "memos_mcp/seeds/initial.toml" in ZipFile(wheel).namelist()
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_contains_only_the_package(wheel: Path) -> None:
     tops = {name.split("/")[0].split("-")[0] for name in ZipFile(wheel).namelist()}
     assert tops == {"memos_mcp", "memos_as"}
 
 
-def test_the_wheel_asks_for_no_torch(wheel: Path) -> None:
+def test_the_wheel_does_not_require_torch(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        asked = Parser().parsestr(archive.read(metadata).decode()).get_all("Requires-Dist", [])
-    names = {canonicalize_name(Requirement(text).name) for text in asked}
+        required = Parser().parsestr(archive.read(metadata).decode()).get_all("Requires-Dist", [])
+    names = {canonicalize_name(Requirement(text).name) for text in required}
     optional = [text for extra in PROJECT["project"]["optional-dependencies"].values() for text in extra]
     declared = [*PROJECT["project"]["dependencies"], *optional]
     assert names == {canonicalize_name(Requirement(text).name) for text in declared}
@@ -72,7 +72,7 @@ def test_the_wheel_carries_the_unchanged_apache_licence(wheel: Path) -> None:
     ],
     ids=["pyproject.toml", "requirements.in", "requirements-dev.in"],
 )
-def test_what_is_wanted_is_locked_at_a_version_that_fits(wanted: list[str], lock: str) -> None:
+def test_every_requirement_is_locked_at_a_version_that_satisfies_it(wanted: list[str], lock: str) -> None:
     locked = pins(lock)
     requirements = [Requirement(line) for line in wanted if line and not line.startswith("#")]
     assert requirements
@@ -82,7 +82,7 @@ def test_what_is_wanted_is_locked_at_a_version_that_fits(wanted: list[str], lock
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_every_locked_package_has_hashes_and_no_address(lock: str) -> None:
+def test_every_locked_package_has_hashes_and_no_url(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert "://" not in text
     assert "index-url" not in text
@@ -91,7 +91,7 @@ def test_every_locked_package_has_hashes_and_no_address(lock: str) -> None:
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_nothing_heavy_is_locked(lock: str) -> None:
+def test_no_unwanted_package_is_locked(lock: str) -> None:
     assert {name for name in pins(lock) if name in UNWANTED or name.startswith(("nvidia-", "cuda-"))} == set()
 
 

@@ -1,1 +1,1 @@
-"""How good the answers are: sets of questions with known answers, asked of the product and of each lane alone."""
+"""Retrieval quality: datasets of questions with known answers, for the product and for each lane alone."""

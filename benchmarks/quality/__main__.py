@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def run() -> None:
-    """Start the command, beside whose folder stand the modules that all benchmarks share."""
+    """Put the modules that all benchmarks share on the import path, and start the command."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from quality.command import main
 

@@ -1,12 +1,12 @@
-"""What each part of the retrieval is worth: the same questions, asked of the product with one part taken away.
+"""Measures each part of the retrieval: the same questions, for the product with one part removed or replaced.
 
-Everything is the product's own code, put together as it does that itself and asked in process, at the services below
-the server. Three things differ. The index's shards are in this process, where a part of them can be replaced, and
-without a graph, so that a difference is the part's and not the graph's; a question's vectors are computed once.
+All code is the product's own, composed as usual and called in process at its services. Three things differ. The index's
+shards are in this process, where a part of them can be replaced. They have no graph, so that a difference comes from
+the part and not from the graph. The vectors of a question are computed once.
 
-The home stays as it is: a copy of its Postgres is used, which holds the vectors, so that only texts that the product
-does not embed have to be embedded. What changes the index has a new one; what changes the ranking alone shares the
-product's, and each question is asked of all of these in turn.
+The home is not changed: a copy of its Postgres is used. The copy holds the vectors, so only texts that the product does
+not embed need an inference. A variant that changes the index gets a new one. Variants that change only the ranking
+share the product's index, and each question is answered by all of them before the next.
 """
 
 import os
@@ -37,13 +37,13 @@ from memos_mcp.qdrant.edge.shards import Shards
 from memos_mcp.qdrant.edge.worker_handle import WorkerHandle
 from memos_mcp.services.search import MAX_QUERY_CHARS
 from memos_mcp.settings import DEFAULT_MODEL, Settings
-from quality.asking import HITS, MOST
+from quality.datasets import Question
+from quality.home_database import opened
 from quality.loading import READY_SECONDS
-from quality.measures import measure
+from quality.metrics import measure
 from quality.plans import Plan
-from quality.sets import Question
-from quality.stored import opened
-from quality.variants import FULL, INDEX, LANES, RANKING, Seen, Variant, whole
+from quality.product import HITS, MAX_MEMORIES
+from quality.variants import FULL, INDEX, LANES, RANKING, Transform, Variant, unchanged
 
 NO_GRAPH = 10_000_000
 
@@ -51,8 +51,8 @@ Figures = dict[str, list[dict[str, float]]]
 """For each variant by name, the figures of each question, in the same order."""
 
 
-class ShardsHere(WorkerHandle):
-    """The index process, in this one: messages take the same form, and the shards answer at once."""
+class InProcessShards(WorkerHandle):
+    """The index process, within this process: messages have the same format, and the shards answer at once."""
 
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
@@ -61,7 +61,7 @@ class ShardsHere(WorkerHandle):
     @classmethod
     async def start(
         cls, folder: Path, dimensions: int, hnsw_threshold: int, lock: int, *, background: bool = False
-    ) -> "ShardsHere":
+    ) -> "InProcessShards":
         del lock, background
         return cls(Shards(folder, dimensions, hnsw_threshold))
 
@@ -86,29 +86,29 @@ class ShardsHere(WorkerHandle):
 
 
 class Index(EdgeIndex):
-    """The embedded index, whose answers to the last question are kept, and shown as a variant sees them."""
+    """The embedded index. It keeps the lanes of the current question and transforms them for each variant."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, NO_GRAPH)
-        self.seen: Seen = whole
+        self.transform: Transform = unchanged
         self._answers: dict[tuple[int, int], list[Lanes]] = {}
 
     async def search(
         self, kind: ItemKind, questions: Sequence[IndexQuery], where: IndexFilter, limit: int
     ) -> list[Lanes]:
-        """Return a question's lanes. Only its text, its sentences and the limit differ from variant to variant."""
+        """Return a question's lanes. Between variants only its sentences and the limit differ, which are the key."""
         key = (len(questions), limit)
         if key not in self._answers:
             self._answers[key] = await super().search(kind, questions, where, limit)
-        return [self.seen(lanes, limit) for lanes in self._answers[key]]
+        return [self.transform(lanes, limit) for lanes in self._answers[key]]
 
-    def forget(self) -> None:
-        """Begin another question."""
+    def next_question(self) -> None:
+        """Drop the lanes of the current question."""
         self._answers.clear()
 
 
 class Embedder(FastEmbedder):
-    """The home's embedder, which computes a question once for all variants."""
+    """The home's embedder, which embeds a question once for all variants."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(DEFAULT_MODEL, home)
@@ -121,46 +121,46 @@ class Embedder(FastEmbedder):
 
 
 async def ablate(plan: Plan, home: Path) -> Figures:
-    """Return the figures of the product, of its lanes alone, and of each variant that has to do with the plan."""
+    """Return the figures of the product, of its lanes alone, and of each variant that applies to the plan."""
     figures: Figures = {}
-    shared = [variant for variant in (FULL, *LANES, *RANKING) if variant.fits(tools=plan.tools)]
+    shared = [variant for variant in (FULL, *LANES, *RANKING) if variant.applies_to(tools=plan.tools)]
     with TemporaryDirectory(prefix="memos-bench-") as folder:
-        await copied(home, Path(folder))
-        async with opened(Path(folder)) as stored:  # keeps its Postgres running from one variant to the next
-            marks = await stored.marks([*plan.lines, *plan.namespaces], tools=plan.tools)
+        await copy_home(home, Path(folder))
+        async with opened(Path(folder)) as database:  # keeps its Postgres running between the variants
+            marks = await database.marks([*plan.lines, *plan.namespaces], tools=plan.tools)
             embedder = Embedder(Path(folder))
-            figures |= await asked(plan, Path(folder), embedder, marks, shared)
+            figures |= await ask_all(plan, Path(folder), embedder, marks, shared)
             for variant in INDEX:
-                if variant.fits(tools=plan.tools):
+                if variant.applies_to(tools=plan.tools):
                     print(f"  {variant.name} …", flush=True)
-                    figures |= await asked(plan, Path(folder), embedder, marks, [variant])
+                    figures |= await ask_all(plan, Path(folder), embedder, marks, [variant])
     return figures
 
 
-async def copied(home: Path, place: Path) -> None:
-    """Copy a home's record, which nobody may be using, and lend its model."""
+async def copy_home(home: Path, target: Path) -> None:
+    """Copy a home's Postgres, which must not be in use, and link its model."""
     await EmbeddedPostgres(home / "postgres").clear_up()
     if (home / "postgres" / "data" / "postmaster.pid").exists():
         raise SystemExit(f"{home} is in use: stop its engine first")
-    shutil.copytree(home / "postgres", place / "postgres")
-    for original in (home / "postgres").rglob("*"):  # root's server runs as another user, whose files these stay
+    shutil.copytree(home / "postgres", target / "postgres")
+    for original in (home / "postgres").rglob("*"):  # root's server runs as another user, who keeps owning the files
         owner = original.stat()
-        os.chown(place / original.relative_to(home), owner.st_uid, owner.st_gid)
-    (place / "models").symlink_to((home / "models").absolute())
+        os.chown(target / original.relative_to(home), owner.st_uid, owner.st_gid)
+    (target / "models").symlink_to((home / "models").absolute())
 
 
-async def asked(
+async def ask_all(
     plan: Plan, home: Path, embedder: Embedder, marks: Mapping[str, str], variants: Sequence[Variant]
 ) -> Figures:
-    """Ask all questions that count of variants that share an index: that of the first."""
+    """Ask all headline questions of variants that share an index, the one that the first variant builds."""
     figures: Figures = {variant.name: [] for variant in variants}
     with variants[0].applied(), TemporaryDirectory(prefix="memos-bench-") as folder:
         index = Index(Path(folder))
         async with indexed(home, index, embedder) as app:
             for question in plan.questions:
-                index.forget()
+                index.next_question()
                 for variant in variants if question.headline else ():
-                    index.seen = variant.seen
+                    index.transform = variant.transform
                     with variant.applied():
                         ranked = await answer(app, plan, question, marks)
                     figures[variant.name].append(measure(ranked, question.gold))
@@ -169,26 +169,26 @@ async def asked(
 
 @asynccontextmanager
 async def indexed(home: Path, index: Index, embedder: Embedder) -> AsyncIterator[App]:
-    """Lend the product once its index holds all there is."""
+    """Yield the product once everything is indexed."""
     settings = Settings(home=home, index_wait_seconds=0)
-    with patch("memos_mcp.qdrant.edge.index.WorkerHandle", ShardsHere):
+    with patch("memos_mcp.qdrant.edge.index.WorkerHandle", InProcessShards):
         app = compose(settings, Database(EmbeddedPostgres(home / "postgres")), index, embedder)
         async with running(app):
             with anyio.fail_after(READY_SECONDS):
                 await app.indexer.wait_until_idle()
-            if left := sum((await app.queue.state()).depth.values()):
-                raise SystemExit(f"{left} items could not be indexed")
+            if queued := sum((await app.queue.state()).depth.values()):
+                raise SystemExit(f"{queued} items could not be indexed")
             yield app
 
 
 async def answer(app: App, plan: Plan, question: Question, marks: Mapping[str, str]) -> list[str]:
-    """Ask one question, as `asking.py` does through the server, and return the first of the set's ids."""
+    """Ask one question, as `product.py` does through the server, and return the first ids of the dataset."""
     scope, text = Scope(question.namespace, "default"), question.text[:MAX_QUERY_CHARS]
     if plan.tools:
         tools = await app.tools.discover(scope, ToolQuery((text,), limit=HITS))
         degraded, found = tools.degraded, [hit.tool.tool_id for hit in tools.hits]
     else:
-        query = MemoryQuery(text, limit=MOST if plan.grouped else HITS)
+        query = MemoryQuery(text, limit=MAX_MEMORIES if plan.grouped else HITS)
         memories = await app.memories.query(scope, query)
         degraded, found = memories.degraded, [marks[str(hit.memory.memory_id)] for hit in memories.hits]
     if degraded is not None:
@@ -197,24 +197,24 @@ async def answer(app: App, plan: Plan, question: Question, marks: Mapping[str, s
 
 
 def table(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Yield the rows of a Markdown table: each variant's figures in percent, and how they differ from the product's.
+    """Yield the rows of a Markdown table: each variant's figures in percent, and their differences from the product's.
 
-    ± is 1.96 standard errors of the mean difference of the same question's figures: what is within it may be chance.
+    ± is 1.96 standard errors of the mean difference of the same question's figures: a smaller difference may be chance.
     """
     names = ["nDCG@10"] if plan.tools else ["R@10", "hit@1", "hit@5"]
     product = figures[FULL.name]
     yield f"| {plan.name}, n = {len(product):,} | " + " | ".join(f"{name} | difference" for name in names) + " |"
     yield "|---|" + "---:|---:|" * len(names)
-    for variant, every in figures.items():
+    for variant, measured in figures.items():
         cells: list[str] = []
         for name in names:
-            gains = [one[name] - full[name] for one, full in zip(every, product, strict=True)]
-            cells += [f"{100 * fmean(one[name] for one in every):.1f}", difference(gains) if any(gains) else "0"]
+            gains = [one[name] - full[name] for one, full in zip(measured, product, strict=True)]
+            cells += [f"{100 * fmean(one[name] for one in measured):.1f}", difference(gains) if any(gains) else "0"]
         yield f"| {variant} | " + " | ".join(cells) + " |"
 
 
 def difference(gains: Sequence[float]) -> str:
-    """Return the mean of paired differences in points of a percent, and how much of it may be chance."""
+    """Return the mean of paired differences in percentage points, and how much of it may be chance."""
     chance = 1.96 * stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
     mean = round(100 * fmean(gains), 1) or 0.0  # not -0.0
     return f"{mean:+.1f} ± {100 * chance:.1f}"

@@ -1,4 +1,4 @@
-"""The benchmarks are programs of their own, which import their neighbours."""
+"""Puts the benchmarks, which are programs and not a package, on the import path."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Each variant of `benchmarks/quality --ablation` really takes something away, and the table says by how much."""
+"""The variants of `benchmarks/quality --ablation`, and the table of their differences."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,16 +8,16 @@ from uuid import UUID
 
 import anyio
 import pytest
-from quality.ablation import Index, ShardsHere, table
+from quality.ablation import Index, InProcessShards, table
 from quality.plans import Plan
 from quality.variants import (
     FULL,
     INDEX,
     LANES,
     RANKING,
-    between_extremes,
-    by_place,
-    by_the_best,
+    by_rank,
+    divided_by_best,
+    min_max_scaled,
     on_two_lines,
     parameters_only,
     proposals,
@@ -37,12 +37,12 @@ VARIANTS = {variant.name: variant for variant in (FULL, *LANES, *RANKING, *INDEX
 
 
 @pytest.fixture
-def shards_here() -> Iterator[None]:
-    with patch("memos_mcp.qdrant.edge.index.WorkerHandle", ShardsHere):
+def in_process_shards() -> Iterator[None]:
+    with patch("memos_mcp.qdrant.edge.index.WorkerHandle", InProcessShards):
         yield
 
 
-def test_every_variant_has_a_name_of_its_own_and_parts_that_the_product_still_has() -> None:
+def test_every_variant_has_a_unique_name_and_parts_that_the_product_has() -> None:
     assert len(VARIANTS) == len([FULL, *LANES, *RANKING, *INDEX])
     for variant in VARIANTS.values():
         with variant.applied():
@@ -50,8 +50,8 @@ def test_every_variant_has_a_name_of_its_own_and_parts_that_the_product_still_ha
 
 
 @pytest.mark.anyio
-@pytest.mark.usefixtures("shards_here")
-async def test_a_variant_reaches_what_the_index_process_does_in_the_product(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_process_shards")
+async def test_a_variant_replaces_a_part_that_the_product_runs_in_the_index_process(tmp_path: Path) -> None:
     with anyio.fail_after(30):
         assert await found(tmp_path / "whole", "HTMLTheme", "theme") == [UUID(int=1)]
         with VARIANTS["no CamelCase words cut"].applied():
@@ -59,8 +59,8 @@ async def test_a_variant_reaches_what_the_index_process_does_in_the_product(tmp_
 
 
 @pytest.mark.anyio
-@pytest.mark.usefixtures("shards_here")
-async def test_answers_to_a_question_are_kept_until_the_next_begins(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_process_shards")
+async def test_the_lanes_of_a_question_are_kept_until_the_next_one(tmp_path: Path) -> None:
     with anyio.fail_after(30):
         index = Index(tmp_path)
         await index.open(Shape("m", 2))
@@ -68,41 +68,41 @@ async def test_answers_to_a_question_are_kept_until_the_next_begins(tmp_path: Pa
         assert (await index.search("tool", question, WHERE, 5))[0].bm25 == []
         await index.put("tool", [entry("blue")])
         assert (await index.search("tool", question, WHERE, 5))[0].bm25 == []
-        index.forget()
+        index.next_question()
         assert [match.item_id for match in (await index.search("tool", question, WHERE, 5))[0].bm25] == [UUID(int=1)]
         await index.close()
 
 
-def test_scores_of_lanes_as_variants_see_them() -> None:
+def test_variants_transform_the_scores_of_the_lanes() -> None:
     lanes = Lanes(dense=[match(1, 0.8), match(2, 0.4), match(3, 0.2)], bm25=[match(3, 10.0), match(2, 5.0)])
     assert scores(proposals(lanes, 2)) == ([0.8, 0.4], [10.0, 5.0])
-    assert scores(by_the_best(lanes, 2)) == ([1.0, 0.5, 0.25], [1.0, 0.5])
-    assert scores(between_extremes(lanes, 2)) == ([1.0, 0.0], [1.0, 0.5])
-    assert scores(by_place(lanes, 2)) == ([1 / 61, 1 / 62, 1 / 63], [1 / 61, 1 / 62])
+    assert scores(divided_by_best(lanes, 2)) == ([1.0, 0.5, 0.25], [1.0, 0.5])
+    assert scores(min_max_scaled(lanes, 2)) == ([1.0, 0.0], [1.0, 0.5])
+    assert scores(by_rank(lanes, 2)) == ([1 / 61, 1 / 62, 1 / 63], [1 / 61, 1 / 62])
 
 
-def test_texts_of_a_tool_as_variants_have_them() -> None:
+def test_variants_replace_the_texts_of_a_tool() -> None:
     schema = {"description": "Server: S.", "properties": {"city": {"description": "Where."}}}
-    tool = Tool(UUID(int=1), "default", "weather", "weather", "Tells.", "https://x.example", schema, None, (), 1)
+    tool = Tool(UUID(int=1), "default", "weather", "weather", "Reports.", "https://x.example", schema, None, (), 1)
     projection = ToolProjection(PostgresTools(Database("postgresql://nobody@nowhere/none")))
-    assert projection.lexical_text(tool, "") == "weather: Tells.\nServer: S.\ncity: Where."
-    assert without_parameters(projection, tool, "") == "weather: Tells.\nServer: S."
-    assert parameters_only(projection, tool) == "weather: Tells.\ncity: Where."
-    assert on_two_lines(projection, tool) == "weather\nTells."
-    assert tool_text(tool) == "weather: Tells."
+    assert projection.lexical_text(tool, "") == "weather: Reports.\nServer: S.\ncity: Where."
+    assert without_parameters(projection, tool, "") == "weather: Reports.\nServer: S."
+    assert parameters_only(projection, tool) == "weather: Reports.\ncity: Where."
+    assert on_two_lines(projection, tool) == "weather\nReports."
+    assert tool_text(tool) == "weather: Reports."
 
 
 def test_a_memory_without_the_words_of_its_neighbours_keeps_its_own() -> None:
     time = datetime(2024, 1, 2, tzinfo=UTC)
-    turn = Memory(UUID(int=1), "n", "a", "Yes.", "episodic", (), {}, 0.5, None, time, time, None, 1, 1)
+    memory = Memory(UUID(int=1), "n", "a", "Yes.", "episodic", (), {}, 0.5, None, time, time, None, 1, 1)
     passage = Passage(Span(0, 4), [1.0], [WeightedText("Yes."), WeightedText("Is it blue?", 0.6)])
     projection = MemoryProjection(PostgresMemories(Database("postgresql://nobody@nowhere/none")))
     with VARIANTS["no words of neighbours"].applied():
-        assert projection.entry(turn, [passage]).passages == [Passage(Span(0, 4), [1.0], [WeightedText("Yes.")])]
-    assert projection.entry(turn, [passage]).passages == [passage]
+        assert projection.entry(memory, [passage]).passages == [Passage(Span(0, 4), [1.0], [WeightedText("Yes.")])]
+    assert projection.entry(memory, [passage]).passages == [passage]
 
 
-def test_the_table_tells_a_difference_and_how_much_of_it_may_be_chance() -> None:
+def test_the_table_shows_each_difference_and_how_much_of_it_may_be_chance() -> None:
     figures = {
         FULL.name: [{"nDCG@10": 1.0}, {"nDCG@10": 0.5}],
         "less": [{"nDCG@10": 0.5}, {"nDCG@10": 0.5}],
@@ -119,7 +119,7 @@ def test_the_table_tells_a_difference_and_how_much_of_it_may_be_chance() -> None
 
 
 async def found(folder: Path, text: str, question: str) -> list[UUID]:
-    """Return what a new index with this text finds by the question's words."""
+    """Return the items that a new index with this text finds by the question's words."""
     index = Index(folder)
     await index.open(Shape("m", 2))
     await index.put("tool", [entry(text)])

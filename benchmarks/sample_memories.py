@@ -1,4 +1,4 @@
-"""Memories that can be told apart, and what of them a server still has: each by its own words, and all in a list."""
+"""Distinguishable memories, and two ways to check that a server has them: a search for each, and a list of all."""
 
 import time
 from collections.abc import Mapping
@@ -18,31 +18,31 @@ DEEDS = ("moved the blue kettle to", "repaired a bicycle for", "ordered lemons f
 
 
 def memory(number: int) -> str:
-    """Return a content of its own for each number, with two names that few others have, and never together."""
+    """Return a content unique to the number: few others have one of its two names, and none has both."""
     who, whom = NAMES[number % len(NAMES)], NAMES[(number * 11 + number // len(NAMES)) % len(NAMES)]
     return f"{who} {DEEDS[number % len(DEEDS)]} {whom} on day {number}."
 
 
-def not_first(client: LineClient, ids: Mapping[str, str], seconds: float = CAUGHT_UP_SECONDS) -> list[str]:
-    """Ask for each of these contents until its memory is the first answer; return those that never were.
+def not_found_first(client: LineClient, ids: Mapping[str, str], seconds: float = CAUGHT_UP_SECONDS) -> list[str]:
+    """Search for each of these contents; return those whose memory is not the first answer within these seconds.
 
-    The index may still have to catch up, so those that are missing are asked for again for so many seconds.
+    The index may still have to catch up, so the search for missing contents is repeated.
     """
     missing, deadline = list(ids), time.monotonic() + seconds
     while missing:
         found = set[str]()
         questions = [{"query": content, "limit": 1} for content in missing]
-        for place, answer in client.call_all("query_memory", questions, in_flight=IN_FLIGHT):
-            if [hit["memory_id"] for hit in answer["memories"]] == [ids[missing[place]]]:
-                found.add(missing[place])
+        for index, answer in client.call_all("query_memory", questions, in_flight=IN_FLIGHT):
+            if [hit["memory_id"] for hit in answer["memories"]] == [ids[missing[index]]]:
+                found.add(missing[index])
         missing = [content for content in missing if content not in found]
         if time.monotonic() > deadline:
             break
     return missing
 
 
-def everything(client: LineClient) -> tuple[dict[str, str], int]:
-    """List all memories, newest first; return content by id, and how many there are by the server's own count."""
+def list_all(client: LineClient) -> tuple[dict[str, str], int]:
+    """List all memories, newest first; return the content by id, and the server's own count."""
     contents: dict[str, str] = {}
     more: dict[str, Any] = {}
     while True:

@@ -1,4 +1,4 @@
-"""Reads what a home holds, from its own Postgres: the passages that the model saw, and their vectors."""
+"""Reads a home's own Postgres: the passages that were embedded, and their vectors."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -33,7 +33,7 @@ Matrix = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A tool or memory: its id in an answer, its mark, and the text that stands for it."""
+    """A tool or memory: its id in an answer, its mark, and the text that is embedded."""
 
     id: str
     mark: str
@@ -42,15 +42,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Passages:
-    """The passages of a namespace, P of them, with the mark of the item of each and unit vectors [P, D]."""
+    """The P passages of a namespace, with the mark of each one's item and unit vectors [P, D]."""
 
     marks: Sequence[str]
     texts: Sequence[str]
     vectors: Matrix
 
 
-class Stored:
-    """A home's record. Vectors that the home does not have are computed, and kept in it."""
+class HomeDatabase:
+    """The Postgres of a home. Missing vectors are computed and stored in it."""
 
     def __init__(self, home: Path, database: Database) -> None:
         self._database = database
@@ -58,7 +58,7 @@ class Stored:
         self._embeddings = PostgresEmbeddings(database)
 
     async def items(self, namespace: str, *, tools: bool) -> list[Item]:
-        """Return the live items of a namespace in the order in which they came (tools: by name)."""
+        """Return the live items of a namespace in the order of their creation (tools: by name)."""
         if tools:
             found = await PostgresTools(self._database).by_name(namespace, ToolFilter(), EVERY)
             return [Item(tool.tool_id, tool.tool_id, tool_text(tool)) for tool in found]
@@ -68,21 +68,21 @@ class Stored:
 
     async def marks(self, namespaces: Sequence[str], *, tools: bool) -> dict[str, str]:
         """Return the mark of each item of some namespaces by its id in an answer."""
-        every = [item for name in dict.fromkeys(namespaces) for item in await self.items(name, tools=tools)]
-        return {item.id: item.mark for item in every}
+        items = [item for name in dict.fromkeys(namespaces) for item in await self.items(name, tools=tools)]
+        return {item.id: item.mark for item in items}
 
     async def passages(self, items: Sequence[Item]) -> Passages:
-        """Cut the items' texts as the indexer does: what does not fit the model's window is several passages."""
+        """Split the items' texts as the indexer does: a text that exceeds the model's window is several passages."""
         spans = await self._embedder.split([item.text for item in items])
-        pieces = [
+        parts = [
             (item.mark, item.text[start:end])
-            for item, places in zip(items, spans, strict=True)
-            for start, end in places
+            for item, item_spans in zip(items, spans, strict=True)
+            for start, end in item_spans
         ]
         return Passages(
-            [mark for mark, _ in pieces],
-            [text for _, text in pieces],
-            await self._vectors([text for _, text in pieces]),
+            [mark for mark, _ in parts],
+            [text for _, text in parts],
+            await self._vectors([text for _, text in parts]),
         )
 
     async def question(self, text: str) -> Matrix:
@@ -103,11 +103,11 @@ class Stored:
 
 
 @asynccontextmanager
-async def opened(home: Path) -> AsyncIterator[Stored]:
-    """Lend a home's record; its Postgres runs for as long as somebody uses it."""
+async def opened(home: Path) -> AsyncIterator[HomeDatabase]:
+    """Yield the Postgres of a home; it runs as long as a process uses it."""
     database = Database(EmbeddedPostgres(home / "postgres"))
     try:
-        yield Stored(home, database)
+        yield HomeDatabase(home, database)
     finally:
         await database.close()
 

@@ -1,9 +1,9 @@
-"""How good a ranking is, as shares of 1. `gold` are the right ids of a question, `ranked` the answer's, best first.
+"""Metrics of a ranking, from 0 to 1. `gold`: the right ids of a question; `ranked`: the ids of the answer, best first.
 
 R@k: the gold among the first k, divided by all gold.  hit@k: 1 if any gold is among the first k.
 nDCG@10: each gold at rank r among the first 10 gains 1 / log2(r + 1); the sum is divided by that of the best order.
 MRR@10: 1 / r of the first gold among the first 10, else 0.
-All are averaged over questions. An answer without any id counts as 0.
+All are averaged over questions. An empty answer counts as 0.
 """
 
 import math
@@ -30,13 +30,13 @@ def measure(ranked: Sequence[str], gold: Collection[str]) -> dict[str, float]:
 
 
 def means(answers: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Return the mean of each figure over several answers, at least one."""
-    every = list(answers)
-    return {name: sum(figures[name] for figures in every) / len(every) for name in NAMES}
+    """Return the mean of each figure over at least one answer."""
+    measured = list(answers)
+    return {name: sum(figures[name] for figures in measured) / len(measured) for name in NAMES}
 
 
 def separation(higher: Sequence[float], lower: Sequence[float]) -> float:
-    """Return how often a value of the first list is above one of the second (a tie counts half): the area under ROC."""
+    """Return the area under the ROC curve: the share of pairs with the greater value first (a tie counts half)."""
     ordered = sorted(lower)
     wins = sum(bisect_left(ordered, value) + bisect_right(ordered, value) for value in higher)
     return wins / (2 * len(higher) * len(lower))

@@ -1,4 +1,4 @@
-"""How a set's tool is described to `register_tool`: the one place that decides on the words."""
+"""The description and the schema with which a dataset's tool is registered."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,14 +7,14 @@ from memos_mcp.domain.tool import MAX_DESCRIPTION_CHARS
 
 
 def description(tool: Mapping[str, Any]) -> str:
-    """Return the description; the name when there is nothing."""
+    """Return the description, or the name of a tool without one."""
     return str(tool.get("description") or "").strip()[:MAX_DESCRIPTION_CHARS] or str(tool["name"])
 
 
 def schema(tool: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the parameters, with what the set tells of the tool's server and category as the schema's description.
+    """Return the parameters, with the tool's server and category as the schema's description.
 
-    There it is found by its words and does not blur what the tool itself is for: its siblings say the same.
+    There its words are found without blurring the tool's vector: the tools of one server share them.
     """
     parameters = dict(tool.get("parameters") or {})
     about = " ".join([*([parameters["description"]] if parameters.get("description") else []), *_source(tool)])

@@ -1,7 +1,7 @@
-"""Asks the product: `discover_tools` and `query_memory`, over the real server, as a client would.
+"""Asks the product: calls `discover_tools` and `query_memory` of the real server, as a client would.
 
-Answers are taken with `HITS` items, the default of `query_memory`. Where several passages of one session or file
-count as one answer, up to `MOST` memories are read, page by page, until `HITS` different ones are there.
+Answers have `HITS` items, the default of `query_memory`. Where several passages of one session or file count as one
+item, up to `MAX_MEMORIES` memories are read, page by page, until there are `HITS` distinct items.
 """
 
 import time
@@ -14,13 +14,13 @@ from typing import Any
 from line_client import LineClient, connected, opened
 
 from memos_mcp.services.search import MAX_QUERY_CHARS
+from quality.datasets import Question
 from quality.loading import wait
-from quality.measures import DEPTH
+from quality.metrics import DEPTH
 from quality.plans import Plan
-from quality.sets import Question
 
 HITS = DEPTH
-MOST = 100
+MAX_MEMORIES = 100
 MAX_TOKENS = 10_000
 
 Hit = Mapping[str, Any]
@@ -28,9 +28,9 @@ Hit = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Answers:
-    """What the product answered: by question, the ids of the set, whether it was confident, and the best score.
+    """The product's answers: by question, the ids of the dataset, whether it was confident, and the best score.
 
-    `milliseconds` are those of the calls; `short` counts answers that had fewer items than asked, for want of room.
+    `milliseconds`: of each question; `short`: the number of answers that the size limit cut.
     """
 
     ranked: dict[str, list[str]] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Answers:
     short: int = 0
 
     def add(self, question: str, ranked: Iterable[str], first: Mapping[str, Any], hits: Sequence[Hit]) -> None:
-        """Take an answer: what it comes to, and its first page."""
+        """Add an answer: its ids, its first page and all its hits."""
         self.ranked[question] = list(ranked)[:HITS]
         self.confident[question] = first.get("confident")
         self.best[question] = hits[0]["score"] if hits else 0.0
@@ -50,7 +50,7 @@ class Answers:
 
 @contextmanager
 def served(plan: Plan, home: Path) -> Iterator[None]:
-    """Keep the home's engine, with its model and its whole index, for as long as it is asked."""
+    """Keep the home's engine running, with its model loaded and its index complete."""
     with connected(home) as client:
         wait(client, "discover_tools" if plan.tools else "query_memory")
         yield
@@ -58,24 +58,24 @@ def served(plan: Plan, home: Path) -> Iterator[None]:
 
 @contextmanager
 def client_of(home: Path, namespace: str) -> Iterator[LineClient]:
-    """Lend a client that is bound to a namespace, beside the one that keeps the engine."""
+    """Yield a client that is bound to a namespace; another client keeps the engine running."""
     with opened(LineClient(home, namespace=namespace)) as client:
         yield client
 
 
 def ask(plan: Plan, home: Path, marks: Mapping[str, str], namespaces: Mapping[str, str] | None = None) -> Answers:
-    """Ask each question in its namespace, or in the one that `namespaces` names instead. `marks`: of each item's id."""
+    """Ask each question in its namespace, or in the one that `namespaces` maps it to. `marks`: the mark by item id."""
     answers = Answers()
     for namespace in plan.namespaces:
         elsewhere = (namespaces or {}).get(namespace, namespace)
         with client_of(home, elsewhere) as client:
             for question in plan.questions:
                 if question.namespace == namespace:
-                    one(client, plan, question, elsewhere, marks, answers)
+                    ask_one(client, plan, question, elsewhere, marks, answers)
     return answers
 
 
-def one(
+def ask_one(
     client: LineClient,
     plan: Plan,
     question: Question,
@@ -84,7 +84,7 @@ def one(
     answers: Answers,
     **more: Any,
 ) -> None:
-    """Ask one question and add the answer; `more` are further arguments of the tool."""
+    """Ask one question and add the answer; `more`: further arguments of the tool."""
     text = question.text[:MAX_QUERY_CHARS]
     began = time.perf_counter()
     if plan.tools:
@@ -93,7 +93,7 @@ def one(
         answers.short += len(hits) < min(HITS, answer["total"])
         found = plan.expand(namespace, (hit["tool_id"] for hit in hits))
     else:
-        limit = MOST if plan.grouped else HITS
+        limit = MAX_MEMORIES if plan.grouped else HITS
         answer = client.call("query_memory", query=text, limit=limit, max_tokens=MAX_TOKENS, **more)
         hits, page = list(answer["memories"]), answer
         while page["next_cursor"] is not None and not _enough(hits, marks, limit):
