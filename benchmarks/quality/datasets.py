@@ -34,7 +34,7 @@ class Question:
 
     @property
     def headline(self) -> bool:
-        """Whether it counts in the figures of the whole dataset; an adversarial question, without an answer, does not."""
+        """Whether it counts in the figures of the whole dataset; adversarial questions without an answer do not."""
         return self.row.get("category") != "adversarial" and not self.row.get("abstention")
 
 

@@ -72,9 +72,9 @@ def rounds(questions: Sequence[Question], lines: Mapping[str, Line]) -> Iterator
 
 
 def report(fitting: Answers, unanswerable: Answers, questions: Sequence[Question], *, tools: bool) -> Iterator[str]:
-    """Yield how often `confident` is right with and without the right items, and how well the best score separates them.
+    """Yield how often `confident` is right with and without the gold, and how well the best score separates the two.
 
-    For tools also yield the upper bound of the first; memories have none, because their questions are asked in another namespace.
+    For tools also yield the upper bound of the first. For memories there is none: they are asked in another namespace.
     """
     ids = [question.id for question in questions]
     verdicts = [one.confident[question] for one in (fitting, unanswerable) for question in ids]
