@@ -81,14 +81,15 @@ def report(fitting: Answers, unanswerable: Answers, questions: Sequence[Question
     if None in verdicts:
         yield "the answers have no `confident`"
     else:
-        right = sum(fitting.confident[question] is True for question in ids) / len(ids)
-        wrong = sum(unanswerable.confident[question] is False for question in ids) / len(ids)
-        yield f"confident where something fits: {right:.1%}; not confident where nothing does: {wrong:.1%}"
+        accepts = sum(fitting.confident[question] is True for question in ids) / len(ids)
+        rejects = sum(unanswerable.confident[question] is False for question in ids) / len(ids)
+        yield f"confident where something fits: {accepts:.1%}; not confident where nothing does: {rejects:.1%}"
         if tools:
             first = means(measure(fitting.ranked[one.id], one.gold) for one in questions)["hit@1"]
             yield (
                 f"a right tool is first where one fits (hit@1): {first:.1%}; "
-                f"the mean of the two, {(right + wrong) / 2:.1%}, cannot exceed (1 + hit@1) / 2 = {(1 + first) / 2:.1%}"
+                f"the mean of the two, {(accepts + rejects) / 2:.1%}, "
+                f"cannot exceed (1 + hit@1) / 2 = {(1 + first) / 2:.1%}"
             )
     area = separation([fitting.best[question] for question in ids], [unanswerable.best[question] for question in ids])
     yield f"the best score is higher where something fits in {area:.1%} of all pairs (50 % is chance)"
