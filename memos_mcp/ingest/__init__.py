@@ -1,1 +1,1 @@
-"""Reads a folder for memories: which files, what they hold, and where they are cut."""
+"""Reads the files of a folder for memories: selects them, scans them for secrets, and cuts them into chunks."""

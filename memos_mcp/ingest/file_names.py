@@ -1,4 +1,4 @@
-"""What a file's or folder's name alone says: that it is nobody's own writing, or that it may hold a secret."""
+"""What the name of a file or folder alone shows: that nobody wrote it by hand, or that it may hold a secret."""
 
 from collections.abc import Set as AbstractSet
 from fnmatch import fnmatchcase
@@ -40,15 +40,15 @@ _FOREIGN_FOLDERS: Final = frozenset(
 )
 _FOREIGN_SUFFIXES: Final = (".egg-info", ".dist-info", ".xcodeproj", ".framework")
 
-_MARKS: Final = frozenset({"CACHEDIR.TAG", "pyvenv.cfg", "CMakeCache.txt"})
-"""A file that tells what the folder around it is: a cache (https://bford.info/cachedir/), an environment, a build."""
+_MARKERS: Final = frozenset({"CACHEDIR.TAG", "pyvenv.cfg", "CMakeCache.txt"})
+"""Files that mark their folder as a cache (https://bford.info/cachedir/), an environment or a build."""
 
 _OUTPUTS: Final = {
     "build": frozenset({"pyproject.toml", "setup.py", "package.json", "CMakeLists.txt", "build.gradle", "pom.xml"}),
     "dist": frozenset({"pyproject.toml", "setup.py", "package.json"}),
     "target": frozenset({"Cargo.toml", "pom.xml", "build.sbt"}),
 }
-"""Folders that are output only beside one of these files; elsewhere they are names like any other."""
+"""Folders that are build output only beside one of these files; elsewhere they are ordinary folders."""
 
 _GENERATED: Final = (
     *("*.min.js", "*.min.css", "*.min.mjs", "*-min.js", "*.bundle.js", "*.js.map", "*.css.map", "*.map"),
@@ -64,7 +64,7 @@ _GENERATED: Final = (
     *("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*.pb.go", "*.pb.cc", "*.pb.h", "*.g.dart", "*.designer.cs"),
     *("*.po", "*.pot", "*.svg", "*.snap"),
 )
-"""Written by a tool for a tool: minified code and its maps, locks, protocol stubs, catalogues, drawings, snapshots."""
+"""Files that tools write for tools: minified code and maps, locks, protocol stubs, catalogues, drawings, snapshots."""
 
 _SECRET: Final = (
     *(".env", ".env.*", "*.env", ".envrc", ".npmrc", ".pypirc", ".netrc", "_netrc", ".pgpass", ".my.cnf", ".htpasswd"),
@@ -73,34 +73,34 @@ _SECRET: Final = (
     *("credentials", "credentials.*", ".git-credentials", ".dockercfg", ".dockerconfigjson", "secrets.*", ".s3cfg"),
     *("kubeconfig", "service-account*.json", "client_secret*.json", "terraform.rc", ".terraformrc", ".boto"),
 )
-"""After GitHub's own gitignore templates and gitleaks' and trufflehog's lists of file names."""
+"""From GitHub's gitignore templates and the file names that gitleaks and trufflehog list."""
 
 _NO_SECRET: Final = ("*.example", "*.sample", "*.template", "*.dist", "*.md", "*.rst", "*.py", "*.js", "*.ts", "*.tsx")
 _NO_SECRET_CODE: Final = ("*.go", "*.rs", "*.java", "*.c", "*.h", "*.cpp", "*.rb", "*.html", "*.css", "*.tf")
 
 
-def is_foreign(folder: str, neighbours: AbstractSet[str]) -> bool:
-    """Whether a folder holds what was fetched, built or cached, by its name and those of the files beside it."""
+def is_foreign(folder: str, siblings: AbstractSet[str]) -> bool:
+    """Whether the contents of a folder are fetched, built or cached, judging by its name and the files beside it."""
     if folder in _FOREIGN_FOLDERS or folder.endswith(_FOREIGN_SUFFIXES):
         return True
-    return not neighbours.isdisjoint(_OUTPUTS.get(folder, frozenset()))
+    return not siblings.isdisjoint(_OUTPUTS.get(folder, frozenset()))
 
 
 def marks_foreign(names: AbstractSet[str]) -> bool:
-    """Whether one of these files tells that the folder around them is a cache, an environment or a build."""
-    return not names.isdisjoint(_MARKS)
+    """Whether one of these files marks its folder as a cache, an environment or a build."""
+    return not names.isdisjoint(_MARKERS)
 
 
 def is_generated(name: str) -> bool:
-    """Whether a tool has written a file of this name."""
-    return _any(name, _GENERATED)
+    """Whether a tool writes files of this name."""
+    return _matches(name, _GENERATED)
 
 
 def may_be_secret(name: str) -> bool:
-    """Whether files of this name usually hold secrets; examples of them, and code about them, do not."""
-    return _any(name, _SECRET) and not _any(name, _NO_SECRET) and not _any(name, _NO_SECRET_CODE)
+    """Whether files of this name usually hold secrets; examples and code do not."""
+    return _matches(name, _SECRET) and not _matches(name, _NO_SECRET) and not _matches(name, _NO_SECRET_CODE)
 
 
-def _any(name: str, patterns: tuple[str, ...]) -> bool:
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     name = name.lower()
     return any(fnmatchcase(name, pattern) for pattern in patterns)

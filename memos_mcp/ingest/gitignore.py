@@ -1,4 +1,4 @@
-"""What git would ignore: the .gitignore files from a repository's top down to a folder."""
+"""The rules of git for ignored files: the .gitignore files from a repository's root down to a folder."""
 
 import os
 import stat
@@ -10,77 +10,77 @@ from typing import Final
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 _MAX_BYTES: Final = 1024 * 1024
-"""Of a .gitignore; git reads larger ones, people do not write them."""
+"""The limit for a .gitignore. Git reads larger ones, but people do not write them."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Rules:
-    """The patterns of one file, last first, and the folder that they speak of as a prefix of paths (`` or `a/b/`)."""
+class _RuleFile:
+    """The patterns of one file, last first, and its folder as a prefix of paths (`` or `a/b/`)."""
 
     prefix: str
     patterns: tuple[GitIgnoreSpecPattern, ...]
 
     def verdict(self, entry: str) -> bool | None:
-        """Return what the last pattern that matches says: True to ignore; None when none does."""
+        """Return the verdict of the last matching pattern (True: ignored), or None when no pattern matches."""
         path = entry.removeprefix(self.prefix)
         return next((pattern.include for pattern in self.patterns if _matches(pattern, path)), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Ignoring:
-    """All rules that hold in a folder, outermost first; paths are relative to the repository's top."""
+class GitignoreRules:
+    """All rules that apply in a folder, outermost first; paths are relative to the repository's root."""
 
-    rules: tuple[_Rules, ...] = ()
+    files: tuple[_RuleFile, ...] = ()
 
-    def within(self, folder: Path, path: str) -> "Ignoring":
-        """Return the rules that hold inside a folder at this path, `` being the top."""
-        return self.also(folder / ".gitignore", f"{path}/" if path else "")
+    def enter(self, folder: Path, path: str) -> "GitignoreRules":
+        """Return the rules that apply inside a folder; `path` is empty for the repository's root."""
+        return self.add_file(folder / ".gitignore", f"{path}/" if path else "")
 
-    def also(self, file: Path, prefix: str) -> "Ignoring":
+    def add_file(self, file: Path, prefix: str) -> "GitignoreRules":
         patterns = _read(file)
-        return Ignoring((*self.rules, _Rules(prefix, patterns))) if patterns else self
+        return GitignoreRules((*self.files, _RuleFile(prefix, patterns))) if patterns else self
 
     def ignores(self, path: str, *, is_folder: bool) -> bool:
-        """Whether an entry is ignored, given that no folder above it is: the innermost file of rules decides."""
+        """Whether an entry is ignored, provided that no parent folder is: the innermost file with a match decides."""
         entry = f"{path}/" if is_folder else path
-        verdicts = (rules.verdict(entry) for rules in reversed(self.rules))
+        verdicts = (file.verdict(entry) for file in reversed(self.files))
         return next((verdict for verdict in verdicts if verdict is not None), False)
 
 
-def above(root: Path) -> tuple[Ignoring, str]:
-    """Return the rules that reach a folder from the repository around it, and the folder's path in there.
+def rules_above(root: Path) -> tuple[GitignoreRules, str]:
+    """Return the rules that apply to a folder from its repository, and the folder's path in the repository.
 
-    A folder that the repository itself ignores was asked for by name: nothing from above holds in it.
+    An ignored folder was requested by name, so none of the repository's rules apply in it.
     """
     top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
     path = "" if root == top else root.relative_to(top).as_posix()
-    ignoring = Ignoring().also(top / ".git" / "info" / "exclude", "")
+    rules = GitignoreRules().add_file(top / ".git" / "info" / "exclude", "")
     for folder in reversed([folder for folder in root.parents if folder.is_relative_to(top)]):
         inner = "" if folder == top else folder.relative_to(top).as_posix()
-        ignoring = ignoring.within(folder, inner)
+        rules = rules.enter(folder, inner)
     parts = path.split("/") if path else []
     ancestry = ["/".join(parts[: count + 1]) for count in range(len(parts))]
-    if any(ignoring.ignores(folder, is_folder=True) for folder in ancestry):
-        return Ignoring(), path
-    return ignoring, path
+    if any(rules.ignores(folder, is_folder=True) for folder in ancestry):
+        return GitignoreRules(), path
+    return rules, path
 
 
 def _matches(pattern: GitIgnoreSpecPattern, path: str) -> bool:
-    """Whether a pattern speaks of this very entry.
+    """Whether a pattern matches this entry itself.
 
-    To pathspec it also matches everything below a folder that it names. Here each folder has been judged before what
-    is in it, as git does, and `!*/` would otherwise take back what `*` says of files.
+    In pathspec a pattern that matches a folder also matches everything below it. Here, as in git, each folder is
+    checked before its contents, and `!*/` would otherwise revert the effect of `*` on files.
     """
     found = pattern.match_file(path)
     if found is None or pattern.regex is None:
         return False
-    # The only group in a pattern's expression is the slash after the folder that it matched.
-    on_the_way = found.match.lastgroup is not None and found.match.end() < len(path)
-    return not on_the_way or pattern.regex.search(path, len(path) - 1) is not None
+    # The only group of a pattern's regular expression is the slash after the matched folder.
+    only_parent = found.match.lastgroup is not None and found.match.end() < len(path)
+    return not only_parent or pattern.regex.search(path, len(path) - 1) is not None
 
 
 def _read(file: Path) -> tuple[GitIgnoreSpecPattern, ...]:
-    """Read a file of patterns, last first; none from a link (git follows none there) or what cannot be read."""
+    """Read a file of patterns, last first; return none for a link, which git does not follow, or an unreadable file."""
     try:
         status = file.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
@@ -94,11 +94,11 @@ def _read(file: Path) -> tuple[GitIgnoreSpecPattern, ...]:
 def _patterns(lines: list[str]) -> Iterator[GitIgnoreSpecPattern]:
     for line in lines:
         bare = line.removesuffix("\r").rstrip(" ")
-        # To git `a/**` is what is inside `a`; pathspec takes it for `a` itself too, and then nothing in it can be kept.
+        # In git `a/**` matches the contents of `a`; in pathspec also `a` itself, and then nothing in it could be kept.
         text = f"{bare}/*" if bare.endswith("/**") else line.removesuffix("\r")
         try:
             pattern = GitIgnoreSpecPattern(text)
         except ValueError:
-            continue  # git passes over what is no pattern
+            continue  # git skips invalid patterns
         if pattern.include is not None:
             yield pattern

@@ -1,4 +1,4 @@
-"""What the syntax trees of each language call things: one table for the one walker in `syntax`."""
+"""The node names of each language's syntax tree: one table for the single walker in `syntax`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from tree_sitter import Language, Parser
 class Grammar:
     """How to read one language's trees.
 
-    `names` says, for each kind of node that can be named, in which field its name is, or the node that has it; "" is
-    any child. `definitions` are the kinds that stand for themselves; of these `holders` (classes, modules) hold
-    definitions and constants that are known outside. `wrappers` only surround others and are always opened.
+    `names` maps each kind of node that can have a name to the field with the name, or with the node that has it; "" is
+    any child. `definitions` are the kinds that become units of their own; `holders` among them (classes, modules)
+    contain definitions and constants that are visible outside. `wrappers` only enclose others and are always opened.
     """
 
     module: str
@@ -30,12 +30,12 @@ class Grammar:
 LEADING: Final = frozenset(
     {"comment", "line_comment", "block_comment", "attribute_item", "decorator", "access_specifier"}
 )
-"""What stands before something and belongs to it."""
+"""Nodes that precede a definition and belong to it."""
 
 CALLABLE: Final = frozenset(
     {"arrow_function", "function_expression", "generator_function", "class", "lambda", "func_literal"}
 )
-"""Values that make what they are assigned to a definition."""
+"""Values that make an assignment a definition."""
 
 
 def _named(kinds: str, field: str = "name") -> dict[str, str]:
@@ -145,11 +145,11 @@ GRAMMARS: Final[Mapping[str, Grammar]] = {
 
 @cache
 def grammar_of(language: str) -> Language:
-    """Load a language's grammar from its wheel, once."""
+    """Return the grammar of a language, which is loaded from its wheel once."""
     grammar = GRAMMARS[language]
     return Language(getattr(import_module(grammar.module), grammar.function)())
 
 
 def parser_for(language: str) -> Parser:
-    """Return a new parser: one serves a single thread."""
+    """Return a new parser, because a parser is not thread-safe."""
     return Parser(grammar_of(language))

@@ -1,4 +1,4 @@
-"""What language a file is in, by its name and its first line."""
+"""The language of a file, by its name and its first line."""
 
 import re
 from pathlib import PurePosixPath
@@ -58,18 +58,18 @@ _SHEBANG: Final = re.compile(r"#!.*\b(python|node|bash|zsh|sh|ruby|perl|php|lua)
 _BY_SHEBANG: Final = {"node": "javascript", "bash": "shell", "zsh": "shell", "sh": "shell"}
 
 _MODE: Final = re.compile(r".*-\*-\s*(?:mode:\s*)?([\w+]+).*-\*-")
-"""How Emacs is told what a file is: the C++ library's headers have no other mark."""
+"""The mode line of Emacs: the headers of the C++ library have no other sign of their language."""
 
 _BY_MODE: Final = {"C++": "cpp", "C": "c", "python": "python", "rst": "restructuredtext", "sh": "shell"}
 
 _CPP_ONLY: Final = re.compile(
     r"^\s*(?:class\s+\w+|namespace\b|template\s*<|using\s+\w|(?:public|private)\s*:)", re.MULTILINE
 )
-"""What no header of C says at the start of a line."""
+"""Starts of lines that do not occur in a C header."""
 
 
 def language(path: str, text: str) -> str | None:
-    """Return the language of a file; None when neither its name nor its first line tells."""
+    """Return the language of a file; None when neither its name nor its first line shows it."""
     name = PurePosixPath(path).name.lower()
     found = _BY_NAME.get(name) or _BY_SUFFIX.get(name.rpartition(".")[2] if "." in name else "")
     if found is None:

@@ -1,4 +1,4 @@
-"""Loadout scripts: a folder of TOML files, each of which says who an agent is."""
+"""Loadout files: a folder of TOML files, each of which describes an agent."""
 
 import re
 import tomllib
@@ -20,13 +20,13 @@ SUFFIX: Final = ".toml"
 
 
 class LoadoutFiles:
-    """The `LoadoutStore` port on a folder. Files are read when they are asked for, so a change counts at once."""
+    """The `LoadoutStore` port on a folder. Files are read on each request, so a change takes effect at once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     async def get(self, name: str, namespace: str) -> Loadout:
-        """Return the loadout of `NAME.toml`; one for other namespaces is not there."""
+        """Return the loadout of `NAME.toml`; raise `NotFound` also when it is for other namespaces."""
         check_loadout_name(name)
         return await run_sync(self._get, name, namespace)
 
@@ -48,13 +48,13 @@ class LoadoutFiles:
                 if path.is_file() and read_loadout(path.stem, path).admits(namespace):
                     yield path.stem
             except MemosError:
-                continue  # whoever asks for it is told what is wrong with it
+                continue  # a request for this loadout gets the error
 
 
 def read_loadout(name: str, path: Path) -> Loadout:
-    """Return what a file says; raise `Invalid` with the place and what is wrong there."""
+    """Return the loadout in a file; raise `Invalid` with the position and the error."""
     try:
-        return _loadout(name, _parsed(_text(path)))
+        return _loadout(name, _parse(_text(path)))
     except Invalid as error:
         raise Invalid(f"{name}{SUFFIX}: {error}") from None
 
@@ -74,7 +74,7 @@ def _text(path: Path) -> str:
         raise Invalid(f"It is not UTF-8 (line {line}). Save it as UTF-8.") from None
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parse(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -91,21 +91,21 @@ def _loadout(name: str, table: Mapping[str, Any]) -> Loadout:
     top = _read("", table, _TOP)
     memories = _read("memories.", top.pop("memories", {}), _MEMORIES)
     tools = _read("tools.", top.pop("tools", {}), _TOOLS)
-    given = {_FIELDS.get(key, key): value for key, value in (top | memories | tools).items()}
-    loadout = Loadout(name, **given)
+    fields = {_FIELDS.get(key, key): value for key, value in (top | memories | tools).items()}
+    loadout = Loadout(name, **fields)
     loadout.check()
     return loadout
 
 
-def _read(place: str, table: Mapping[str, Any], readers: Mapping[str, Callable[[str, Any], Any]]) -> dict[str, Any]:
-    """Return each value as its reader gives it, by its full key; name what is unknown."""
+def _read(prefix: str, table: Mapping[str, Any], readers: Mapping[str, Callable[[str, Any], Any]]) -> dict[str, Any]:
+    """Return each value as parsed by its reader, by its full key; raise `Invalid` for an unknown key."""
     for key in table:
         if key not in readers:
             near = get_close_matches(key[:40].lower(), readers, n=1)
-            guess = f" Did you mean '{place}{near[0]}'?" if near else ""
-            known = ", ".join(place + name for name in readers)
-            raise Invalid(f"Unknown key {place + key[:40]!a}.{guess} Keys: {known}.")
-    return {place + key: readers[key](place + key, value) for key, value in table.items()}
+            guess = f" Did you mean '{prefix}{near[0]}'?" if near else ""
+            known = ", ".join(prefix + name for name in readers)
+            raise Invalid(f"Unknown key {prefix + key[:40]!a}.{guess} Keys: {known}.")
+    return {prefix + key: readers[key](prefix + key, value) for key, value in table.items()}
 
 
 def _string(key: str, value: Any) -> str:
@@ -117,11 +117,11 @@ def _string(key: str, value: Any) -> str:
 def _strings(key: str, value: Any) -> Sequence[str]:
     if not isinstance(value, list):
         raise Invalid(f"{key} must be a list of strings; got {_kind(value)}.")
-    return tuple(_string(f"entry {place} of {key}", entry) for place, entry in enumerate(value, start=1))
+    return tuple(_string(f"entry {number} of {key}", entry) for number, entry in enumerate(value, start=1))
 
 
 def _ids(key: str, value: Any) -> Sequence[UUID]:
-    return tuple(_id(f"entry {place} of {key}", entry) for place, entry in enumerate(_strings(key, value), start=1))
+    return tuple(_id(f"entry {number} of {key}", entry) for number, entry in enumerate(_strings(key, value), start=1))
 
 
 def _id(key: str, text: str) -> UUID:

@@ -1,4 +1,4 @@
-"""Reads one file: a whole, unchanging text that people wrote and that gives nothing away, or the reason why not."""
+"""Reads one file: returns its text, or the reason to skip it (binary, generated, holds a secret, still changing)."""
 
 import os
 import re
@@ -16,17 +16,17 @@ from memos_mcp.ingest.walk import MAX_BYTES, FoundFile, SkipReason
 
 _ATTEMPTS: Final = 3
 
-_LONGEST_LINE: Final = 20_000
-"""Characters that no one writes in one line; a line of a chunk stays within a memory."""
+_MAX_LINE_CHARS: Final = 20_000
+"""Nobody writes longer lines by hand; with this limit a line always fits into a memory."""
 
-_MINIFIED: Final = 110
-"""Characters of an average line of minified code, as GitHub's linguist draws the line."""
+_MINIFIED_LINE_CHARS: Final = 110
+"""An average line of minified code has more characters than this; the limit is that of GitHub's linguist."""
 
 _MINIFIED_SUFFIXES: Final = frozenset({".js", ".mjs", ".cjs", ".css"})
 
 _HEAD_LINES: Final = 12
-_SAYS_GENERATED: Final = re.compile(
-    # Go's own form (https://go.dev/s/generatedcode), Phabricator's mark, and what most other generators write.
+_GENERATED_MARK: Final = re.compile(
+    # The form of Go (https://go.dev/s/generatedcode), the mark of Phabricator, and the text of most other generators.
     r"^\W*code generated .* do not edit\.?\W*$"
     r"|^\W*@generated\b"
     r"|^\W*(?:(?:this|the) (?:file|code|header|module) (?:is|was|has been) )?(?:auto(?:matically|[- ])? ?generated)\b"
@@ -39,7 +39,7 @@ _COMMENT: Final = re.compile(r"\s*(?:#|//|/\*|\*|--|;|<!--|%|\.\. |\"\"\")")
 
 @dataclass(frozen=True, slots=True)
 class SourceText:
-    """The text of a file: decoded, without a byte order mark, its lines ended by newlines alone.
+    """The text of a file: decoded, without a byte order mark, with newlines as the only line ends.
 
     `digest` is the SHA-256 of its bytes.
     """
@@ -51,8 +51,8 @@ class SourceText:
 
 
 def read(found: FoundFile) -> SourceText | Skipped:
-    """Read a file that was found; at most `MAX_BYTES` and one are held. Nothing here blocks but the disk."""
-    data = _whole(found)
+    """Read a file that the walk found, at most `MAX_BYTES` and one byte of it. Only the disk can block."""
+    data = _read_stable(found)
     text = data if isinstance(data, SkipReason) else _text(found.path, data)
     if isinstance(data, SkipReason) or isinstance(text, SkipReason):
         return Skipped(found.path, SkipReason(text), transient=text is SkipReason.CHANGING)
@@ -60,7 +60,7 @@ def read(found: FoundFile) -> SourceText | Skipped:
 
 
 def _text(path: str, data: bytes) -> str | SkipReason:
-    """Return what a file says, or why that is not for the memory."""
+    """Return the text of a file, or the reason to skip it."""
     if b"\x00" in data:
         return SkipReason.NOT_UTF8 if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else SkipReason.BINARY
     try:
@@ -74,17 +74,17 @@ def _text(path: str, data: bytes) -> str | SkipReason:
     return SkipReason.GENERATED if _is_generated(path, text) else text
 
 
-def _whole(found: FoundFile) -> bytes | SkipReason:
-    """Return a file's bytes as they were at one moment."""
+def _read_stable(found: FoundFile) -> bytes | SkipReason:
+    """Return the bytes of a file that did not change while it was read."""
     for _ in range(_ATTEMPTS):
-        data = _once(found)
+        data = _read_once(found)
         if data is not SkipReason.CHANGING:
             return data
     return SkipReason.CHANGING
 
 
-def _once(found: FoundFile) -> bytes | SkipReason:
-    # What was a file a moment ago may be a link or a pipe by now: neither is followed, and neither can hold us up.
+def _read_once(found: FoundFile) -> bytes | SkipReason:
+    # The file may have become a link or a pipe since the walk: a link is not followed, and a pipe does not block.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     try:
         with os.fdopen(os.open(found.file, flags), "rb") as file:
@@ -103,11 +103,11 @@ def _once(found: FoundFile) -> bytes | SkipReason:
 
 
 def _is_generated(path: str, text: str) -> bool:
-    """Whether a tool has written this, by what its head says and by how long its lines are."""
+    """Whether a tool wrote this text, judging by its first lines and by the length of its lines."""
     lines = text.split("\n")
-    if max(map(len, lines)) > _LONGEST_LINE:
+    if max(map(len, lines)) > _MAX_LINE_CHARS:
         return True
-    if PurePosixPath(path).suffix in _MINIFIED_SUFFIXES and len(text) > _MINIFIED * len(lines):
+    if PurePosixPath(path).suffix in _MINIFIED_SUFFIXES and len(text) > _MINIFIED_LINE_CHARS * len(lines):
         return True
     head = lines[:_HEAD_LINES]
-    return any(_COMMENT.match(line) and _SAYS_GENERATED.match(line) for line in head)
+    return any(_COMMENT.match(line) and _GENERATED_MARK.match(line) for line in head)

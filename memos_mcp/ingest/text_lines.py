@@ -8,24 +8,24 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 LIMIT: Final = 220
-"""What a chunk may cost, its path and name included: one passage of a window of 254 in nearly every case.
+"""The maximum cost of a chunk with its path and name: one passage of a window of 254 in nearly every case.
 
 Calibrated with MiniLM's own tokenizer on 25-line windows of Django, Go, Rust's registry, RxJS, React Native's Java and
 /usr/include: its tokens are 0.93 (Markdown) to 1.06 (C) times this cost in the median, 1.26 times in the worst
-twentieth. Characters tell less: 2.6 (C) to 3.8 (Python) make a token, and in the worst hundredth half as many.
+twentieth. Characters are a worse measure: 2.6 (C) to 3.8 (Python) make a token, in the worst hundredth half as many.
 """
 
-_PIECE: Final = re.compile(r"[A-Za-z]{1,5}|\d{1,3}|[^\sA-Za-z\d]")
-"""About what the tokenizer makes a token of."""
+_TOKEN: Final = re.compile(r"[A-Za-z]{1,5}|\d{1,3}|[^\sA-Za-z\d]")
+"""Approximately a token of the tokenizer."""
 
-_LAST_PART: Final = 0.4
-"""The share of a stretch in which a better place to cut is looked for."""
+_CUT_WINDOW: Final = 0.4
+"""The share of a part, at its end, that is searched for a better line to cut at."""
 
-_LARGER_HALF: Final = 0.65
-"""The most that one of the last two parts takes."""
+_MAX_LAST_SHARE: Final = 0.65
+"""The largest share that one of the last two parts takes."""
 
 
-class Stretch(NamedTuple):
+class LineRange(NamedTuple):
     """Some lines, counted from 0, the end excluded."""
 
     start: int
@@ -34,7 +34,7 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextLines:
-    """A text by lines; `sums[n]` is what the first n cost."""
+    """A text by lines; `sums[n]` is the cost of the first n."""
 
     texts: Sequence[str]
     sums: Sequence[int]
@@ -44,33 +44,33 @@ class TextLines:
 
 
 def lines_of(text: str) -> TextLines:
-    """Part a text at its newlines, and nowhere else: so do editors and parsers."""
+    """Split a text at its newlines only, as editors and parsers do."""
     texts = text.split("\n")
     return TextLines(texts, [0, *accumulate(map(cost, texts))])
 
 
 def cost(text: str) -> int:
-    """Return about how many tokens a text has."""
-    return len(_PIECE.findall(text))
+    """Return the approximate number of tokens of a text."""
+    return len(_TOKEN.findall(text))
 
 
-def cut(lines: TextLines, stretch: Stretch, room: int) -> Iterator[Stretch]:
-    """Yield parts of a stretch that cost at most `room`, or are one line, by paragraphs where it can be."""
-    start, end = stretch
-    while (rest := lines.cost(start, end)) > room and end - start > 1:
-        # The last two share what is left, so that no crumb remains; those before stay where they are as a text grows.
-        most = room if rest >= 2 * room else min(room, rest * _LARGER_HALF)
-        latest = max(bisect_right(lines.sums, lines.sums[start] + most) - 1, start + 1)
-        least = lines.sums[start] + most * (1 - _LAST_PART)
-        earliest = next((at for at in range(start + 1, latest) if lines.sums[at] >= least), latest)
-        place = max(range(earliest, latest + 1), key=lambda at: (*_seam(lines, at), at))
-        yield Stretch(start, place)
-        start = place
-    yield Stretch(start, end)
+def cut(lines: TextLines, whole: LineRange, max_cost: int) -> Iterator[LineRange]:
+    """Yield parts that cost at most `max_cost` or are a single line; cut between paragraphs where possible."""
+    start, end = whole
+    while (rest := lines.cost(start, end)) > max_cost and end - start > 1:
+        # The last two parts share the rest, so that none is tiny; earlier cuts do not move when the text grows.
+        largest = max_cost if rest >= 2 * max_cost else min(max_cost, rest * _MAX_LAST_SHARE)
+        latest = max(bisect_right(lines.sums, lines.sums[start] + largest) - 1, start + 1)
+        smallest = lines.sums[start] + largest * (1 - _CUT_WINDOW)
+        earliest = next((at for at in range(start + 1, latest) if lines.sums[at] >= smallest), latest)
+        best = max(range(earliest, latest + 1), key=lambda at: (*_cut_quality(lines, at), at))
+        yield LineRange(start, best)
+        start = best
+    yield LineRange(start, end)
 
 
-def _seam(lines: TextLines, at: int) -> tuple[bool, int]:
-    """How good it is to cut before a line: after a blank one best, then where it is least indented."""
+def _cut_quality(lines: TextLines, at: int) -> tuple[bool, int]:
+    """Rate a cut before a line: after a blank line is best, then before the least indented line."""
     if at >= len(lines.texts):
         return True, 0
     line = lines.texts[at]

@@ -1,56 +1,56 @@
-"""Makes chunks of units: what is small goes together, what is unnamed is called after what it is part of."""
+"""Makes chunks of units: small neighbours are merged, and an unnamed part is named after what encloses it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from memos_mcp.ingest.text_lines import LIMIT, Stretch, TextLines, cost
+from memos_mcp.ingest.text_lines import LIMIT, LineRange, TextLines, cost
 
 _SMALL: Final = LIMIT // 4
-"""Of this cost a definition deserves a chunk of its own."""
+"""A definition of this cost gets a chunk of its own."""
 
 _TINY: Final = LIMIT // 14
-"""Below this cost nothing does: it goes with what is beside it."""
+"""Anything below this cost is merged with a neighbour."""
 
-_NAMES_ROOM: Final = LIMIT // 14
-_LEAST_ROOM: Final = LIMIT // 3
-_MOST_NAMES: Final = 8
-_MARK_COST: Final = 3
-"""Of the line that says that something is left out."""
+_NAMES_COST: Final = LIMIT // 14
+_MIN_SPACE: Final = LIMIT // 3
+_MAX_NAMES: Final = 8
+_ELLIPSIS_COST: Final = 3
+"""The cost of the line that marks an omission."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What a unit stands in: its names, outermost first, and the lines that open it (a signature) if it has any."""
+    """What encloses a unit: its names, outermost first, and the lines of its signature if it has one."""
 
     names: tuple[str, ...] = ()
-    head: Stretch | None = None
+    head: LineRange | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Lines that are not cut further. `loose` are statements, which flow together; a definition stands for itself."""
+    """Lines that are not cut further. `loose` units are statements, which are merged; definitions stay separate."""
 
     level: Level
     names: tuple[str, ...]
-    lines: Stretch
+    lines: LineRange
     loose: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkUnits:
-    """Units that follow one another in one level and make a chunk."""
+    """Consecutive units of one level that make a chunk."""
 
     level: Level
     names: tuple[str, ...]
-    lines: Stretch
+    lines: LineRange
 
     @property
     def symbol(self) -> str | None:
         """The names in it, or the name of its level."""
         if self.names:
-            shown = ", ".join(self.names[:_MOST_NAMES])
-            return f"{shown}, …" if len(self.names) > _MOST_NAMES else shown
+            shown = ", ".join(self.names[:_MAX_NAMES])
+            return f"{shown}, …" if len(self.names) > _MAX_NAMES else shown
         return self.level.names[-1] if self.level.names else None
 
     @property
@@ -59,54 +59,54 @@ class ChunkUnits:
 
     @property
     def repeats_head(self) -> bool:
-        """Whether it is the inside of something whose opening is elsewhere."""
+        """Whether it is an inner part of a definition whose signature is in another chunk."""
         return not self.names and self.level.head is not None and self.lines.start > self.level.head.start
 
 
-def space(path: str) -> int:
-    """Return what a chunk of a file may cost beside its path and the names in it."""
-    return LIMIT - cost(path) - _NAMES_ROOM
+def chunk_space(path: str) -> int:
+    """Return the maximum cost of a chunk of a file without its path and the names in it."""
+    return LIMIT - cost(path) - _NAMES_COST
 
 
-def room(level: Level, lines: TextLines, space: int) -> int:
-    """Return what the lines of a chunk of this level may cost beside the level's names and its repeated head."""
+def max_cost(level: Level, lines: TextLines, space: int) -> int:
+    """Return the maximum cost of a chunk's own lines, without the names of its level and the repeated signature."""
     taken = sum(cost(name) + 1 for name in level.names)
     if level.head is not None:
-        taken += lines.cost(*level.head) + _MARK_COST
-    return max(space - taken, _LEAST_ROOM)
+        taken += lines.cost(*level.head) + _ELLIPSIS_COST
+    return max(space - taken, _MIN_SPACE)
 
 
-def pack(units: Iterable[Unit], lines: TextLines, space: int) -> Iterator[ChunkUnits]:
-    """Put neighbours together where that makes no chunk too large."""
-    waiting: list[Unit] = []
-    flow = True
+def merge_units(units: Iterable[Unit], lines: TextLines, space: int) -> Iterator[ChunkUnits]:
+    """Merge neighbours where the chunk does not become too large."""
+    pending: list[Unit] = []
+    all_mergeable = True
     for unit in units:
-        flows = _flows(unit, lines)
-        if waiting and not _joins(waiting, unit, lines, space, flow=flow and flows):
-            yield _close(waiting)
-            waiting, flow = [], True
-        waiting.append(unit)
-        flow = flow and flows
-    if waiting:
-        yield _close(waiting)
+        mergeable = _is_mergeable(unit, lines)
+        if pending and not _joins(pending, unit, lines, space, mergeable=all_mergeable and mergeable):
+            yield _merged(pending)
+            pending, all_mergeable = [], True
+        pending.append(unit)
+        all_mergeable = all_mergeable and mergeable
+    if pending:
+        yield _merged(pending)
 
 
-def _joins(waiting: Sequence[Unit], unit: Unit, lines: TextLines, space: int, *, flow: bool) -> bool:
-    start, middle, end = waiting[0].lines.start, unit.lines.start, unit.lines.end
+def _joins(pending: Sequence[Unit], unit: Unit, lines: TextLines, space: int, *, mergeable: bool) -> bool:
+    start, middle, end = pending[0].lines.start, unit.lines.start, unit.lines.end
     before, after = lines.cost(start, middle), lines.cost(middle, end)
-    if unit.level != waiting[0].level or before + after > room(unit.level, lines, space):
+    if unit.level != pending[0].level or before + after > max_cost(unit.level, lines, space):
         return False
-    return flow or min(before, after) < _TINY
+    return mergeable or min(before, after) < _TINY
 
 
-def _flows(unit: Unit, lines: TextLines) -> bool:
+def _is_mergeable(unit: Unit, lines: TextLines) -> bool:
     return unit.loose or lines.cost(*unit.lines) < _SMALL
 
 
-def _close(waiting: Sequence[Unit]) -> ChunkUnits:
-    level = waiting[0].level
-    stretch = Stretch(waiting[0].lines.start, waiting[-1].lines.end)
-    # A class with its attributes is called after the class, not after them.
-    opens = level.head is not None and stretch.start <= level.head.start and all(unit.loose for unit in waiting)
-    names = () if opens else tuple(dict.fromkeys(name for unit in waiting for name in unit.names))
-    return ChunkUnits(level, names, stretch)
+def _merged(units: Sequence[Unit]) -> ChunkUnits:
+    level = units[0].level
+    lines = LineRange(units[0].lines.start, units[-1].lines.end)
+    # A class with its attributes is named after the class, not after them.
+    has_head = level.head is not None and lines.start <= level.head.start and all(unit.loose for unit in units)
+    names = () if has_head else tuple(dict.fromkeys(name for unit in units for name in unit.names))
+    return ChunkUnits(level, names, lines)

@@ -1,4 +1,4 @@
-"""Walks a folder: every file that may be read, and for the rest the reason why not."""
+"""Walks a folder: yields every file that may be read, and the reason for every other one."""
 
 import os
 import stat
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Final
 
 from memos_mcp.domain.source import Skipped
-from memos_mcp.ingest import file_names as names
-from memos_mcp.ingest.gitignore import Ignoring, above
+from memos_mcp.ingest import file_names
+from memos_mcp.ingest.gitignore import GitignoreRules, rules_above
 
 MAX_BYTES: Final = 1024 * 1024
-"""Of one file. What people write by hand is smaller; what is larger is data."""
+"""The limit for one file. Files written by hand are smaller; larger ones are data."""
 
 
 class SkipReason(StrEnum):
-    """Why something is not remembered; the values are for people."""
+    """Why a file or folder is not ingested; the values are for people."""
 
     IGNORED = "ignored by .gitignore"
     FOREIGN = "fetched, built or cached"
@@ -38,7 +38,7 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that may be read. `path` is relative to the root, with slashes; `size` as it was then, in bytes."""
+    """A file that may be read. `path` is relative to the root, with slashes; `size` is in bytes, when it was found."""
 
     path: str
     file: Path
@@ -47,52 +47,52 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    place: Path
+    location: Path
     path: str
-    """Relative to the root, with a slash at its end; empty for the root."""
-    inside: str
-    """Relative to the repository's top, for its rules."""
-    ignoring: Ignoring
+    """Relative to the root, with a trailing slash; empty for the root."""
+    repository_path: str
+    """Relative to the repository's root, for its rules."""
+    rules: GitignoreRules
 
 
 def walk(root: Path) -> Iterator[FoundFile | Skipped]:
-    """Yield every file below a folder, by name and folder by folder; each once, since no link is followed.
+    """Yield every file below a folder once, sorted by name within each folder; links are not followed.
 
     Raise `NotADirectoryError` or another `OSError` when the root itself cannot be read.
     """
     root = root.resolve()
     os.scandir(root).close()
-    ignoring, inside = above(root)
-    waiting = [_Folder(root, "", inside, ignoring)]
-    while waiting:
-        folder = waiting.pop()
-        inner: list[_Folder] = []
-        for step in _list(folder):
-            if isinstance(step, _Folder):
-                inner.append(step)
+    rules, repository_path = rules_above(root)
+    pending = [_Folder(root, "", repository_path, rules)]
+    while pending:
+        folder = pending.pop()
+        subfolders: list[_Folder] = []
+        for entry in _list(folder):
+            if isinstance(entry, _Folder):
+                subfolders.append(entry)
             else:
-                yield step
-        waiting.extend(reversed(inner))
+                yield entry
+        pending.extend(reversed(subfolders))
 
 
 def _list(folder: _Folder) -> Iterator[FoundFile | Skipped | _Folder]:
     try:
-        with os.scandir(folder.place) as listing:
+        with os.scandir(folder.location) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError:
         yield Skipped(folder.path, SkipReason.UNREADABLE)
         return
-    names_here = {entry.name for entry in entries}
-    if folder.path and names.marks_foreign(names_here):
+    siblings = {entry.name for entry in entries}
+    if folder.path and file_names.marks_foreign(siblings):
         yield Skipped(folder.path, SkipReason.FOREIGN)
         return
-    ignoring = folder.ignoring.within(folder.place, folder.inside)
+    rules = folder.rules.enter(folder.location, folder.repository_path)
     for entry in entries:
-        yield _judge(entry, folder, ignoring, names_here)
+        yield _classify(entry, folder, rules, siblings)
 
 
-def _judge(
-    entry: os.DirEntry[str], folder: _Folder, ignoring: Ignoring, neighbours: AbstractSet[str]
+def _classify(
+    entry: os.DirEntry[str], folder: _Folder, rules: GitignoreRules, siblings: AbstractSet[str]
 ) -> FoundFile | Skipped | _Folder:
     path = f"{folder.path}{entry.name}"
     if not entry.name.isprintable():  # control characters, line ends, and bytes that are not UTF-8
@@ -101,27 +101,27 @@ def _judge(
         status = entry.stat(follow_symlinks=False)
     except OSError:
         return Skipped(path, SkipReason.UNREADABLE)
-    inside = f"{folder.inside}/{entry.name}" if folder.inside else entry.name
+    repository_path = f"{folder.repository_path}/{entry.name}" if folder.repository_path else entry.name
     if stat.S_ISDIR(status.st_mode):
-        if names.is_foreign(entry.name, neighbours):
+        if file_names.is_foreign(entry.name, siblings):
             return Skipped(f"{path}/", SkipReason.FOREIGN)
-        if ignoring.ignores(inside, is_folder=True):
+        if rules.ignores(repository_path, is_folder=True):
             return Skipped(f"{path}/", SkipReason.IGNORED)
-        return _Folder(folder.place / entry.name, f"{path}/", inside, ignoring)
-    reason = _reason(entry.name, status, ignoring, inside)
-    return FoundFile(path, folder.place / entry.name, status.st_size) if reason is None else Skipped(path, reason)
+        return _Folder(folder.location / entry.name, f"{path}/", repository_path, rules)
+    reason = _reason(entry.name, status, rules, repository_path)
+    return FoundFile(path, folder.location / entry.name, status.st_size) if reason is None else Skipped(path, reason)
 
 
-def _reason(name: str, status: os.stat_result, ignoring: Ignoring, inside: str) -> SkipReason | None:
-    """Return why a file is skipped without opening it, if so. A link is skipped wherever it leads."""
-    # A worktree's or a submodule's .git is a file.
-    if ignoring.ignores(inside, is_folder=False) or name == ".git":
+def _reason(name: str, status: os.stat_result, rules: GitignoreRules, repository_path: str) -> SkipReason | None:
+    """Return the reason to skip a file without opening it, or None. A link is always skipped."""
+    # The .git of a worktree or submodule is a file.
+    if rules.ignores(repository_path, is_folder=False) or name == ".git":
         return SkipReason.IGNORED
     if not stat.S_ISREG(status.st_mode):
         return SkipReason.LINK if stat.S_ISLNK(status.st_mode) else SkipReason.SPECIAL
-    if names.may_be_secret(name):
+    if file_names.may_be_secret(name):
         return SkipReason.SECRET
-    if names.is_generated(name):
+    if file_names.is_generated(name):
         return SkipReason.GENERATED
     if status.st_size == 0:
         return SkipReason.EMPTY

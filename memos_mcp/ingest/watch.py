@@ -7,34 +7,35 @@ from typing import Final
 import anyio
 from watchfiles import Change, awatch
 
-from memos_mcp.ingest import file_names as names
+from memos_mcp.ingest.file_names import is_foreign
 
-_QUIET_MS: Final = 400
-"""How long nothing may change before what changed is told: an editor's or git's many steps are one."""
+_STEP_MS: Final = 400
+"""The pause after the last change before a burst is reported: an editor or git makes many changes at once."""
 
-_AT_MOST_MS: Final = 3_000
+_DEBOUNCE_MS: Final = 3_000
 
-_HEARD_MS: Final = 1_000
-"""How long the thread that watches may take to hear that it shall end; it looks up so often while nothing changes."""
+_POLL_MS: Final = 1_000
+"""How long the watching thread may take to stop: the interval at which it checks for that while nothing changes."""
 
 
 async def changes(root: Path) -> AsyncIterator[frozenset[str]]:
-    """Yield the paths that were added, changed or removed, relative to the root, a burst of changes at a time.
+    """Yield the paths that were added, changed or removed, relative to the root, one set for each burst of changes.
 
-    Folders that are never read are not spoken of; what git ignores may be. It ends when the root is gone.
+    Folders that are never read are not reported; paths that git ignores may be. Iteration ends when the root no longer
+    exists.
     """
     top = Path(await anyio.Path(root).resolve())
 
-    def is_ours(_: Change, path: str) -> bool:
+    def is_watched(_: Change, path: str) -> bool:
         parts = Path(path).relative_to(top).parts
-        return not any(names.is_foreign(part, frozenset()) for part in parts)
+        return not any(is_foreign(part, frozenset()) for part in parts)
 
     bursts = awatch(
         top,
-        watch_filter=is_ours,
-        debounce=_AT_MOST_MS,
-        step=_QUIET_MS,
-        rust_timeout=_HEARD_MS,
+        watch_filter=is_watched,
+        debounce=_DEBOUNCE_MS,
+        step=_STEP_MS,
+        rust_timeout=_POLL_MS,
         ignore_permission_denied=True,
     )
     async for burst in bursts:

@@ -18,7 +18,7 @@ from memos_mcp.ingest.text_lines import LIMIT, cost
 ROOT = Path(__file__).parents[2]
 
 LANGUAGES = st.sampled_from([*GRAMMARS, "markdown", "restructuredtext", "json", None])
-PIECES = st.sampled_from(
+SNIPPETS = st.sampled_from(
     [
         *("class A:", "def f(a, b):", "    def g(self):", "        return 1", "    x = 1", "@decorated", "# comment"),
         *("// comment", "/* open", "close */", "func (s *Server) Serve() {", "fn main() {", "impl A for B {", "});"),
@@ -41,7 +41,7 @@ PIECES = st.sampled_from(
     ]
 )
 LONG = st.sampled_from(["word " * 60, "x" * 3_000, "a + " * 90])
-TEXTS = st.lists(PIECES | LONG, max_size=150).map("\n".join) | st.text(max_size=300)
+TEXTS = st.lists(SNIPPETS | LONG, max_size=150).map("\n".join) | st.text(max_size=300)
 
 
 def of(text: str, language: str | None, path: str = "a/b.x") -> list[Chunk]:
@@ -53,12 +53,12 @@ def named(text: str, language: str) -> list[str]:
 
 
 def body(lines: int, line: str = "    total = compute_something(total, {0})") -> str:
-    return "\n".join(line.format(place) for place in range(lines))
+    return "\n".join(line.format(number) for number in range(lines))
 
 
 @settings(max_examples=300)
 @given(TEXTS, LANGUAGES)
-def test_every_written_line_is_in_a_chunk_and_each_chunk_is_exactly_its_lines(text: str, language: str | None) -> None:
+def test_chunks_cover_every_nonblank_line_and_hold_exactly_their_lines(text: str, language: str | None) -> None:
     lines = text.split("\n")
     made = of(text, language)
     covered: set[str] = set()
@@ -68,7 +68,7 @@ def test_every_written_line_is_in_a_chunk_and_each_chunk_is_exactly_its_lines(te
         assert own == lines[chunk.first_line - 1 : chunk.last_line]
         covered.update(own)
 
-    # A chunk that says the same as another is left out, so that it is the text of a line that must be there.
+    # Of equal chunks only one is kept, so the text of each line must occur, not the line itself.
     assert {line for line in lines if line.strip()} <= covered
     assert all(a.last_line < b.first_line for a, b in pairwise(made))
     assert len({chunk.content for chunk in made}) == len(made)
@@ -76,13 +76,13 @@ def test_every_written_line_is_in_a_chunk_and_each_chunk_is_exactly_its_lines(te
 
 @settings(max_examples=300)
 @given(TEXTS, LANGUAGES)
-def test_no_chunk_costs_more_than_the_limit_but_a_single_line(text: str, language: str | None) -> None:
+def test_no_chunk_exceeds_the_limit_except_a_single_line(text: str, language: str | None) -> None:
     for chunk in of(text, language):
         assert cost(chunk.text) <= LIMIT or chunk.first_line == chunk.last_line
 
 
 @given(TEXTS, LANGUAGES)
-def test_the_same_text_is_cut_the_same_way(text: str, language: str | None) -> None:
+def test_cutting_is_deterministic(text: str, language: str | None) -> None:
     assert of(text, language) == of(text, language)
 
 
@@ -105,7 +105,7 @@ def test_methods_are_named_with_their_class_and_the_class_has_a_chunk_of_its_own
     assert made[2].text.startswith("    @property\n")
 
 
-def test_comments_right_before_a_definition_belong_to_it_and_others_do_not() -> None:
+def test_comments_directly_above_a_definition_belong_to_it_and_others_do_not() -> None:
     text = f"import os\n\n# About nothing: {'word ' * 30}\n\n# About f.\n# More.\ndef f():\n{body(12)}\n"
 
     first, second = of(text, "python")
@@ -127,7 +127,7 @@ def test_a_large_function_is_cut_between_statements_with_its_signature_repeated(
         compile(chunk.text, "chunk", "exec")
 
 
-def test_a_cut_does_not_fall_into_a_statement_that_fits() -> None:
+def test_a_statement_that_fits_is_not_cut() -> None:
     call = "    handle(\n        first_argument={0},\n        second_argument=other_value,\n    )"
 
     for chunk in of(f"def f():\n{body(30, call)}\n", "python"):
@@ -150,7 +150,7 @@ def test_a_change_in_one_function_changes_only_its_chunk() -> None:
     assert len(changed) == 2
 
 
-def test_the_same_thing_twice_in_a_file_is_one_chunk() -> None:
+def test_equal_definitions_in_a_file_become_one_chunk() -> None:
     same = f"def f():\n{body(10)}\n"
 
     assert len(of(same + "\n\n" + same, "python")) == 1
@@ -221,13 +221,13 @@ abstract class B {{
         ("tsx", ["App"]),
     ],
 )
-def test_each_language_tells_its_names(language: str, names: Sequence[str]) -> None:
+def test_names_are_found_in_each_language(language: str, names: Sequence[str]) -> None:
     found = [chunk.name for chunk in of(SOURCES[language], language)]
 
     assert [name for name in dict.fromkeys(found) if name in names] == list(names)
 
 
-def test_what_its_parser_makes_no_sense_of_is_cut_by_lines() -> None:
+def test_text_that_does_not_parse_is_cut_by_lines() -> None:
     text = "\n\n".join(["This is not Python at all, is it? {" * 3] * 3 + ["And (this) [neither!"] * 3)
 
     made = of(text, "python")
@@ -236,16 +236,16 @@ def test_what_its_parser_makes_no_sense_of_is_cut_by_lines() -> None:
     assert {chunk.symbol for chunk in made} == {None}
 
 
-def test_a_parser_that_fails_costs_nothing_but_the_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_parser_costs_only_the_names(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(chunks_module.syntax, "units", failing)  # type: ignore[attr-defined]  # not its own name
+    monkeypatch.setattr(chunks_module.syntax, "units", failing)  # type: ignore[attr-defined]  # imported there
 
     assert [chunk.text for chunk in of("def f(): ...", "python")] == ["def f(): ..."]
 
 
-def test_an_endless_nesting_is_cut_by_lines() -> None:
+def test_extremely_deep_nesting_is_cut_by_lines() -> None:
     for text in (
         "int " + "*" * 5_000 + "x;",
         "x = " + "(" * 20_000,
@@ -255,7 +255,7 @@ def test_an_endless_nesting_is_cut_by_lines() -> None:
             assert of(text, language)
 
 
-def test_sections_of_markdown_know_the_headings_above_and_code_is_none() -> None:
+def test_markdown_sections_know_their_parent_headings_and_ignore_those_in_code() -> None:
     prose = "Words that say something about this. " * 8
     text = f"""Preamble.
 
@@ -282,7 +282,7 @@ Other
     assert made[3].text.startswith("Other\n-----\n")
 
 
-def test_titles_of_restructuredtext_are_told_by_their_lines() -> None:
+def test_restructuredtext_titles_are_recognized_by_their_underlines() -> None:
     prose = "Words that say something about this. " * 8
     titles = ["=====\nGuide\n=====", "Setup\n=====", "Linux\n~~~~~", "Other\n====="]
 
@@ -293,14 +293,14 @@ def test_titles_of_restructuredtext_are_told_by_their_lines() -> None:
 
 
 def test_plain_text_is_cut_between_paragraphs() -> None:
-    paragraph = "\n".join(["A line of a paragraph that goes on for a while."] * 5)
+    paragraph = "\n".join(["A line of a paragraph that continues for a while."] * 5)
 
     for chunk in of("\n\n".join(f"{number}. {paragraph}" for number in range(12)), None):
         assert chunk.text[0].isdigit()
         assert chunk.text.endswith("while.")
 
 
-def test_this_very_code_is_cut_into_chunks_that_are_named_and_fit() -> None:
+def test_the_code_of_this_package_is_cut_into_named_chunks_that_fit() -> None:
     files = sorted((ROOT / "memos_mcp").rglob("*.py"))
     made = [chunk for file in files for chunk in of(file.read_text(), "python", file.relative_to(ROOT).as_posix())]
 

@@ -1,4 +1,4 @@
-"""Against git itself: what it ignores, the walk leaves out, and nothing else."""
+"""Compares the walk with git itself: it skips exactly the files that git ignores."""
 
 import subprocess
 from pathlib import Path
@@ -65,41 +65,41 @@ def kept_by_git(root: Path, paths: list[str]) -> set[str]:
 
 @settings(max_examples=25)
 @given(RULES)
-def test_the_walk_leaves_out_exactly_what_git_ignores(rules: dict[str, list[str]]) -> None:
+def test_the_walk_skips_exactly_what_git_ignores(rules: dict[str, list[str]]) -> None:
     with TemporaryDirectory(prefix="memos-test-") as folder:
         root = Path(folder).resolve()
         paths = repository(root, rules)
 
-        assert {step.path for step in walk(root) if isinstance(step, FoundFile)} == kept_by_git(root, paths)
+        assert {entry.path for entry in walk(root) if isinstance(entry, FoundFile)} == kept_by_git(root, paths)
 
 
-def test_nested_negated_anchored_and_folder_patterns(tmp_path: Path) -> None:
+def test_nested_negated_anchored_and_folder_patterns_agree_with_git(tmp_path: Path) -> None:
     paths = repository(tmp_path, {"": ["*.log", "/out", "b/"], "a": ["!x.log", "/b/*", "!/b/c.py"], "keep": ["*"]})
 
-    found = {step.path for step in walk(tmp_path) if isinstance(step, FoundFile)}
+    found = {entry.path for entry in walk(tmp_path) if isinstance(entry, FoundFile)}
 
     assert found == kept_by_git(tmp_path, paths)
     assert {"a/x.log", "c.py", "a/keep/x.log"} <= found
     assert not {"x.log", "out/c.py", "b/c.py", "a/b/c.py", "keep/c.py"} & found
 
 
-def test_the_rules_of_the_repository_around_a_folder_hold_in_it(tmp_path: Path) -> None:
+def test_the_rules_of_the_enclosing_repository_apply_in_a_subfolder(tmp_path: Path) -> None:
     repository(tmp_path, {"": ["*.log", "/a/d.txt"], "a": ["c.py"]})
 
-    assert {step.path for step in walk(tmp_path / "a" / "b") if isinstance(step, FoundFile)} == {
+    assert {entry.path for entry in walk(tmp_path / "a" / "b") if isinstance(entry, FoundFile)} == {
         "!x", "d.txt", "out/!x", "out/d.txt"
     }  # fmt: skip
     assert Skipped("d.txt", SkipReason.IGNORED) in set(walk(tmp_path / "a"))
 
 
-def test_an_ignored_folder_that_is_asked_for_by_name_is_walked(tmp_path: Path) -> None:
+def test_an_ignored_folder_that_is_requested_by_name_is_walked(tmp_path: Path) -> None:
     repository(tmp_path, {"": ["a/"]})
 
-    assert "c.py" in {step.path for step in walk(tmp_path / "a") if isinstance(step, FoundFile)}
+    assert "c.py" in {entry.path for entry in walk(tmp_path / "a") if isinstance(entry, FoundFile)}
 
 
-def test_a_private_exclude_file_counts(tmp_path: Path) -> None:
+def test_the_exclude_file_of_the_repository_applies(tmp_path: Path) -> None:
     repository(tmp_path, {"a": ["none"]})
     (tmp_path / ".git/info/exclude").write_text("*.py\n")
 
-    assert not any(step.path.endswith(".py") for step in walk(tmp_path) if isinstance(step, FoundFile))
+    assert not any(entry.path.endswith(".py") for entry in walk(tmp_path) if isinstance(entry, FoundFile))

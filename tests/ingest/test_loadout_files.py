@@ -1,4 +1,4 @@
-"""The folder of loadout files: what is read from it, and what is said of a file that cannot be used."""
+"""The folder of loadout files: what is read from it, and the errors for invalid files."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 ID = "0197c2f4-8a35-7d5e-9b1c-2f60c1f0a9d4"
 WHOLE = f"""\
-role = "You look after staging."
+role = "You maintain staging."
 capabilities = ["network", "shell"]
 namespaces = ["team", "runbooks"]
 for = ["ops"]
@@ -35,11 +35,11 @@ async def refusal(folder: Path, text: str | bytes) -> str:
     return str(caught.value)
 
 
-async def test_a_file_says_who_an_agent_is(tmp_path: Path) -> None:
+async def test_a_file_describes_an_agent(tmp_path: Path) -> None:
     (tmp_path / "staging.toml").write_text(WHOLE)
     assert await LoadoutFiles(tmp_path).get("staging", "ops") == Loadout(
         name="staging",
-        role="You look after staging.",
+        role="You maintain staging.",
         capabilities=("network", "shell"),
         namespaces=("team", "runbooks"),
         admitted=("ops",),
@@ -51,14 +51,14 @@ async def test_a_file_says_who_an_agent_is(tmp_path: Path) -> None:
     )
 
 
-async def test_an_empty_file_is_a_loadout_and_a_change_counts_at_once(tmp_path: Path) -> None:
+async def test_an_empty_file_is_a_loadout_and_a_change_takes_effect_at_once(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbf")
     assert await LoadoutFiles(tmp_path).get("x", "team") == Loadout("x")
     (tmp_path / "x.toml").write_bytes(b'role = "new"\r\n')
     assert await LoadoutFiles(tmp_path).get("x", "team") == Loadout("x", role="new")
 
 
-async def test_a_missing_file_is_told_with_those_that_there_are_for_this_connection(tmp_path: Path) -> None:
+async def test_the_error_for_a_missing_loadout_lists_those_for_this_connection(tmp_path: Path) -> None:
     for name, text in {
         "b": "",
         "a": 'for = ["team"]',
@@ -76,13 +76,13 @@ async def test_a_missing_file_is_told_with_those_that_there_are_for_this_connect
         assert str(caught.value) == f"No loadout '{name}' is for namespace 'team'. For it there are: a, b."
 
 
-async def test_without_a_folder_there_are_none(tmp_path: Path) -> None:
+async def test_a_missing_folder_has_no_loadouts(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="For it there is none; leave name out"):
         await LoadoutFiles(tmp_path / "nowhere").get("x", "team")
 
 
 @pytest.mark.parametrize("name", ["../x", "..", "sub/x", "/etc/hosts", "x\x00"])
-async def test_a_name_never_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+async def test_a_name_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "x.toml").write_text("")
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "x.toml").write_text("")
@@ -127,27 +127,27 @@ async def test_a_name_never_leads_out_of_the_folder(tmp_path: Path, name: str) -
         ("a = " + "9" * 5_000, "x.toml: It is not TOML that a loadout could be"),
     ],
 )
-async def test_a_file_that_cannot_be_used_is_told_with_the_place(
+async def test_the_error_for_an_invalid_file_names_the_position(
     tmp_path: Path, text: str | bytes, message: str
 ) -> None:
     assert (await refusal(tmp_path, text)).startswith(message)
 
 
-async def test_a_file_of_ten_megabytes_is_refused_without_reading_it(tmp_path: Path) -> None:
+async def test_a_file_of_ten_megabytes_is_rejected_without_reading_all_of_it(tmp_path: Path) -> None:
     with (tmp_path / "x.toml").open("wb") as file:
         file.truncate(10_000_000)
     with pytest.raises(Invalid, match="It has more than 64 KiB"):
         await LoadoutFiles(tmp_path).get("x", "team")
 
 
-async def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
+async def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.toml")
     with pytest.raises(NotFound):
         await LoadoutFiles(tmp_path).get("x", "team")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-async def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
+async def test_the_error_for_an_unreadable_file_names_the_reason(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text("")
     (tmp_path / "x.toml").chmod(0)
     with pytest.raises(Invalid, match=r"x.toml: It cannot be read: Permission denied\."):

@@ -1,4 +1,4 @@
-"""Every token here is made up from parts, so that no scanner takes this file for a leak."""
+"""The tokens here are invented and joined from parts, so that no scanner reports this file as a leak."""
 
 import string
 
@@ -31,7 +31,7 @@ SECRETS = {
 
 
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
-def test_a_token_is_found_wherever_it_stands(secret: str) -> None:
+def test_a_secret_is_found_inside_code(secret: str) -> None:
     assert holds_secret(f"some = 'code'\ntoken = '{secret}'\nmore()\n".encode())
 
 
@@ -52,5 +52,5 @@ def test_a_token_is_found_wherever_it_stands(secret: str) -> None:
         "-----BEGIN PUBLIC KEY-----\n" + BASE64_LINE,
     ],
 )
-def test_code_that_speaks_of_secrets_holds_none(text: str) -> None:
+def test_code_about_secrets_is_not_a_secret(text: str) -> None:
     assert not holds_secret(text.encode())

@@ -17,20 +17,20 @@ def tree(root: Path, *files: str) -> None:
 
 
 def found(root: Path) -> list[str]:
-    return [step.path for step in walk(root) if isinstance(step, FoundFile)]
+    return [entry.path for entry in walk(root) if isinstance(entry, FoundFile)]
 
 
 def skipped(root: Path) -> dict[str, str]:
-    return {step.path: step.reason for step in walk(root) if isinstance(step, Skipped)}
+    return {entry.path: entry.reason for entry in walk(root) if isinstance(entry, Skipped)}
 
 
-def test_files_come_by_name_with_those_of_a_folder_before_its_folders(tmp_path: Path) -> None:
+def test_files_are_sorted_by_name_and_come_before_subfolders(tmp_path: Path) -> None:
     tree(tmp_path, "b/z.py", "b/a/y.py", "a/x.py", "c.py")
 
     assert found(tmp_path) == ["c.py", "a/x.py", "b/z.py", "b/a/y.py"]
 
 
-def test_links_are_named_and_never_followed_so_that_circles_end_and_nothing_outside_is_read(tmp_path: Path) -> None:
+def test_links_are_skipped_so_that_cycles_end_and_nothing_outside_is_read(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     tree(root, "a/x.py", "b/y.py")
     tree(outside, "secret.py")
@@ -40,7 +40,7 @@ def test_links_are_named_and_never_followed_so_that_circles_end_and_nothing_outs
     (root / "a/back").symlink_to(root / "b", target_is_directory=True)
     (root / "b/out").symlink_to(outside, target_is_directory=True)
     (root / "twice.py").symlink_to("a/x.py")
-    (root / "nowhere.py").symlink_to("gone.py")
+    (root / "nowhere.py").symlink_to("missing.py")
 
     assert found(root) == ["a/x.py", "b/y.py"]
     assert skipped(root) == dict.fromkeys(
@@ -55,15 +55,15 @@ def test_a_root_that_is_a_link_is_walked(tmp_path: Path) -> None:
     assert found(tmp_path / "link") == ["x.py"]
 
 
-def test_a_root_that_is_no_folder_is_an_error(tmp_path: Path) -> None:
+def test_a_root_that_is_not_a_folder_raises_an_error(tmp_path: Path) -> None:
     tree(tmp_path, "x.py")
 
-    for root in (tmp_path / "x.py", tmp_path / "gone"):
+    for root in (tmp_path / "x.py", tmp_path / "missing"):
         with pytest.raises(OSError, match=str(root.name)):
             list(walk(root))
 
 
-def test_pipes_and_sockets_and_a_pipe_called_gitignore_hold_nothing_up(tmp_path: Path) -> None:
+def test_pipes_and_sockets_do_not_block_even_as_gitignore(tmp_path: Path) -> None:
     tree(tmp_path, "x.py")
     os.mkfifo(tmp_path / "pipe")
     os.mkfifo(tmp_path / ".gitignore")
@@ -74,14 +74,14 @@ def test_pipes_and_sockets_and_a_pipe_called_gitignore_hold_nothing_up(tmp_path:
         assert found(tmp_path) == ["x.py"]
 
 
-def test_a_gigabyte_is_skipped_by_its_size(tmp_path: Path) -> None:
+def test_a_huge_file_is_skipped_by_its_size(tmp_path: Path) -> None:
     with (tmp_path / "huge.py").open("wb") as file:
         file.truncate(1024**3)
 
     assert skipped(tmp_path) == {"huge.py": SkipReason.TOO_LARGE}
 
 
-def test_names_that_cannot_be_written_are_told_in_a_way_that_can(tmp_path: Path) -> None:
+def test_unprintable_names_are_reported_escaped(tmp_path: Path) -> None:
     for name in (b"two\nlines.py", b"bytes\xff.py", b"bell\x07.py"):
         (tmp_path / os.fsdecode(name)).write_text("x = 1\n")
 
@@ -90,7 +90,7 @@ def test_names_that_cannot_be_written_are_told_in_a_way_that_can(tmp_path: Path)
     )
 
 
-def test_what_was_fetched_built_or_cached_is_skipped_as_a_whole(tmp_path: Path) -> None:
+def test_fetched_built_and_cached_folders_are_skipped_entirely(tmp_path: Path) -> None:
     tree(tmp_path, "node_modules/a.js", "web/node_modules/b.js", "src/__pycache__/c.py", ".venv/d.py", ".git/HEAD")
     tree(tmp_path, "cache/CACHEDIR.TAG", "cache/e.py", "env/pyvenv.cfg", "env/f.py", "pyproject.toml", "build/g.py")
     tree(tmp_path, "rust/Cargo.toml", "rust/target/h.rs", "src/build/kept.py", "src/target/kept.rs")
@@ -104,7 +104,7 @@ def test_what_was_fetched_built_or_cached_is_skipped_as_a_whole(tmp_path: Path) 
     "name", [".env", ".env.local", "prod.env", "server.pem", "tls.key", "id_rsa", "a.p12", "credentials", ".npmrc",
              ".pypirc", ".netrc", "credentials.json", "terraform.tfstate", "client_secret_1.json"]
 )  # fmt: skip
-def test_a_file_named_like_a_secret_is_not_opened(tmp_path: Path, name: str) -> None:
+def test_a_file_named_like_a_secret_is_skipped(tmp_path: Path, name: str) -> None:
     tree(tmp_path, name)
 
     assert skipped(tmp_path) == {name: SkipReason.SECRET}
@@ -113,24 +113,24 @@ def test_a_file_named_like_a_secret_is_not_opened(tmp_path: Path, name: str) -> 
 @pytest.mark.parametrize(
     "name", [".env.example", "credentials.py", "secrets.go", "environment.py", "keys.ts", "key.md", "id_rsa.md"]
 )
-def test_code_and_examples_about_secrets_are_read(tmp_path: Path, name: str) -> None:
+def test_code_and_examples_about_secrets_are_found(tmp_path: Path, name: str) -> None:
     tree(tmp_path, name)
 
     assert found(tmp_path) == [name]
 
 
 @pytest.mark.parametrize("name", ["a.min.js", "package-lock.json", "uv.lock", "go.sum", "api_pb2.py", "de.po", "a.svg"])
-def test_what_a_tool_writes_is_known_by_its_name(tmp_path: Path, name: str) -> None:
+def test_generated_files_are_recognized_by_their_name(tmp_path: Path, name: str) -> None:
     tree(tmp_path, name)
 
     assert skipped(tmp_path) == {name: SkipReason.GENERATED}
 
 
-def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(tmp_path, "closed/x.py", "open/y.py")
     scandir = os.scandir
 
-    def closed(path: Path) -> object:  # permissions do not stop the root user, as which tests may run
+    def closed(path: Path) -> object:  # tests may run as root, whom permissions do not stop
         if Path(path).name == "closed":
             raise PermissionError(13, "Permission denied")
         return scandir(path)
@@ -141,7 +141,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: py
     assert skipped(tmp_path) == {"closed/": SkipReason.UNREADABLE}
 
 
-def test_walking_loads_no_parser() -> None:
+def test_walking_imports_no_parser() -> None:
     code = "import sys, memos_mcp.ingest.walk; sys.exit(any(name.startswith('tree_sitter') for name in sys.modules))"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

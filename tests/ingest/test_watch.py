@@ -9,17 +9,17 @@ from memos_mcp.ingest.watch import changes
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_burst_of_changes_is_told_once_and_foreign_folders_never(tmp_path: Path) -> None:
+async def test_a_burst_of_changes_is_reported_without_foreign_folders(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / ".git").mkdir()
-    told: set[str] = set()
+    reported: set[str] = set()
     watching = anyio.Event()
 
     async def listen() -> None:
         async for burst in changes(tmp_path):
-            told.update(burst)
+            reported.update(burst)
             watching.set()
-            if "src/done.py" in told:
+            if "src/done.py" in reported:
                 return
 
     with anyio.fail_after(30):
@@ -31,11 +31,11 @@ async def test_a_burst_of_changes_is_told_once_and_foreign_folders_never(tmp_pat
             (tmp_path / "src" / "a.py").unlink()
             (tmp_path / "src" / "done.py").write_text("x")
 
-    assert {"first.py", "src/done.py"} <= told
-    assert not any(path.startswith(".git") for path in told)
+    assert {"first.py", "src/done.py"} <= reported
+    assert not any(path.startswith(".git") for path in reported)
 
 
-async def test_it_ends_with_its_folder(tmp_path: Path) -> None:
+async def test_watching_ends_when_the_folder_is_deleted(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     watching, ended = anyio.Event(), anyio.Event()
@@ -54,7 +54,7 @@ async def test_it_ends_with_its_folder(tmp_path: Path) -> None:
 
 
 async def _touch_until(file: Path, seen: anyio.Event) -> None:
-    """Change a file again and again until the watch, which takes a moment to begin, has told of it."""
+    """Change a file repeatedly until the watch, which takes a moment to start, has reported it."""
     text = ""
     while not seen.is_set():
         text += "x"
