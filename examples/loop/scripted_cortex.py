@@ -1,10 +1,10 @@
-"""A Cortex for want of a model: a small server that speaks the OpenAI protocol and knows one kind of task.
+"""A scripted Cortex instead of a model: a small server that speaks the OpenAI protocol and knows one kind of task.
 
     python examples/loop/scripted_cortex.py --port 11435
 
-"Find out X and put it on my list": it looks for X with a tool that searches, puts what was found on the list with a
-tool that adds, and tells what came of it. It goes by what it is sent, like a model: which tools it is offered, what
-their schemas ask for, and what they answered. It keeps nothing between two requests.
+For "Find out X and put it on my list" it searches for X with a search tool, puts the result on the list with another
+tool, and reports the outcome. Like a model it uses only its input: the offered tools, their schemas and their answers.
+It keeps no state between requests.
 """
 
 import argparse
@@ -26,51 +26,51 @@ from starlette.routing import Route
 MODEL: Final = "scripted"
 
 _TASK: Final = re.compile(r"find out (?P<question>.+?)[,;]? and put (?:it|that) on my (?:to-do )?list", re.IGNORECASE)
-_SEARCHES: Final = re.compile(r"\b(search the web|look\w* something up)\b", re.IGNORECASE)
+_SEARCHES: Final = re.compile(r"\b(search the (?:web|internet))\b", re.IGNORECASE)
 _ADDS: Final = re.compile(r"\b(put|add)\b.*\blist\b", re.IGNORECASE)
 _MEMORIES: Final = re.compile(r"<memories>\n(.*?)\n</memories>", re.DOTALL)
 
 Message = Mapping[str, Any]
 
 
-def next_turn(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the assistant's message that follows."""
+def next_message(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the next message of the assistant."""
     text = "\n".join(str(message.get("content") or "") for message in messages if message["role"] == "user")
     task = _TASK.search(text)
     if task is None:
-        return _said("I can only find something out and put it on a list.")
+        return _reply("I can only find something out and put it on a list.")
     question, answers, search = task["question"], dict(_answers(messages)), _offered(tools, _SEARCHES)
     if search is None:
-        return _said(f"I have no tool to find out {question} with: nothing was looked up, nothing was noted.")
+        return _reply(f"I have no tool to find out {question} with: nothing was looked up or noted.")
     if search["name"] not in answers:
         return _calls(search, question)
     found = _first_result(answers[search["name"]])
     if found is None:
-        return _said(f"I could not find out {question}. The search said: {answers[search['name']]}")
-    turn = _kept(f"{question[:1].upper()}{question[1:]}: {found}", _offered(tools, _ADDS), answers)
-    return turn | ({"content": turn["content"] + _remembered(text)} if turn["content"] else {})
+        return _reply(f"I could not find out {question}. The search returned: {answers[search['name']]}")
+    message = _list_result(f"{question[:1].upper()}{question[1:]}: {found}", _offered(tools, _ADDS), answers)
+    return message | ({"content": message["content"] + _memory_count(text)} if message["content"] else {})
 
 
-def _kept(found: str, add: Mapping[str, Any] | None, answers: Mapping[str, str]) -> dict[str, Any]:
-    """Put what was found on the list, or tell what came of that."""
+def _list_result(found: str, add: Mapping[str, Any] | None, answers: Mapping[str, str]) -> dict[str, Any]:
+    """Put the result on the list, or report the outcome of doing so."""
     if add is None:
-        return _said(f"I have no list to put this on: {found}")
+        return _reply(f"I have no list to put this on: {found}")
     if add["name"] not in answers:
         return _calls(add, found)
     item = _parsed(answers[add["name"]]).get("item")
     if not isinstance(item, dict):
-        return _said(f"I could not put it on the list ({answers[add['name']]}): {found}")
-    return _said(f"It is on your list as item {item.get('id')}: {item.get('text')}")
+        return _reply(f"I could not put it on the list ({answers[add['name']]}): {found}")
+    return _reply(f"It is on your list as item {item.get('id')}: {item.get('text')}")
 
 
-def _offered(tools: Sequence[Mapping[str, Any]], does: re.Pattern[str]) -> dict[str, Any] | None:
-    """Return the first tool whose description says that it does this."""
+def _offered(tools: Sequence[Mapping[str, Any]], action: re.Pattern[str]) -> dict[str, Any] | None:
+    """Return the first tool whose description matches."""
     functions = [dict(tool["function"]) for tool in tools if tool.get("type") == "function"]
-    return next((function for function in functions if does.search(str(function.get("description")))), None)
+    return next((function for function in functions if action.search(str(function.get("description")))), None)
 
 
 def _answers(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
-    """Yield each tool's name and the last that it answered."""
+    """Yield the names and answers of called tools, in order."""
     names = {call["id"]: call["function"]["name"] for message in messages for call in message.get("tool_calls") or ()}
     for message in messages:
         if message["role"] == "tool" and message.get("tool_call_id") in names:
@@ -78,7 +78,7 @@ def _answers(messages: Sequence[Message]) -> Iterator[tuple[str, str]]:
 
 
 def _first_result(answer: str) -> str | None:
-    """Return what the best result of a search says."""
+    """Return the text of the best result of a search."""
     results = _parsed(answer).get("results")
     if not isinstance(results, list) or not results or not isinstance(results[0], dict):
         return None
@@ -86,7 +86,7 @@ def _first_result(answer: str) -> str | None:
 
 
 def _parsed(answer: str) -> dict[str, Any]:
-    """Return what a tool answered, which may stand under `answer`."""
+    """Return the answer of a tool, which may be nested under `answer`."""
     try:
         value = json.loads(answer)
     except ValueError:
@@ -95,22 +95,22 @@ def _parsed(answer: str) -> dict[str, Any]:
     return inner if isinstance(inner, dict) else {}
 
 
-def _remembered(text: str) -> str:
-    """Tell how many memories came with the task: a model would use them."""
+def _memory_count(text: str) -> str:
+    """Return a note with the number of memories in the task; a model would use them."""
     memories = _MEMORIES.search(text)
     return f" (Memories that came with the task: {len(memories[1].splitlines())}.)" if memories else ""
 
 
 def _calls(function: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """Call a tool with a text: as the parameter that its schema requires, no longer than that admits."""
+    """Call a tool with a text as its required parameter, cut to the maximum length of the schema."""
     parameters = function.get("parameters") or {}
     name = next(iter(parameters.get("required") or parameters.get("properties") or ["text"]))
     longest = (parameters.get("properties") or {}).get(name, {}).get("maxLength", len(text))
     call = {"name": function["name"], "arguments": json.dumps({name: text[:longest]})}
-    return _said(None) | {"tool_calls": [{"id": f"call_{uuid4().hex[:12]}", "type": "function", "function": call}]}
+    return _reply(None) | {"tool_calls": [{"id": f"call_{uuid4().hex[:12]}", "type": "function", "function": call}]}
 
 
-def _said(text: str | None) -> dict[str, Any]:
+def _reply(text: str | None) -> dict[str, Any]:
     return {"role": "assistant", "content": text}
 
 
@@ -119,18 +119,18 @@ async def complete(request: Request) -> JSONResponse:
     try:
         asked = json.loads(await request.body())
         if asked.get("stream"):
-            raise ValueError("this endpoint does not stream")  # noqa: TRY301 - told like every other mistake
-        turn = next_turn(asked["messages"], asked.get("tools") or ())
+            raise ValueError("this endpoint does not stream")  # noqa: TRY301 - reported like every other error
+        message = next_message(asked["messages"], asked.get("tools") or ())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return JSONResponse({"error": {"message": str(error), "type": "invalid_request_error"}}, status_code=400)
-    ending = "tool_calls" if turn.get("tool_calls") else "stop"
+    ending = "tool_calls" if message.get("tool_calls") else "stop"
     return JSONResponse(
         {
             "id": f"chatcmpl-{uuid4().hex}",
             "object": "chat.completion",
             "created": int(time.time()),
             "model": asked.get("model", MODEL),
-            "choices": [{"index": 0, "message": turn, "finish_reason": ending}],
+            "choices": [{"index": 0, "message": message, "finish_reason": ending}],
             "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
         }
     )

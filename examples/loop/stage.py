@@ -1,4 +1,4 @@
-"""The stage of the demo: a folder of its own, the processes in it, and the proof that all of them have left."""
+"""The stage of the demo: a temporary folder, its processes, and the check that all of them have stopped."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ import psutil
 
 EXAMPLES: Final = Path(__file__).parents[1]
 STOP_SECONDS: Final = 15.0
-LOOK_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.05
 
 
 class Stage:
@@ -28,7 +28,7 @@ class Stage:
             "MEMOS_HOME": str(self.home),
             "MEMOS_AGENT_ID": "orchestrator",
             "MEMOS_LOADOUTS": str(EXAMPLES / "loadouts"),
-            "MEMOS_INDEX_WAIT_SECONDS": "30",  # a slow machine takes longer, but plays the same
+            "MEMOS_INDEX_WAIT_SECONDS": "30",  # a slow machine takes longer and shows the same
         }
         self._running = running
         self._programs: list[subprocess.Popen[str]] = []
@@ -46,33 +46,33 @@ class Stage:
         return line.partition(": ")[2]
 
     def memos(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of `memos-as` on this home to its end, and print what it prints."""
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
+        """Run a command of `memos-as` on this home to its end, and print its output."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
         done = subprocess.run(
             [sys.executable, "-m", "memos_mcp", *arguments],
-            env=ours | self.settings,
+            env=environment | self.settings,
             capture_output=True,
             text=True,
             check=False,
             timeout=120,
         )
-        said = done.stdout if done.returncode == 0 else done.stdout + done.stderr
-        print(f"$ memos-as {' '.join(arguments)}", *(f"  {line}" for line in said.splitlines()), sep="\n")
+        output = done.stdout if done.returncode == 0 else done.stdout + done.stderr
+        print(f"$ memos-as {' '.join(arguments)}", *(f"  {line}" for line in output.splitlines()), sep="\n")
         return done
 
-    def on_the_list(self) -> list[str]:
-        """Read the items from the To-Do service's own database, past the service."""
+    def listed_items(self) -> list[str]:
+        """Read the items from the database of the To-Do service, without the service."""
         with closing(connect(f"{self.todo_file.as_uri()}?mode=ro", uri=True)) as connection:
             return [text for (text,) in connection.execute("SELECT text FROM items ORDER BY id")]
 
-    def left(self) -> list[str]:
-        """Return what still runs, a moment after all was stopped."""
+    def remaining(self) -> list[str]:
+        """Return the processes that still run after all were stopped, waiting up to `STOP_SECONDS`."""
         deadline = time.monotonic() + STOP_SECONDS
-        while (left := list(self._found())) and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)
-        return left
+        while (remaining := list(self._running_processes())) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        return remaining
 
-    def _found(self) -> Iterator[str]:
+    def _running_processes(self) -> Iterator[str]:
         yield from (f"process {program.pid}" for program in self._programs if program.poll() is None)
         for process in psutil.process_iter(["cmdline"]):
             command: Sequence[str] = process.info["cmdline"] or ()
@@ -83,16 +83,16 @@ class Stage:
         try:
             return process.environ().get("MEMOS_HOME") == str(self.home)
         except psutil.Error:
-            return False  # gone meanwhile, or another user's
+            return False  # it has stopped, or belongs to another user
 
 
 @contextmanager
 def stage() -> Iterator[Stage]:
-    """Lend a stage; at the end all that was started on it is stopped, and the folder removed."""
+    """Yield a stage; at the end its processes are stopped and its folder is removed."""
     with TemporaryDirectory(prefix="memos-loop-", ignore_cleanup_errors=True) as folder, ExitStack() as running:
-        lent = Stage(Path(folder), running)
-        running.callback(lent.memos, "stop")
-        yield lent
+        current = Stage(Path(folder), running)
+        running.callback(current.memos, "stop")
+        yield current
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the two tools have in common: arguments that are checked, errors in words, and a socket on this machine only."""
+"""Shared by the two tools: validated arguments, errors in words, and a socket that only this machine can reach."""
 
 import socket
 import sys
@@ -19,7 +19,7 @@ MAX_BODY_BYTES: Final = 64 * 1024
 
 
 class Arguments(BaseModel):
-    """Arguments of a call; nothing unknown is accepted."""
+    """Arguments of a call; unknown ones are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=Arguments)
 
 
 async def from_body(request: Request, model: type[Model]) -> Model:
-    """Read the JSON body; its content type must say so, which keeps forms of foreign web pages out."""
+    """Read the JSON body; requiring its content type blocks forms of other web sites."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "Send application/json.")
     body = b""
@@ -68,8 +68,8 @@ def serve(app: Starlette, *, name: str, port: int, path: str) -> int:
 
 def _invalid(_request: Request, error: Any) -> JSONResponse:
     problems = error.errors(include_url=False, include_input=False)
-    told = [": ".join([".".join(map(str, problem["loc"])), problem["msg"]]).lstrip(": ") for problem in problems]
-    return JSONResponse({"error": "; ".join(told)}, status_code=422)
+    messages = [": ".join([".".join(map(str, problem["loc"])), problem["msg"]]).lstrip(": ") for problem in problems]
+    return JSONResponse({"error": "; ".join(messages)}, status_code=422)
 
 
 def _refused(_request: Request, error: Any) -> JSONResponse:

@@ -28,8 +28,8 @@ class Result(TypedDict):
 
 
 @dataclass(frozen=True)
-class Document:
-    """A text with its title, which counts as much as several mentions."""
+class TextFile:
+    """A text with its title, whose words count `TITLE_WEIGHT` times."""
 
     url: str
     title: str
@@ -37,7 +37,7 @@ class Document:
 
     @cached_property
     def words(self) -> Counter[str]:
-        """How often each word stands in it."""
+        """The number of occurrences of each word."""
         return Counter(words(self.text) + words(self.title) * TITLE_WEIGHT)
 
 
@@ -45,28 +45,27 @@ class Folder:
     """The text files of a folder, read once."""
 
     def __init__(self, folder: Path) -> None:
-        self._documents = _read(folder)
-        self._files_with = Counter(word for document in self._documents for word in document.words)
-        self._mean = sum(document.words.total() for document in self._documents) / (len(self._documents) or 1) or 1.0
+        self._files = _read(folder)
+        self._files_with = Counter(word for file in self._files for word in file.words)
+        self._mean = sum(file.words.total() for file in self._files) / (len(self._files) or 1) or 1.0
 
     async def search(self, query: str, limit: int) -> list[Result]:
-        """Return the documents that fit best, each with its best passage; none that shares no word."""
+        """Return the best matching files, each with its best passage; files without a common word are left out."""
         weights = {word: self._weight(word) for word in set(words(query)) if word in self._files_with}
-        scored = [(self._score(document, weights), document) for document in self._documents]
+        scored = [(self._score(file, weights), file) for file in self._files]
         best = sorted((pair for pair in scored if pair[0] > 0), key=lambda pair: (-pair[0], pair[1].url))
         return [
-            {"title": document.title, "url": document.url, "snippet": _snippet(document.text, weights)}
-            for _, document in best[:limit]
+            {"title": file.title, "url": file.url, "snippet": _snippet(file.text, weights)} for _, file in best[:limit]
         ]
 
     def _weight(self, word: str) -> float:
-        """Return how telling a word is: the fewer documents have it, the more."""
-        having = self._files_with[word]
-        return log(1 + (len(self._documents) - having + 0.5) / (having + 0.5))
+        """Return the inverse document frequency of a word."""
+        count = self._files_with[word]
+        return log(1 + (len(self._files) - count + 0.5) / (count + 0.5))
 
-    def _score(self, document: Document, weights: dict[str, float]) -> float:
-        length = K1 * (1 - B + B * document.words.total() / self._mean)
-        counts = {word: document.words[word] for word in weights}
+    def _score(self, file: TextFile, weights: dict[str, float]) -> float:
+        length = K1 * (1 - B + B * file.words.total() / self._mean)
+        counts = {word: file.words[word] for word in weights}
         return sum(weights[word] * count * (K1 + 1) / (count + length) for word, count in counts.items())
 
 
@@ -75,19 +74,19 @@ def words(text: str) -> list[str]:
     return [re.sub(r"(?<=\w{3})s$", "", word) for word in re.findall(r"\w+", text.lower())]
 
 
-def _read(folder: Path) -> list[Document]:
+def _read(folder: Path) -> list[TextFile]:
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    return [_document(path) for path in paths[:MAX_FILES] if path.stat().st_size <= MAX_FILE_BYTES]
+    return [_read_file(path) for path in paths[:MAX_FILES] if path.stat().st_size <= MAX_FILE_BYTES]
 
 
-def _document(path: Path) -> Document:
+def _read_file(path: Path) -> TextFile:
     """Read a text; its first line is its title."""
     first, _, rest = path.read_text(encoding="utf-8", errors="replace").strip().partition("\n")
-    return Document(path.absolute().as_uri(), first.strip("#=* ") or path.stem, rest.strip() or first)
+    return TextFile(path.absolute().as_uri(), first.strip("#=* ") or path.stem, rest.strip() or first)
 
 
 def _snippet(text: str, weights: dict[str, float]) -> str:
-    """Return the paragraph with the most telling words of the query."""
+    """Return the paragraph with the highest weight of query words."""
     paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
     best = max(paragraphs, key=lambda part: sum(weights.get(word, 0) for word in set(words(part))), default="")
     return best if len(best) <= MAX_SNIPPET_CHARS else best[: MAX_SNIPPET_CHARS - 1] + "…"

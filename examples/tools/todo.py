@@ -77,7 +77,7 @@ class Finished(Arguments):
 
 
 class TodoList:
-    """The list in its file; every call commits before it returns, and any thread may make it."""
+    """The list in its file. Every call commits before it returns and may be made from any thread."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -85,21 +85,21 @@ class TodoList:
             connection.executescript(_CREATE)
 
     def add(self, new: NewItem) -> dict[str, Any]:
-        """Put an item on the list, unless it is there, open, already: the same call can be repeated safely."""
+        """Put an item on the list unless it is an open item already, so that a call can be repeated safely."""
         due = new.due.isoformat() if new.due else None
         with self._opened() as connection:
             created = connection.execute(_ADD, (new.text, due, _now())).rowcount == 1
             return {"item": dict(connection.execute(_FIND, (new.text,)).fetchone()), "created": created}
 
     def show(self, wanted: Shown) -> dict[str, Any]:
-        """Return the items, oldest first, and how many there are."""
+        """Return the items, oldest first, and their total number."""
         with self._opened() as connection:
             rows = [dict(row) for row in connection.execute(_LIST, (wanted.status, wanted.limit))]
         total = rows[0]["total"] if rows else 0
         return {"items": [{name: row[name] for name in row if name != "total"} for row in rows], "total": total}
 
     def finish(self, finished: Finished) -> dict[str, Any] | None:
-        """Tick an item off; return None when there is none of this id."""
+        """Tick an item off; return None when no item has this id."""
         with self._opened() as connection:
             row = connection.execute(_DONE, (_now(), finished.id)).fetchone()
         return None if row is None else {"item": dict(row)}

@@ -33,7 +33,7 @@ SEARXNG_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 
 
-class IndexQuery(Arguments):
+class SearchArguments(Arguments):
     """The arguments of `web.search`."""
 
     query: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
@@ -48,7 +48,7 @@ class Answer(TypedDict):
 
 
 class Engine(Protocol):
-    """Where results come from."""
+    """A source of search results."""
 
     async def search(self, query: str, limit: int) -> list[Result]: ...
 
@@ -60,9 +60,9 @@ class Searxng:
         self._url = url.rstrip("/") + "/search"
 
     async def search(self, query: str, limit: int) -> list[Result]:
-        """Ask the instance; what it does not answer in time, or in JSON, is told as 502."""
+        """Query the instance; raise a 502 when it does not answer in time or in JSON."""
         try:
-            found = json.loads(await self._asked(query))["results"]
+            found = json.loads(await self._fetch(query))["results"]
             return [_result(one) for one in found if one.get("url") and one.get("title")][:limit]
         except httpx2.HTTPStatusError as error:
             hint = (
@@ -77,7 +77,7 @@ class Searxng:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise HTTPException(502, "The search engine's answer is not that of SearXNG.") from error
 
-    async def _asked(self, query: str) -> bytes:
+    async def _fetch(self, query: str) -> bytes:
         answer = b""
         async with (
             httpx2.AsyncClient(timeout=SEARXNG_SECONDS) as client,
@@ -93,7 +93,7 @@ class Searxng:
 
 async def search(engine: Engine, request: Request) -> JSONResponse:
     """Answer `web.search`."""
-    question = from_query(request, IndexQuery)
+    question = from_query(request, SearchArguments)
     answer: Answer = {"query": question.query, "results": await engine.search(question.query, question.limit)}
     return JSONResponse(answer)
 
@@ -112,7 +112,7 @@ def main() -> int:
     source.add_argument("--folder", type=Path, help="search these .txt, .md and .rst files instead of the web")
     arguments = parser.parse_args()
     if arguments.folder is not None and not arguments.folder.is_dir():
-        print(f"{arguments.folder} is no folder", file=sys.stderr)
+        print(f"{arguments.folder} is not a folder", file=sys.stderr)
         return 1
     engine: Engine = Searxng(arguments.searxng) if arguments.searxng else Folder(arguments.folder)
     return serve(build(engine), name="Web Search", port=arguments.port, path="/search")

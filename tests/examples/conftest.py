@@ -1,4 +1,4 @@
-"""Runs the examples as what they are: programs."""
+"""Runs the examples as programs."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ Start = Callable[..., str]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a program of the examples on a free port and return its address; it is stopped after the test."""
+    """Start a program of the examples on a free port and return its address; stop it after the test."""
     with ExitStack() as running:
         yield lambda *arguments: running.enter_context(started(*arguments))
 

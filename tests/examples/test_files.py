@@ -1,4 +1,4 @@
-"""The examples that are read, not run."""
+"""The configuration files of the examples."""
 
 import json
 import tomllib
@@ -11,7 +11,7 @@ from tests.examples.conftest import EXAMPLES
 ROOT = EXAMPLES.parent
 
 
-def test_the_desktop_configuration_is_that_of_mcp_json_with_a_full_path() -> None:
+def test_the_desktop_configuration_matches_mcp_json_with_a_full_path() -> None:
     given = json.loads((EXAMPLES / "claude_desktop/claude_desktop_config.json").read_text())
     known = json.loads((ROOT / "mcp.json").read_text())
     assert given["mcpServers"].keys() == known["mcpServers"].keys()
@@ -20,7 +20,7 @@ def test_the_desktop_configuration_is_that_of_mcp_json_with_a_full_path() -> Non
     assert command.parts[-3:] == Path(known["mcpServers"]["memos"]["command"]).parts[-3:]
 
 
-def test_the_loadout_may_use_the_tools_that_it_pins() -> None:
+def test_the_loadout_has_the_capabilities_for_its_pinned_tools() -> None:
     loadout = read_loadout("errands", EXAMPLES / "loadouts/errands.toml")
     seeds = tomllib.loads((Path(seeding.__file__).parents[1] / "seeds/initial.toml").read_text())["tools"]
     needed = {tool["tool_id"]: set(tool["required_capabilities"]) for tool in seeds}

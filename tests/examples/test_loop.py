@@ -9,7 +9,7 @@ import pytest
 from tests.examples.conftest import EXAMPLES
 
 
-def test_everything_that_the_loop_promises_is_seen() -> None:
+def test_the_loop_passes_all_its_checks() -> None:
     done = subprocess.run(
         [sys.executable, EXAMPLES / "loop/run.py"], capture_output=True, text=True, check=False, timeout=120
     )
@@ -21,7 +21,7 @@ def test_everything_that_the_loop_promises_is_seen() -> None:
 
 
 @pytest.mark.slow
-def test_a_cortex_that_is_away_is_seen_and_leaves_nothing_running() -> None:
+def test_the_loop_reports_an_unreachable_cortex_and_stops_all_processes() -> None:
     done = subprocess.run(
         [sys.executable, EXAMPLES / "loop/run.py", "--cortex-url", "http://127.0.0.1:1/v1"],
         capture_output=True,
@@ -31,5 +31,5 @@ def test_a_cortex_that_is_away_is_seen_and_leaves_nothing_running() -> None:
     )
     assert done.returncode == 1
     assert "cortex down: the model's endpoint cannot be reached" in done.stdout
-    assert "  seen: nothing is left running" in done.stdout
+    assert "  seen: no process is running" in done.stdout
     assert "not seen: the library is on the list" in done.stdout

@@ -1,4 +1,4 @@
-"""The scripted Cortex: what it says follows from what it is sent."""
+"""The scripted Cortex: its messages follow from the requests."""
 
 import json
 import tomllib
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from openai import OpenAI
-from scripted_cortex import next_turn
+from scripted_cortex import next_message
 
 from memos_mcp.cli import seeding
 from tests.examples.conftest import Start
@@ -19,7 +19,7 @@ ADDED = json.dumps({"item": {"id": 4, "text": "When the library opens: It opens 
 
 
 def offer(*renamed: tuple[str, str]) -> list[dict[str, Any]]:
-    """The initial tools as functions, under these names."""
+    """Return initial tools as functions, with these names."""
     seeds = tomllib.loads((Path(seeding.__file__).parents[1] / "seeds/initial.toml").read_text())["tools"]
     tools = {tool["tool_id"]: tool for tool in seeds}
     return [
@@ -38,18 +38,18 @@ def offer(*renamed: tuple[str, str]) -> list[dict[str, Any]]:
 TOOLS = offer(("todo.list", "t1"), ("todo.add", "t2"), ("todo.done", "t3"), ("web.search", "t4"))
 
 
-def called(turn: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    (call,) = turn["tool_calls"]
+def called(message: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    (call,) = message["tool_calls"]
     return call["function"]["name"], json.loads(call["function"]["arguments"])
 
 
 def talk(*answers: str, task: str = TASK, tools: list[dict[str, Any]] = TOOLS) -> dict[str, Any]:
-    """Answer its calls with these; return what it says after the last."""
+    """Answer its calls with these; return its message after the last."""
     messages: list[dict[str, Any]] = [{"role": "system", "content": "Rules."}, {"role": "user", "content": task}]
     for answer in answers:
-        turn = next_turn(messages, tools)
-        messages += [turn, {"role": "tool", "tool_call_id": turn["tool_calls"][0]["id"], "content": answer}]
-    return next_turn(messages, tools)
+        message = next_message(messages, tools)
+        messages += [message, {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": answer}]
+    return next_message(messages, tools)
 
 
 def test_it_searches_then_adds_what_was_found_then_answers() -> None:
@@ -59,23 +59,23 @@ def test_it_searches_then_adds_what_was_found_then_answers() -> None:
     assert talk(FOUND, ADDED)["content"] == "It is on your list as item 4: When the library opens: It opens at nine."
 
 
-def test_it_goes_by_the_tools_that_it_is_offered() -> None:
+def test_it_uses_only_the_offered_tools() -> None:
     assert "no tool" in talk(tools=[])["content"]
     assert "no tool" in talk(tools=offer(("todo.add", "add")))["content"]
     assert (
         "no list to put this on: When the library opens: It opens at nine."
-        in talk(FOUND, tools=offer(("web.search", "look")))["content"]
+        in talk(FOUND, tools=offer(("web.search", "search")))["content"]
     )
 
 
-def test_it_tells_what_failed() -> None:
-    assert "The search said: It cannot be reached." in talk("It cannot be reached.")["content"]
+def test_it_reports_failures() -> None:
+    assert "The search returned: It cannot be reached." in talk("It cannot be reached.")["content"]
     assert "could not find out" in talk('{"query": "x", "results": []}')["content"]
     assert "could not put it on the list (It is full.)" in talk(FOUND, "It is full.")["content"]
     assert "can only" in talk(task="Task: Write a poem.")["content"]
 
 
-def test_it_tells_of_memories_that_it_was_given() -> None:
+def test_it_counts_the_memories_in_the_task() -> None:
     task = f'{TASK}\n\n<memories>\n{{"content": "a"}}\n{{"content": "b"}}\n</memories>'
     assert talk(FOUND, ADDED, task=task)["content"].endswith("(Memories that came with the task: 2.)")
 

@@ -19,7 +19,7 @@ SEEDS = tomllib.loads((Path(seeding.__file__).parents[1] / "seeds/initial.toml")
 
 
 def agrees(tool_id: str, answer: object) -> bool:
-    """Tell whether an answer is what the registered tool promises."""
+    """Whether an answer matches the response schema of the registered tool."""
     (schema,) = [tool["response_schema"] for tool in SEEDS if tool["tool_id"] == tool_id]
     checked = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
     return not list(checked.iter_errors(answer))
@@ -30,7 +30,7 @@ def add(url: str, **arguments: Any) -> dict[str, Any]:
     return answer
 
 
-def test_items_are_added_shown_and_ticked_off_as_the_schemas_promise(start: Start, tmp_path: Path) -> None:
+def test_items_are_added_shown_and_ticked_off_according_to_the_schemas(start: Start, tmp_path: Path) -> None:
     url = start("tools/todo.py", "--file", tmp_path / "todo.db")
     first, second = add(url, text="  Buy milk "), add(url, text="Call Mara", due="2026-05-01")
     assert agrees("todo.add", first)
@@ -47,7 +47,7 @@ def test_items_are_added_shown_and_ticked_off_as_the_schemas_promise(start: Star
     assert httpx.get(url, params={"status": "all", "limit": "1"}).json()["total"] == 2
 
 
-def test_what_is_on_the_list_is_not_added_again_until_it_is_done(start: Start, tmp_path: Path) -> None:
+def test_an_open_item_is_not_added_again(start: Start, tmp_path: Path) -> None:
     url = start("tools/todo.py", "--file", tmp_path / "todo.db")
     first, again = add(url, text="Buy milk"), add(url, text="Buy milk")
     assert (first["created"], again["created"]) == (True, False)
@@ -68,10 +68,10 @@ def test_the_list_survives_a_restart(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_wrong_calls_are_told_in_words_and_change_nothing(start: Start, tmp_path: Path) -> None:
+def test_invalid_calls_get_errors_in_words_and_change_nothing(start: Start, tmp_path: Path) -> None:
     url = start("tools/todo.py", "--file", tmp_path / "todo.db")
     kind = {"content-type": "application/json"}
-    for body, said in {
+    for body, message in {
         '{"text": " "}': "text: String should have at least 1 character",
         '{"text": "' + "x" * 1001 + '"}': "text: String should have at most 1000 characters",
         '{"text": 5}': "text: Input should be a valid string",
@@ -83,7 +83,7 @@ def test_wrong_calls_are_told_in_words_and_change_nothing(start: Start, tmp_path
     }.items():
         answer = httpx.post(url, content=body, headers=kind)
         assert answer.status_code in {413, 422}
-        assert said in answer.json()["error"]
+        assert message in answer.json()["error"]
     assert httpx.post(url, content='{"text": "x"}', headers={"content-type": "text/plain"}).status_code == 415
     assert httpx.post(url, json={"text": "x"}, headers={"host": "evil.example.com"}).status_code == 400
     assert httpx.get(url, params={"limit": "many"}).status_code == 422
@@ -93,7 +93,7 @@ def test_wrong_calls_are_told_in_words_and_change_nothing(start: Start, tmp_path
 
 
 @pytest.mark.parametrize("port", ["0", "taken"])
-def test_a_file_or_a_port_that_cannot_be_used_is_told(start: Start, tmp_path: Path, port: str) -> None:
+def test_an_unusable_file_or_port_is_reported(start: Start, tmp_path: Path, port: str) -> None:
     (tmp_path / "bad.db").write_text("This is not a database, but a text of some length. " * 30)
     arguments: list[str | Path] = ["--port", "0", "--file", tmp_path / "bad.db"]
     if port == "taken":

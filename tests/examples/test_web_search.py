@@ -21,7 +21,7 @@ Reply = Callable[[str], tuple[int, bytes]]
 
 @contextmanager
 def searxng(reply: Reply) -> Iterator[str]:
-    """An instance at a port of its own, whose answer to a query is what `reply` says."""
+    """Run an instance on a free port that answers queries with `reply`; yield its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -44,7 +44,7 @@ def searxng(reply: Reply) -> Iterator[str]:
         thread.join()
 
 
-def test_a_folder_is_searched_as_the_schema_promises(start: Start) -> None:
+def test_a_folder_is_searched_according_to_the_schema(start: Start) -> None:
     url = start("tools/web_search.py", "--folder", TOWN)
     answer = httpx.get(url, params={"query": "when is the library open on Saturdays", "limit": 2}).json()
     assert agrees("web.search", answer)
@@ -58,7 +58,7 @@ def test_a_folder_is_searched_as_the_schema_promises(start: Start) -> None:
         assert httpx.get(f"{url}?{wrong}").status_code == 422
 
 
-def test_a_title_counts_more_than_a_mention_and_files_of_other_kinds_do_not_count(tmp_path: Path) -> None:
+def test_a_title_counts_more_than_a_mention_and_other_files_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Trees\n\nAn elm, an oak. Owls live there, and owls hunt by night.")
     (tmp_path / "b.md").write_text("# Owls\n\nThey see well.\n\n" + "x" * 400)
     (tmp_path / "c.rst").write_text("")
@@ -71,7 +71,7 @@ def test_a_title_counts_more_than_a_mention_and_files_of_other_kinds_do_not_coun
     assert anyio.run(Folder(tmp_path / "empty").search, "owl", 5) == []
 
 
-def test_results_of_searxng_are_passed_on(start: Start) -> None:
+def test_results_of_searxng_are_returned(start: Start) -> None:
     found = [{"title": f"Result {number}", "url": f"https://example.com/{number}"} for number in range(9)]
     found[1]["content"] = "What it says."
     found.insert(0, {"title": "no address", "url": ""})
@@ -89,7 +89,7 @@ def test_results_of_searxng_are_passed_on(start: Start) -> None:
     }
 
 
-def test_a_searxng_that_fails_is_told(start: Start) -> None:
+def test_errors_of_searxng_are_reported(start: Start) -> None:
     strange = "The search engine's answer is not that of SearXNG."
     replies = {
         "refused": (403, b"", "The search engine answered 403. Does its settings.yml list json under search.formats?"),
@@ -102,12 +102,12 @@ def test_a_searxng_that_fails_is_told(start: Start) -> None:
     }
     with searxng(lambda query: replies[query][:2]) as instance:
         url = start("tools/web_search.py", "--searxng", instance)
-        for query, (_, _, said) in replies.items():
+        for query, (_, _, message) in replies.items():
             answer = httpx.get(url, params={"query": query})
-            assert (answer.status_code, answer.json()["error"]) == (502, said)
+            assert (answer.status_code, answer.json()["error"]) == (502, message)
 
 
-def test_a_searxng_that_is_away_is_told(start: Start) -> None:
+def test_an_unreachable_searxng_is_reported(start: Start) -> None:
     url = start("tools/web_search.py", "--searxng", "http://127.0.0.1:1")
     answer = httpx.get(url, params={"query": "x"})
     assert (answer.status_code, answer.json()["error"]) == (502, "The search engine does not answer.")
