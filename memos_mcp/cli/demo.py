@@ -1,4 +1,4 @@
-"""Shows the four tools at work: two clients, and the engine that serves both, in a folder of its own."""
+"""Shows the five tools at work with two clients and the engine that serves both, in a temporary data folder."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from mcp.client.stdio import get_default_environment
 MEMORIES: Final[tuple[dict[str, Any], ...]] = (
     {"content": "Mara reads answers on her phone and wants them short.", "kind": "semantic", "tags": ["preferences"]},
     {"content": "On Tuesday the staging database moved to the new cluster; the old one is read-only.", "tags": ["ops"]},
-    {"content": "Release checklist: tag, build the wheel, publish, tell the channel.", "kind": "procedural"},
+    {"content": "Release checklist: tag, build the wheel, publish, inform the channel.", "kind": "procedural"},
 )
 TOOLS: Final[tuple[dict[str, Any], ...]] = (
     {
@@ -24,7 +24,7 @@ TOOLS: Final[tuple[dict[str, Any], ...]] = (
         "endpoint_url": "https://tools.example.com/search",
         "request_schema": {
             "type": "object",
-            "properties": {"query": {"type": "string", "description": "what to look for"}},
+            "properties": {"query": {"type": "string", "description": "what to search for"}},
             "required": ["query"],
         },
         "required_capabilities": ["network"],
@@ -40,31 +40,33 @@ TOOLS: Final[tuple[dict[str, Any], ...]] = (
 
 
 async def run_demo() -> int:
-    """Store, query, register and discover, then do so as another client; return 0 when each answer is as expected."""
+    """Call all five tools, then query from a second client; return 0 when each answer is as expected."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="memos-demo-") as home:
         server = StdioServerParameters(command=sys.executable, args=["-m", "memos_mcp"], env={"MEMOS_HOME": home})
         try:
-            found = await _meet_first(server) and await _meet_second(server)
+            expected = await _run_first_client(server) and await _run_second_client(server)
         finally:
             with anyio.CancelScope(shield=True):
-                left = await _stop_engine(server)
-    print(f"\n{'all four tools answered as expected' if found else 'AN ANSWER WAS NOT THE EXPECTED ONE'}", end="")
+                stopped = await _stop_engine(server)
+    print(f"\n{'all five tools answered as expected' if expected else 'AN ANSWER WAS NOT THE EXPECTED ONE'}", end="")
     print(f", {time.perf_counter() - started:.1f} s in all")
-    return 0 if found and left else 1
+    return 0 if expected and stopped else 1
 
 
-async def _meet_first(server: StdioServerParameters) -> bool:
-    """Be the client that starts the engine."""
+async def _run_first_client(server: StdioServerParameters) -> bool:
+    """Call the five tools as the client that starts the engine."""
     began = time.perf_counter()
     async with Client(server) as client:
         tools = (await client.list_tools()).tools
-        print(f"connected after {time.perf_counter() - began:.1f} s; tools: {', '.join(tool.name for tool in tools)}")
-        return await _remember(client) and await _equip(client)
+        print(
+            f"connected after {time.perf_counter() - began:.1f} s. Five tools: {', '.join(tool.name for tool in tools)}"
+        )
+        return await _show_memories(client) and await _show_tools(client) and await _show_loadout(client)
 
 
-async def _meet_second(server: StdioServerParameters) -> bool:
-    """Be a client that meets the engine of the first, and what that one has stored."""
+async def _run_second_client(server: StdioServerParameters) -> bool:
+    """Query the memories of the first client as another client of the same engine."""
     began = time.perf_counter()
     async with Client(server, mode="legacy") as client:
         milliseconds = (time.perf_counter() - began) * 1000
@@ -74,7 +76,7 @@ async def _meet_second(server: StdioServerParameters) -> bool:
 
 
 async def _stop_engine(server: StdioServerParameters) -> bool:
-    """End the engine, which would stay for the next client; tell whether it has left."""
+    """Stop the engine, which would keep running for the next client; return whether it has stopped."""
     if sys.platform == "win32":
         return True  # each client was a server of its own
     command = [server.command, *server.args, "stop"]
@@ -83,7 +85,7 @@ async def _stop_engine(server: StdioServerParameters) -> bool:
     return done.returncode == 0
 
 
-async def _remember(client: Client) -> bool:
+async def _show_memories(client: Client) -> bool:
     for memory in MEMORIES:
         await _call(client, "store_memory", memory)
     again = await _call(client, "store_memory", MEMORIES[0])
@@ -96,16 +98,27 @@ async def _remember(client: Client) -> bool:
     )
 
 
-async def _equip(client: Client) -> bool:
+async def _show_tools(client: Client) -> bool:
     for tool in TOOLS:
         await _call(client, "register_tool", tool)
-    search = await _call(client, "discover_tools", {"query": "look something up on the internet", "limit": 1})
+    search = await _call(client, "discover_tools", {"query": "search for something on the internet", "limit": 1})
     both = await _call(client, "discover_tools", {"queries": ["find a web page", "remember what I have to do"]})
     allowed = await _call(client, "discover_tools", {"query": "search", "agent_capabilities": []})
     return (
         search["tools"][0]["tool_id"] == "web.search"
         and {tool["tool_id"] for tool in both["tools"]} == {"web.search", "todo.add"}
         and allowed["withheld"] == 1
+    )
+
+
+async def _show_loadout(client: Client) -> bool:
+    needs = ["publish the release", "find a web page"]
+    task = "Publish the release and find its page on the internet."
+    packed = await _call(client, "build_loadout", {"task": task, "needs": needs})
+    return (
+        packed["uncovered"] == []
+        and MEMORIES[2]["content"] in {memory["content"] for memory in packed["memories"]}
+        and "web.search" in {tool["tool_id"] for tool in packed["tools"]}
     )
 
 

@@ -1,4 +1,4 @@
-"""The command that takes in a folder of source code and documents, once or whenever something in it changes."""
+"""The command that ingests a folder of source code and documents, once or after each change."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ from anyio.to_thread import run_sync
 from tqdm import tqdm
 
 from memos_mcp.app import App, assemble, open_app
-from memos_mcp.cli.maintenance import indexed
+from memos_mcp.cli.maintenance import show_indexing
 from memos_mcp.cli.serving import scope_of
 from memos_mcp.domain.errors import Invalid, MemosError, Unavailable
 from memos_mcp.domain.limits import check_name
@@ -31,58 +31,58 @@ from memos_mcp.settings import Settings
 
 RETRY_SECONDS: Final = 5.0
 
-EDITION: Final = b"1"
-"""What files were cut by; another one makes them be cut again."""
+CHUNKER_VERSION: Final = b"1"
+"""A part of each digest: with another version, all files are cut again."""
 
 INTERRUPTED: Final = 130
-"""What a shell gives for a command that Ctrl-C has ended."""
+"""The exit code that shells report for a command that Ctrl-C stopped."""
 
-STOPPED: Final = "Stopped. What was stored stays, and the same command goes on from there."
+STOPPED: Final = "Stopped. Stored files are kept; run the same command again to continue."
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
-    """What is to be taken in, under which name, and how much is said of it."""
+class IngestRun:
+    """A folder to ingest, the name of its source, and whether to list each skipped file."""
 
     root: Path
     scope: Scope
     source: str
     list_skipped: bool
 
-    async def run(self, app: App, *, write: bool = True, quiet: bool = False) -> IngestReport:
-        """Compare the folder with the record and make the record follow; `quiet` without a change."""
-        found = await run_sync(self._found)
-        with tqdm(total=len(found), unit="file", desc="looked at", disable=quiet, mininterval=0.5) as bar:
-            tally = await app.ingestion.take_in(
+    async def execute(self, app: App, *, write: bool = True, quiet: bool = False) -> IngestReport:
+        """Update the stored files to match the folder; with `quiet`, print nothing unless something changed."""
+        found = await run_sync(self._find)
+        with tqdm(total=len(found), unit="file", desc="read", disable=quiet, mininterval=0.5) as bar:
+            report = await app.ingestion.ingest(
                 self.scope, self.source, iter(found), partial(_advance, bar), write=write
             )
-        if tally.wrote or not quiet:
-            self._report(tally)
-        return tally
+        if report.wrote or not quiet:
+            self._print(report)
+        return report
 
-    def _found(self) -> list[SourceFile | Skipped]:
+    def _find(self) -> list[SourceFile | Skipped]:
         if not self.root.is_dir():
-            raise Unavailable(f"{self.root} is not there just now. Nothing was changed.")
-        return [one if isinstance(one, Skipped) else _Sighting(one, self.source) for one in walk(self.root)]
+            raise Unavailable(f"{self.root} does not exist right now. Nothing was changed.")
+        return [entry if isinstance(entry, Skipped) else _IngestedFile(entry, self.source) for entry in walk(self.root)]
 
-    def _report(self, tally: IngestReport) -> None:
-        chunks = tally.chunks
+    def _print(self, report: IngestReport) -> None:
+        chunks = report.chunks
         print(
-            f"{_printable(self.source)}: files: {tally.new:,} new, {tally.changed:,} changed, "
-            f"{tally.unchanged:,} unchanged, {tally.removed:,} removed; chunks: {chunks.created:,} created, "
+            f"{_printable(self.source)}: files: {report.new:,} new, {report.changed:,} changed, "
+            f"{report.unchanged:,} unchanged, {report.removed:,} removed; chunks: {chunks.created:,} created, "
             f"{chunks.kept:,} kept, {chunks.moved:,} moved, {chunks.removed:,} removed"
         )
         if self.list_skipped:
-            for one in tally.omitted:
-                print(f"skipped: {_printable(one.path)}: {one.reason}")
-        elif tally.omitted:
-            print("skipped: " + ", ".join(f"{count:,} {reason}" for reason, count in tally.reasons().items()))
+            for skipped in report.omitted:
+                print(f"skipped: {_printable(skipped.path)}: {skipped.reason}")
+        elif report.omitted:
+            print("skipped: " + ", ".join(f"{count:,} {reason}" for reason, count in report.reasons().items()))
         sys.stdout.flush()
 
 
 @dataclass(frozen=True, slots=True)
-class _Sighting:
-    """The `File` port, on a file that the walk has found."""
+class _IngestedFile:
+    """The `SourceFile` port on a file that the walk found."""
 
     found: FoundFile
     source: str
@@ -91,104 +91,104 @@ class _Sighting:
     def path(self) -> str:
         return self.found.path
 
-    def look(self, known: bytes | None) -> StoredFile | Skipped | None:
-        document = read(self.found)
-        if isinstance(document, Skipped):
-            return document
-        digest = EDITION + document.digest
-        if digest == known:
+    def read(self, known_digest: bytes | None) -> StoredFile | Skipped | None:
+        source_text = read(self.found)
+        if isinstance(source_text, Skipped):
+            return source_text
+        digest = CHUNKER_VERSION + source_text.digest
+        if digest == known_digest:
             return None
-        return StoredFile(self.path, digest, [chunk.new_memory(self.source) for chunk in chunks(document)])
+        return StoredFile(self.path, digest, [chunk.new_memory(self.source) for chunk in chunks(source_text)])
 
 
 async def ingest(
     settings: Settings, *, path: Path, name: str | None, dry_run: bool, watch: bool, wait: bool, list_skipped: bool
 ) -> int:
-    """Take in a folder; with `watch`, again after each change until told to stop."""
+    """Ingest a folder, with `watch` again after each change until a signal stops it; return the exit code."""
     root = _folder(path)
-    intake = Intake(root, scope_of(settings), _name(root, name), list_skipped)
-    with anyio.CancelScope() as scope, _ended_by_signals(scope):
+    run = IngestRun(root, scope_of(settings), _source_name(root, name), list_skipped)
+    with anyio.CancelScope() as scope, _cancelled_by_signals(scope):
         if dry_run:
-            return await _rehearse(intake, settings)
+            return await _dry_run(run, settings)
         async with open_app(settings) as app:
             if watch:
-                await _follow(intake, app)
+                await _watch(run, app)
             else:
-                await intake.run(app)
-            return await indexed(app) if wait and await _waiting(app) else 0
+                await run.execute(app)
+            return await show_indexing(app) if wait and await _count_queued(app) else 0
     print(STOPPED, file=sys.stderr)
     return 0 if watch else INTERRUPTED
 
 
 @contextmanager
-def _ended_by_signals(scope: anyio.CancelScope) -> Iterator[None]:
-    """Cancel at Ctrl-C and SIGTERM; the latter also where a script's shell has made its background deaf to Ctrl-C."""
+def _cancelled_by_signals(scope: anyio.CancelScope) -> Iterator[None]:
+    """Cancel the scope at Ctrl-C and SIGTERM; a shell script's background jobs ignore Ctrl-C, which stays ignored."""
     if sys.platform == "win32":
         yield
         return
     loop = asyncio.get_running_loop()
-    heard = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
-    for one in heard:
-        loop.add_signal_handler(one, scope.cancel)
+    handled = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in handled:
+        loop.add_signal_handler(number, scope.cancel)
     try:
         yield
     finally:
-        for one in heard:
-            loop.remove_signal_handler(one)
+        for number in handled:
+            loop.remove_signal_handler(number)
 
 
-async def _waiting(app: App) -> int:
-    """Return how much there is to index; for nothing, the model need not be waited for."""
+async def _count_queued(app: App) -> int:
+    """Return the number of queued items; for none, the command does not wait for the model."""
     return sum((await app.queue.state()).depth.values())
 
 
-async def _rehearse(intake: Intake, settings: Settings) -> int:
-    """Say what would be done; nothing is stored or indexed."""
+async def _dry_run(run: IngestRun, settings: Settings) -> int:
+    """Report the changes; nothing is stored or indexed."""
     app = assemble(settings)
     try:
-        await intake.run(app, write=False)
+        await run.execute(app, write=False)
     finally:
         await app.close()
     print("Nothing was stored: this was a dry run.")
     return 0
 
 
-async def _follow(intake: Intake, app: App) -> None:
-    """Take the folder in, and again whenever something changed, until it is gone."""
-    news, failure = anyio.Event(), Unavailable(f"{intake.root} is gone. What was taken in stays as it was.")
+async def _watch(run: IngestRun, app: App) -> None:
+    """Ingest the folder, and again after each change, until it no longer exists."""
+    changed, failure = anyio.Event(), Unavailable(f"{run.root} no longer exists. The stored files are kept.")
     async with anyio.create_task_group() as tasks:
 
         async def listen() -> None:
             nonlocal failure
             try:
-                async for _ in changes(intake.root):
-                    news.set()
+                async for _ in changes(run.root):
+                    changed.set()
             except OSError as error:
-                failure = Unavailable(f"{intake.root} cannot be watched: {error.strerror or error}.")
+                failure = Unavailable(f"{run.root} cannot be watched: {error.strerror or error}.")
             tasks.cancel_scope.cancel()
 
         tasks.start_soon(listen)
-        await checkpoint()  # it listens before the first file is read
+        await checkpoint()  # start watching before the first file is read
         quiet = False
         while True:
-            news = anyio.Event()
-            if await _retold(intake, app, quiet=quiet):
+            changed = anyio.Event()
+            if await _try_ingest(run, app, quiet=quiet):
                 quiet = True
-                await news.wait()
+                await changed.wait()
             else:
                 await anyio.sleep(RETRY_SECONDS)
     raise failure
 
 
-async def _retold(intake: Intake, app: App, *, quiet: bool) -> bool:
-    """Take the folder in; return whether it went well, and say so or why not."""
+async def _try_ingest(run: IngestRun, app: App, *, quiet: bool) -> bool:
+    """Ingest the folder; return whether that succeeded, otherwise print the error."""
     try:
-        await intake.run(app, quiet=quiet)
+        await run.execute(app, quiet=quiet)
     except MemosError as error:
         print(f"memos-as: {error}", file=sys.stderr)
         return False
     if not quiet:
-        print(f"Watching {_printable(str(intake.root))}. Ctrl-C ends it.", flush=True)
+        print(f"Watching {_printable(str(run.root))}. Press Ctrl-C to stop.", flush=True)
     return True
 
 
@@ -202,18 +202,18 @@ def _folder(path: Path) -> Path:
     return root
 
 
-def _name(root: Path, given: str | None) -> str:
-    name = root.name if given is None else given
+def _source_name(root: Path, name: str | None) -> str:
+    name = root.name if name is None else name
     if not name:
-        raise Invalid("This folder has no name of its own. Give the source one with --name.")
+        raise Invalid("This folder has no name. Name the source with --name.")
     check_name("the name of the source", name)
     return name
 
 
-def _advance(bar: "tqdm[Any]", tally: IngestReport) -> None:
-    bar.update(tally.new + tally.changed + tally.unchanged + len(tally.omitted) - bar.n)
+def _advance(bar: "tqdm[Any]", report: IngestReport) -> None:
+    bar.update(report.new + report.changed + report.unchanged + len(report.omitted) - bar.n)
 
 
 def _printable(text: str) -> str:
-    """Return a name or path without what a terminal could not show or would act upon."""
+    """Return a name or path with escapes for characters that a terminal cannot show or would interpret."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

@@ -1,4 +1,4 @@
-"""The commands that look after what is stored: migrate, reindex, doctor."""
+"""The commands that maintain the stored data: migrate, reindex, doctor."""
 
 import json
 from dataclasses import asdict
@@ -16,12 +16,12 @@ from memos_mcp.settings import Settings
 
 PROGRESS_SECONDS: Final = 0.1
 LONG_PROGRESS_SECONDS: Final = 1.0
-MANY: Final = 1_000
-"""Counting a long queue takes milliseconds, which ten times a second would be felt by what works it off."""
+LONG_QUEUE: Final = 1_000
+"""Counting a long queue takes milliseconds; doing so ten times a second would slow down the indexer."""
 
 
 async def migrate(settings: Settings) -> int:
-    """Open the database, which applies what is missing."""
+    """Open the database, which applies missing migrations."""
     app = assemble(settings)
     try:
         print(f"PostgreSQL {await app.database.server_version()}: the schema is up to date.")
@@ -31,46 +31,49 @@ async def migrate(settings: Settings) -> int:
 
 
 async def reindex(settings: Settings, *, fresh: bool) -> int:
-    """Queue everything or ask for a new generation, and see it through unless a running server will."""
+    """Queue everything or request a new generation, and wait for it unless a running server does the work."""
     async with open_app(settings) as app:
         count = await app.reindex(fresh=fresh)
-        print(f"{count:,} memories and tools {'go into a new generation' if fresh else 'are queued'}.")
-        return await indexed(app)
+        print(f"{count:,} memories and tools {'are added to a new generation' if fresh else 'are queued'}.")
+        return await show_indexing(app)
 
 
-async def indexed(app: App) -> int:
-    """Show a progress bar until nothing is left to index; leave it to the process that holds the index."""
+async def show_indexing(app: App) -> int:
+    """Show progress until nothing remains to index; return 1 when items could not be indexed yet.
+
+    When another process holds the index, that process does the work, and 0 is returned at once.
+    """
     await app.indexer.wait_until_opened()
     if app.indexer.error is not None:
-        print(f"{app.indexer.error} The rest is done by the process that holds it, or when it is back.")
+        print(f"{app.indexer.error} The process that holds the index does the rest, now or when it runs again.")
         return 0
-    total = left = await _left(app)
+    total = remaining = await _count_remaining(app)
     with tqdm(total=total, unit="item", desc="indexed", mininterval=0.5) as bar:
-        while left and not await _stuck(app):
-            await anyio.sleep(PROGRESS_SECONDS if left < MANY else LONG_PROGRESS_SECONDS)
-            left = await _left(app)
-            bar.update(max(0, total - left - bar.n))
-        left = left and await _left(app)  # it may have come to rest since they were counted, with nothing left
-    if left:
-        print(f"{left:,} could not be indexed yet and are tried again by the next server. See: memos-as doctor")
-    return 1 if left else 0
+        while remaining and not await _stuck(app):
+            await anyio.sleep(PROGRESS_SECONDS if remaining < LONG_QUEUE else LONG_PROGRESS_SECONDS)
+            remaining = await _count_remaining(app)
+            bar.update(max(0, total - remaining - bar.n))
+        remaining = remaining and await _count_remaining(app)  # the indexer may have become idle since the last count
+    if remaining:
+        print(f"{remaining:,} could not be indexed yet; the next server retries them. See: memos-as doctor")
+    return 1 if remaining else 0
 
 
-async def _left(app: App) -> int:
+async def _count_remaining(app: App) -> int:
     state = await app.queue.state()
     rebuilding = await app.log.rebuild_requested() is not None
     return sum(state.depth.values()) + rebuilding
 
 
 async def _stuck(app: App) -> bool:
-    """Whether what is left has to wait: a part is away, a rebuild failed, or items failed and are tried again later."""
+    """Whether the rest has to wait: a component is unavailable, a rebuild failed, or failed items are retried later."""
     if app.indexer.error is not None:
         return True
     return app.indexer.idle and (app.indexer.rebuild_failed or await app.log.rebuild_requested() is None)
 
 
 async def doctor(settings: Settings, *, as_json: bool) -> int:
-    """Print what was found; return 1 when something is wrong."""
+    """Print the diagnosis; return 1 when there is a problem."""
     app = assemble(settings)
     try:
         server = await app.database.server_version()
@@ -86,10 +89,9 @@ async def doctor(settings: Settings, *, as_json: bool) -> int:
 
 def _lines(diagnosis: Diagnosis, server: str) -> list[str]:
     index = diagnosis.index
-    since = (
-        "read just now" if diagnosis.reported_at is None else f"as reported by its holder at {diagnosis.reported_at}"
-    )
-    waited = "nothing waits"
+    at = diagnosis.reported_at
+    since = "read right now" if at is None else f"as reported by the process that holds it at {at}"
+    waited = "empty"
     if diagnosis.queue.oldest is not None:
         waited = f"oldest wait {(datetime.now(UTC) - diagnosis.queue.oldest).total_seconds():,.0f} s"
     return [
@@ -99,7 +101,7 @@ def _lines(diagnosis: Diagnosis, server: str) -> list[str]:
         *(_kind_line(diagnosis, kind) for kind in ITEM_KINDS),
         f"{'queue:':10} {waited}, last error: {diagnosis.queue.last_error or 'none'}",
         *(f"problem:   {problem}" for problem in diagnosis.problems),
-        "all is well" if not diagnosis.problems else "something is wrong",
+        "something is wrong" if diagnosis.problems else "all is well",
     ]
 
 

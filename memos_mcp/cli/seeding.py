@@ -1,4 +1,4 @@
-"""The command that registers the initial tools, or takes in a file of tools and memories."""
+"""The command that registers the initial tools, or the tools and memories of a file."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from textwrap import shorten
 from typing import Any, Final
 
 from memos_mcp.app import App, open_app
-from memos_mcp.cli.importing import ImportCounts, new_memory, new_tool, opened
-from memos_mcp.cli.maintenance import indexed
+from memos_mcp.cli.importing import ImportCounts, new_memory, new_tool, open_file
+from memos_mcp.cli.maintenance import show_indexing
 from memos_mcp.cli.serving import scope_of
 from memos_mcp.domain.errors import Invalid, MemosError, NotFound
 from memos_mcp.domain.memory import NewMemory
@@ -33,66 +33,66 @@ _PLACEHOLDER: Final = re.compile(r"\$\{([^}]*)\}")
 
 
 async def seed(settings: Settings, *, path: Path | None, wait: bool) -> int:
-    """Store every good entry of a file, or of the initial tools, and name every bad one; return 1 when there was one.
+    """Store every valid entry of a file or of the initial tools, report the others; return 1 if there were others.
 
-    Storing is idempotent: seeding again brings up to date what has changed, and leaves the rest as it is.
+    Storing is idempotent: seeding again updates the changed entries and keeps the rest.
     """
-    sections, tally = _read(path), ImportCounts()
-    good = dict(_checked(sections, _endpoints(settings), tally))
+    sections, counts = _read(path), ImportCounts()
+    valid = dict(_checked(sections, _endpoints(settings), counts))
     async with open_app(settings) as app:
-        for place, new in good.items():
+        for label, new in valid.items():
             try:
                 outcome = await _store(app, scope_of(settings), new)
             except NotFound as error:
-                _refuse(place, error, tally)
+                _reject(label, error, counts)
             else:
-                tally.count(outcome)
-                print(f"{place}: {outcome}")
-        refused = [f"{tally.outcomes['refused']:,} refused"] if "refused" in tally.outcomes else []
-        print(", ".join([f"{tally.outcomes.get(outcome, 0):,} {outcome}" for outcome in OUTCOMES] + refused))
-        if wait and good:
-            await indexed(app)
+                counts.count(outcome)
+                print(f"{label}: {outcome}")
+        refused = [f"{counts.outcomes['refused']:,} refused"] if "refused" in counts.outcomes else []
+        print(", ".join([f"{counts.outcomes.get(outcome, 0):,} {outcome}" for outcome in OUTCOMES] + refused))
+        if wait and valid:
+            await show_indexing(app)
     return 1 if refused else 0
 
 
 def _endpoints(settings: Settings) -> dict[str, str]:
-    """Return what may stand in an endpoint_url as `${NAME}`."""
+    """Return the settings that an endpoint_url may contain as `${NAME}`."""
     return {"MEMOS_WEB_SEARCH_URL": settings.web_search_url, "MEMOS_TODO_URL": settings.todo_url.rstrip("/")}
 
 
 def _checked(
-    sections: Mapping[str, list[Any]], endpoints: Mapping[str, str], tally: ImportCounts
+    sections: Mapping[str, list[Any]], endpoints: Mapping[str, str], counts: ImportCounts
 ) -> Iterator[tuple[str, NewTool | NewMemory]]:
-    """Yield what can be stored, by its place in the file; name the place and the reason of what cannot."""
+    """Yield valid entries with a label of their position in the file; report the others with label and reason."""
     tools: dict[str, str] = {}
     for section, entries in sections.items():
-        for number, given in enumerate(entries, start=1):
-            place = f"{section} {number}{_called(given)}"
+        for number, entry in enumerate(entries, start=1):
+            label = f"{section} {number}{_summary(entry)}"
             try:
-                new = _taken(section, given, endpoints)
-                _check_first(place, new, tools)
+                new = _parse(section, entry, endpoints)
+                _check_unique(label, new, tools)
             except Invalid as error:
-                _refuse(place, error, tally)
+                _reject(label, error, counts)
             else:
-                yield place, new
+                yield label, new
 
 
-def _check_first(place: str, new: NewTool | NewMemory, tools: dict[str, str]) -> None:
-    """Refuse a second tool of the same id: each run would turn one into the other."""
-    if isinstance(new, NewTool) and (first := tools.setdefault(new.tool_id, place)) != place:
-        raise Invalid(f"The tool_id is that of {first}.")
+def _check_unique(label: str, new: NewTool | NewMemory, tools: dict[str, str]) -> None:
+    """Reject a second tool with the same id: each run would replace one by the other."""
+    if isinstance(new, NewTool) and (first := tools.setdefault(new.tool_id, label)) != label:
+        raise Invalid(f"{first} has the same tool_id.")
 
 
-def _taken(section: str, given: object, endpoints: Mapping[str, str]) -> NewTool | NewMemory:
-    if not isinstance(given, dict):
+def _parse(section: str, entry: object, endpoints: Mapping[str, str]) -> NewTool | NewMemory:
+    if not isinstance(entry, dict):
         raise Invalid("This is not a table of named values.")
-    url = given.get("endpoint_url")
-    filled = {"endpoint_url": _filled(url, endpoints)} if isinstance(url, str) else {}
-    return _SECTIONS[section](given | filled)
+    url = entry.get("endpoint_url")
+    filled = {"endpoint_url": _fill_in(url, endpoints)} if isinstance(url, str) else {}
+    return _SECTIONS[section](entry | filled)
 
 
-def _filled(url: str, endpoints: Mapping[str, str]) -> str:
-    """Put the settings in the place of their names."""
+def _fill_in(url: str, endpoints: Mapping[str, str]) -> str:
+    """Replace the names of settings by their values."""
 
     def value(name: re.Match[str]) -> str:
         if name[1] not in endpoints:
@@ -107,7 +107,7 @@ def _filled(url: str, endpoints: Mapping[str, str]) -> str:
 
 
 async def _store(app: App, scope: Scope, new: NewTool | NewMemory) -> str:
-    """Store one entry without waiting for the index; return what became of it."""
+    """Store one entry without waiting for the index; return the outcome."""
     if isinstance(new, NewTool):
         return (await app.tools.record(scope, new)).outcome
     if new.supersedes is not None:
@@ -118,16 +118,16 @@ async def _store(app: App, scope: Scope, new: NewTool | NewMemory) -> str:
     return "created" if created else "unchanged"
 
 
-def _refuse(place: str, error: MemosError, tally: ImportCounts) -> None:
-    tally.count("refused")
-    print(f"{place}: {error}", file=sys.stderr)
+def _reject(label: str, error: MemosError, counts: ImportCounts) -> None:
+    counts.count("refused")
+    print(f"{label}: {error}", file=sys.stderr)
 
 
-def _called(given: object) -> str:
-    """Return a few visible words by which an entry is recognized, if it has any."""
-    if not isinstance(given, dict):
+def _summary(entry: object) -> str:
+    """Return a few printable words that identify an entry, or an empty text."""
+    if not isinstance(entry, dict):
         return ""
-    words = given.get("tool_id", given.get("content"))
+    words = entry.get("tool_id", entry.get("content"))
     if not isinstance(words, str) or not words.strip():
         return ""
     short = shorten(words, SHOWN_CHARS, placeholder=" …")
@@ -135,18 +135,18 @@ def _called(given: object) -> str:
 
 
 def _read(path: Path | None) -> dict[str, list[Any]]:
-    """Return the sections of a file as JSON values; raise `Invalid` with the place of what cannot be read."""
+    """Return the sections of a file as JSON values; raise `Invalid` with the position of an error."""
     if path is None:
         return _sections(
             "the initial tools", tomllib.loads((files("memos_mcp") / "seeds/initial.toml").read_text("utf-8"))
         )
     if path.suffix.lower() not in {".toml", ".json"}:
         raise Invalid(f"{path} is neither .toml nor .json: a seed file is one of these.")
-    with opened(path) as file:
+    with open_file(path) as file:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
-        raise Invalid(f"{path} has more than {MAX_FILE_BYTES // 2**20} MiB. For so much there is memos-as import.")
-    text = _decoded(path, data)
+        raise Invalid(f"{path} has more than {MAX_FILE_BYTES // 2**20} MiB. Use memos-as import for large files.")
+    text = _decode(path, data)
     try:
         return _sections(path, _from_json(text) if path.suffix.lower() == ".json" else _from_toml(text))
     except RecursionError:
@@ -155,27 +155,27 @@ def _read(path: Path | None) -> dict[str, list[Any]]:
         raise Invalid(f"{path} cannot be read: {_reason(error, text)}.") from None
 
 
-def _sections(name: object, document: object) -> dict[str, list[Any]]:
-    if not isinstance(document, dict):
+def _sections(name: object, content: object) -> dict[str, list[Any]]:
+    if not isinstance(content, dict):
         raise Invalid(f"{name} is not an object with the lists tools and memories.")
-    if strangers := [section for section in document if section not in _SECTIONS]:
-        raise Invalid(" ".join([f"{name}:", *unknown("section", strangers, _SECTIONS)]))
-    for section, entries in document.items():
+    if unknown_sections := [section for section in content if section not in _SECTIONS]:
+        raise Invalid(" ".join([f"{name}:", *unknown("section", unknown_sections, _SECTIONS)]))
+    for section, entries in content.items():
         if not isinstance(entries, list):
             raise Invalid(f"{name}: {section} is not a list; in TOML each entry begins with [[{section}]].")
-    return document
+    return content
 
 
-def _decoded(path: Path, data: bytes) -> str:
+def _decode(path: Path, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig")
-        raise Invalid(f"{path} is not UTF-8 ({_place(before)}).") from None
+        raise Invalid(f"{path} is not UTF-8 ({_position(before)}).") from None
 
 
 def _from_toml(text: str) -> object:
-    """Return a TOML document with its dates and times as text, as the tools take them."""
+    """Return parsed TOML with dates and times as text, as the tools expect them."""
     return json.loads(json.dumps(tomllib.loads(text), default=lambda moment: moment.isoformat()))
 
 
@@ -184,11 +184,11 @@ def _from_json(text: str) -> object:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object that says something twice: one of the two would be lost."""
+    """Reject an object with a repeated name: one of the values would be lost."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"the name {json.dumps(name[:SHOWN_CHARS])} stands twice in one object")
+            raise ValueError(f"the name {json.dumps(name[:SHOWN_CHARS])} occurs twice in one object")
         found[name] = value
     return found
 
@@ -197,11 +197,11 @@ def _reason(error: ValueError, text: str) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} (at line {error.lineno}, column {error.colno})"
     if isinstance(error, tomllib.TOMLDecodeError):
-        return str(error).replace("at end of document", f"{_place(text)}, the end")
+        return str(error).replace("at end of document", f"{_position(text)}, the end")
     return str(error) if "twice" in str(error) else "it holds a number of too many digits"
 
 
-def _place(before: str) -> str:
-    """Return where the text after this one begins."""
+def _position(before: str) -> str:
+    """Return the position at which the text after this one begins."""
     lines = before.split("\n")
     return f"at line {len(lines)}, column {len(lines[-1]) + 1}"

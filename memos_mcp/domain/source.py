@@ -50,12 +50,12 @@ class Replaced:
 
 
 class SourceFile(Protocol):
-    """A file that was found. Reading and cutting it takes time: call `look` in a worker thread."""
+    """A file that was found. Reading and cutting it takes time: call `read` in a worker thread."""
 
     @property
     def path(self) -> str: ...
 
-    def look(self, known: bytes | None) -> StoredFile | Skipped | None:
+    def read(self, known_digest: bytes | None) -> StoredFile | Skipped | None:
         """Return the file with its chunks, why it is left out, or None when its digest is still the known one."""
         ...
 

@@ -70,7 +70,7 @@ class Ingestion:
         self._sources = sources
         self._now = now
 
-    async def take_in(
+    async def ingest(
         self,
         scope: Scope,
         source: str,
@@ -139,7 +139,7 @@ def _next(files: Iterator[SourceFile | Skipped], known: Mapping[str, bytes]) -> 
 def _look(file: SourceFile, known: bytes | None) -> StoredFile | Skipped | None:
     try:
         check_characters("the path", file.path)
-        found = file.look(known)
+        found = file.read(known)
         for new in found.new if isinstance(found, StoredFile) else ():
             new.check()
     except Invalid:

@@ -1,4 +1,4 @@
-"""The commands: what they print, how they exit, and what they leave behind."""
+"""The commands: their output, their exit codes, and the processes that remain."""
 
 import json
 import os
@@ -30,7 +30,7 @@ TOOL = {
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    """A home that these tests share, so that the model is built once; not pytest's own: another run would close it."""
+    """A home that these tests share, so that the model is built once. Not pytest's folder: another run deletes it."""
     with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
         yield Path(folder) / "home"
 
@@ -42,7 +42,7 @@ def memos(home: Path, nothing_set: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 class Memos:
-    """Runs commands in this process. `out` and `err` are what the last one printed."""
+    """Runs commands in this process. `out` and `err` are the output of the last one."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -53,21 +53,21 @@ class Memos:
         self._capsys.readouterr()
         try:
             code: int | str | None = main(arguments)
-        except SystemExit as leaving:
-            code = leaving.code
+        except SystemExit as error:
+            code = error.code
         self.out, self.err = self._capsys.readouterr()
         assert isinstance(code, int)
         return code
 
     def doctor(self) -> dict[str, Any]:
-        """Return the findings; they must agree with the exit code."""
+        """Return the diagnosis, which must agree with the exit code."""
         code = self("doctor", "--json")
         findings: dict[str, Any] = json.loads(self.out)
         assert code == (1 if findings["problems"] else 0)
         return findings
 
 
-def test_the_command_tells_its_version_and_its_commands() -> None:
+def test_the_command_prints_its_version() -> None:
     done = subprocess.run([Path(sys.executable).with_name("memos-as"), "--version"], capture_output=True, check=True)
     assert done.stdout.decode().split() == ["memos-as", __version__]
 
@@ -79,7 +79,7 @@ def test_the_help_names_every_command(memos: Memos) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("sevre",), ("serve", "--prot", "1"), ("import",), ("serve", "--port", "many")])
-def test_wrong_arguments_exit_with_2_and_a_usage(memos: Memos, arguments: Sequence[str]) -> None:
+def test_invalid_arguments_exit_with_2_and_a_usage(memos: Memos, arguments: Sequence[str]) -> None:
     assert memos(*arguments) == 2
     assert memos.err.startswith("usage: memos-as")
 
@@ -96,7 +96,7 @@ def test_wrong_arguments_exit_with_2_and_a_usage(memos: Memos, arguments: Sequen
         ("MEMOS_NAMESPACE", SECRET * 99),
     ],
 )
-def test_a_wrong_setting_exits_with_2_and_names_the_variable_but_not_its_value(
+def test_an_invalid_setting_exits_with_2_and_names_the_variable_but_not_its_value(
     memos: Memos, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -107,7 +107,7 @@ def test_a_wrong_setting_exits_with_2_and_names_the_variable_but_not_its_value(
     assert memos.out == ""
 
 
-def test_an_unreachable_database_exits_with_1_and_tells_no_secret(
+def test_an_unreachable_database_exits_with_1_and_hides_the_password(
     memos: Memos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MEMOS_DATABASE_URL", f"postgresql://memos:{SECRET}@127.0.0.1:1/memos")
@@ -117,7 +117,7 @@ def test_an_unreachable_database_exits_with_1_and_tells_no_secret(
         assert SECRET not in memos.err
 
 
-def test_a_home_that_cannot_be_made_is_told_without_a_trace(
+def test_a_home_that_cannot_be_created_is_reported_without_a_traceback(
     memos: Memos, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
@@ -130,13 +130,15 @@ def test_a_home_that_cannot_be_made_is_told_without_a_trace(
     assert "Traceback" not in memos.err + caplog.text
 
 
-def test_migrate_does_nothing_the_second_time(memos: Memos) -> None:
+def test_a_second_migrate_changes_nothing(memos: Memos) -> None:
     for _ in range(2):
         assert memos("migrate") == 0
         assert re.fullmatch(r"PostgreSQL \d+\.\d+: the schema is up to date\.\n", memos.out)
 
 
-def test_good_lines_are_imported_and_bad_ones_named_with_their_number_and_reason(memos: Memos, tmp_path: Path) -> None:
+def test_valid_lines_are_imported_and_invalid_ones_reported_with_number_and_reason(
+    memos: Memos, tmp_path: Path
+) -> None:
     file = tmp_path / "mixed.jsonl"
     bad = {
         3: (b"not json", "not JSON"),
@@ -153,10 +155,10 @@ def test_good_lines_are_imported_and_bad_ones_named_with_their_number_and_reason
 
     assert memos("import", str(file)) == 1
     assert memos.out.splitlines() == ["2 memories created, 7 refused, 1 tools created"]
-    said = dict(re.findall(r"^line (\d+): (.*)$", memos.err.replace("\r", "\n"), re.MULTILINE))
-    assert said.keys() == {str(number) for number in bad}
+    reported = dict(re.findall(r"^line (\d+): (.*)$", memos.err.replace("\r", "\n"), re.MULTILINE))
+    assert reported.keys() == {str(number) for number in bad}
     for number, (_, reason) in bad.items():
-        assert reason in said[str(number)]
+        assert reason in reported[str(number)]
 
     assert memos("import", str(file)) == 1
     assert memos.out.splitlines() == ["2 memories there already, 7 refused, 1 tools unchanged"]
@@ -166,12 +168,12 @@ def test_good_lines_are_imported_and_bad_ones_named_with_their_number_and_reason
     assert findings["queue"]["depth"] == {"memory": 0, "tool": 0}
 
 
-def test_a_file_that_is_not_there_is_named(memos: Memos, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(memos: Memos, tmp_path: Path) -> None:
     assert memos("import", str(tmp_path / "missing.jsonl")) == 1
     assert memos.err == f"memos-as: {tmp_path / 'missing.jsonl'} cannot be read: No such file or directory.\n"
 
 
-def test_a_line_that_replaces_what_is_not_there_is_refused_like_any_other(memos: Memos, tmp_path: Path) -> None:
+def test_a_line_that_supersedes_a_missing_memory_is_rejected(memos: Memos, tmp_path: Path) -> None:
     file = tmp_path / "orphan.jsonl"
     orphan = {"content": "A correction of nothing.", "supersedes": "6f2b62a4-6f3c-4f0e-9d5b-8a4c5f2f0e11"}
     write(file, [{"content": "Before the orphan."}, orphan, {"content": "After the orphan."}])
@@ -180,7 +182,7 @@ def test_a_line_that_replaces_what_is_not_there_is_refused_like_any_other(memos:
     assert "line 2: supersedes: no live memory with this id" in memos.err
 
 
-def test_the_doctor_is_content_until_the_index_is_lost_and_again_after_reindexing(memos: Memos, home: Path) -> None:
+def test_the_doctor_reports_a_deleted_index_until_it_is_rebuilt(memos: Memos, home: Path) -> None:
     assert memos("reindex") == 0
     well = memos.doctor()
     assert well["problems"] == []
@@ -201,7 +203,7 @@ def test_the_doctor_is_content_until_the_index_is_lost_and_again_after_reindexin
 @pytest.mark.parametrize(
     "settings", [{}, {"MEMOS_AUTH_TOKEN": SECRET}, {"MEMOS_ALLOWED_HOSTS": "memos.example.com"}], ids=str
 )
-def test_serving_strangers_is_refused_without_a_token_and_host_names(
+def test_serving_other_machines_requires_a_token_and_host_names(
     memos: Memos, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
 ) -> None:
     for name, value in settings.items():
@@ -214,7 +216,7 @@ def test_serving_strangers_is_refused_without_a_token_and_host_names(
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
-def test_an_import_that_was_cut_off_is_resumed_by_running_it_again(
+def test_an_interrupted_import_is_resumed_by_running_it_again(
     memos: Memos, home: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
     file = tmp_path / "many.jsonl"
@@ -231,13 +233,13 @@ def test_an_import_that_was_cut_off_is_resumed_by_running_it_again(
         cut.send_signal(how)
     assert cut.returncode != 0
     if how != signal.SIGKILL:
-        assert left_on(home) == []
+        assert running_on(home) == []
     here = memos.doctor()["rows"]["memory"] - before
     assert 0 < here < 8_000
 
     assert memos("import", "--no-wait", str(file)) == 0
     assert memos.out == f"{8_000 - here:,} memories created, {here:,} memories there already\n"
-    assert left_on(home) == []
+    assert running_on(home) == []
 
 
 def write(file: Path, lines: Iterable[dict[str, Any]]) -> None:
@@ -245,7 +247,7 @@ def write(file: Path, lines: Iterable[dict[str, Any]]) -> None:
 
 
 def until(stream: Any, pattern: bytes) -> bool:
-    """Read until this is seen; return whether it was before the end."""
+    """Read until the pattern matches; return False if the stream ends before."""
     seen = b""
     while chunk := os.read(stream.fileno(), 4_096):
         seen += chunk
@@ -254,12 +256,12 @@ def until(stream: Any, pattern: bytes) -> bool:
     return False
 
 
-def left_on(home: Path) -> list[str]:
-    """Return the command lines of what still runs on this home a moment later."""
+def running_on(home: Path) -> list[str]:
+    """Return the command lines of the processes that still run on this home after up to 10 s."""
     deadline = time.monotonic() + 10
     while True:
         lines = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
-        left = [line for line in lines if str(home) in line]
-        if not left or time.monotonic() > deadline:
-            return left
+        running = [line for line in lines if str(home) in line]
+        if not running or time.monotonic() > deadline:
+            return running
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""`memos-as ingest`: what it takes in, what it says, and how it is ended and resumed."""
+"""`memos-as ingest`: what it stores and prints, and how it is stopped and resumed."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def code(tmp_path: Path) -> Path:
-    """A small code base with one file of each fate."""
+    """A small code base with files that are stored and files that are skipped."""
     folder = tmp_path / "small"
     (folder / "birds").mkdir(parents=True)
     (folder / "birds" / "heron.py").write_text(GREET)
@@ -46,7 +46,10 @@ def code(tmp_path: Path) -> Path:
 def ingest(
     home: Path, tmp_path: Path, nothing_set: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """Runs the command in this process, in a namespace of its own; returns the exit code and what was printed."""
+    """Return a function that runs the command in this process and in a namespace of its own.
+
+    The function returns the exit code, stdout and stderr.
+    """
     nothing_set.setenv("MEMOS_HOME", str(home))
     nothing_set.setenv("MEMOS_NAMESPACE", tmp_path.name)
 
@@ -63,29 +66,29 @@ Ingest = Callable[..., tuple[int, str, str]]
 
 
 def figures(out: str) -> dict[str, int]:
-    """Return the figures of the summary, by name; those of chunks are called `chunks created` and so on."""
+    """Return the figures of the summary by name; those of chunks are named `chunks created` and so on."""
     files, chunks = re.search(r"files: (.*); chunks: (.*)", out).groups()  # type: ignore[union-attr]  # fails the test
     named = {name: int(count) for count, name in re.findall(r"(\d+) (\w+)", files)}
     return named | {f"chunks {name}": int(count) for count, name in re.findall(r"(\d+) (\w+)", chunks)}
 
 
-def test_a_folder_is_taken_in_followed_and_told(ingest: Ingest, code: Path) -> None:
+def test_a_folder_is_ingested_and_updated_with_a_report(ingest: Ingest, code: Path) -> None:
     exit_code, out, _ = ingest(code)
     assert exit_code == 0
     assert out.startswith("small: files: 3 new, 0 changed, 0 unchanged, 0 removed; chunks: ")
     assert re.search(r"^skipped: .*1 ignored by \.gitignore", out, re.MULTILINE)
     assert re.search(r"^skipped: .*1 binary", out, re.MULTILINE)
 
-    said = figures(ingest(code)[1])
-    assert (said["unchanged"], said["chunks created"], said["chunks removed"]) == (3, 0, 0)
+    reported = figures(ingest(code)[1])
+    assert (reported["unchanged"], reported["chunks created"], reported["chunks removed"]) == (3, 0, 0)
 
     (code / "birds" / "heron.py").write_text(f"{PART}\n\n{GREET}")
     (code / "readme.md").unlink()
-    said = figures(ingest(code)[1])
-    assert (said["changed"], said["unchanged"], said["removed"]) == (1, 1, 1)
+    reported = figures(ingest(code)[1])
+    assert (reported["changed"], reported["unchanged"], reported["removed"]) == (1, 1, 1)
 
 
-def test_every_file_that_was_left_out_is_named_when_asked_for(ingest: Ingest, code: Path) -> None:
+def test_every_skipped_file_is_listed_on_request(ingest: Ingest, code: Path) -> None:
     _, out, _ = ingest(code, "--dry-run", "--list-skipped")
     assert "skipped: noise.log: ignored by .gitignore\n" in out
     assert "skipped: picture.png: binary\n" in out
@@ -99,7 +102,7 @@ def test_a_dry_run_stores_nothing(ingest: Ingest, code: Path) -> None:
         assert out.endswith("Nothing was stored: this was a dry run.\n")
 
 
-def test_what_is_not_a_folder_is_named(ingest: Ingest, code: Path) -> None:
+def test_a_path_that_is_not_a_folder_is_reported(ingest: Ingest, code: Path) -> None:
     missing, file = code / "missing", code / "readme.md"
     assert ingest(missing) == (1, "", f"memos-as: {missing} cannot be read: No such file or directory.\n")
     assert ingest(file) == (1, "", f"memos-as: {file} is not a folder. Give the folder that holds it.\n")
@@ -107,7 +110,7 @@ def test_what_is_not_a_folder_is_named(ingest: Ingest, code: Path) -> None:
 
 @contextmanager
 def watching(home: Path, code: Path, *, ignoring_interrupts: bool = False) -> Iterator["subprocess.Popen[str]"]:
-    """Lend a process that watches the folder; it is killed when it does not end in time."""
+    """Yield a process that watches the folder; it is killed when it does not end in time."""
     with subprocess.Popen(
         [sys.executable, "-m", "memos_mcp", "ingest", "--watch", "--no-wait", str(code)],
         env={**os.environ, "MEMOS_HOME": str(home)},
@@ -126,7 +129,7 @@ def watching(home: Path, code: Path, *, ignoring_interrupts: bool = False) -> It
 
 
 def line(process: "subprocess.Popen[str]", beginning: str) -> str:
-    """Return the next line that begins so."""
+    """Return the next line with this beginning."""
     assert process.stdout is not None
     for text in process.stdout:
         if text.startswith(beginning):
@@ -136,7 +139,7 @@ def line(process: "subprocess.Popen[str]", beginning: str) -> str:
 
 @pytest.mark.usefixtures("ingest")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
-def test_a_watched_folder_is_followed_until_told_to_stop(home: Path, code: Path, how: signal.Signals) -> None:
+def test_a_watched_folder_is_ingested_until_a_signal_stops_it(home: Path, code: Path, how: signal.Signals) -> None:
     with watching(home, code) as process:
         line(process, "Watching ")
         (code / "birds" / "otter.py").write_text(PART)
@@ -146,11 +149,11 @@ def test_a_watched_folder_is_followed_until_told_to_stop(home: Path, code: Path,
         process.send_signal(how)
         _, err = process.communicate()
     assert process.returncode == 0
-    assert err.rstrip().endswith("Stopped. What was stored stays, and the same command goes on from there.")
+    assert err.rstrip().endswith("Stopped. Stored files are kept; run the same command again to continue.")
 
 
 @pytest.mark.usefixtures("ingest")
-def test_a_watcher_in_the_background_of_a_script_ends_at_sigterm(home: Path, code: Path) -> None:
+def test_a_background_watch_that_ignores_ctrl_c_ends_at_sigterm(home: Path, code: Path) -> None:
     with watching(home, code, ignoring_interrupts=True) as process:
         line(process, "Watching ")
         process.send_signal(signal.SIGTERM)
@@ -159,16 +162,16 @@ def test_a_watcher_in_the_background_of_a_script_ends_at_sigterm(home: Path, cod
 
 
 @pytest.mark.usefixtures("ingest")
-def test_a_watched_folder_that_goes_away_ends_the_watch_and_loses_nothing(home: Path, code: Path) -> None:
+def test_a_watch_ends_with_its_folder_and_keeps_the_stored_files(home: Path, code: Path) -> None:
     with watching(home, code) as process:
         line(process, "Watching ")
         code.rename(code.with_name("elsewhere"))
         _, err = process.communicate()
     assert process.returncode == 1
-    assert "is gone. What was taken in stays as it was." in err
+    assert "no longer exists. The stored files are kept." in err
 
 
-def test_a_run_that_was_killed_is_resumed_and_embeds_nothing_twice(
+def test_a_killed_run_is_resumed_and_embeds_nothing_twice(
     ingest: Ingest, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "many"

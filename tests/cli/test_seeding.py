@@ -1,4 +1,4 @@
-"""The command `seed`: what it registers, what it says of each entry, and what it refuses."""
+"""The command `seed`: what it registers, prints for each entry, and rejects."""
 
 import json
 import tomllib
@@ -22,7 +22,7 @@ INITIAL = ("web.search", "todo.add", "todo.list", "todo.done")
 TOOL = {
     "tool_id": "clock",
     "name": "Clock",
-    "description": "Tell the time of day.",
+    "description": "Show the time of day.",
     "endpoint_url": "https://tools.example.com/clock",
 }
 
@@ -47,7 +47,7 @@ def memos(
 
 
 class Memos:
-    """Runs `seed` in this process. `out` and `err` are the lines that the last run printed."""
+    """Runs `seed` in this process. `out` and `err` are the output lines of the last run."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -73,9 +73,7 @@ def test_the_initial_tools_are_created_once(memos: Memos) -> None:
     assert all(line.endswith(": unchanged") for line in memos.out[:-1])
 
 
-def test_the_initial_tools_are_called_at_the_addresses_of_the_settings(
-    memos: Memos, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_initial_tools_get_the_endpoints_of_the_settings(memos: Memos, monkeypatch: pytest.MonkeyPatch) -> None:
     assert memos.seed() == 0
     assert endpoints(registered()) == {
         "web.search": "http://127.0.0.1:8801/search",
@@ -94,7 +92,7 @@ def test_the_initial_tools_are_called_at_the_addresses_of_the_settings(
     assert memos.err[0].startswith("tools 2 (todo.add): MEMOS_TODO_URL: endpoint_url must start with http://")
 
 
-def test_every_initial_tool_has_full_schemas_and_asks_for_a_capability() -> None:
+def test_every_initial_tool_has_full_schemas_and_requires_a_capability() -> None:
     (path,) = Path(seeding.__file__).parents[1].glob("seeds/*.toml")
     tools = tomllib.loads(path.read_text())["tools"]
     assert tuple(tool["tool_id"] for tool in tools) == INITIAL
@@ -120,13 +118,13 @@ def test_a_file_of_tools_and_memories_is_stored_once_and_updated_when_it_changes
         "memories 1 (Mara reads answers on her phone.): created",
         "2 created, 0 updated, 0 unchanged",
     ]
-    write(file, {**TOOL, "description": "Tell the time and the date."})
+    write(file, {**TOOL, "description": "Show the time and the date."})
     assert memos.seed(file) == 0
     assert memos.out[-1] == "0 created, 1 updated, 1 unchanged"
-    assert registered()["clock"].description == "Tell the time and the date."
+    assert registered()["clock"].description == "Show the time and the date."
 
 
-def test_bad_entries_are_named_with_place_and_reason_and_do_not_stop_the_good_ones(
+def test_invalid_entries_are_reported_with_position_and_reason_and_the_others_stored(
     memos: Memos, tmp_path: Path
 ) -> None:
     file = tmp_path / "mixed.json"
@@ -136,7 +134,7 @@ def test_bad_entries_are_named_with_place_and_reason_and_do_not_stop_the_good_on
         "not a table",
         {**TOOL, "name": "Another Clock"},
         {**TOOL, "tool_id": "stopwatch", "endpoint_url": "${MEMOS_TODO_URI}"},
-        {**TOOL, "tool_id": "\x1b[2Jgone", "request_schema": {"type": "nonsense"}},
+        {**TOOL, "tool_id": "\x1b[2Jerased", "request_schema": {"type": "nonsense"}},
     ]
     memories = [
         {"contents": "misspelt"},
@@ -152,35 +150,35 @@ def test_bad_entries_are_named_with_place_and_reason_and_do_not_stop_the_good_on
         "memories 4 (The last one is fine.): created",
         "2 created, 0 updated, 0 unchanged, 8 refused",
     ]
-    said = dict(line.split(": ", 1) for line in memos.err)
-    assert said.keys() == {
+    reported = dict(line.split(": ", 1) for line in memos.err)
+    assert reported.keys() == {
         "tools 1 (clock)",
         "tools 3",
         "tools 4 (clock)",
         "tools 5 (stopwatch)",
-        "tools 6 (?[2Jgone)",
+        "tools 6 (?[2Jerased)",
         "memories 1",
         "memories 2 (The staging database moved.)",
         "memories 3 (A correction of nothing.)",
     }
-    assert said["tools 1 (clock)"].startswith("endpoint_url must start with http")
-    assert said["tools 4 (clock)"] == "The tool_id is that of tools 2 (clock)."
-    assert "Unknown setting 'MEMOS_TODO_URI'" in said["tools 5 (stopwatch)"]
-    assert "Did you mean 'content'?" in said["memories 1"]
-    assert "no time zone" in said["memories 2 (The staging database moved.)"]
-    assert "no live memory with this id" in said["memories 3 (A correction of nothing.)"]
+    assert reported["tools 1 (clock)"].startswith("endpoint_url must start with http")
+    assert reported["tools 4 (clock)"] == "tools 2 (clock) has the same tool_id."
+    assert "Unknown setting 'MEMOS_TODO_URI'" in reported["tools 5 (stopwatch)"]
+    assert "Did you mean 'content'?" in reported["memories 1"]
+    assert "no time zone" in reported["memories 2 (The staging database moved.)"]
+    assert "no live memory with this id" in reported["memories 3 (A correction of nothing.)"]
     assert memos.seed(file) == 1
     assert memos.out[-1] == "0 created, 0 updated, 2 unchanged, 8 refused"
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said"),
+    ("name", "data", "message"),
     [
         ("a.toml", b'[[tools]]\ntool_id = "x\n', "cannot be read: Illegal character '\\n' (at line 2, column 13)."),
         ("a.toml", b"[[tools]]\ntool_id =", "cannot be read: Invalid value (at line 2, column 10, the end)."),
         ("a.json", b'{"tools": [\n  {"tool_id": x}]}', "cannot be read: Expecting value (at line 2, column 15)."),
         ("a.json", b"", "cannot be read: Expecting value (at line 1, column 1)."),
-        ("a.json", b'{"tools": [], "tools": []}', 'the name "tools" stands twice in one object.'),
+        ("a.json", b'{"tools": [], "tools": []}', 'the name "tools" occurs twice in one object.'),
         ("a.json", b'{"tools": [' + b"9" * 5_000 + b"]}", "it holds a number of too many digits."),
         ("a.json", b"[" * 200_000, "is nested too deep."),
         ("a.toml", b"a = " + b"[" * 200_000, "is nested too deep."),
@@ -191,35 +189,35 @@ def test_bad_entries_are_named_with_place_and_reason_and_do_not_stop_the_good_on
         ("a.yaml", b"tools: []", "is neither .toml nor .json: a seed file is one of these."),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_with_the_place(
-    memos: Memos, tmp_path: Path, name: str, data: bytes, said: str
+def test_an_invalid_file_is_reported_with_the_position(
+    memos: Memos, tmp_path: Path, name: str, data: bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(data)
     assert memos.seed(tmp_path / name) == 1
     (line,) = memos.err
     assert line.startswith(f"memos-as: {tmp_path / name}")
-    assert line.endswith(said)
+    assert line.endswith(message)
     assert memos.out == []
 
 
-def test_a_file_that_is_not_there_or_no_file_is_told(memos: Memos, tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_reported(memos: Memos, tmp_path: Path) -> None:
     (tmp_path / "folder.toml").mkdir()
     for name, reason in {"missing.toml": "No such file or directory", "folder.toml": "Is a directory"}.items():
         assert memos.seed(tmp_path / name) == 1
         assert memos.err == [f"memos-as: {tmp_path / name} cannot be read: {reason}."]
 
 
-def test_a_huge_file_is_refused_without_being_read_whole(memos: Memos, tmp_path: Path) -> None:
+def test_a_huge_file_is_rejected_without_reading_all_of_it(memos: Memos, tmp_path: Path) -> None:
     with (tmp_path / "huge.json").open("wb") as file:
         file.truncate(2**30)
     assert memos.seed(tmp_path / "huge.json") == 1
     assert memos.err == [
-        f"memos-as: {tmp_path / 'huge.json'} has more than 16 MiB. For so much there is memos-as import."
+        f"memos-as: {tmp_path / 'huge.json'} has more than 16 MiB. Use memos-as import for large files."
     ]
 
 
 def registered() -> Mapping[str, Tool]:
-    """Return the tools of this test's namespace, from the record."""
+    """Return the tools of this test's namespace from the database."""
 
     async def read() -> dict[str, Tool]:
         settings = Settings()
@@ -238,7 +236,7 @@ def endpoints(tools: Mapping[str, Tool]) -> dict[str, str]:
 
 
 def write(file: Path, tool: Mapping[str, Any]) -> None:
-    """Write a seed file; the memory's time is a time in TOML, and text in JSON."""
+    """Write a seed file; the time of the memory is a date-time in TOML and a text in JSON."""
     content, time = "Mara reads answers on her phone.", "2026-05-01T10:00:00Z"
     if file.suffix == ".json":
         memory = {"content": content, "occurred_at": time}

@@ -1,4 +1,4 @@
-"""`memos-as loadout`: what it prints, and that it asks the engine as any client does."""
+"""`memos-as loadout`: its output, and its call to the engine."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from memos_mcp.cli.show_loadout import lines
 
 PACK: dict[str, Any] = {
     "name": "staging",
-    "role": "You look after staging.",
+    "role": "You maintain staging.",
     "capabilities": ["network"],
     "memories": [
         {
@@ -40,17 +40,17 @@ PACK: dict[str, Any] = {
     ],
     "tokens": {"memories": {"used": 50, "budget": 1_500}, "tools": {"used": 1_060, "budget": 2_000}},
     "uncovered": ["speak Finnish"],
-    "missing": ["gone.tool"],
+    "missing": ["deleted.tool"],
     "left_out": {"memories": 2, "tools": 0, "withheld": 1},
     "degraded": "Matched by words only.",
     "note": "1 tools lack a schema.",
 }
 
 
-def test_a_pack_is_laid_out_to_be_read() -> None:
+def test_a_pack_is_printed_for_people() -> None:
     assert "\n".join(lines(PACK)).split("\n") == [
         "loadout staging",
-        "  You look after staging.",
+        "  You maintain staging.",
         "  capabilities: network",
         "",
         "memories: 1, 50 of 1,500 tokens",
@@ -65,7 +65,7 @@ def test_a_pack_is_laid_out_to_be_read() -> None:
         "    (without request_schema)",
         "",
         "uncovered: speak Finnish",
-        "missing: gone.tool",
+        "missing: deleted.tool",
         "left out: 2 memories, 0 tools; 1 tools withheld",
         "degraded: Matched by words only.",
         "note: 1 tools lack a schema.",
@@ -73,20 +73,20 @@ def test_a_pack_is_laid_out_to_be_read() -> None:
 
 
 @pytest.fixture
-def furnished(home: Path, nothing_set: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home of its own with a memory and a loadout, whose engine is ended at the end."""
+def prepared_home(home: Path, nothing_set: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Yield a home with a memory and a loadout; its engine is stopped afterwards."""
     nothing_set.setenv("MEMOS_HOME", str(home))
     (home / "loadouts").mkdir()
-    (home / "loadouts" / "staging.toml").write_text('role = "You look after staging."')
+    (home / "loadouts" / "staging.toml").write_text('role = "You maintain staging."')
     (home / "memories.jsonl").write_text(json.dumps({"content": "The staging database moved on Tuesday."}))
     yield home
     main(["stop"])
 
 
-def test_the_command_asks_the_engine_and_names_the_folder_when_there_is_no_such_file(
-    furnished: Path, capfd: pytest.CaptureFixture[str]
+def test_the_command_asks_the_engine_and_names_the_folder_for_a_missing_file(
+    prepared_home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["import", str(furnished / "memories.jsonl")]) == 0
+    assert main(["import", str(prepared_home / "memories.jsonl")]) == 0
     capfd.readouterr()
 
     needs = ["--need", "when did the staging database move", "--need", "boil an egg"]
@@ -99,7 +99,7 @@ def test_the_command_asks_the_engine_and_names_the_folder_when_there_is_no_such_
     assert "[task, score" in capfd.readouterr().out
 
     assert main(["status"]) == 0
-    missing = f"For it there are: staging. Loadouts are files NAME.toml in {furnished}"
-    for name, told in (("stagin", missing), ("../x", "without a path")):
+    missing = f"For it there are: staging. Loadouts are files NAME.toml in {prepared_home}"
+    for name, message in (("stagin", missing), ("../x", "without a path")):
         assert main(["loadout", name, "x"]) == 1
-        assert told in capfd.readouterr().err
+        assert message in capfd.readouterr().err

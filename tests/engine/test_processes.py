@@ -26,7 +26,7 @@ from memos_mcp.ipc.handshake import decode, greeting
 from memos_mcp.ipc.launch import LISTENING
 from memos_mcp.ipc.run_dir import ENGINE_LOCK, START_LOCK, RunDir
 from memos_mcp.postgres.connection import connect
-from tests.cli.test_command_line import left_on
+from tests.cli.test_command_line import running_on
 from tests.transports.test_jsonrpc_lines import HELLO, notification, request
 
 COMMAND = [sys.executable, "-m", "memos_mcp"]
@@ -37,7 +37,7 @@ def place() -> Iterator[RunDir]:
     """A data folder that these tests share, so that the model is built once. No process may be left on it."""
     with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
         yield RunDir(f"{folder}/home")
-        assert left_on(Path(folder)) == []
+        assert running_on(Path(folder)) == []
 
 
 @pytest.fixture(autouse=True)
@@ -222,7 +222,7 @@ def test_a_frozen_engine_is_named_and_stop_ends_it_with_what_it_left_behind(
         assert "SIGKILL ended it" in capsys.readouterr().out
         guest.leave()
     assert {file.name for file in Path(place.folder).iterdir()} <= {ENGINE_LOCK, START_LOCK}
-    assert left_on(Path(place.home)) == []
+    assert running_on(Path(place.home)) == []
 
 
 def test_who_was_started_to_outlive_the_terminal_does(place: RunDir) -> None:

@@ -30,9 +30,9 @@ class Page:
     text: str
     cut: int = field(default=0)
 
-    def look(self, known: bytes | None) -> StoredFile | Skipped | None:
+    def read(self, known_digest: bytes | None) -> StoredFile | Skipped | None:
         digest = sha256(self.text.encode()).digest()
-        if digest == known:
+        if digest == known_digest:
             return None
         self.cut += 1
         lines = enumerate(self.text.splitlines(), start=1)
@@ -44,7 +44,7 @@ class Page:
 
 
 async def take_in(app: App, *files: SourceFile | Skipped, write: bool = True) -> IngestReport:
-    return await app.ingestion.take_in(ANN, "app", iter(files), _ignore, write=write)
+    return await app.ingestion.ingest(ANN, "app", iter(files), _ignore, write=write)
 
 
 async def found(app: App, text: str) -> list[str]:
@@ -93,7 +93,7 @@ async def test_what_cannot_be_stored_is_left_out_and_the_rest_is_taken_in(idle_a
 
 async def test_a_source_needs_a_name_that_can_be_stored(idle_app: App) -> None:
     with pytest.raises(Invalid, match="the name of the source is empty"):
-        await idle_app.ingestion.take_in(ANN, " ", iter(()), _ignore)
+        await idle_app.ingestion.ingest(ANN, " ", iter(()), _ignore)
 
 
 async def test_a_dry_run_counts_and_writes_nothing(idle_app: App) -> None:
@@ -117,7 +117,7 @@ async def test_a_run_that_breaks_off_leaves_whole_batches_and_is_gone_on_with(
             yield page
 
     with pytest.raises(OSError, match="the disk is gone"):
-        await idle_app.ingestion.take_in(ANN, "app", breaking(pages), _ignore)
+        await idle_app.ingestion.ingest(ANN, "app", breaking(pages), _ignore)
     tally = await take_in(idle_app, *pages)
     assert (tally.new, tally.unchanged, tally.removed) == (3, 4, 0)
 
@@ -126,7 +126,7 @@ async def test_progress_is_told_after_each_batch(idle_app: App, monkeypatch: pyt
     monkeypatch.setattr(module, "BATCH_FILES", 2)
     told: list[int] = []
     files = iter([Page(f"{number}", "x") for number in range(5)])
-    await idle_app.ingestion.take_in(ANN, "app", files, lambda tally: told.append(tally.new))
+    await idle_app.ingestion.ingest(ANN, "app", files, lambda tally: told.append(tally.new))
     assert told == [2, 4, 5]
 
 
