@@ -8,34 +8,10 @@ _FOREIGN_FOLDERS: Final = frozenset(
     (
         *(".git", ".hg", ".svn", ".bzr", ".jj"),
         *("LC_MESSAGES", "node_modules", "bower_components", "jspm_packages", "vendor", "site-packages"),
-        *(
-            "__pycache__",
-            ".venv",
-            ".virtualenv",
-            ".tox",
-            ".nox",
-            ".eggs",
-            ".mypy_cache",
-            ".pytest_cache",
-            ".ruff_cache",
-            ".hypothesis",
-            ".ipynb_checkpoints",
-        ),
-        *(
-            ".gradle",
-            ".idea",
-            ".vs",
-            ".next",
-            ".nuxt",
-            ".svelte-kit",
-            ".parcel-cache",
-            ".turbo",
-            ".yarn",
-            ".terraform",
-            ".serverless",
-            ".direnv",
-            ".nyc_output",
-        ),
+        *("__pycache__", ".venv", ".virtualenv", ".tox", ".nox", ".eggs"),
+        *(".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints"),
+        *(".gradle", ".idea", ".vs", ".next", ".nuxt", ".svelte-kit", ".parcel-cache"),
+        *(".turbo", ".yarn", ".terraform", ".serverless", ".direnv", ".nyc_output"),
     )
 )
 _FOREIGN_SUFFIXES: Final = (".egg-info", ".dist-info", ".xcodeproj", ".framework")
@@ -52,15 +28,8 @@ _OUTPUTS: Final = {
 
 _GENERATED: Final = (
     *("*.min.js", "*.min.css", "*.min.mjs", "*-min.js", "*.bundle.js", "*.js.map", "*.css.map", "*.map"),
-    *(
-        "*.lock",
-        "*.lockb",
-        "package-lock.json",
-        "npm-shrinkwrap.json",
-        "pnpm-lock.yaml",
-        "go.sum",
-        "packages.lock.json",
-    ),
+    *("*.lock", "*.lockb", "package-lock.json", "npm-shrinkwrap.json"),
+    *("pnpm-lock.yaml", "go.sum", "packages.lock.json"),
     *("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*.pb.go", "*.pb.cc", "*.pb.h", "*.g.dart", "*.designer.cs"),
     *("*.po", "*.pot", "*.svg", "*.snap"),
 )
