@@ -1,4 +1,4 @@
--- Files that were taken in, with the memories that stand for their chunks.
+-- Ingested files, with the memories that store their chunks.
 
 CREATE TABLE ingested_files (
     namespace  text NOT NULL,
@@ -10,19 +10,19 @@ CREATE TABLE ingested_files (
     stored_at  timestamptz NOT NULL
 );
 
--- Digests, because a path and three names of 255 characters would not fit an index row.
+-- The index has digests, because a path and three names of 255 characters would not fit an index row.
 CREATE UNIQUE INDEX ingested_files_once ON ingested_files (namespace, md5(agent_id), md5(source), md5(path));
--- Whether a memory stands for any other file is asked before it is removed. Without a pending list, which every such
--- question would have to read.
+-- Before a memory is deleted, this index is searched for other files with the same chunk. It has no pending list, which
+-- every such search would have to read.
 CREATE INDEX ingested_files_memories ON ingested_files USING gin (memory_ids) WITH (fastupdate = off);
 
--- True while a memory stands for files only; a store of the same content by hand makes it false for good. What is true
--- goes when its last file does.
+-- True while a memory belongs to files only: it is deleted with the last of them. A client that stores the same content
+-- makes it false permanently.
 ALTER TABLE agent_memories ADD COLUMN ingested boolean NOT NULL DEFAULT false;
 
 
--- A source of thousands of chunks must not keep a single store waiting for the index: chunks queue with what a rebuild
--- queued. What waits at a higher priority stays there.
+-- A source of thousands of chunks must not delay the indexing of a single store, so chunks have the priority of a
+-- rebuild. An item that is queued at a higher priority keeps it.
 DROP FUNCTION mark_for_indexing(text, uuid);
 CREATE FUNCTION mark_for_indexing(marked_kind text, marked_id uuid, marked_priority smallint) RETURNS void
     LANGUAGE plpgsql

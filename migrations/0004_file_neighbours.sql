@@ -1,12 +1,12 @@
--- What the index holds of a file's chunk is also made of its neighbours' words: the two before it and the two after it
--- in memory_ids, which has the order of the file. Of several files that a chunk stands in, the first one counts, by
--- (source, path, agent_id). So whoever changes a file, or a memory that stands in one, marks those beside it too.
+-- The points of a file's chunk also contain words of its neighbours: the two before it and the two after it in
+-- memory_ids, which has the order of the file. If several files have the chunk, the first one counts, by (source, path,
+-- agent_id). So a change of a file, or of a memory in one, marks the neighbours too.
 
--- Marks those of these chunks whose neighbours come from this file, and not from one that goes before it. The queue is
--- written to as it is for neighbours in a session, with two differences. What this transaction has queued itself, which
--- is all of a first run, costs no more than a look. And whoever listens is told: when only the order changed, no
--- memory's own mark does that. OFFSET 0 keeps the one plan from any other way than by id.
-CREATE FUNCTION mark_in_file(file ingested_files, chunks uuid[]) RETURNS void
+-- Marks those of these chunks whose neighbours come from this file, not from an earlier one. The queue is written to as
+-- for neighbours in a session, with two differences. An item that this same transaction has queued (in a first run:
+-- all) costs a single index lookup. And it sends a notification, because after a mere change of order no memory's own
+-- mark sends one. OFFSET 0 restricts the generic plan to the indexes by id.
+CREATE FUNCTION mark_chunks(file ingested_files, chunks uuid[]) RETURNS void
     LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -37,9 +37,9 @@ BEGIN
 END
 $$;
 
--- Marks the chunks that have others around them in one order of the file than in the other, or that are in one only.
--- Each has itself in the middle, so that who is equal has the same on both sides.
-CREATE FUNCTION mark_moved(file ingested_files, old_order uuid[], new_order uuid[]) RETURNS void
+-- Marks the chunks whose neighbours differ between the two orders of the file, or that are in one of them only. A slice
+-- of five has the chunk itself in the middle, so equal slices mean the same neighbours on both sides.
+CREATE FUNCTION mark_moved_chunks(file ingested_files, old_order uuid[], new_order uuid[]) RETURNS void
     LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -47,74 +47,76 @@ DECLARE
 BEGIN
     SELECT array_agg(chunk) INTO moved
       FROM (
-        SELECT chunk, old_order[place - 2 : place + 2] AS around
-          FROM unnest(old_order) WITH ORDINALITY AS old_place (chunk, place)
-      ) AS was
+        SELECT chunk, old_order[position - 2 : position + 2] AS slice
+          FROM unnest(old_order) WITH ORDINALITY AS old_position (chunk, position)
+      ) AS before
       FULL JOIN (
-        SELECT chunk, new_order[place - 2 : place + 2] AS around
-          FROM unnest(new_order) WITH ORDINALITY AS new_place (chunk, place)
-      ) AS is_now USING (chunk)
-     WHERE was.around IS DISTINCT FROM is_now.around;
-    PERFORM mark_in_file(file, moved);
+        SELECT chunk, new_order[position - 2 : position + 2] AS slice
+          FROM unnest(new_order) WITH ORDINALITY AS new_position (chunk, position)
+      ) AS after USING (chunk)
+     WHERE before.slice IS DISTINCT FROM after.slice;
+    PERFORM mark_chunks(file, moved);
 END
 $$;
 
--- One plan for every marking, and never a scan, as for neighbours in a session; a GIN index needs bitmaps, though.
-CREATE FUNCTION mark_chunks() RETURNS trigger
+-- One generic plan without sequential scans, as for neighbours in a session; but a GIN index needs bitmap scans.
+CREATE FUNCTION mark_changed_file() RETURNS trigger
     LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan
     SET enable_seqscan = off
 AS $$
 BEGIN
     IF (OLD.namespace, OLD.agent_id, OLD.source, OLD.path) = (NEW.namespace, NEW.agent_id, NEW.source, NEW.path) THEN
-        PERFORM mark_moved(NEW, OLD.memory_ids, NEW.memory_ids);
+        PERFORM mark_moved_chunks(NEW, OLD.memory_ids, NEW.memory_ids);
         RETURN NULL;
     END IF;
     IF TG_OP <> 'INSERT' THEN
-        PERFORM mark_in_file(OLD, OLD.memory_ids);
+        PERFORM mark_chunks(OLD, OLD.memory_ids);
     END IF;
     IF TG_OP <> 'DELETE' THEN
-        PERFORM mark_in_file(NEW, NEW.memory_ids);
+        PERFORM mark_chunks(NEW, NEW.memory_ids);
     END IF;
     RETURN NULL;
 END
 $$;
 CREATE TRIGGER ingested_files_mark AFTER INSERT OR DELETE ON ingested_files
-    FOR EACH ROW EXECUTE FUNCTION mark_chunks();
+    FOR EACH ROW EXECUTE FUNCTION mark_changed_file();
 CREATE TRIGGER ingested_files_mark_again AFTER UPDATE ON ingested_files
     FOR EACH ROW
     WHEN ((OLD.namespace, OLD.agent_id, OLD.source, OLD.path, OLD.memory_ids)
           IS DISTINCT FROM (NEW.namespace, NEW.agent_id, NEW.source, NEW.path, NEW.memory_ids))
-    EXECUTE FUNCTION mark_chunks();
+    EXECUTE FUNCTION mark_changed_file();
 
--- A chunk whose memory is corrected, changed or forgotten by hand keeps its place in the file, but those beside it lose
--- its words. Who takes in its file at this moment is waited for, and then looked at: the chunk may have another place,
--- or stand in another file.
-CREATE FUNCTION mark_beside_chunk() RETURNS trigger
+-- A chunk whose memory is superseded, changed or deleted outside of ingestion stays in memory_ids, but its neighbours
+-- lose its words. FOR SHARE waits for a concurrent ingestion of its file, after which the file is read again: the chunk
+-- may have moved within it or to another file.
+CREATE FUNCTION mark_chunk_neighbours() RETURNS trigger
     LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan
     SET enable_seqscan = off
 AS $$
 DECLARE
     file ingested_files;
-    place int;
+    position int;
 BEGIN
     PERFORM FROM ingested_files WHERE memory_ids @> ARRAY[OLD.id] FOR SHARE;
     FOR file IN SELECT * FROM ingested_files WHERE memory_ids @> ARRAY[OLD.id] LOOP
-        place := array_position(file.memory_ids, OLD.id);
-        PERFORM mark_in_file(file, file.memory_ids[place - 2 : place - 1] || file.memory_ids[place + 1 : place + 2]);
+        position := array_position(file.memory_ids, OLD.id);
+        PERFORM mark_chunks(
+            file, file.memory_ids[position - 2 : position - 1] || file.memory_ids[position + 1 : position + 2]
+        );
     END LOOP;
     RETURN NULL;
 END
 $$;
--- By name before the memory marks itself (agent_memories_mark), as in a session.
-CREATE TRIGGER agent_memories_leave_file AFTER DELETE ON agent_memories
+-- Their names come before agent_memories_mark, as in a session.
+CREATE TRIGGER agent_memories_delete_in_file AFTER DELETE ON agent_memories
     FOR EACH ROW WHEN (OLD.session_id IS NULL AND OLD.expires_at IS NULL AND OLD.superseded_by IS NULL)
-    EXECUTE FUNCTION mark_beside_chunk();
+    EXECUTE FUNCTION mark_chunk_neighbours();
 CREATE TRIGGER agent_memories_change_in_file AFTER UPDATE ON agent_memories
     FOR EACH ROW
     WHEN ((OLD.session_id IS NULL OR NEW.session_id IS NULL)
           AND (OLD.namespace, OLD.content, OLD.session_id IS NULL, OLD.expires_at IS NULL, OLD.superseded_by IS NULL)
               IS DISTINCT FROM
               (NEW.namespace, NEW.content, NEW.session_id IS NULL, NEW.expires_at IS NULL, NEW.superseded_by IS NULL))
-    EXECUTE FUNCTION mark_beside_chunk();
+    EXECUTE FUNCTION mark_chunk_neighbours();

@@ -1,8 +1,9 @@
-"""A real Postgres for every test that asks: one server, one migrated template, a fresh copy for each test."""
+"""A real Postgres for the tests: one server, one migrated template, and a fresh copy of it for each test."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -23,9 +24,9 @@ from memos_mcp.postgres.migrate import migrate, migrations_folder, read_migratio
 Answer = TypeVar("Answer")
 
 SETTINGS = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
-"""Nothing here outlives the test run."""
+"""No data outlives the test run."""
 
-# How long an example takes says something of the machine, not of the code.
+# The time of an example depends on the machine more than on the code.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
@@ -34,8 +35,8 @@ hypothesis.settings.load_profile("suite")
 def pytest_configure(config: pytest.Config) -> None:
     """Give each run a folder of its own.
 
-    The one that all runs of a user share is closed to other users whenever another run starts, and to the tests that
-    run as root the embedded server is another user. Workers of a parallel run are given folders inside it.
+    All runs of a user share the default one, and each new run makes it private again. For tests that run as root the
+    embedded server is another user, so it would lose access. Workers of a parallel run get folders inside this one.
     """
     if config.option.basetemp is None:
         config.option.basetemp = mkdtemp(prefix="memos-tests-")
@@ -49,7 +50,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def nothing_set(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Take away what whoever runs the tests has set; what the test sets with the returned one goes again."""
+    """Unset the MEMOS_ variables of the environment; they, and what the test sets, are restored afterwards."""
     for name in [name for name in os.environ if name.startswith("MEMOS_")]:
         monkeypatch.delenv(name)
     return monkeypatch
@@ -57,7 +58,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A folder for an embedded server: pytest's own are closed to other users again whenever another run starts."""
+    """A folder for an embedded server. Pytest's own become private again when another run starts."""
     with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
@@ -95,6 +96,13 @@ async def empty_url(server_url: str) -> AsyncIterator[str]:
 @pytest.fixture
 async def database_url(server_url: str, template: str) -> AsyncIterator[str]:
     """The address of a migrated, empty database."""
+    async with copy_of(server_url, template) as url:
+        yield url
+
+
+@asynccontextmanager
+async def copy_of(server_url: str, template: str) -> AsyncIterator[str]:
+    """Create a copy of a database and yield its address; drop the copy afterwards."""
     name = f"memos_test_{uuid4().hex}"
     await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield _renamed(server_url, name)
@@ -109,7 +117,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 def _run(function: Callable[..., Awaitable[Answer]], *arguments: object) -> Answer:
-    """Run this to its end, in a thread of its own: in ours, the fixtures of a package may have a loop already."""
+    """Run this to completion in a separate thread, because this one may already run an event loop."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(anyio.run, function, *arguments).result()
 

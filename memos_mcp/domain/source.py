@@ -67,11 +67,11 @@ class Sources(Protocol):
     for another file too, or that somebody stored by hand, outlives the file.
     """
 
-    def turn(self, scope: Scope, source: str) -> AbstractAsyncContextManager[None]:
+    def lock(self, scope: Scope, source: str) -> AbstractAsyncContextManager[None]:
         """Keep other runs away from this source; raise `Unavailable` when one is under way."""
         ...
 
-    async def known(self, scope: Scope, source: str) -> Mapping[str, bytes]:
+    async def digests(self, scope: Scope, source: str) -> Mapping[str, bytes]:
         """Return the digest of each file, by path."""
         ...
 

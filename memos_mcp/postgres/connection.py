@@ -1,4 +1,4 @@
-"""The door to asyncpg: how a connection is made, what it looks like to this room, what its failures become."""
+"""The only module that uses asyncpg: it opens connections, declares their interface and translates their errors."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeAlias
 
-import asyncpg  # type: ignore[import-untyped]  # asyncpg ships no types; Connection below stands for them
+import asyncpg  # type: ignore[import-untyped]  # asyncpg has no types; Connection below declares them
 
 from memos_mcp.domain.errors import Invalid, MemosError, StoreUnavailable
 
@@ -16,15 +16,12 @@ COMMAND_SECONDS: Final = 30.0
 MAX_INTEGER_DIGITS: Final = 19
 
 UNAVAILABLE: Final = (
-    "The memory store cannot be reached just now. Repeat the call in a few seconds: nothing is stored twice."
+    "The memory store cannot be reached right now. Repeat the call in a few seconds: nothing is stored twice."
 )
-REFUSED: Final = (
-    "The memory store does not let this server in. Whoever runs it has to correct MEMOS_DATABASE_URL: "
-    "the user, the password or the name of the database."
-)
-UNSTORABLE: Final = "A value cannot be stored or compared as it is. Shorten or simplify it; nothing was changed."
+REFUSED: Final = "The memory store rejected the login. Fix the user, password or database in MEMOS_DATABASE_URL."
+UNSTORABLE: Final = "A value cannot be stored or compared. Shorten or simplify it; nothing was changed."
 BAD_ADDRESS: Final = (
-    "MEMOS_DATABASE_URL is not a PostgreSQL address. Use the form postgresql://user:password@host:5432/database, "
+    "MEMOS_DATABASE_URL is not a PostgreSQL URL. Use the form postgresql://user:password@host:5432/database, "
     "with special characters percent-encoded."
 )
 
@@ -40,21 +37,21 @@ _LOST: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
 )
-"""Failures after which it is worth looking whether the server still stands."""
+"""Errors after which the connection, and perhaps the server, has to be replaced."""
 
 logger = logging.getLogger(__name__)
 
 
 class Contended(StoreUnavailable):
-    """Two writers waited for each other and this one gave way; its transaction can be repeated at once."""
+    """The transaction was rolled back because of a concurrent writer; it can be retried at once."""
 
 
-class Lost(StoreUnavailable):
-    """The connection broke or could not be made."""
+class ConnectionLost(StoreUnavailable):
+    """The connection broke or could not be opened."""
 
 
 class Connection(Protocol):
-    """What this room uses of an asyncpg connection."""
+    """The part of asyncpg's connection that this package uses."""
 
     async def execute(self, query: str, *args: Any) -> str: ...
 
@@ -80,7 +77,7 @@ class Connection(Protocol):
 
 
 class Pool(Protocol):
-    """What this room uses of an asyncpg pool."""
+    """The part of asyncpg's pool that this package uses."""
 
     async def acquire(self, *, timeout: float) -> Connection: ...  # noqa: ASYNC109 - asyncpg's own parameter
 
@@ -99,19 +96,19 @@ async def connect(dsn: str, *, command_timeout: float | None = COMMAND_SECONDS) 
                 dsn, timeout=CONNECT_SECONDS, command_timeout=command_timeout, server_settings=_SETTINGS
             )
         except (asyncpg.ClientConfigurationError, ValueError) as error:
-            logger.warning("the address of the database cannot be used (%s)", type(error).__name__)
-            # The driver's text may quote a part of the address, so it goes no further.
+            logger.warning("MEMOS_DATABASE_URL cannot be used (%s)", type(error).__name__)
+            # The driver's message may quote a part of the URL, so it is neither logged nor chained.
             raise StoreUnavailable(BAD_ADDRESS) from None
         try:
             await _prepare(connection)
-        except BaseException:  # a caller that was cancelled here cannot close what it never got
+        except BaseException:  # a cancelled caller never gets the connection and cannot close it
             connection.terminate()
             raise
     return connection
 
 
 async def open_pool(dsn: str, size: int) -> Pool:
-    """Make a pool that connects when it is used."""
+    """Create a pool that opens its connections on first use."""
     with translated():
         pool: Pool = await asyncpg.create_pool(
             dsn,
@@ -121,22 +118,22 @@ async def open_pool(dsn: str, size: int) -> Pool:
             command_timeout=COMMAND_SECONDS,
             server_settings=_SETTINGS,
             init=_prepare,
-            reset=_keep,
+            reset=_skip_reset,
         )
     return pool
 
 
 def discard(connection: Connection) -> None:
-    """Break a connection that may still look open: the server's last word can come before the end of the stream."""
-    with suppress(asyncpg.InterfaceError):  # its pool has noticed already
+    """Close a broken connection, which may still appear open until the end of the stream arrives."""
+    with suppress(asyncpg.InterfaceError):  # its pool has closed it already
         connection.terminate()
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn every failure of the driver into `StoreUnavailable`, and log what it was.
+    """Translate the driver's errors into `StoreUnavailable` or `Invalid`, and log them.
 
-    No failure leaves half a write: each statement or transaction either committed or did nothing.
+    No error leaves a partial write: each statement or transaction either committed or changed nothing.
     """
     try:
         yield
@@ -145,56 +142,59 @@ def translated() -> Iterator[None]:
     except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
         raise Contended(UNAVAILABLE) from error
     except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
-        logger.exception("Postgres cannot hold a value")
+        logger.exception("Postgres rejected a value")
         raise Invalid(UNSTORABLE) from error
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
-        logger.warning("Postgres refuses the login: %s", type(error).__name__)
-        raise Lost(REFUSED) from error
+        logger.warning("Postgres rejected the login: %s", type(error).__name__)
+        raise ConnectionLost(REFUSED) from error
     except _LOST as error:
-        logger.warning("Postgres is not there: %s: %s", type(error).__name__, error)
-        raise Lost(UNAVAILABLE) from error
+        logger.warning("Postgres cannot be reached: %s: %s", type(error).__name__, error)
+        raise ConnectionLost(UNAVAILABLE) from error
     except asyncpg.PostgresError as error:
-        logger.exception("Postgres refused a statement")
+        logger.exception("Postgres rejected a statement")
         raise StoreUnavailable(UNAVAILABLE) from error
 
 
 def load_json(text: str) -> Any:
-    """Read jsonb, in which a float such as 1e300 has become an integer of 301 digits."""
+    """Parse jsonb, in which a float such as 1e300 has become an integer of 301 digits."""
     return json.loads(text, parse_int=_integer)
 
 
 def dump_json(value: Any) -> str:
-    """Write JSON compactly, every character as itself."""
+    """Return compact JSON without escapes for non-ASCII characters."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 _SETTINGS: Final = {"application_name": "memos-as"}
-_FRESH_PLANS: Final = "SET plan_cache_mode = force_custom_plan"
-"""A generic plan cannot know which optional filters are there, and would read whole tables."""
+_CUSTOM_PLANS: Final = "SET plan_cache_mode = force_custom_plan"
+"""A generic plan cannot know which of the optional filters are set, and would scan whole tables."""
 
 
 async def _prepare(connection: Any) -> None:
-    await connection.execute(_FRESH_PLANS)
+    await connection.execute(_CUSTOM_PLANS)
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=dump_json, decoder=load_json)
     await connection.set_type_codec(
-        "timestamptz", schema="pg_catalog", encoder=_dump_time, decoder=_load_time, format="tuple"
+        "timestamptz", schema="pg_catalog", encoder=_encode_time, decoder=_decode_time, format="tuple"
     )
 
 
-async def _keep(_connection: Any) -> None:
-    """Leave the session as it is: nobody in this room changes it, and a reset would undo `_prepare`."""
+async def _skip_reset(_connection: Any) -> None:
+    """Do not reset the session: this package never changes it, and a reset would undo `_prepare`."""
 
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def _dump_time(moment: datetime) -> tuple[int]:
+def _encode_time(moment: datetime) -> tuple[int]:
     return ((moment - _EPOCH) // _MICROSECOND,)
 
 
-def _load_time(microseconds: tuple[int]) -> datetime:
-    """Read a time as UTC, infinity as the end of the calendar; the driver takes the calendar's ends for infinity."""
+def _decode_time(microseconds: tuple[int]) -> datetime:
+    """Decode a time as UTC, and infinity as the end of the calendar.
+
+    The driver's own codec does the reverse: it encodes the ends of the calendar as infinity.
+    """
     try:
         return _EPOCH + timedelta(microseconds=microseconds[0])
     except OverflowError:

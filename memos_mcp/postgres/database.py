@@ -1,4 +1,4 @@
-"""The way to the database: opens on first use, heals by itself."""
+"""Database access: opens on first use and reconnects by itself."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -13,8 +13,8 @@ from memos_mcp.postgres.connection import (
     CONNECT_SECONDS,
     UNAVAILABLE,
     Connection,
+    ConnectionLost,
     Contended,
-    Lost,
     Pool,
     connect,
     discard,
@@ -36,43 +36,44 @@ _Answer = TypeVar("_Answer")
 
 
 class Server(Protocol):
-    """A Postgres server that somebody has to start."""
+    """A Postgres server that must be started before use."""
 
     async def start(self) -> str:
-        """Make sure that it runs; return its address."""
+        """Start the server if it is not running; return its URL."""
         ...
 
     async def stop(self) -> None:
-        """Stop it, unless others still use it."""
+        """Stop the server unless other processes use it."""
         ...
 
 
 class Database:
-    """Connections to Postgres, migrated to the shape that this program expects.
+    """Connections to Postgres, migrated to the schema of this version.
 
-    Making one does no I/O. Whatever is missing (the server, the pool, migrations) is brought about by the next use;
-    when that fails, uses in the following second fail at once, and then one tries again.
+    The constructor does no I/O. Each use starts the server, opens the pool and applies migrations where that is
+    necessary. After a failure, every use within the next second fails immediately with the same error; the first one
+    after that tries again.
     """
 
     def __init__(self, source: str | Server) -> None:
         self._source = source
-        self._opening = anyio.Lock()
-        self._sound = False
+        self._open_lock = anyio.Lock()
+        self._healthy = False
         self._dsn: str | None = None
         self._pool: Pool | None = None
         self._failure: MemosError | None = None
         self._failed_at = 0.0
-        self._listening: list[Connection] = []
+        self._dedicated: list[Connection] = []
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection; every failure of the driver inside becomes `StoreUnavailable`."""
+        """Lend a connection; the driver's errors become `StoreUnavailable`, or `Invalid` for a value."""
         pool, connection = await self._acquire()
         try:
             with translated():
                 yield connection
-        except Lost:
-            self._sound = False
+        except ConnectionLost:
+            self._healthy = False
             discard(connection)
             raise
         finally:
@@ -81,7 +82,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """Lend a connection inside a transaction, which an exception rolls back, and a cancellation too."""
+        """Lend a connection in a transaction, which an exception or a cancellation rolls back."""
         async with self.connection() as connection:
             try:
                 await connection.execute("BEGIN")
@@ -91,13 +92,13 @@ class Database:
                 raise
             await connection.execute("COMMIT")
 
-    async def listener(self) -> Connection:
-        """Open a connection for listening that belongs to the caller; what is still open is closed with the rest."""
+    async def dedicated_connection(self) -> Connection:
+        """Open a connection outside the pool; the caller closes it, or else `close` does."""
         await self._open()
         assert self._dsn is not None  # noqa: S101 - _open() has set it, or raised
         connection = await connect(self._dsn)
-        self._listening = [other for other in self._listening if not other.is_closed()]
-        self._listening.append(connection)
+        self._dedicated = [other for other in self._dedicated if not other.is_closed()]
+        self._dedicated.append(connection)
         return connection
 
     async def server_version(self) -> str:
@@ -106,12 +107,12 @@ class Database:
             return str(await connection.fetchval(_VERSION))
 
     async def close(self) -> None:
-        """Close all connections, and stop the server if this was its last user. The next use would open again."""
-        self._sound = False
+        """Close all connections and stop the server if this was its last user. The next use opens them again."""
+        self._healthy = False
         pool, self._pool = self._pool, None
-        listening, self._listening = self._listening, []
+        dedicated, self._dedicated = self._dedicated, []
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-            for connection in listening:
+            for connection in dedicated:
                 await connection.close(timeout=CLOSE_SECONDS)
             if pool is not None:
                 await pool.close()
@@ -125,17 +126,17 @@ class Database:
         pool = await self._open()
         try:
             return pool, await _acquired(pool)
-        except Lost:
-            self._sound = False
-        # Nothing was sent yet, and an embedded server may only need to be started again.
+        except ConnectionLost:
+            self._healthy = False
+        # No statement was sent yet, so trying again is safe; an embedded server may have to be restarted.
         pool = await self._open()
         return pool, await _acquired(pool)
 
     async def _open(self) -> Pool:
-        if self._sound and self._pool is not None:
+        if self._healthy and self._pool is not None:
             return self._pool
-        async with self._opening:
-            if self._sound and self._pool is not None:
+        async with self._open_lock:
+            if self._healthy and self._pool is not None:
                 return self._pool
             if self._failure is not None and time.monotonic() - self._failed_at < RETRY_SECONDS:
                 raise type(self._failure)(*self._failure.args)
@@ -144,7 +145,7 @@ class Database:
             except MemosError as error:
                 self._failure, self._failed_at = error, time.monotonic()
                 raise
-            self._sound, self._failure = True, None
+            self._healthy, self._failure = True, None
             return pool
 
     async def _connected(self) -> Pool:
@@ -164,29 +165,29 @@ class Database:
         return self._pool
 
 
-def repeated(
+def retried(
     write: Callable[_Arguments, Coroutine[Any, Any, _Answer]],
 ) -> Callable[_Arguments, Coroutine[Any, Any, _Answer]]:
-    """Make this a write that is done again when it had to give way to another; it has changed nothing then.
+    """Retry a write that raises `Contended`, which means that it changed nothing.
 
-    It must take its connection, or transaction, anew each time. After `ATTEMPTS` of them it raises `StoreUnavailable`.
+    The write must acquire its connection or transaction itself. After `ATTEMPTS` attempts `StoreUnavailable` is raised.
     """
 
     @wraps(write)
-    async def repeat(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+    async def retry(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
         for _ in range(ATTEMPTS):
             with suppress(Contended):
                 return await write(*args, **kwargs)
         raise StoreUnavailable(UNAVAILABLE)
 
-    return repeat
+    return retry
 
 
 async def _roll_back(connection: Connection) -> None:
-    """Undo before the caller goes on, cancelled or not: the pool complains of a transaction that it has to end itself.
+    """Roll back before the caller continues, even if it is cancelled: the pool warns about open transactions.
 
-    Raises nothing, so that the caller is told what came first: a connection on which this fails, or takes too long, is
-    broken off, which undoes as well.
+    Raises nothing, so that the original exception propagates. If the rollback fails or takes too long, the connection
+    is discarded, which rolls back as well.
     """
     with anyio.move_on_after(ROLLBACK_SECONDS, shield=True), suppress(Exception):
         await connection.execute("ROLLBACK")

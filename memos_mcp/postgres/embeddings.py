@@ -1,4 +1,4 @@
-"""Vectors that were computed before, in Postgres."""
+"""Stores computed vectors in Postgres."""
 
 import sys
 from array import array
@@ -34,7 +34,7 @@ class PostgresEmbeddings:
         return {row["content_hash"]: _vector(row["vector"]) for row in rows}
 
     async def add(self, model: str, vectors: Mapping[bytes, Vector]) -> None:
-        ordered = sorted(vectors)  # an order that all writers share, so that they cannot wait for each other
+        ordered = sorted(vectors)  # all writers sort, so that they cannot deadlock
         async with self._database.connection() as connection:
             await connection.execute(_ADD, model, ordered, [_bytes(vectors[key]) for key in ordered])
 

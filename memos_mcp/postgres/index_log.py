@@ -1,4 +1,4 @@
-"""What the process that holds the index says, and is asked, through Postgres."""
+"""Reports of the process that holds the index, and requests to it, in Postgres."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -24,7 +24,7 @@ class PostgresIndexLog:
         self._database = database
 
     async def publish(self, report: IndexReport) -> None:
-        document = {
+        fields = {
             "generation": report.generation,
             "model": report.shape.model,
             "dimensions": report.shape.dimensions,
@@ -32,7 +32,7 @@ class PostgresIndexLog:
             "points": dict(report.points),
         }
         async with self._database.connection() as connection:
-            await connection.execute(_PUBLISH, document)
+            await connection.execute(_PUBLISH, fields)
 
     async def published(self) -> tuple[IndexReport, datetime] | None:
         async with self._database.connection() as connection:
@@ -53,6 +53,6 @@ class PostgresIndexLog:
             await connection.execute(_DONE, requested_at)
 
 
-def _report(document: dict[str, Any]) -> IndexReport:
-    shape = Shape(document["model"], document["dimensions"])
-    return IndexReport(document["generation"], shape, document["items"], document["points"])
+def _report(fields: dict[str, Any]) -> IndexReport:
+    shape = Shape(fields["model"], fields["dimensions"])
+    return IndexReport(fields["generation"], shape, fields["items"], fields["points"])

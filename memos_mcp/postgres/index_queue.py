@@ -1,4 +1,4 @@
-"""The queue of what the index still owes, in Postgres."""
+"""The queue of items to index, in Postgres."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,14 +11,14 @@ from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.index import ItemKind
 from memos_mcp.domain.index_queue import Claim, QueueState
 from memos_mcp.postgres.connection import Connection, Row, discard, translated
-from memos_mcp.postgres.database import Database, repeated
+from memos_mcp.postgres.database import Database, retried
 
 CHANNEL: Final = "index_queue"
 MAX_REASON_CHARS: Final = 300
 OUTAGE_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 5.0
 
-# A lease is a timestamp, not a row lock, so it outlives the transaction and never keeps a writer waiting.
+# A lease is a timestamp, not a row lock: it outlives the transaction and never blocks a writer.
 _CLAIM: Final = """
     UPDATE index_queue AS queued
        SET claimed_until = now() + $2::interval, attempts = attempts + 1
@@ -34,28 +34,28 @@ _CLAIM: Final = """
      WHERE (queued.kind, queued.item_id) = (due.kind, due.item_id)
     RETURNING queued.kind, queued.item_id, queued.version, queued.attempts
 """
-# Writers hold the rows that they mark until they commit, those beside one turn and then those beside the next, in no
-# order that others could share. Who waits for one of these rows while holding others has writers wait for those, and
-# soon all for each other. So a batch first takes what nobody holds, without waiting, and then waits for one row at a
-# time, holding nothing.
-_FREE: Final = """(
+# Writers keep the rows that they mark locked until they commit. They lock the neighbours of one message after those of
+# the other, in no global order, so a batch that waited for one row while it holds others would deadlock with them.
+# Therefore a batch first handles the rows that are not locked, without waiting, and then each of the others in its own
+# transaction.
+_UNLOCKED: Final = """(
         SELECT done.kind, done.item_id, done.version
-          FROM index_queue AS held
+          FROM index_queue AS locked
           JOIN unnest($1::text[], $2::uuid[], $3::bigint[]) AS done (kind, item_id, version)
-            ON (held.kind, held.item_id) = (done.kind, done.item_id)
-           FOR UPDATE OF held SKIP LOCKED
+            ON (locked.kind, locked.item_id) = (done.kind, done.item_id)
+           FOR UPDATE OF locked SKIP LOCKED
       )"""
 _ANY: Final = "unnest($1::text[], $2::uuid[], $3::bigint[])"
-# Two statements on purpose, each its own transaction: folded into one, both halves would see one snapshot, and an edit
-# that commits between them would stay leased until the lease ends. Clearing comes first, also for what had to be waited
-# for: what it leaves has moved on already, so handing back finds it.
+# Finishing takes two statements, each in its own transaction. In a single one both parts would see the same snapshot,
+# and an edit that commits in between would stay leased until the lease expires. _CLEAR runs first, also for rows that
+# had to be waited for: a row that it does not delete already has another version, so that _HAND_BACK finds it.
 _CLEAR: Final = """
     DELETE FROM index_queue AS queued
      USING {batch} AS done (kind, item_id, version)
      WHERE (queued.kind, queued.item_id, queued.version) = (done.kind, done.item_id, done.version)
     RETURNING queued.kind, queued.item_id
 """
-# Another version is not always a greater one: a writer draws its version before it has the row.
+# A changed version need not be greater: a writer draws its version before it locks the row.
 _HAND_BACK: Final = """
     UPDATE index_queue AS queued
        SET claimed_until = NULL
@@ -76,13 +76,13 @@ _FAIL: Final = """
 _RELEASE: Final = """
     UPDATE index_queue AS queued
        SET claimed_until = NULL,
-           attempts = greatest(queued.attempts - CASE WHEN queued.version = untried.version THEN 1 ELSE 0 END, 0)
-      FROM {batch} AS untried (kind, item_id, version)
-     WHERE (queued.kind, queued.item_id) = (untried.kind, untried.item_id)
+           attempts = greatest(queued.attempts - CASE WHEN queued.version = released.version THEN 1 ELSE 0 END, 0)
+      FROM {batch} AS released (kind, item_id, version)
+     WHERE (queued.kind, queued.item_id) = (released.kind, released.item_id)
     RETURNING queued.kind, queued.item_id
 """
 _RECLAIM: Final = "UPDATE index_queue SET claimed_until = NULL WHERE claimed_until IS NOT NULL"
-_WAITING: Final = "SELECT item_id FROM index_queue WHERE kind = $1 AND item_id = ANY ($2::uuid[])"
+_QUEUED_IDS: Final = "SELECT item_id FROM index_queue WHERE kind = $1 AND item_id = ANY ($2::uuid[])"
 _MARK: Final = """
     WITH marked AS (
         INSERT INTO index_queue (kind, item_id, priority)
@@ -119,12 +119,12 @@ _STATE: Final = """
 
 
 class PostgresIndexQueue:
-    """The `IndexQueue` port. One task at a time may `wait`."""
+    """The `IndexQueue` port. Only one task at a time may call `wait`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._listener: Connection | None = None
-        self._news = anyio.Event()
+        self._notified = anyio.Event()
 
     async def claim(self, limit: int, lease: timedelta) -> list[Claim]:
         rows = await self._run(_CLAIM, limit, lease)
@@ -144,7 +144,7 @@ class PostgresIndexQueue:
 
     async def queued_ids(self, kind: ItemKind, item_ids: Sequence[UUID]) -> set[UUID]:
         async with self._database.connection() as connection:
-            rows = await connection.fetch(_WAITING, kind, item_ids)
+            rows = await connection.fetch(_QUEUED_IDS, kind, item_ids)
         return {row["item_id"] for row in rows}
 
     async def mark(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None:
@@ -164,39 +164,39 @@ class PostgresIndexQueue:
     async def wait(self, seconds: float) -> None:
         with anyio.move_on_after(seconds):
             if self._listener is None or self._listener.is_closed():
-                # What was queued before we listened may have gone unheard, so this wait is over at once.
+                # Items that were queued before this sent no notification here, so this wait ends at once.
                 await self._listen()
             else:
-                await self._news.wait()
-        if self._news.is_set():
-            self._news = anyio.Event()
+                await self._notified.wait()
+        if self._notified.is_set():
+            self._notified = anyio.Event()
         elif self._listener is not None:
             await self._probe(self._listener)
 
     async def _settle(self, statements: Sequence[str], due: Sequence[Claim], *arguments: object) -> None:
-        """Run these on all that nobody holds at this moment, and then on each of the others alone."""
-        left = list(due)
+        """Run these statements on all rows that are not locked, and then on each of the others alone."""
+        remaining = list(due)
         for statement in statements:
-            if not left:
+            if not remaining:
                 return
-            rows = await self._run(statement.format(batch=_FREE), *_columns(left), *arguments)
+            rows = await self._run(statement.format(batch=_UNLOCKED), *_columns(remaining), *arguments)
             settled = {(row["kind"], row["item_id"]) for row in rows}
-            left = [one for one in left if (one.kind, one.item_id) not in settled]
-        for one in left:
+            remaining = [one for one in remaining if (one.kind, one.item_id) not in settled]
+        for one in remaining:
             for statement in statements:
                 await self._run(statement.format(batch=_ANY), *_columns([one]), *arguments)
 
-    @repeated
+    @retried
     async def _run(self, statement: str, *arguments: object) -> list[Row]:
-        """Run one statement in a transaction of its own, again when it had to give way.
+        """Run one statement in its own transaction; retry it after a deadlock.
 
-        That also befalls who holds nothing: it may stand between two writers that wait for each other.
+        A statement that holds no lock can be a victim too: it may wait between two writers that wait for each other.
         """
         async with self._database.connection() as connection:
             return await connection.fetch(statement, *arguments)
 
     async def _probe(self, listener: Connection) -> None:
-        """Let go of a connection that says nothing any more: what lies between may have dropped it unseen."""
+        """Discard the connection if it no longer answers: a proxy or firewall may have dropped it silently."""
         try:
             with anyio.fail_after(PROBE_SECONDS), translated():
                 await listener.execute("SELECT 1")
@@ -206,23 +206,23 @@ class PostgresIndexQueue:
 
     async def _listen(self) -> None:
         try:
-            listener = await self._database.listener()
+            listener = await self._database.dedicated_connection()
             try:
                 with translated():
-                    listener.add_termination_listener(self._closed)
-                    await listener.add_listener(CHANNEL, self._heard)
-            except BaseException:  # the wait may be over: one that does not listen must not pass for one that does
+                    listener.add_termination_listener(self._on_close)
+                    await listener.add_listener(CHANNEL, self._on_notification)
+            except BaseException:  # a cancelled wait must not keep a connection that does not listen
                 discard(listener)
                 raise
             self._listener = listener
         except StoreUnavailable:
             await anyio.sleep(OUTAGE_SECONDS)
 
-    def _heard(self, _connection: Any, _pid: int, _channel: str, _payload: str) -> None:
-        self._news.set()
+    def _on_notification(self, _connection: Any, _pid: int, _channel: str, _payload: str) -> None:
+        self._notified.set()
 
-    def _closed(self, _connection: Any) -> None:
-        self._news.set()
+    def _on_close(self, _connection: Any) -> None:
+        self._notified.set()
 
 
 def _columns(due: Sequence[Claim]) -> tuple[list[str], list[UUID], list[int]]:

@@ -1,4 +1,4 @@
-"""The record of memories in Postgres."""
+"""Stores memories in Postgres."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,118 +9,71 @@ from memos_mcp.domain.index import Match, Span
 from memos_mcp.domain.memory import Added, ListPosition, Memory, MemoryFilter, Neighbour, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.connection import Row
-from memos_mcp.postgres.database import Database, repeated
+from memos_mcp.postgres.database import Database, retried
 from memos_mcp.postgres.memory_writes import add, add_in_place_of, add_many
 
-# One by one, the turns of a batch's sessions might be taken in the opposite order of another batch's.
-_TAKE_TURNS: Final = """
-    SELECT take_turn(turn)
+# A batch locks all its sessions first and in order. The trigger would lock them row by row, and two batches with
+# opposite orders would deadlock.
+_LOCK_SESSIONS: Final = """
+    SELECT lock_session(key)
       FROM (
-        SELECT DISTINCT session_turn($1, session_id) AS turn
+        SELECT DISTINCT session_lock_key($1, session_id) AS key
           FROM unnest($2::text[]) AS session_id
-         ORDER BY turn
-      ) AS turns
+         ORDER BY key
+      ) AS keys
 """
-# Materialized, so that the rows are found by id: before the first ANALYZE the planner prefers other indexes.
+# MATERIALIZED makes the planner read rows by id: before the first ANALYZE it prefers other indexes.
 _GET: Final = """
     WITH asked AS MATERIALIZED (
-        SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
-               expires_at, version, sequence, superseded_by
+        SELECT *
           FROM agent_memories
          WHERE id = ANY ($10::uuid[])
     )
     SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
            expires_at, version, sequence
       FROM asked
-     WHERE namespace = $1
-       AND superseded_by IS NULL
-       AND (expires_at IS NULL OR expires_at > $2)
-       AND ($3::text IS NULL OR kind = $3)
-       AND ($4::text[] IS NULL OR tags @> $4)
-       AND ($5::jsonb IS NULL OR metadata @> $5)
-       AND ($6::text IS NULL OR session_id = $6)
-       AND ($7::text IS NULL OR agent_id = $7)
-       AND ($8::timestamptz IS NULL OR occurred_at >= $8)
-       AND ($9::timestamptz IS NULL OR occurred_at <= $9)
+     WHERE memory_matches(asked::agent_memories, $1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 _NEWEST: Final = """
     SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
            expires_at, version, sequence
-      FROM agent_memories
-     WHERE namespace = $1
-       AND superseded_by IS NULL
-       AND (expires_at IS NULL OR expires_at > $2)
-       AND ($3::text IS NULL OR kind = $3)
-       AND ($4::text[] IS NULL OR tags @> $4)
-       AND ($5::jsonb IS NULL OR metadata @> $5)
-       AND ($6::text IS NULL OR session_id = $6)
-       AND ($7::text IS NULL OR agent_id = $7)
-       AND ($8::timestamptz IS NULL OR occurred_at >= $8)
-       AND ($9::timestamptz IS NULL OR occurred_at <= $9)
+      FROM agent_memories AS memory
+     WHERE memory_matches(memory, $1, $2, $3, $4, $5, $6, $7, $8, $9)
        AND ($10::timestamptz IS NULL OR (occurred_at, sequence) < ($10, $11::bigint))
      ORDER BY occurred_at DESC, sequence DESC
      LIMIT $12
 """
 _COUNT: Final = """
     SELECT count(*)
-      FROM agent_memories
-     WHERE namespace = $1
-       AND superseded_by IS NULL
-       AND (expires_at IS NULL OR expires_at > $2)
-       AND ($3::text IS NULL OR kind = $3)
-       AND ($4::text[] IS NULL OR tags @> $4)
-       AND ($5::jsonb IS NULL OR metadata @> $5)
-       AND ($6::text IS NULL OR session_id = $6)
-       AND ($7::text IS NULL OR agent_id = $7)
-       AND ($8::timestamptz IS NULL OR occurred_at >= $8)
-       AND ($9::timestamptz IS NULL OR occurred_at <= $9)
+      FROM agent_memories AS memory
+     WHERE memory_matches(memory, $1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 _SEARCH: Final = """
     SELECT id, ts_rank(search, query, 1) AS score, char_length(content) AS length
-      FROM agent_memories, any_word_of($10) AS query
+      FROM agent_memories AS memory, any_word_of($10) AS query
      WHERE search @@ query
-       AND namespace = $1
-       AND superseded_by IS NULL
-       AND (expires_at IS NULL OR expires_at > $2)
-       AND ($3::text IS NULL OR kind = $3)
-       AND ($4::text[] IS NULL OR tags @> $4)
-       AND ($5::jsonb IS NULL OR metadata @> $5)
-       AND ($6::text IS NULL OR session_id = $6)
-       AND ($7::text IS NULL OR agent_id = $7)
-       AND ($8::timestamptz IS NULL OR occurred_at >= $8)
-       AND ($9::timestamptz IS NULL OR occurred_at <= $9)
+       AND memory_matches(memory, $1, $2, $3, $4, $5, $6, $7, $8, $9)
      ORDER BY score DESC, sequence DESC
      LIMIT $11
 """
-# OFFSET 0 keeps the planner from starting at the memories: the queue is nearly always empty, then this costs nothing.
-_SEARCH_WAITING: Final = """
-    SELECT waiting.id, ts_rank(waiting.search, query, 1) AS score, waiting.length
+# OFFSET 0 makes the planner read the queue first and each memory by id: the queue is nearly always empty, and then this
+# costs nothing. Before the first ANALYZE it would read the namespace once for each queued row.
+_SEARCH_QUEUED: Final = """
+    SELECT queued.id, ts_rank(queued.search, query, 1) AS score, queued.length
       FROM any_word_of($10) AS query, index_queue
      CROSS JOIN LATERAL (
         SELECT id, search, sequence, char_length(content) AS length
-          FROM agent_memories
-         WHERE id = index_queue.item_id
-           AND namespace = $1
-           AND superseded_by IS NULL
-           AND (expires_at IS NULL OR expires_at > $2)
-           AND ($3::text IS NULL OR kind = $3)
-           AND ($4::text[] IS NULL OR tags @> $4)
-           AND ($5::jsonb IS NULL OR metadata @> $5)
-           AND ($6::text IS NULL OR session_id = $6)
-           AND ($7::text IS NULL OR agent_id = $7)
-           AND ($8::timestamptz IS NULL OR occurred_at >= $8)
-           AND ($9::timestamptz IS NULL OR occurred_at <= $9)
-        OFFSET 0
-     ) AS waiting
+          FROM (SELECT * FROM agent_memories WHERE id = index_queue.item_id OFFSET 0) AS memory
+         WHERE memory_matches(memory::agent_memories, $1, $2, $3, $4, $5, $6, $7, $8, $9)
+     ) AS queued
      WHERE index_queue.kind = 'memory'
-       AND waiting.search @@ query
-     ORDER BY score DESC, waiting.sequence DESC
+       AND queued.search @@ query
+     ORDER BY score DESC, queued.sequence DESC
      LIMIT $11
 """
 _CURRENT: Final = """
     WITH asked AS MATERIALIZED (
-        SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
-               expires_at, version, sequence, superseded_by
+        SELECT *
           FROM agent_memories
          WHERE id = ANY ($1::uuid[])
     )
@@ -129,19 +82,19 @@ _CURRENT: Final = """
       FROM asked
      WHERE superseded_by IS NULL
 """
-# OFFSET 0 keeps the planner from any other way than by id: before the first ANALYZE it would read a whole namespace. Of
-# a chunk's files the same one counts as for the marks, which is the first.
+# OFFSET 0 makes the planner read rows by id: before the first ANALYZE it would read a whole namespace. If several files
+# have a chunk, the first one counts, as for the marks.
 _NEIGHBOURS: Final = """
     WITH asked AS MATERIALIZED (
         SELECT id, namespace, session_id, occurred_at, sequence
-          FROM (SELECT * FROM agent_memories WHERE id = ANY ($1::uuid[]) OFFSET 0) AS named
+          FROM (SELECT * FROM agent_memories WHERE id = ANY ($1::uuid[]) OFFSET 0) AS memory
          WHERE superseded_by IS NULL
            AND expires_at IS NULL
     )
-    SELECT asked.id, near.step, near.content
+    SELECT asked.id, neighbour."offset", neighbour.content
       FROM asked
      CROSS JOIN LATERAL (
-        (SELECT -row_number() OVER (ORDER BY occurred_at DESC, sequence DESC) AS step, right(content, $3) AS content
+        (SELECT -row_number() OVER (ORDER BY occurred_at DESC, sequence DESC) AS "offset", right(content, $3) AS content
            FROM agent_memories
           WHERE namespace = asked.namespace
             AND session_id = asked.session_id
@@ -160,27 +113,31 @@ _NEIGHBOURS: Final = """
             AND (occurred_at, sequence) > (asked.occurred_at, asked.sequence)
           ORDER BY occurred_at, sequence
           LIMIT $2)
-     ) AS near
+     ) AS neighbour
      WHERE asked.session_id IS NOT NULL
      UNION ALL
-    SELECT asked.id, step, CASE WHEN step < 0 THEN right(near.content, $3) ELSE left(near.content, $3) END
+    SELECT asked.id,
+           "offset",
+           CASE WHEN "offset" < 0 THEN right(neighbour.content, $3) ELSE left(neighbour.content, $3) END
       FROM asked
      CROSS JOIN LATERAL (
-        SELECT memory_ids, array_position(memory_ids, asked.id) AS place
+        SELECT memory_ids, array_position(memory_ids, asked.id) AS position
           FROM (SELECT * FROM ingested_files WHERE memory_ids @> ARRAY[asked.id] OFFSET 0) AS files
          WHERE namespace = asked.namespace
          ORDER BY source, path, agent_id
          LIMIT 1
      ) AS file
-     CROSS JOIN generate_series(-$2, $2) AS step
-     CROSS JOIN LATERAL (SELECT * FROM agent_memories WHERE id = memory_ids[place + step] OFFSET 0) AS near
+     CROSS JOIN generate_series(-$2, $2) AS "offset"
+     CROSS JOIN LATERAL (
+        SELECT * FROM agent_memories WHERE id = memory_ids[position + "offset"] OFFSET 0
+     ) AS neighbour
      WHERE asked.session_id IS NULL
-       AND step <> 0
-       AND near.namespace = asked.namespace
-       AND near.session_id IS NULL
-       AND near.superseded_by IS NULL
-       AND near.expires_at IS NULL
-     ORDER BY step
+       AND "offset" <> 0
+       AND neighbour.namespace = asked.namespace
+       AND neighbour.session_id IS NULL
+       AND neighbour.superseded_by IS NULL
+       AND neighbour.expires_at IS NULL
+     ORDER BY "offset"
 """
 _VERSIONS: Final = "SELECT id, version FROM agent_memories WHERE superseded_by IS NULL"
 
@@ -191,7 +148,7 @@ class PostgresMemories:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @repeated
+    @retried
     async def add(self, scope: Scope, new: NewMemory, now: datetime) -> Added:
         if new.supersedes is not None:
             async with self._database.transaction() as connection:
@@ -199,12 +156,12 @@ class PostgresMemories:
         async with self._database.connection() as connection:
             return await add(connection, scope, new, now)
 
-    @repeated
+    @retried
     async def add_many(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added]:
         sessions = sorted({one.session_id for one in new if one.session_id is not None})
         async with self._database.transaction() as connection:
             if sessions:
-                await connection.execute(_TAKE_TURNS, scope.namespace, sessions)
+                await connection.execute(_LOCK_SESSIONS, scope.namespace, sessions)
             return await add_many(connection, scope, new, now)
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime) -> dict[UUID, Memory]:
@@ -215,9 +172,9 @@ class PostgresMemories:
     async def newest(
         self, namespace: str, filter: MemoryFilter, after: ListPosition | None, limit: int, now: datetime
     ) -> list[Memory]:
-        place = (None, None) if after is None else (after.occurred_at, after.sequence)
+        position = (None, None) if after is None else (after.occurred_at, after.sequence)
         async with self._database.connection() as connection:
-            rows = await connection.fetch(_NEWEST, *_filter(namespace, filter, now), *place, limit)
+            rows = await connection.fetch(_NEWEST, *_filter(namespace, filter, now), *position, limit)
         return [_memory(row) for row in rows]
 
     async def count(self, namespace: str, filter: MemoryFilter, now: datetime) -> int:
@@ -227,7 +184,7 @@ class PostgresMemories:
     async def text_search(
         self, namespace: str, text: str, filter: MemoryFilter, limit: int, now: datetime, *, queued_only: bool
     ) -> list[Match]:
-        statement = _SEARCH_WAITING if queued_only else _SEARCH
+        statement = _SEARCH_QUEUED if queued_only else _SEARCH
         async with self._database.connection() as connection:
             rows = await connection.fetch(statement, *_filter(namespace, filter, now), text, limit)
         return [Match(row["id"], row["score"], Span(0, row["length"])) for row in rows]
@@ -242,7 +199,7 @@ class PostgresMemories:
             rows = await connection.fetch(_NEIGHBOURS, ids, reach, max_chars)
         found: dict[UUID, list[Neighbour]] = {}
         for row in rows:
-            found.setdefault(row["id"], []).append(Neighbour(row["step"], row["content"]))
+            found.setdefault(row["id"], []).append(Neighbour(row["offset"], row["content"]))
         return found
 
     async def versions(self) -> dict[UUID, int]:
@@ -252,7 +209,7 @@ class PostgresMemories:
 
 
 def _filter(namespace: str, filter: MemoryFilter, now: datetime) -> tuple[Any, ...]:
-    """Return the parameters $1 to $9 of the statements that filter."""
+    """Return the parameters $1 to $9 of the statements with memory_matches."""
     return (
         namespace,
         now,

@@ -1,4 +1,4 @@
-"""How a memory gets into the record: once, also when several writers come at the same moment."""
+"""Stores memories: each content once per scope, also with concurrent writers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,9 +12,9 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, Row
 
 _Once: TypeAlias = tuple[str | None, bytes]
-"""Session and content hash: what is stored once in a scope."""
+"""Session and content hash: unique within a scope."""
 
-# A live row is left as it is; an expired one is overwritten, because it is gone for everybody.
+# A live row is not changed; an expired one is overwritten, because it is hidden from everybody.
 _INSERT: Final = """
     INSERT INTO agent_memories AS old (
         id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
@@ -41,7 +41,7 @@ _FIND: Final = """
        AND coalesce(md5(session_id), '') = coalesce(md5($4), '')
        AND superseded_by IS NULL
 """
-# What stands for files only goes when they do, unless it is claimed before.
+# A memory that belongs to files only is deleted with them, unless it is claimed before.
 _CLAIM: Final = "UPDATE agent_memories SET ingested = false WHERE id = ANY ($1::uuid[]) AND ingested RETURNING id"
 _SUPERSEDE: Final = """
     UPDATE agent_memories
@@ -67,7 +67,7 @@ _CORRECT: Final = "UPDATE agent_memories SET superseded_by = $2 WHERE id = $1"
 
 
 async def add(connection: Connection, scope: Scope, new: NewMemory, now: datetime) -> Added:
-    """Store one; raise `Contended` when the row that was in the way is gone again."""
+    """Store a memory; raise `Contended` when the conflicting row has been deleted meanwhile."""
     return await _add(connection, scope, new, uuid4(), now)
 
 
@@ -87,7 +87,7 @@ async def add_in_place_of(connection: Connection, old: UUID, scope: Scope, new: 
     memory_id = uuid4()
     if await connection.fetchrow(_SUPERSEDE, scope.namespace, old, memory_id, now) is None:
         row = await connection.fetchrow(_FIND_SUCCESSOR, *_key(scope, new), old)
-        if row is not None:  # this very call was made before, and its answer may have been lost
+        if row is not None:  # a repetition of an earlier call, whose answer may have been lost
             return Added(row["id"], created=False, version=row["version"])
         raise NotFound("supersedes: no live memory with this id in this namespace. Query for it first.")
     added = await _add(connection, scope, new, memory_id, now)
@@ -99,10 +99,10 @@ async def add_in_place_of(connection: Connection, old: UUID, scope: Scope, new: 
 async def add_many(
     connection: Connection, scope: Scope, new: Sequence[NewMemory], now: datetime, *, ingested: bool = False
 ) -> list[Added]:
-    """Store a batch, in an order that all writers share, so that two batches cannot wait for each other.
+    """Store a batch, sorted as by all writers, so that two batches cannot deadlock.
 
-    The numbers that order memories of one instant, such as the turns of a conversation, follow the batch all the same.
-    `ingested`: the batch stands for files, so what it creates may go with them.
+    The sequence numbers, which order memories of the same instant such as the messages of a conversation, still follow
+    the order of the batch. With `ingested`, the created memories belong to files and may be deleted with them.
     """
     first: dict[_Once, NewMemory] = {}
     for one in new:
@@ -112,20 +112,20 @@ async def add_many(
     rows = await connection.fetchmany(
         _INSERT, [_values(scope, one, uuid4(), now, row["number"], ingested=ingested) for row, one in ordered]
     )
-    there = _by_content(rows, created=True)
-    present = [_key(scope, one) for key, one in first.items() if key not in there]
+    stored = _by_content(rows, created=True)
+    present = [_key(scope, one) for key, one in first.items() if key not in stored]
     if present:
         found = await connection.fetchmany(_FIND, present)
         if not ingested:
             await _claim(connection, found)
-        there |= _by_content(found, created=False)
-    if len(there) < len(first):
+        stored |= _by_content(found, created=False)
+    if len(stored) < len(first):
         raise Contended(UNAVAILABLE)
-    return [_answer(one, first, there) for one in new]
+    return [_answer(one, first, stored) for one in new]
 
 
 async def _claim(connection: Connection, rows: Sequence[Row]) -> None:
-    """Keep these for whoever stored them by hand; raise `Contended` when one went with its file at this moment."""
+    """Make ingested memories outlive their files; raise `Contended` if one was deleted meanwhile."""
     unclaimed = [row["id"] for row in rows if row["ingested"]]
     if unclaimed and len(await connection.fetch(_CLAIM, unclaimed)) < len(unclaimed):
         raise Contended(UNAVAILABLE)
@@ -135,10 +135,10 @@ def _by_content(rows: Sequence[Row], *, created: bool) -> dict[_Once, Added]:
     return {(row["session_id"], row["content_hash"]): Added(row["id"], created, row["version"]) for row in rows}
 
 
-def _answer(one: NewMemory, first: Mapping[_Once, NewMemory], there: Mapping[_Once, Added]) -> Added:
-    """Return what became of one of a batch; only the first of equals can have been created."""
+def _answer(one: NewMemory, first: Mapping[_Once, NewMemory], stored: Mapping[_Once, Added]) -> Added:
+    """Return the result for one memory of a batch; of equal ones only the first can have been created."""
     key = (one.session_id, one.content_hash)
-    return there[key] if one is first[key] else replace(there[key], created=False)
+    return stored[key] if one is first[key] else replace(stored[key], created=False)
 
 
 def _values(

@@ -1,4 +1,4 @@
-"""Brings a database up to the shape that this program expects: plain SQL files, each applied once, in order."""
+"""Migrates a database to the schema of this version: plain SQL files, each applied once, in order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from memos_mcp.domain.errors import MemosError
 from memos_mcp.postgres.connection import Connection
 
 _LOCK: Final = 7_305_168_201_844
-"""An arbitrary number that only our migrations lock."""
+"""An arbitrary key that only these migrations lock."""
 
 _EXISTS: Final = "SELECT to_regclass('schema_migrations') IS NOT NULL"
 _APPLIED: Final = "SELECT name, checksum FROM schema_migrations ORDER BY name"
-_TAKE_TURNS: Final = "SELECT pg_advisory_xact_lock($1)"
+_SERIALIZE: Final = "SELECT pg_advisory_xact_lock($1)"
 _CREATE: Final = """
     CREATE TABLE IF NOT EXISTS schema_migrations (
         name       text PRIMARY KEY,
@@ -26,12 +26,12 @@ _RECORD: Final = "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)
 
 
 class MigrationDrift(MemosError):
-    """The database and the migration files tell different histories; a person must decide."""
+    """The migration files differ from those applied to the database; a person must decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A migration file. The checksum is the SHA-256 of its text, whatever its line ends."""
+    """A migration file. The checksum is the SHA-256 of its text, independent of its line endings."""
 
     name: str
     sql: str
@@ -42,7 +42,7 @@ class Migration:
 
 
 def migrations_folder() -> Path:
-    """Return where the files are: inside the installed package, or at the top of a checkout."""
+    """Return the folder of the files: inside the installed package, or at the root of a checkout."""
     package = Path(__file__).parent.parent
     inside = package / "migrations"
     return inside if inside.is_dir() else package.parent / "migrations"
@@ -54,16 +54,16 @@ def read_migrations(folder: Path) -> list[Migration]:
 
 
 async def migrate(connection: Connection, migrations: list[Migration]) -> list[str]:
-    """Apply what is missing, each in a transaction with its record; return the names of those applied here.
+    """Apply the missing migrations, each in a transaction with its record; return their names.
 
-    Any number of processes may do so at once: they take turns. Raises `MigrationDrift` and applies nothing more
-    when an applied file was edited, or when the database is newer than these files.
+    Any number of processes may run this at once: a lock serializes them. Raises `MigrationDrift` and applies nothing
+    more when an applied file was edited, or when the database is newer than these files.
     """
     done = []
     applied = await _applied(connection)
     for migration in _missing(migrations, applied):
         async with connection.transaction():
-            await connection.execute(_TAKE_TURNS, _LOCK)
+            await connection.execute(_SERIALIZE, _LOCK)
             await connection.execute(_CREATE)
             if migration in _missing(migrations, await _applied(connection)):
                 await connection.execute(migration.sql)
@@ -84,7 +84,7 @@ def _missing(migrations: list[Migration], applied: Mapping[str, str]) -> list[Mi
         if name not in known:
             raise MigrationDrift(
                 f"The database has the migration {name}, which this version of memos-as does not know: "
-                "a newer version was here. Upgrade memos-as, or give it another database."
+                "a newer version has migrated it. Upgrade memos-as, or use another database."
             )
         if known[name].checksum != checksum:
             raise MigrationDrift(

@@ -1,4 +1,4 @@
-"""The record of files that were taken in, and of the memories that stand for them, in Postgres."""
+"""Stores in Postgres which files were ingested, and which memories are their chunks."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -14,28 +14,29 @@ from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import Replaced, StoredFile
 from memos_mcp.postgres.connection import Connection, dump_json, translated
-from memos_mcp.postgres.database import Database, repeated
+from memos_mcp.postgres.database import Database, retried
 from memos_mcp.postgres.memory_writes import add_many
 
 TRIES: Final = 30
 TRY_SECONDS: Final = 0.1
-"""The turn of a run that was killed a moment ago may still be taken."""
+"""The server may hold the lock of a killed run for a moment."""
 
 CLOSE_SECONDS: Final = 5.0
 
-_TRY_TURN: Final = "SELECT pg_try_advisory_lock($1)"
-# Two sources of a scope may share a memory, and one must not remove it while the other comes to rely on it.
-_WRITE_IN_TURN: Final = "SELECT pg_advisory_xact_lock($1)"
-_KNOWN: Final = """
+_TRY_LOCK: Final = "SELECT pg_try_advisory_lock($1)"
+# Two sources of a scope may share a memory, and one must not delete it while the other starts to use it.
+_LOCK_SCOPE: Final = "SELECT pg_advisory_xact_lock($1)"
+_DIGESTS: Final = """
     SELECT path, digest
       FROM ingested_files
      WHERE namespace = $1
        AND md5(agent_id) = md5($2)
        AND md5(source) = md5($3)
 """
-# Expired memories are gone for everybody, so they are stored anew; a superseded one is there, corrected by another.
-_HELD: Final = """
-    WITH held AS MATERIALIZED (
+# Excludes expired memories, which are hidden from everybody and therefore stored again. A superseded one is included,
+# since a correction has replaced it.
+_CHUNKS: Final = """
+    WITH chunk AS MATERIALIZED (
         SELECT DISTINCT unnest(memory_ids) AS id
           FROM ingested_files
          WHERE namespace = $1
@@ -44,8 +45,8 @@ _HELD: Final = """
            AND md5(path) = ANY (SELECT md5(path) FROM unnest($4::text[]) AS path)
     )
     SELECT memory.id, memory.content_hash
-      FROM held
-      JOIN agent_memories AS memory ON memory.id = held.id
+      FROM chunk
+      JOIN agent_memories AS memory ON memory.id = chunk.id
      WHERE memory.expires_at IS NULL OR memory.expires_at > $5
 """
 _RECORD: Final = """
@@ -55,7 +56,7 @@ _RECORD: Final = """
     DO UPDATE SET digest = excluded.digest, memory_ids = excluded.memory_ids, stored_at = excluded.stored_at
     RETURNING path
 """
-_FORGET: Final = """
+_DELETE_FILES: Final = """
     DELETE FROM ingested_files
      WHERE namespace = $1
        AND md5(agent_id) = md5($2)
@@ -63,7 +64,7 @@ _FORGET: Final = """
        AND md5(path) = ANY (SELECT md5(path) FROM unnest($4::text[]) AS path)
     RETURNING memory_ids
 """
-# A memory that several sources share tells the place in the one that it names.
+# The metadata of a memory that several sources share describes its position in the source that it names.
 _MOVE: Final = """
     UPDATE agent_memories AS memory
        SET metadata = moved.metadata::jsonb
@@ -74,29 +75,29 @@ _MOVE: Final = """
        AND memory.metadata <> moved.metadata::jsonb
     RETURNING memory.id
 """
-_DELETE: Final = """
+_DELETE_MEMORIES: Final = """
     DELETE FROM agent_memories AS memory
-     USING unnest($1::uuid[]) AS gone (id)
-     WHERE memory.id = gone.id
+     USING unnest($1::uuid[]) AS removed (id)
+     WHERE memory.id = removed.id
        AND memory.ingested
        AND NOT EXISTS (SELECT FROM ingested_files WHERE memory_ids @> ARRAY[memory.id])
     RETURNING memory.id
 """
-# What is left of those that were to go, and named the source that they went from, now names one that has them still.
+# A memory that other sources still use, and that names the source it was removed from, then names one of the others.
 _HAND_OVER: Final = """
     UPDATE agent_memories AS memory
        SET metadata = jsonb_set(memory.metadata, '{source}', to_jsonb(other.source))
-      FROM unnest($1::uuid[]) AS gone (id)
+      FROM unnest($1::uuid[]) AS removed (id)
      CROSS JOIN LATERAL (
-        SELECT min(source) AS source, coalesce(bool_or(source = $2), false) AS here
+        SELECT min(source) AS source, coalesce(bool_or(source = $2), false) AS in_source
           FROM ingested_files
-         WHERE memory_ids @> ARRAY[gone.id]
+         WHERE memory_ids @> ARRAY[removed.id]
      ) AS other
-     WHERE memory.id = gone.id
+     WHERE memory.id = removed.id
        AND memory.ingested
        AND memory.metadata ->> 'source' = $2
        AND other.source IS NOT NULL
-       AND NOT other.here
+       AND NOT other.in_source
 """
 
 
@@ -107,89 +108,94 @@ class PostgresSources:
         self._database = database
 
     @asynccontextmanager
-    async def turn(self, scope: Scope, source: str) -> AsyncIterator[None]:
-        # A connection of its own: the lock is free as soon as this process is gone, however it went.
-        connection = await self._database.listener()
+    async def lock(self, scope: Scope, source: str) -> AsyncIterator[None]:
+        # A dedicated connection: when this process dies, the server closes it and so releases the lock.
+        connection = await self._database.dedicated_connection()
         try:
-            await _take_turn(connection, scope, source)
+            await _lock(connection, scope, source)
             yield
         finally:
             with anyio.CancelScope(shield=True), suppress(StoreUnavailable), translated():
                 await connection.close(timeout=CLOSE_SECONDS)
 
-    async def known(self, scope: Scope, source: str) -> dict[str, bytes]:
+    async def digests(self, scope: Scope, source: str) -> dict[str, bytes]:
         async with self._database.connection() as connection:
-            rows = await connection.fetch(_KNOWN, scope.namespace, scope.agent_id, source)
+            rows = await connection.fetch(_DIGESTS, scope.namespace, scope.agent_id, source)
         return {row["path"]: row["digest"] for row in rows}
 
-    @repeated
+    @retried
     async def replace(self, scope: Scope, source: str, files: Sequence[StoredFile], now: datetime) -> Replaced:
         async with self._database.transaction() as connection:
-            await connection.execute(_WRITE_IN_TURN, _key(scope.namespace, scope.agent_id))
+            await connection.execute(_LOCK_SCOPE, _key(scope.namespace, scope.agent_id))
             return await _replace(connection, scope, source, files, now)
 
-    @repeated
+    @retried
     async def remove(self, scope: Scope, source: str, paths: Sequence[str]) -> Replaced:
         async with self._database.transaction() as connection:
-            await connection.execute(_WRITE_IN_TURN, _key(scope.namespace, scope.agent_id))
-            rows = await connection.fetch(_FORGET, scope.namespace, scope.agent_id, source, paths)
-            held = {memory_id for row in rows for memory_id in row["memory_ids"]}
-            return Replaced(removed=await _release(connection, source, held))
+            await connection.execute(_LOCK_SCOPE, _key(scope.namespace, scope.agent_id))
+            rows = await connection.fetch(_DELETE_FILES, scope.namespace, scope.agent_id, source, paths)
+            memory_ids = {memory_id for row in rows for memory_id in row["memory_ids"]}
+            return Replaced(removed=await _release(connection, source, memory_ids))
 
 
-async def _take_turn(connection: Connection, scope: Scope, source: str) -> None:
+async def _lock(connection: Connection, scope: Scope, source: str) -> None:
     key = _key(scope.namespace, scope.agent_id, source)
     with translated():
         for _ in range(TRIES):
-            if await connection.fetchval(_TRY_TURN, key):
+            if await connection.fetchval(_TRY_LOCK, key):
                 return
             await anyio.sleep(TRY_SECONDS)
-    raise Unavailable(f"Another run takes in {source} just now. Wait until it has ended, or end it.")
+    raise Unavailable(f"Another run is ingesting {source}. Wait until it has finished, or stop it.")
 
 
 async def _replace(
     connection: Connection, scope: Scope, source: str, files: Sequence[StoredFile], now: datetime
 ) -> Replaced:
     paths = [file.path for file in files]
-    rows = await connection.fetch(_HELD, scope.namespace, scope.agent_id, source, paths, now)
-    held: dict[bytes, UUID] = {row["content_hash"]: row["id"] for row in rows}
+    rows = await connection.fetch(_CHUNKS, scope.namespace, scope.agent_id, source, paths, now)
+    stored: dict[bytes, UUID] = {row["content_hash"]: row["id"] for row in rows}
     wanted: dict[bytes, NewMemory] = {}
     for new in (new for file in files for new in file.new):
         wanted.setdefault(new.content_hash, new)
-    fresh = [new for digest, new in wanted.items() if digest not in held]
+    fresh = [new for digest, new in wanted.items() if digest not in stored]
     added = await add_many(connection, scope, fresh, now, ingested=True) if fresh else []
-    standing = held | {new.content_hash: one.memory_id for new, one in zip(fresh, added, strict=True)}
-    moved = await _move(connection, source, {held[digest]: new for digest, new in wanted.items() if digest in held})
-    place = (scope.namespace, scope.agent_id, source)
-    await connection.fetchmany(_RECORD, [(*place, file.path, file.digest, _ids(file, standing), now) for file in files])
-    removed = await _release(connection, source, [held[digest] for digest in held.keys() - wanted.keys()])
+    memory_ids = stored | {new.content_hash: one.memory_id for new, one in zip(fresh, added, strict=True)}
+    moved = await _move(connection, source, {stored[digest]: new for digest, new in wanted.items() if digest in stored})
+    await connection.fetchmany(
+        _RECORD,
+        [
+            (scope.namespace, scope.agent_id, source, file.path, file.digest, _ids(file, memory_ids), now)
+            for file in files
+        ],
+    )
+    removed = await _release(connection, source, [stored[digest] for digest in stored.keys() - wanted.keys()])
     created = sum(one.created for one in added)
     return Replaced(created, len(wanted) - created - moved, moved, removed)
 
 
 async def _move(connection: Connection, source: str, kept: dict[UUID, NewMemory]) -> int:
-    """Write down where the kept chunks stand now; return how many stood elsewhere. No vector depends on it."""
+    """Update the metadata of chunks whose position changed; return how many. No vector depends on the position."""
     ids = sorted(kept)
     rows = await connection.fetch(_MOVE, ids, [dump_json(kept[one].metadata) for one in ids], source)
     return len(rows)
 
 
-async def _release(connection: Connection, source: str, held: Iterable[UUID]) -> int:
-    """Delete those of these that stand for nothing any more; return how many."""
-    ids = sorted(held)
+async def _release(connection: Connection, source: str, memory_ids: Iterable[UUID]) -> int:
+    """Delete the memories among these that no file uses any more; return how many."""
+    ids = sorted(memory_ids)
     if not ids:
         return 0
-    deleted = await connection.fetch(_DELETE, ids)
+    deleted = await connection.fetch(_DELETE_MEMORIES, ids)
     if len(deleted) < len(ids):
         await connection.execute(_HAND_OVER, ids, source)
     return len(deleted)
 
 
-def _ids(file: StoredFile, standing: dict[bytes, UUID]) -> list[UUID]:
-    return list(dict.fromkeys(standing[new.content_hash] for new in file.new))
+def _ids(file: StoredFile, memory_ids: dict[bytes, UUID]) -> list[UUID]:
+    return list(dict.fromkeys(memory_ids[new.content_hash] for new in file.new))
 
 
 def _key(*names: str) -> int:
-    """Return the advisory lock that these names stand for."""
+    """Return the key of the advisory lock for these names."""
     text = dump_json(["ingest", *names])
     return int.from_bytes(sha256(text.encode()).digest()[:8], "big", signed=True)

@@ -1,4 +1,4 @@
-"""The record of tools in Postgres."""
+"""Stores tools in Postgres."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from uuid import UUID
 from memos_mcp.domain.index import Match, Span
 from memos_mcp.domain.tool import NewTool, RegistrationOutcome, Tool, ToolFilter, Upserted
 from memos_mcp.postgres.connection import UNAVAILABLE, Contended, Row
-from memos_mcp.postgres.database import Database, repeated
+from memos_mcp.postgres.database import Database, retried
 
 _UNCHANGED: Final = """
     SELECT point_id, version
@@ -19,7 +19,7 @@ _UNCHANGED: Final = """
             coalesce(required_capabilities, '{}'::text[]))
            IS NOT DISTINCT FROM ($3, $4, $5, $6::jsonb, $7::jsonb, $8::text[])
 """
-# `enabled` is an operator's word: a registration does not touch it.
+# Only an operator changes `enabled`; a registration does not.
 _UPSERT: Final = """
     INSERT INTO registered_tools AS old (
         namespace, tool_id, name, description, endpoint_url, request_schema, response_schema, required_capabilities,
@@ -38,82 +38,62 @@ _UPSERT: Final = """
            excluded.response_schema, excluded.required_capabilities)
     RETURNING point_id, version
 """
-# Materialized, so that the rows are found by id: before the first ANALYZE the planner prefers other indexes.
+# MATERIALIZED makes the planner read rows by id: before the first ANALYZE it prefers other indexes.
 _GET: Final = """
     WITH asked AS MATERIALIZED (
-        SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
-               required_capabilities, version, enabled
+        SELECT *
           FROM registered_tools
          WHERE point_id = ANY ($4::uuid[])
     )
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
            required_capabilities, version
       FROM asked
-     WHERE namespace = $1
-       AND enabled
-       AND ($2::text[] IS NULL OR required_capabilities @> $2)
-       AND ($3::text[] IS NULL OR coalesce(required_capabilities, '{}') <@ $3)
+     WHERE tool_matches(asked::registered_tools, $1, $2, $3)
 """
 _NAMED: Final = """
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
            required_capabilities, version
-      FROM registered_tools
-     WHERE namespace = $1
-       AND enabled
-       AND ($2::text[] IS NULL OR required_capabilities @> $2)
-       AND ($3::text[] IS NULL OR coalesce(required_capabilities, '{}') <@ $3)
+      FROM registered_tools AS tool
+     WHERE tool_matches(tool, $1, $2, $3)
        AND (tool_id = ANY ($4::text[]) OR lower(name) = ANY (ARRAY(SELECT lower(text) FROM unnest($4::text[]) AS text)))
      ORDER BY tool_id = ANY ($4::text[]) DESC, name, tool_id
 """
 _BY_NAME: Final = """
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
            required_capabilities, version
-      FROM registered_tools
-     WHERE namespace = $1
-       AND enabled
-       AND ($2::text[] IS NULL OR required_capabilities @> $2)
-       AND ($3::text[] IS NULL OR coalesce(required_capabilities, '{}') <@ $3)
+      FROM registered_tools AS tool
+     WHERE tool_matches(tool, $1, $2, $3)
      ORDER BY lower(name), tool_id
      LIMIT $4
 """
 _COUNT: Final = """
     SELECT count(*)
-      FROM registered_tools
-     WHERE namespace = $1
-       AND enabled
-       AND ($2::text[] IS NULL OR required_capabilities @> $2)
-       AND ($3::text[] IS NULL OR coalesce(required_capabilities, '{}') <@ $3)
+      FROM registered_tools AS tool
+     WHERE tool_matches(tool, $1, $2, $3)
 """
 _SEARCH: Final = """
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
            required_capabilities, version, ts_rank(search, query, 1) AS score
-      FROM registered_tools, any_word_of($4) AS query
+      FROM registered_tools AS tool, any_word_of($4) AS query
      WHERE search @@ query
-       AND namespace = $1
-       AND enabled
-       AND ($2::text[] IS NULL OR required_capabilities @> $2)
-       AND ($3::text[] IS NULL OR coalesce(required_capabilities, '{}') <@ $3)
+       AND tool_matches(tool, $1, $2, $3)
      ORDER BY score DESC, tool_id
      LIMIT $5
 """
-# OFFSET 0 keeps the planner from starting at the tools: the queue is nearly always empty, and then this costs nothing.
-_SEARCH_WAITING: Final = """
-    SELECT waiting.*, ts_rank(waiting.search, query, 1) AS score
+# OFFSET 0 makes the planner read the queue first and each tool by id: the queue is nearly always empty, and then this
+# costs nothing. Before the first ANALYZE it would read the namespace once for each queued row.
+_SEARCH_QUEUED: Final = """
+    SELECT queued.*, ts_rank(queued.search, query, 1) AS score
       FROM any_word_of($4) AS query, index_queue
      CROSS JOIN LATERAL (
         SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
                required_capabilities, version, search
-          FROM registered_tools
-         WHERE point_id = index_queue.item_id
-           AND namespace = $1
-           AND enabled
-           AND ($2::text[] IS NULL OR required_capabilities @> $2)
-           AND ($3::text[] IS NULL OR coalesce(required_capabilities, '{}') <@ $3)
-        OFFSET 0
-     ) AS waiting
+          FROM (SELECT * FROM registered_tools WHERE point_id = index_queue.item_id OFFSET 0) AS tool
+         WHERE tool_matches(tool::registered_tools, $1, $2, $3)
+     ) AS queued
      WHERE index_queue.kind = 'tool'
-       AND waiting.search @@ query
-     ORDER BY score DESC, waiting.tool_id
+       AND queued.search @@ query
+     ORDER BY score DESC, queued.tool_id
      LIMIT $5
 """
 _CURRENT: Final = """
@@ -132,16 +112,16 @@ class PostgresTools:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @repeated
+    @retried
     async def upsert(self, namespace: str, new: NewTool, now: datetime) -> Upserted:
         values = _values(namespace, new)
         async with self._database.connection() as connection:
-            # Looked for first, because clients register the same tools at every start.
+            # Checked first, because clients register the same tools at every start.
             same = await connection.fetchrow(_UNCHANGED, *values)
             if same is not None:
                 return Upserted(same["point_id"], "unchanged", same["version"])
             row = await connection.fetchrow(_UPSERT, *values, now)
-        if row is None:  # somebody else has just registered the same
+        if row is None:  # another client has just registered the same
             raise Contended(UNAVAILABLE)
         outcome: RegistrationOutcome = "created" if row["version"] == 1 else "updated"
         return Upserted(row["point_id"], outcome, row["version"])
@@ -168,7 +148,7 @@ class PostgresTools:
     async def text_search(
         self, namespace: str, text: str, filter: ToolFilter, limit: int, *, queued_only: bool
     ) -> list[Match]:
-        statement = _SEARCH_WAITING if queued_only else _SEARCH
+        statement = _SEARCH_QUEUED if queued_only else _SEARCH
         async with self._database.connection() as connection:
             rows = await connection.fetch(statement, *_filter(namespace, filter), text, limit)
         return [Match(row["point_id"], row["score"], Span(0, 0)) for row in rows]
@@ -198,7 +178,7 @@ def _values(namespace: str, new: NewTool) -> tuple[Any, ...]:
 
 
 def _filter(namespace: str, filter: ToolFilter) -> tuple[Any, ...]:
-    """Return the parameters $1 to $3 of the statements that filter; to require nothing is no filter."""
+    """Return the parameters $1 to $3 of the statements with tool_matches; an empty `required` is no filter."""
     return namespace, filter.required or None, filter.agent_has
 
 

@@ -87,7 +87,7 @@ class Ingestion:
         check_name("the name of the source", source)
         if not write:
             return await self._compare(scope, source, files, seen, write=False)
-        async with self._sources.turn(scope, source):
+        async with self._sources.lock(scope, source):
             return await self._compare(scope, source, files, seen, write=True)
 
     async def _compare(
@@ -99,7 +99,7 @@ class Ingestion:
         *,
         write: bool,
     ) -> IngestReport:
-        tally, known = IngestReport(), await self._sources.known(scope, source)
+        tally, known = IngestReport(), await self._sources.digests(scope, source)
         gone = dict.fromkeys(known)
         batch = _Batch()
         while not batch.last:

@@ -13,7 +13,7 @@ async def gate(
     database: Database, statement: str, *arguments: object, end: Literal["COMMIT", "ROLLBACK"] = "ROLLBACK"
 ) -> AsyncIterator[Connection]:
     """Hold the locks of an uncommitted statement inside the block; at its end, roll it back or commit it."""
-    connection = await database.listener()
+    connection = await database.dedicated_connection()
     await connection.execute("BEGIN")
     await connection.execute(statement, *arguments)
     yield connection

@@ -11,7 +11,7 @@ import pytest
 
 from memos_mcp.domain.errors import Invalid, StoreUnavailable
 from memos_mcp.postgres.connection import BAD_ADDRESS, UNAVAILABLE, Connection, Contended, connect
-from memos_mcp.postgres.database import ATTEMPTS, POOL_SIZE, Database, repeated
+from memos_mcp.postgres.database import ATTEMPTS, POOL_SIZE, Database, retried
 from memos_mcp.postgres.embedded.cluster import Cluster
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.migrate import MigrationDrift
@@ -75,7 +75,7 @@ async def test_a_database_that_is_not_there_is_told_without_its_address(caplog: 
             await database.server_version()
         assert str(caught.value) == UNAVAILABLE
     assert "secret" not in caplog.text
-    assert caplog.text.count("Postgres is not there") == 1  # the second call failed without trying
+    assert caplog.text.count("Postgres cannot be reached") == 1  # the second call failed without trying
     await database.close()
 
 
@@ -92,7 +92,7 @@ async def test_an_address_that_cannot_be_read_is_never_quoted(address: str, capl
 async def test_a_connection_that_is_cut_is_replaced(database: Database) -> None:
     async with database.connection() as connection:
         pid = await connection.fetchval("SELECT pg_backend_pid()")
-    killer = await database.listener()
+    killer = await database.dedicated_connection()
 
     async def ask_on_a_dead_connection() -> None:
         async with database.connection() as connection:
@@ -141,7 +141,7 @@ async def run(database: Database, *statements: str) -> None:
 async def test_a_cancelled_transaction_is_rolled_back_without_a_word_before_its_caller_goes_on(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    observer = await database.listener()
+    observer = await database.dedicated_connection()
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run, database, INSERT, "SELECT pg_sleep(60)")
@@ -158,7 +158,7 @@ async def test_a_server_that_heeds_no_cancellation_holds_up_nobody_and_its_conne
     database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("memos_mcp.postgres.database.ROLLBACK_SECONDS", 0.1)
-    observer = await database.listener()
+    observer = await database.dedicated_connection()
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
             for _ in range(POOL_SIZE):
@@ -172,7 +172,7 @@ async def test_a_server_that_heeds_no_cancellation_holds_up_nobody_and_its_conne
 
 
 async def test_what_ended_a_transaction_is_told_though_its_connection_is_gone_as_well(database: Database) -> None:
-    observer = await database.listener()
+    observer = await database.dedicated_connection()
 
     async def fail_on_a_dead_connection() -> None:
         async with database.transaction() as connection:
@@ -188,7 +188,7 @@ async def test_what_ended_a_transaction_is_told_though_its_connection_is_gone_as
 async def test_a_write_that_gave_way_is_done_again() -> None:
     asked: list[str] = []
 
-    @repeated
+    @retried
     async def give_way_twice(what: str) -> str:
         asked.append(what)
         if len(asked) < 3:
@@ -202,7 +202,7 @@ async def test_a_write_that_gave_way_is_done_again() -> None:
 async def test_a_write_that_gives_way_every_time_ends_as_a_store_that_cannot_be_reached() -> None:
     attempts: list[int] = []
 
-    @repeated
+    @retried
     async def give_way() -> None:
         attempts.append(len(attempts))
         raise Contended(UNAVAILABLE)
@@ -233,7 +233,7 @@ async def test_calls_work_again_when_the_server_is_back_and_an_embedded_one_is_b
     await remote.server_version()
 
     await anyio.to_thread.run_sync(Cluster(folder / "data").stop)
-    with pytest.raises(StoreUnavailable, match="cannot be reached just now"):
+    with pytest.raises(StoreUnavailable, match="cannot be reached right now"):
         await remote.server_version()
     await until_it_works(embedded.server_version)
     await until_it_works(remote.server_version)

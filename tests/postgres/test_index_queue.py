@@ -106,7 +106,7 @@ async def test_an_edit_that_commits_while_finish_waits_for_it_is_handed_back_at_
     queue = PostgresIndexQueue(database)
     await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
     due = await queue.claim(10, LEASE)
-    editor = await database.listener()
+    editor = await database.dedicated_connection()
     await editor.execute("BEGIN")
     await editor.execute(EDIT)
     async with anyio.create_task_group() as tasks:

@@ -37,7 +37,7 @@ Settle = Callable[[PostgresIndexQueue, Sequence[Claim]], Coroutine[Any, Any, Non
 @asynccontextmanager
 async def writer(database: Database) -> AsyncIterator[Connection]:
     """Lend a transaction, which is committed at the end of the block."""
-    connection = await database.listener()
+    connection = await database.dedicated_connection()
     await connection.execute("BEGIN")
     yield connection
     await connection.execute("COMMIT")

@@ -138,7 +138,7 @@ async def test_what_is_forgotten_while_its_file_is_taken_in_queues_those_beside_
     database: Database,
 ) -> None:
     ids = await indexed(database, "abcdefghij")
-    forgetting = await database.listener()
+    forgetting = await database.dedicated_connection()
     await forgetting.execute("BEGIN")
     order = [ids[letter] for letter in "bcdefghiaj"]
     with anyio.fail_after(20):

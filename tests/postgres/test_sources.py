@@ -54,7 +54,7 @@ async def drained(database: Database) -> list[UUID]:
 async def test_a_file_is_known_by_its_digest_and_its_chunks_are_memories(database: Database) -> None:
     new = NewMemory("app.py\nmain\n\npass", kind="document", tags=("code",), metadata={"source": "app", "path": "a.py"})
     assert await replace(database, file("a.py", new, digest=b"\x00\xff")) == Replaced(created=1)
-    assert await PostgresSources(database).known(ANN, "app") == {"a.py": b"\x00\xff"}
+    assert await PostgresSources(database).digests(ANN, "app") == {"a.py": b"\x00\xff"}
     (memory,) = (await memories(database)).values()
     assert (memory.content, memory.kind, memory.agent_id, memory.session_id) == (new.content, "document", "ann", None)
     assert (list(memory.tags), memory.metadata, memory.occurred_at) == (["code"], new.metadata, NOW)
@@ -64,9 +64,9 @@ async def test_sources_scopes_and_namespaces_do_not_see_each_other(database: Dat
     port = PostgresSources(database)
     for scope, source in ((ANN, "app"), (ANN, "lib"), (BOB, "app"), (Scope("other", "ann"), "app")):
         await replace(database, file(f"{scope.namespace}-{scope.agent_id}-{source}"), scope=scope, source=source)
-    assert list(await port.known(ANN, "app")) == ["team-ann-app"]
+    assert list(await port.digests(ANN, "app")) == ["team-ann-app"]
     assert await port.remove(ANN, "app", ["team-bob-app", "team-ann-lib", "other-ann-app"]) == Replaced()
-    assert [list(await port.known(scope, "app")) for scope in (BOB, Scope("other", "ann"))] == [
+    assert [list(await port.digests(scope, "app")) for scope in (BOB, Scope("other", "ann"))] == [
         ["team-bob-app"],
         ["other-ann-app"],
     ]
@@ -86,7 +86,7 @@ async def test_of_a_changed_file_only_the_changed_chunks_are_written(database: D
     assert after["three"].metadata["lines"] == [12, 13]
     touched = {before["two"].memory_id, *(after[content].memory_id for content in ("near", "one", "zwei", "three"))}
     assert set(await drained(database)) == touched
-    assert await PostgresSources(database).known(ANN, "app") == {"a.py": b"2"}
+    assert await PostgresSources(database).digests(ANN, "app") == {"a.py": b"2"}
 
 
 async def test_what_is_the_same_writes_no_memory(database: Database) -> None:
@@ -104,7 +104,7 @@ async def test_a_removed_file_takes_its_memories_along(database: Database) -> No
     await drained(database)
     assert await PostgresSources(database).remove(ANN, "app", ["a.py", "never.py"]) == Replaced(removed=2)
     assert list(await memories(database)) == ["three"]
-    assert list(await PostgresSources(database).known(ANN, "app")) == ["b.py"]
+    assert list(await PostgresSources(database).digests(ANN, "app")) == ["b.py"]
     assert len(await drained(database)) == 2
 
 
@@ -225,7 +225,7 @@ async def test_a_chunk_that_goes_while_another_source_comes_to_share_it_stays(
             tasks.start_soon(port.replace, ANN, "lib", [file("a.py", chunk("one", source="lib"))], NOW)
             await replaced.wait()
             tasks.start_soon(port.remove, ANN, "app", ["a.py"])
-            while not await connection.fetchval(SOMEBODY_WAITS) and await port.known(ANN, "app"):  # noqa: ASYNC110 - Postgres tells
+            while not await connection.fetchval(SOMEBODY_WAITS) and await port.digests(ANN, "app"):  # noqa: ASYNC110 - Postgres tells
                 await anyio.sleep(0.01)
             done.set()
     here = (await memories(database))["one"]
@@ -238,7 +238,7 @@ async def test_a_batch_is_recorded_as_a_whole_or_not_at_all(database: Database) 
     broken = NewMemory("two", kind="hearsay")  # type: ignore[arg-type]  # what the schema refuses, after the first file
     with pytest.raises(Unavailable):
         await replace(database, file("a.py", chunk("uno"), digest=b"2"), file("b.py", broken))
-    assert await PostgresSources(database).known(ANN, "app") == {"a.py": b"1"}
+    assert await PostgresSources(database).digests(ANN, "app") == {"a.py": b"1"}
     assert list(await memories(database)) == ["one"]
 
 
@@ -254,7 +254,7 @@ async def test_the_longest_names_and_paths_fit(database: Database) -> None:
     scope, path = Scope(longest, longest[::-1]), "/".join([longest] * 4)
     for digest in (b"1", b"2"):
         await replace(database, file(path, chunk("one"), digest=digest), scope=scope, source=longest)
-    assert await PostgresSources(database).known(scope, longest) == {path: b"2"}
+    assert await PostgresSources(database).digests(scope, longest) == {path: b"2"}
 
 
 async def test_a_second_run_on_a_source_is_told_of_the_first(
@@ -263,22 +263,22 @@ async def test_a_second_run_on_a_source_is_told_of_the_first(
     monkeypatch.setattr(module, "TRIES", 2)
     port = PostgresSources(database)
     with anyio.fail_after(10):
-        async with port.turn(ANN, "app"):
-            with pytest.raises(Unavailable, match="Another run takes in app just now"):
-                async with port.turn(ANN, "app"):
+        async with port.lock(ANN, "app"):
+            with pytest.raises(Unavailable, match="Another run is ingesting app"):
+                async with port.lock(ANN, "app"):
                     pytest.fail("both had the turn")
-            async with port.turn(ANN, "lib"), port.turn(BOB, "app"):
+            async with port.lock(ANN, "lib"), port.lock(BOB, "app"):
                 pass
-        async with port.turn(ANN, "app"):
+        async with port.lock(ANN, "app"):
             pass
 
 
 async def test_a_run_that_fails_gives_its_turn_back(database: Database) -> None:
     port = PostgresSources(database)
     with pytest.raises(ZeroDivisionError):
-        async with port.turn(ANN, "app"):
+        async with port.lock(ANN, "app"):
             raise ZeroDivisionError
-    async with port.turn(ANN, "app"):
+    async with port.lock(ANN, "app"):
         pass
 
 

@@ -126,7 +126,7 @@ async def test_a_change_of_files_that_gives_way_to_another_writer_is_made_again(
             async with anyio.create_task_group() as turns, gate(database, files) as connection:
                 tasks.start_soon(collect, answers, lambda: write(port))
                 await until_waiting(connection, 1)
-                turns.start_soon(other.execute, sources._WRITE_IN_TURN, turn)
+                turns.start_soon(other.execute, sources._LOCK_SCOPE, turn)
                 await until_waiting(connection, 2)
     assert answers == [Replaced(removed=1)]
 

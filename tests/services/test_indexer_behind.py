@@ -149,7 +149,7 @@ async def test_what_was_acknowledged_and_cannot_be_claimed_keeps_answers_from_pa
     async with running(stepwise_app) as app:
         await queue.rest()
         assert not (await app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))).indexed
-        writer = await database.listener()
+        writer = await database.dedicated_connection()
         await writer.execute("BEGIN")
         await writer.execute(HOLD)
         await queue.next_rest()
@@ -220,7 +220,7 @@ async def test_what_a_writer_still_waits_for_while_the_queue_is_counted_is_found
 async def test_what_is_acknowledged_during_the_first_count_keeps_answers_from_passing_for_complete(
     stepwise_app: App, queue: Stepwise, database: Database
 ) -> None:
-    writer = await database.listener()
+    writer = await database.dedicated_connection()
 
     async def store_and_hold() -> None:
         await stepwise_app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))

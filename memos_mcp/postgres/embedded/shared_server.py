@@ -1,8 +1,8 @@
-"""PostgreSQL from a wheel, in a folder of its own, shared by all processes that use the same folder.
+"""PostgreSQL from a wheel, shared by all processes that use the same folder.
 
-Each process holds a shared lock on a file beside the folder for as long as it uses the server. Who leaves tries to
-turn its lock into an exclusive one: who gets it was the last, and stops the server. The kernel drops the lock of a
-process that was killed, so a server that it left behind runs only until the next user leaves.
+Each process holds a shared lock on a file beside the folder while it uses the server. On exit each process tries to
+upgrade its shared lock to an exclusive one; the one that succeeds was the last user and stops Postgres. The kernel
+releases the lock of a killed process, so an orphaned server runs only until the next user exits.
 """
 
 import errno
@@ -25,36 +25,36 @@ POLL_SECONDS: Final = 0.02
 DATABASE: Final = "memos"
 
 UNUSABLE: Final = (
-    "The data folder cannot be created or written. Set MEMOS_HOME to a folder that this user may write to; "
-    "the server's log names the folder and the cause."
+    "The data folder cannot be created or written. Set MEMOS_HOME to a folder that this user can write to; "
+    "the server's log has the path and the cause."
 )
 
 logger = logging.getLogger(__name__)
 
-_TAKE_TURNS: Final = "SELECT pg_advisory_lock(7305168201845)"
+_SERIALIZE: Final = "SELECT pg_advisory_lock(7305168201845)"
 _EXISTS: Final = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
 _CREATE: Final = """
     CREATE DATABASE memos TEMPLATE template0 ENCODING 'UTF8'
     LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'
 """
-"""Postgres' own locale: upper and lower case of all alphabets, the same on every system."""
+"""Postgres' builtin locale: it maps the case of all alphabets, identically on every system."""
 
 
 class EmbeddedPostgres:
-    """A server in `folder`, started by its first user and stopped by its last.
+    """A server in `folder`, started by its first user process and stopped by the last.
 
-    Without file locks (Windows) only one process may use a folder at a time.
+    Without file locks (Windows) only one process at a time may use a folder.
     """
 
     def __init__(self, folder: Path, *, settings: str = "") -> None:
         self._cluster = Cluster(folder / "data", settings)
         self._user_lock = folder.with_name(f"{folder.name}.lock")
         self._start_lock = folder.with_name(f"{folder.name}.start.lock")
-        self._held: IO[bytes] | None = None
+        self._shared_lock: IO[bytes] | None = None
         self._created = False
 
     async def start(self) -> str:
-        """Make sure that the server runs and has our database; return its address."""
+        """Start the server if necessary and create the database; return its URL. Raises `StoreUnavailable`."""
         try:
             address = await anyio.to_thread.run_sync(self._start)
         except OSError as error:
@@ -66,44 +66,44 @@ class EmbeddedPostgres:
         return address.format(database=DATABASE)
 
     async def stop(self) -> None:
-        """Leave the server, and stop it if nobody else uses it."""
+        """Release the server, and stop it if no other process uses it."""
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._stop)
 
     async def clear_up(self) -> None:
-        """Stop a server that was left behind by users who were killed; leave one that somebody uses."""
+        """Stop a server whose users were all killed; a server in use keeps running."""
         await anyio.to_thread.run_sync(self._clear_up)
 
     def _start(self) -> str:
         _check_writable(self._user_lock.parent)
-        if self._held is None:
-            # Waits for a stop in progress, which holds the lock exclusively.
-            self._held = _locked(self._user_lock, exclusive=False, seconds=LOCK_SECONDS)
+        if self._shared_lock is None:
+            # A process that is stopping the server holds the lock exclusively until then.
+            self._shared_lock = _locked(self._user_lock, exclusive=False, seconds=LOCK_SECONDS)
         with _locked(self._start_lock, exclusive=True, seconds=LOCK_SECONDS):
             return self._cluster.start()
 
     def _stop(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            self._stop_if_last(held)
+        shared_lock, self._shared_lock = self._shared_lock, None
+        if shared_lock is not None:
+            self._stop_if_last(shared_lock)
 
     def _clear_up(self) -> None:
         if self._user_lock.exists():
             self._stop_if_last(self._user_lock.open("ab"))
 
-    def _stop_if_last(self, held: IO[bytes]) -> None:
-        with held:
-            if _lock(held, exclusive=True):
+    def _stop_if_last(self, shared_lock: IO[bytes]) -> None:
+        with shared_lock:
+            if _lock(shared_lock, exclusive=True):
                 try:
                     self._cluster.stop()
                 except OSError:
-                    logger.exception("the embedded PostgreSQL was left running")
+                    logger.exception("the embedded PostgreSQL did not stop and is still running")
 
     async def _create(self, address: str) -> None:
         connection = await connect(address)
         try:
             with translated():
-                await connection.execute(_TAKE_TURNS)
+                await connection.execute(_SERIALIZE)
                 if not await connection.fetchval(_EXISTS, DATABASE):
                     await connection.execute(_CREATE)
         finally:
@@ -112,18 +112,18 @@ class EmbeddedPostgres:
 
 
 def _check_writable(folder: Path) -> None:
-    """Make the folder; say so plainly when that is not allowed, which no waiting will change."""
+    """Create the folder; raise `StoreUnavailable` with `UNUSABLE` if it is not writable, which a retry cannot fix."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        logger.error("the data folder %s cannot be used: %s", folder, error.strerror)  # noqa: TRY400  # the message says all
+        logger.error("the data folder %s cannot be used: %s", folder, error.strerror)  # noqa: TRY400  # the message is complete
         raise StoreUnavailable(UNUSABLE) from error
 
 
 def _locked(path: Path, *, exclusive: bool, seconds: float) -> IO[bytes]:
-    """Open a file and lock it within this time; closing it unlocks."""
+    """Open and lock a file; closing it unlocks. Raises `TimeoutError` when it is still locked after `seconds`."""
     file = path.open("ab")
     deadline = time.monotonic() + seconds
     while not _lock(file, exclusive=exclusive):
@@ -135,7 +135,7 @@ def _locked(path: Path, *, exclusive: bool, seconds: float) -> IO[bytes]:
 
 
 def _lock(file: IO[bytes], *, exclusive: bool) -> bool:
-    """Lock a file, or turn its lock into this kind, without waiting; whoever fails at that holds nothing."""
+    """Lock a file, or change the kind of its lock, without waiting; on failure the file is not locked at all."""
     if sys.platform == "win32":
         return True
     import fcntl

@@ -1,0 +1,249 @@
+"""The hot statements use the indexes that are made for them, also on tables that were never analyzed."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from hashlib import md5
+from uuid import UUID
+
+import pytest
+
+from memos_mcp.domain.index_queue import Claim
+from memos_mcp.domain.memory import ListPosition, MemoryFilter
+from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.tool import ToolFilter
+from memos_mcp.postgres import sources
+from memos_mcp.postgres.connection import Connection, connect
+from memos_mcp.postgres.embeddings import PostgresEmbeddings
+from memos_mcp.postgres.index_queue import PostgresIndexQueue
+from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.postgres.sources import PostgresSources
+from memos_mcp.postgres.tools import PostgresTools
+from tests.conftest import copy_of
+from tests.postgres.query_plans import FILL, Explaining, Plan
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+AFTER = ListPosition(NOW, 1_000)
+ALL = MemoryFilter()
+ALL_TOOLS = ToolFilter()
+MINUTE = timedelta(minutes=1)
+IDS = [UUID(md5(str(number).encode()).hexdigest()) for number in range(1, 65)]
+CLAIMS = [Claim("memory", item_id, 1, 1) for item_id in IDS]
+ANN = Scope("team", "agent 1")
+
+Ask = Callable[[Explaining], Awaitable[object]]
+
+
+@pytest.fixture(scope="module")
+async def unanalyzed(server_url: str, template: str) -> AsyncIterator[Connection]:
+    async with copy_of(server_url, template) as url:
+        connection = await connect(url)
+        await connection.execute(FILL)
+        yield connection
+        await connection.close(timeout=5)
+
+
+@pytest.fixture(scope="module")
+async def analyzed(server_url: str, template: str) -> AsyncIterator[Connection]:
+    async with copy_of(server_url, template) as url:
+        connection = await connect(url)
+        await connection.execute(FILL)
+        await connection.execute("VACUUM ANALYZE")
+        yield connection
+        await connection.close(timeout=5)
+
+
+async def explain(connection: Connection, ask: Ask) -> list[Plan]:
+    """Return the plan of each statement that is sent; every filter must have been inlined."""
+    explaining = Explaining(connection)
+    await ask(explaining)
+    assert explaining.plans
+    for plan in explaining.plans:
+        assert "_matches" not in plan.text
+    return explaining.plans
+
+
+def get_memories(database: Explaining) -> Awaitable[object]:
+    return PostgresMemories(database).get("team", IDS, ALL, NOW)
+
+
+def newest(filter: MemoryFilter, after: ListPosition | None = None) -> Ask:
+    return lambda database: PostgresMemories(database).newest("team", filter, after, 10, NOW)
+
+
+def count(filter: MemoryFilter) -> Ask:
+    return lambda database: PostgresMemories(database).count("team", filter, NOW)
+
+
+def search_memories(filter: MemoryFilter = ALL, *, queued_only: bool = False) -> Ask:
+    return lambda database: PostgresMemories(database).text_search(
+        "team", "word7 missing", filter, 10, NOW, queued_only=queued_only
+    )
+
+
+def current_memories(database: Explaining) -> Awaitable[object]:
+    return PostgresMemories(database).current(IDS)
+
+
+def neighbours(database: Explaining) -> Awaitable[object]:
+    return PostgresMemories(database).neighbours(IDS, 2, 100)
+
+
+def get_tools(database: Explaining) -> Awaitable[object]:
+    return PostgresTools(database).get("team 1", IDS, ALL_TOOLS)
+
+
+def current_tools(database: Explaining) -> Awaitable[object]:
+    return PostgresTools(database).current(IDS)
+
+
+def search_tools(*, queued_only: bool) -> Ask:
+    return lambda database: PostgresTools(database).text_search(
+        "team 1", "job9 missing", ALL_TOOLS, 10, queued_only=queued_only
+    )
+
+
+def held(database: Explaining) -> Awaitable[object]:
+    return database.fetch(sources._CHUNKS, "team", "agent 1", "source 1", ["path/1", "path/2"], NOW)
+
+
+def delete_chunks(database: Explaining) -> Awaitable[object]:
+    return database.fetch(sources._DELETE_MEMORIES, IDS[:9])
+
+
+MEMORIES = {
+    "get": (get_memories, {"agent_memories_pkey"}),
+    "newest": (newest(ALL), {"agent_memories_newest"}),
+    "newest on the next page": (newest(ALL, AFTER), {"agent_memories_newest"}),
+    "newest of a session": (newest(MemoryFilter(session_id="session 9")), {"agent_memories_session"}),
+    "newest with a rare tag": (newest(MemoryFilter(tags=["tag 7"])), {"agent_memories_tags"}),
+    "newest with rare metadata": (newest(MemoryFilter(metadata={"ticket": 7})), {"agent_memories_metadata"}),
+    "count": (count(ALL), {"agent_memories_newest"}),
+    "count of a session": (count(MemoryFilter(session_id="session 9")), {"agent_memories_session"}),
+    "text search": (search_memories(), {"agent_memories_search"}),
+    "text search in a session": (
+        search_memories(MemoryFilter(session_id="session 9")),
+        {"agent_memories_search", "agent_memories_session"},
+    ),
+    "current": (current_memories, {"agent_memories_pkey"}),
+    "neighbours": (neighbours, {"agent_memories_pkey", "agent_memories_session", "ingested_files_memories"}),
+}
+TOOLS = {
+    "get": (get_tools, {"registered_tools_point_id_key"}),
+    "named": (
+        lambda database: PostgresTools(database).named("team 1", ["tool 9"], ALL_TOOLS),
+        {"registered_tools_any_case", "registered_tools_namespace_tool_id_key"},
+    ),
+    "by name": (
+        lambda database: PostgresTools(database).by_name("team 1", ALL_TOOLS, 10),
+        {"registered_tools_any_case"},
+    ),
+    "count": (lambda database: PostgresTools(database).count("team 1", ALL_TOOLS), {"registered_tools_any_case"}),
+    "count with a capability": (
+        lambda database: PostgresTools(database).count("team 1", ToolFilter(required=["capability 9"])),
+        {"registered_tools_any_case", "registered_tools_capabilities"},
+    ),
+    "text search": (search_tools(queued_only=False), {"registered_tools_any_case", "registered_tools_search"}),
+    "queued": (search_tools(queued_only=True), {"index_queue_pkey", "registered_tools_point_id_key"}),
+    "current": (current_tools, {"registered_tools_point_id_key"}),
+}
+OTHERS = {
+    "claim": (
+        lambda database: PostgresIndexQueue(database).claim(64, MINUTE),
+        {"index_queue_order", "index_queue_pkey"},
+    ),
+    "finish": (lambda database: PostgresIndexQueue(database).finish(CLAIMS), {"index_queue_pkey"}),
+    "fail": (lambda database: PostgresIndexQueue(database).fail(CLAIMS, "Broken", MINUTE), {"index_queue_pkey"}),
+    "release": (lambda database: PostgresIndexQueue(database).release(CLAIMS), {"index_queue_pkey"}),
+    "queued ids": (lambda database: PostgresIndexQueue(database).queued_ids("memory", IDS), {"index_queue_pkey"}),
+    "embeddings": (
+        lambda database: PostgresEmbeddings(database).get("model", [b"1" * 32, b"2" * 32]),
+        {"embeddings_pkey"},
+    ),
+    "digests": (lambda database: PostgresSources(database).digests(ANN, "source 1"), {"ingested_files_once"}),
+    "held": (held, {"agent_memories_pkey", "ingested_files_once"}),
+    "delete": (delete_chunks, {"agent_memories_pkey", "ingested_files_memories"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("ask", "indexes"), MEMORIES.values(), ids=MEMORIES)
+async def test_memories_are_read_by_the_index_that_fits_the_filter(
+    analyzed: Connection, ask: Ask, indexes: set[str]
+) -> None:
+    (plan,) = await explain(analyzed, ask)
+    assert (plan.scanned, plan.indexes) == (set(), indexes)
+
+
+@pytest.mark.parametrize(("ask", "indexes"), TOOLS.values(), ids=TOOLS)
+async def test_tools_are_read_by_the_index_that_fits_the_question(
+    analyzed: Connection, ask: Ask, indexes: set[str]
+) -> None:
+    (plan,) = await explain(analyzed, ask)
+    assert (plan.scanned, plan.indexes) == (set(), indexes)
+
+
+@pytest.mark.parametrize(("ask", "indexes"), OTHERS.values(), ids=OTHERS)
+async def test_the_queue_embeddings_and_files_are_read_by_their_keys(
+    analyzed: Connection, ask: Ask, indexes: set[str]
+) -> None:
+    for plan in await explain(analyzed, ask):
+        assert (plan.scanned, plan.indexes) == (set(), indexes)
+
+
+async def test_a_page_of_the_newest_memories_is_read_in_order_without_a_sort(analyzed: Connection) -> None:
+    for asked in (ALL, MemoryFilter(session_id="session 9")):
+        (plan,) = await explain(analyzed, newest(asked, AFTER))
+        assert plan.kinds == {"Limit", "Index Scan"}
+
+
+async def test_a_namespace_is_counted_without_reading_its_rows(analyzed: Connection) -> None:
+    (plan,) = await explain(analyzed, count(ALL))
+    assert plan.kinds == {"Aggregate", "Index Only Scan"}
+
+
+@pytest.mark.parametrize("state", ["analyzed", "unanalyzed"])
+@pytest.mark.parametrize("empty", [False, True], ids=["queue with rows", "empty queue"])
+@pytest.mark.parametrize(
+    ("ask", "table", "key"),
+    [
+        (search_memories(queued_only=True), "agent_memories", "agent_memories_pkey"),
+        (search_tools(queued_only=True), "registered_tools", "registered_tools_point_id_key"),
+    ],
+    ids=["memories", "tools"],
+)
+async def test_a_search_of_queued_rows_reads_the_queue_and_then_each_row_by_id(
+    analyzed: Connection, unanalyzed: Connection, state: str, ask: Ask, table: str, key: str, *, empty: bool
+) -> None:
+    connection = {"analyzed": analyzed, "unanalyzed": unanalyzed}[state]
+    await connection.execute("BEGIN")
+    try:
+        if empty:
+            await connection.execute("TRUNCATE index_queue")
+        (plan,) = await explain(connection, ask)
+    finally:
+        await connection.execute("ROLLBACK")
+    # Most of the queue is memories, so reading it as a whole is right for them.
+    assert plan.scanned <= {"index_queue"}
+    assert plan.indexes - {"index_queue_pkey"} == {key}
+    assert [node["Node Type"] for node in plan.nodes if node.get("Relation Name") == table] == ["Index Scan"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "indexes"),
+    [
+        (get_memories, {"agent_memories_pkey"}),
+        (current_memories, {"agent_memories_pkey"}),
+        (neighbours, {"agent_memories_pkey", "agent_memories_session", "ingested_files_memories"}),
+        (get_tools, {"registered_tools_point_id_key"}),
+        (current_tools, {"registered_tools_point_id_key"}),
+        (held, {"agent_memories_pkey", "ingested_files_once"}),
+        (delete_chunks, {"agent_memories_pkey", "ingested_files_memories"}),
+    ],
+    ids=["get", "current", "neighbours", "get tools", "current tools", "held", "delete"],
+)
+async def test_rows_are_read_by_id_before_the_first_analyze(
+    unanalyzed: Connection, ask: Ask, indexes: set[str]
+) -> None:
+    (plan,) = await explain(unanalyzed, ask)
+    assert (plan.scanned, plan.indexes) == (set(), indexes)
