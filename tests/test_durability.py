@@ -1,4 +1,4 @@
-"""What outlives a crash, a lost index, a hand-made change and a second process: everything that was acknowledged."""
+"""Acknowledged data survives a crash, a lost index, a manual change and a second process."""
 
 import json
 import os
@@ -39,7 +39,7 @@ TOOL = {
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the first server builds the model for all."""
+    """A folder in which the first server builds the model for the others."""
     return tmp_path_factory.mktemp("models")
 
 
@@ -50,7 +50,7 @@ def home(tmp_path: Path, models: Path) -> Path:
 
 @pytest.fixture(scope="module")
 async def furnished_once(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
-    """A home in which the notes and the tool are stored and indexed, and for which nothing runs any more."""
+    """A home in which the notes and the tool are stored and indexed, and on which no process runs."""
     home = share_model(tmp_path_factory.mktemp("furnished") / "home", models)
     async with served(home) as client:
         for note in NOTES:
@@ -87,7 +87,7 @@ async def test_a_deleted_index_is_built_again_without_embedding_anything_twice(f
         await caught_up(client)
         for note in NOTES:
             assert await first(client, note) == note
-        found = (await client.call("discover_tools", {"query": "look something up on the web"})).data
+        found = (await client.call("discover_tools", {"query": "look up something on the web"})).data
         assert [tool["tool_id"] for tool in found["tools"]] == [TOOL["tool_id"]]
         assert found["degraded"] is None
     findings = doctor(furnished)
@@ -141,7 +141,7 @@ async def test_a_fresh_generation_is_built_with_and_without_a_running_server(fur
     assert findings["computed"] == len(NOTES) + 1
 
 
-async def test_a_second_process_stores_at_once_and_takes_the_index_over_when_the_first_has_left(home: Path) -> None:
+async def test_a_second_process_stores_at_once_and_takes_over_the_index_when_the_first_exits(home: Path) -> None:
     async with served(home, "--in-process") as holder:
         await holder.call("store_memory", {"content": NOTES[0]})
         await caught_up(holder)
@@ -167,13 +167,11 @@ async def test_a_second_process_stores_at_once_and_takes_the_index_over_when_the
 
 
 @pytest.mark.parametrize("answers_read", [0, 5])
-async def test_a_client_that_leaves_in_the_middle_of_stores_leaves_whole_rows_or_none(
-    home: Path, answers_read: int
-) -> None:
+async def test_a_client_that_disconnects_during_stores_never_causes_partial_rows(home: Path, answers_read: int) -> None:
     contents = [f"Parcel {number} waits at locker {number * 7}." for number in range(24)]
     async with served(home) as client:
         await client.call("store_memory", {"content": NOTES[0]})
-        await client.write(b"".join(store_line(100 + place, text) for place, text in enumerate(contents)))
+        await client.write(b"".join(store_line(100 + number, text) for number, text in enumerate(contents)))
         answered = [(await client.read()).data["memory_id"] for _ in range(answers_read)]
 
     async with served(home) as client:
@@ -190,7 +188,7 @@ async def test_a_client_that_leaves_in_the_middle_of_stores_leaves_whole_rows_or
 
 @asynccontextmanager
 async def served(home: Path, *arguments: str) -> AsyncIterator[StdioRawClient]:
-    """Lend a client on this home; afterwards end the engine that it met, and see that nothing is left behind."""
+    """Lend a client on this home; afterwards stop its engine and check that it logged no traceback."""
     server = Server(home, arguments)
     try:
         yield await StdioRawClient(server).open()
@@ -203,7 +201,7 @@ async def served(home: Path, *arguments: str) -> AsyncIterator[StdioRawClient]:
 
 
 async def caught_up(client: StdioRawClient) -> None:
-    """Wait until the server searches its index, and nothing waits to be indexed."""
+    """Wait until the server searches its index and the queue is empty."""
 
     async def searching() -> bool:
         return (await client.call("query_memory", {"query": "anything"})).data["degraded"] is None
@@ -237,7 +235,7 @@ def generation(home: Path) -> str:
 
 
 def doctor(home: Path) -> dict[str, Any]:
-    """Return what the command finds; it must agree with its exit code."""
+    """Return the findings of the command, which must agree with its exit code."""
     done = memos(home, "doctor", "--json")
     findings: dict[str, Any] = json.loads(done.stdout)
     assert done.returncode == (1 if findings["problems"] else 0)

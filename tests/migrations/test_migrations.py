@@ -55,7 +55,7 @@ async def test_each_is_applied_once_in_order(empty_url: str) -> None:
     assert await apply(empty_url, [ONE, TWO]) == []
 
 
-async def test_of_eight_starters_one_applies_each(empty_url: str) -> None:
+async def test_each_migration_is_applied_by_one_of_eight_processes(empty_url: str) -> None:
     done: list[list[str]] = []
 
     async def start() -> None:

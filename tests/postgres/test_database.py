@@ -1,4 +1,4 @@
-"""The way to the database opens by itself and heals by itself."""
+"""Database access opens on first use and reconnects by itself."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ async def until_it_works(call: Callable[[], Awaitable[object]]) -> None:
                 return
 
 
-async def test_making_a_database_does_nothing(home: Path) -> None:
+async def test_the_constructor_does_no_io(home: Path) -> None:
     await Database(EmbeddedPostgres(home / "none" / "postgres")).close()
     await Database("postgresql://nobody@nowhere.invalid/x").close()
     assert not (home / "none").exists()
@@ -60,7 +60,7 @@ async def test_the_first_use_migrates(empty_url: str) -> None:
     await database.close()
 
 
-async def test_many_first_uses_at_once_open_once(empty_url: str) -> None:
+async def test_concurrent_first_uses_open_one_pool(empty_url: str) -> None:
     database = Database(empty_url)
     async with anyio.create_task_group() as tasks:
         for _ in range(30):
@@ -68,7 +68,7 @@ async def test_many_first_uses_at_once_open_once(empty_url: str) -> None:
     await database.close()
 
 
-async def test_a_database_that_is_not_there_is_told_without_its_address(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unreachable_database_is_reported_without_its_address(caplog: pytest.LogCaptureFixture) -> None:
     database = Database("postgresql://ann:secret@127.0.0.1:1/x")
     for _ in range(2):
         with pytest.raises(StoreUnavailable) as caught:
@@ -104,7 +104,7 @@ async def test_a_connection_that_is_cut_is_replaced(database: Database) -> None:
     await database.server_version()
 
 
-async def test_a_value_that_does_not_fit_is_the_callers_business(database: Database) -> None:
+async def test_a_value_that_does_not_fit_is_invalid(database: Database) -> None:
     async def store_too_much() -> None:
         async with database.connection() as connection:
             await connection.execute("INSERT INTO registered_tools (tool_id) VALUES (repeat('x', 256))")
@@ -113,7 +113,7 @@ async def test_a_value_that_does_not_fit_is_the_callers_business(database: Datab
         await store_too_much()
 
 
-async def test_a_cancelled_transaction_leaves_nothing_and_gives_its_connection_back(database: Database) -> None:
+async def test_a_cancelled_transaction_is_rolled_back_and_releases_its_connection(database: Database) -> None:
     for _ in range(20):  # more than the pool has
         with anyio.move_on_after(0.05):
             async with database.transaction() as connection:
@@ -138,7 +138,7 @@ async def run(database: Database, *statements: str) -> None:
             await connection.execute(statement)
 
 
-async def test_a_cancelled_transaction_is_rolled_back_without_a_word_before_its_caller_goes_on(
+async def test_a_cancelled_transaction_is_rolled_back_silently_before_its_caller_continues(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     observer = await database.dedicated_connection()
@@ -154,7 +154,7 @@ async def test_a_cancelled_transaction_is_rolled_back_without_a_word_before_its_
     assert caplog.messages == []
 
 
-async def test_a_server_that_heeds_no_cancellation_holds_up_nobody_and_its_connections_are_replaced(
+async def test_connections_that_ignore_cancellation_are_replaced_without_delay(
     database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("memos_mcp.postgres.database.ROLLBACK_SECONDS", 0.1)
@@ -171,7 +171,7 @@ async def test_a_server_that_heeds_no_cancellation_holds_up_nobody_and_its_conne
     assert caplog.messages == []
 
 
-async def test_what_ended_a_transaction_is_told_though_its_connection_is_gone_as_well(database: Database) -> None:
+async def test_the_error_of_a_transaction_propagates_when_its_connection_is_lost_too(database: Database) -> None:
     observer = await database.dedicated_connection()
 
     async def fail_on_a_dead_connection() -> None:
@@ -185,35 +185,35 @@ async def test_what_ended_a_transaction_is_told_though_its_connection_is_gone_as
     await database.server_version()
 
 
-async def test_a_write_that_gave_way_is_done_again() -> None:
+async def test_a_contended_write_is_retried() -> None:
     asked: list[str] = []
 
     @retried
-    async def give_way_twice(what: str) -> str:
+    async def contend_twice(what: str) -> str:
         asked.append(what)
         if len(asked) < 3:
             raise Contended(UNAVAILABLE)
         return "done"
 
-    assert await give_way_twice("tea") == "done"
+    assert await contend_twice("tea") == "done"
     assert asked == ["tea"] * 3
 
 
-async def test_a_write_that_gives_way_every_time_ends_as_a_store_that_cannot_be_reached() -> None:
+async def test_a_write_that_is_always_contended_raises_store_unavailable() -> None:
     attempts: list[int] = []
 
     @retried
-    async def give_way() -> None:
+    async def contend() -> None:
         attempts.append(len(attempts))
         raise Contended(UNAVAILABLE)
 
     with pytest.raises(StoreUnavailable) as caught:
-        await give_way()
+        await contend()
     assert type(caught.value) is StoreUnavailable
     assert len(attempts) == ATTEMPTS
 
 
-async def test_drift_is_told_on_every_call(database_url: str) -> None:
+async def test_migration_drift_is_reported_on_every_call(database_url: str) -> None:
     connection = await connect(database_url)
     await connection.execute("UPDATE schema_migrations SET checksum = 'edited'")
     await connection.close(timeout=5)
@@ -224,7 +224,7 @@ async def test_drift_is_told_on_every_call(database_url: str) -> None:
     await database.close()
 
 
-async def test_calls_work_again_when_the_server_is_back_and_an_embedded_one_is_brought_back(home: Path) -> None:
+async def test_calls_work_after_a_server_restart_and_an_embedded_server_is_restarted(home: Path) -> None:
     folder = home / "postgres"
     server = EmbeddedPostgres(folder)
     remote, embedded = Database(await server.start()), Database(server)

@@ -1,4 +1,4 @@
-"""What the holder of the index publishes and is asked."""
+"""The reports of the index's holder and the requests to it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 REPORT = IndexReport("g1", Shape("a-model", 384), {"memory": 3, "tool": 1}, {"memory": 7, "tool": 1})
 
 
-async def test_nothing_is_published_at_first(database: Database) -> None:
+async def test_no_report_is_published_at_first(database: Database) -> None:
     assert await PostgresIndexLog(database).published() is None
     assert await PostgresIndexLog(database).rebuild_requested() is None
 
@@ -30,7 +30,7 @@ async def test_a_report_is_read_back_with_its_time(database: Database) -> None:
     assert abs(datetime.now(UTC) - when) < timedelta(minutes=1)
 
 
-async def test_a_rebuild_is_done_unless_it_was_asked_for_again(database: Database) -> None:
+async def test_a_finished_rebuild_keeps_a_newer_request(database: Database) -> None:
     log = PostgresIndexLog(database)
     await log.request_rebuild()
     first = await log.rebuild_requested()
@@ -44,7 +44,7 @@ async def test_a_rebuild_is_done_unless_it_was_asked_for_again(database: Databas
     assert await log.rebuild_requested() is None
 
 
-async def test_asking_for_a_rebuild_wakes_who_waits_for_the_queue(database: Database) -> None:
+async def test_a_rebuild_request_wakes_a_waiter_of_the_queue(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await queue.wait(5)  # the first wait only starts to listen
     with anyio.fail_after(5):

@@ -1,4 +1,4 @@
-"""The queue of what the index still owes: a set, marked by the schema itself."""
+"""The queue of items to index: a set, filled by triggers."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -28,7 +28,7 @@ async def run(database: Database, statement: str) -> None:
         await connection.execute(statement)
 
 
-async def test_every_write_is_queued_with_it(database: Database) -> None:
+async def test_every_write_queues_its_item(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     memory = await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
     tool = await PostgresTools(database).upsert("team", NewTool("mail", "Mail", "d", "http://x"), NOW)
@@ -45,17 +45,17 @@ async def test_every_write_is_queued_with_it(database: Database) -> None:
 
 
 async def test_a_write_that_is_rolled_back_queues_nothing(database: Database) -> None:
-    async def change_ones_mind() -> None:
+    async def insert_and_fail() -> None:
         async with database.transaction() as connection:
             await connection.execute("INSERT INTO agent_memories (namespace, agent_id, content) VALUES ('n', 'a', 'x')")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await change_ones_mind()
+        await insert_and_fail()
     assert await PostgresIndexQueue(database).claim(10, LEASE) == []
 
 
-async def test_a_hundred_edits_are_one_entry(database: Database) -> None:
+async def test_a_hundred_edits_are_one_queue_entry(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
     for _ in range(100):
@@ -73,7 +73,7 @@ async def test_a_delete_is_queued(database: Database) -> None:
     assert {one.item_id for one in await queue.claim(10, LEASE)} == {memory.memory_id, tool.id}
 
 
-async def test_what_is_claimed_is_claimed_by_one(database: Database) -> None:
+async def test_each_item_is_claimed_once(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await PostgresMemories(database).add_many(ANN, [NewMemory(f"note {number}") for number in range(300)], NOW)
     claimed: list[Claim] = []
@@ -88,7 +88,7 @@ async def test_what_is_claimed_is_claimed_by_one(database: Database) -> None:
     assert len(claimed) == len({one.item_id for one in claimed}) == 300
 
 
-async def test_an_edit_while_it_is_claimed_is_neither_lost_nor_claimed_twice(database: Database) -> None:
+async def test_an_edit_of_a_claimed_item_is_neither_lost_nor_claimed_twice(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
     first = await queue.claim(10, LEASE)
@@ -118,7 +118,7 @@ async def test_an_edit_that_commits_while_finish_waits_for_it_is_handed_back_at_
     assert len(await queue.claim(10, LEASE)) == 1
 
 
-async def test_who_finishes_late_does_not_clear_a_new_row_of_the_same_item(database: Database) -> None:
+async def test_a_late_finish_does_not_clear_a_new_row_of_the_same_item(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
     late = await queue.claim(10, NO_TIME)
@@ -128,14 +128,14 @@ async def test_who_finishes_late_does_not_clear_a_new_row_of_the_same_item(datab
     assert (await queue.state()).depth["memory"] == 1
 
 
-async def test_a_lease_that_ended_is_claimed_again(database: Database) -> None:
+async def test_an_item_with_an_expired_lease_is_claimed_again(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
     await queue.claim(10, NO_TIME)
     assert [one.attempts for one in await queue.claim(10, LEASE)] == [2]
 
 
-async def test_a_failure_is_told_and_tried_again_later(database: Database) -> None:
+async def test_a_failure_is_reported_and_retried_later(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
     await queue.fail(await queue.claim(10, LEASE), "the model is ill " * 100, timedelta(hours=1))
@@ -148,7 +148,7 @@ async def test_a_failure_is_told_and_tried_again_later(database: Database) -> No
     assert [one.attempts for one in await queue.claim(10, LEASE)] == [2]
 
 
-async def test_what_was_not_tried_yet_is_told_from_what_is_claimed_or_has_failed(database: Database) -> None:
+async def test_the_state_counts_unclaimed_items_apart_from_claimed_and_failed_ones(database: Database) -> None:
     queue, memories = PostgresIndexQueue(database), PostgresMemories(database)
     await memories.add(ANN, NewMemory("failed"), NOW)
     await queue.fail(await queue.claim(10, LEASE), "poison", timedelta(hours=1))
@@ -170,7 +170,7 @@ async def test_an_edit_ends_the_pause_after_a_failure(database: Database) -> Non
     assert (await queue.state()).last_error is None
 
 
-async def test_an_edit_during_a_failing_attempt_is_tried_at_once(database: Database) -> None:
+async def test_an_edit_during_a_failing_attempt_is_due_at_once(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
     due = await queue.claim(10, LEASE)
@@ -179,14 +179,14 @@ async def test_an_edit_during_a_failing_attempt_is_tried_at_once(database: Datab
     assert [one.attempts for one in await queue.claim(10, LEASE)] == [1]
 
 
-async def test_what_is_released_was_never_tried(database: Database) -> None:
+async def test_a_released_claim_does_not_count_as_an_attempt(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
     await queue.release(await queue.claim(10, LEASE))
     assert [one.attempts for one in await queue.claim(10, LEASE)] == [1]
 
 
-async def test_reclaiming_ends_the_leases_of_a_process_that_is_gone(database: Database) -> None:
+async def test_reclaim_ends_the_leases_of_a_dead_process(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     added = await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
     await queue.claim(10, LEASE)
@@ -194,7 +194,7 @@ async def test_reclaiming_ends_the_leases_of_a_process_that_is_gone(database: Da
     assert [one.item_id for one in await queue.claim(10, LEASE)] == [added.memory_id]
 
 
-async def test_waiting_names_what_is_still_queued(database: Database) -> None:
+async def test_queued_ids_returns_the_items_that_are_still_queued(database: Database) -> None:
     queue, memories = PostgresIndexQueue(database), PostgresMemories(database)
     done = (await memories.add(ANN, NewMemory("done"), NOW)).memory_id
     await queue.finish(await queue.claim(10, LEASE))
@@ -204,7 +204,7 @@ async def test_waiting_names_what_is_still_queued(database: Database) -> None:
     assert await queue.queued_ids("tool", [done, claimed]) == set()
 
 
-async def test_marking_all_queues_what_the_index_should_hold_behind_what_was_just_written(database: Database) -> None:
+async def test_mark_all_queues_every_live_item_behind_new_writes(database: Database) -> None:
     queue, memories = PostgresIndexQueue(database), PostgresMemories(database)
     old = (await memories.add(ANN, NewMemory("old"), NOW)).memory_id
     kept = (await memories.add(ANN, NewMemory("kept", supersedes=old), NOW)).memory_id
@@ -224,7 +224,7 @@ async def test_a_marked_item_is_due_again(database: Database) -> None:
     assert [one.item_id for one in await queue.claim(10, LEASE)] == [added.memory_id]
 
 
-async def test_a_write_wakes_who_waits(database: Database) -> None:
+async def test_a_write_wakes_a_waiter(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await queue.wait(60)  # starts to listen
     with anyio.fail_after(10):
@@ -241,14 +241,14 @@ async def test_a_write_between_two_waits_is_not_missed(database: Database) -> No
         await queue.wait(60)
 
 
-async def test_a_wait_without_news_ends_in_time(database: Database) -> None:
+async def test_a_wait_without_a_notification_times_out(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await queue.wait(60)
     with anyio.fail_after(10):
         await queue.wait(0.01)
 
 
-async def test_a_wait_that_ends_before_it_listens_is_made_good_by_the_next(
+async def test_a_wait_that_times_out_before_it_listens_is_repaired_by_the_next(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(*_: object) -> None:
@@ -265,7 +265,7 @@ async def test_a_wait_that_ends_before_it_listens_is_made_good_by_the_next(
             await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
 
 
-async def test_waiting_goes_on_after_its_connection_was_cut(database: Database) -> None:
+async def test_waiting_continues_after_its_connection_was_cut(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await queue.wait(60)
     with anyio.fail_after(10):

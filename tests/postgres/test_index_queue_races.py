@@ -1,4 +1,4 @@
-"""The queue beside writers that hold some of its rows: they are met in the middle of a transaction, or many at once."""
+"""The queue with concurrent writers that have locked some of its rows."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -29,7 +29,7 @@ HOLD = "SELECT FROM index_queue WHERE item_id = $1 FOR UPDATE"
 WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
 LEASED = "SELECT item_id FROM index_queue WHERE claimed_until > now()"
 NEVER_THE_VICTIM = "SET LOCAL deadlock_timeout = '1h'"
-"""Who never looks whether it is locked out does not give way; whoever else is part of it does."""
+"""A session that never checks for deadlocks is never the victim; the other one is."""
 
 Settle = Callable[[PostgresIndexQueue, Sequence[Claim]], Coroutine[Any, Any, None]]
 
@@ -50,7 +50,7 @@ async def until_waiting(connection: Connection, count: int = 1) -> None:
 
 
 async def claimed(database: Database, number: int) -> list[Claim]:
-    """Store as many memories, claim them, and return them as they are sorted."""
+    """Store as many memories, claim them, and return the claims sorted by item."""
     new = [NewMemory(f"note {one}", session_id=f"session {one}") for one in range(number)]
     await PostgresMemories(database).add_many(ANN, new, NOW)
     due = await PostgresIndexQueue(database).claim(number, LEASE)
@@ -61,7 +61,7 @@ async def ids(connection: Connection, statement: str) -> list[UUID]:
     return sorted(row["item_id"] for row in await connection.fetch(statement))
 
 
-async def test_a_finish_waits_for_nothing_but_a_row_that_a_writer_holds_and_then_hands_it_back(
+async def test_a_finish_waits_only_for_a_locked_row_and_then_hands_it_back(
     database: Database,
 ) -> None:
     queue = PostgresIndexQueue(database)
@@ -79,7 +79,7 @@ async def test_a_finish_waits_for_nothing_but_a_row_that_a_writer_holds_and_then
     assert min(one.version for one in again) > max(one.version for one in due)
 
 
-async def test_a_finish_beside_an_append_clears_all_but_the_neighbour_which_is_handed_back(database: Database) -> None:
+async def test_a_finish_during_an_append_clears_all_but_the_neighbour_and_hands_it_back(database: Database) -> None:
     queue, memories = PostgresIndexQueue(database), PostgresMemories(database)
     neighbour = (await memories.add(ANN, NewMemory("a", session_id="s"), NOW)).memory_id
     other = (await memories.add(ANN, NewMemory("other"), NOW)).memory_id
@@ -96,7 +96,7 @@ async def test_a_finish_beside_an_append_clears_all_but_the_neighbour_which_is_h
     assert {neighbour, other} < again
 
 
-async def test_a_finish_holds_nothing_of_one_writer_while_it_waits_for_another(database: Database) -> None:
+async def test_a_finish_holds_no_row_while_it_waits_for_another(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     due = await claimed(database, 4)
     with anyio.fail_after(20):
@@ -112,7 +112,7 @@ async def test_a_finish_holds_nothing_of_one_writer_while_it_waits_for_another(d
     assert sorted(one.item_id for one in await queue.claim(9, LEASE)) == [due[0].item_id, due[3].item_id]
 
 
-async def test_a_finish_clears_what_a_writer_held_and_left_as_it_was(database: Database) -> None:
+async def test_a_finish_clears_a_row_that_a_writer_locked_but_did_not_change(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     due = await claimed(database, 3)
     with anyio.fail_after(20):
@@ -137,7 +137,7 @@ async def test_an_item_that_was_marked_with_a_version_drawn_before_its_claim_is_
     [PostgresIndexQueue.release, lambda queue, due: queue.fail(due, "Broken", timedelta(0))],
     ids=["release", "fail"],
 )
-async def test_what_is_handed_back_is_due_at_once_though_a_writer_holds_a_part_of_it(
+async def test_a_batch_is_handed_back_at_once_although_a_writer_locks_one_row(
     database: Database, settle: Settle
 ) -> None:
     queue = PostgresIndexQueue(database)
@@ -153,7 +153,7 @@ async def test_what_is_handed_back_is_due_at_once_though_a_writer_holds_a_part_o
     assert len(await queue.claim(9, LEASE)) == 5
 
 
-async def test_a_mark_that_gives_way_to_a_writer_is_made_again(database: Database) -> None:
+async def test_a_mark_that_loses_a_deadlock_is_retried(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     due = await claimed(database, 3)
     low, middle, high = (one.item_id for one in due)
@@ -171,7 +171,7 @@ async def test_a_mark_that_gives_way_to_a_writer_is_made_again(database: Databas
     assert sorted(one.item_id for one in await queue.claim(9, LEASE)) == [low, middle, high]
 
 
-async def test_what_writers_of_one_session_queue_is_worked_off_meanwhile_and_no_finish_gives_up(
+async def test_concurrent_writers_of_one_session_never_make_a_finish_fail(
     database: Database,
 ) -> None:
     queue, memories = PostgresIndexQueue(database), PostgresMemories(database)
@@ -179,18 +179,18 @@ async def test_what_writers_of_one_session_queue_is_worked_off_meanwhile_and_no_
 
     async def write(number: int) -> None:
         dice = Random(number)
-        for said in range(10):
+        for batch in range(10):
             moments = [NOW + timedelta(seconds=dice.randrange(9999)) for _ in range(20)]
-            new = [NewMemory(f"{number} {said} {one}", session_id="s", occurred_at=one) for one in moments]
+            new = [NewMemory(f"{number} {batch} {one}", session_id="s", occurred_at=one) for one in moments]
             await memories.add_many(ANN, new, NOW)
 
-    async def work_off() -> None:
+    async def drain() -> None:
         while not finished.is_set() or (await queue.state()).depth["memory"]:
             await queue.finish(await queue.claim(64, LEASE))
 
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(work_off)
+            tasks.start_soon(drain)
             async with anyio.create_task_group() as writers:
                 for number in range(6):
                     writers.start_soon(write, number)

@@ -1,4 +1,4 @@
-"""The record of memories on a real Postgres."""
+"""Memories on a real Postgres."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -63,7 +63,7 @@ async def test_the_longest_names_fit(database: Database) -> None:
     assert await store(memories, "x", scope, session_id=longest) == memory_id
 
 
-async def test_no_content_is_too_odd_for_full_text(database: Database) -> None:
+async def test_any_content_can_be_stored_and_searched(database: Database) -> None:
     memories = PostgresMemories(database)
     for content in (
         " ".join(f"{number:x}.io/{number:x}" for number in range(18_000)),
@@ -106,7 +106,7 @@ async def test_an_expired_memory_is_overwritten_in_place(database: Database) -> 
     assert memory.version == new.version > old.version
 
 
-async def test_a_superseded_memory_gives_way_to_the_new_one(database: Database) -> None:
+async def test_a_superseded_memory_is_replaced_by_the_new_one(database: Database) -> None:
     memories = PostgresMemories(database)
     old = await store(memories, "the limit is 10")
     new = await store(memories, "the limit is 20", supersedes=old)
@@ -124,7 +124,7 @@ async def test_a_memory_can_be_superseded_by_one_of_the_same_content(database: D
     assert list(await memories.versions()) == [new.memory_id]
 
 
-async def test_a_memory_can_be_superseded_by_one_that_is_there_already(database: Database) -> None:
+async def test_a_memory_can_be_superseded_by_an_existing_one(database: Database) -> None:
     memories = PostgresMemories(database)
     old, there = await store(memories, "tea"), await store(memories, "coffee")
     added = await memories.add(ANN, NewMemory("coffee", supersedes=old), NOW)
@@ -135,17 +135,17 @@ async def test_a_memory_can_be_superseded_by_one_that_is_there_already(database:
 
 async def test_only_a_live_memory_of_the_namespace_can_be_superseded(database: Database) -> None:
     memories = PostgresMemories(database)
-    gone = await store(memories, "gone")
-    await store(memories, "newer", supersedes=gone)
+    superseded = await store(memories, "superseded")
+    await store(memories, "newer", supersedes=superseded)
     expired = await store(memories, "expired", expires_at=NOW)
     foreign = await store(memories, "foreign", Scope("other", "ann"))
-    for impossible in (uuid4(), gone, expired, foreign):
+    for impossible in (uuid4(), superseded, expired, foreign):
         with pytest.raises(NotFound, match="supersedes: no live memory"):
             await store(memories, "never stored", supersedes=impossible)
     assert await memories.count("team", ANY, NOW) == 1
 
 
-async def test_a_batch_says_for_each_whether_it_was_new(database: Database) -> None:
+async def test_a_batch_returns_for_each_memory_whether_it_was_created(database: Database) -> None:
     memories = PostgresMemories(database)
     there = await store(memories, "b")
     batch = [NewMemory("a"), NewMemory("b"), NewMemory("a"), NewMemory("a", session_id="s")]
@@ -156,12 +156,12 @@ async def test_a_batch_says_for_each_whether_it_was_new(database: Database) -> N
     assert await memories.add_many(ANN, [], NOW) == []
 
 
-async def test_what_a_batch_says_of_one_instant_keeps_the_order_of_the_batch(database: Database) -> None:
+async def test_memories_of_one_instant_keep_the_order_of_the_batch(database: Database) -> None:
     memories = PostgresMemories(database)
-    said = [f"line {number}" for number in range(30)]
-    await memories.add_many(ANN, [NewMemory(line, session_id="play") for line in said], NOW)
+    lines = [f"line {number}" for number in range(30)]
+    await memories.add_many(ANN, [NewMemory(line, session_id="play") for line in lines], NOW)
     listed = await memories.newest("team", ANY, None, 100, NOW)
-    assert [memory.content for memory in listed] == said[::-1]
+    assert [memory.content for memory in listed] == lines[::-1]
 
 
 FILTERS = [
@@ -203,7 +203,7 @@ async def test_every_way_of_reading_applies_the_whole_filter(database: Database)
             assert named(match.item_id for match in matches) == expected
 
 
-async def test_a_listing_goes_on_where_it_stopped(database: Database) -> None:
+async def test_a_listing_continues_after_its_last_entry(database: Database) -> None:
     memories = PostgresMemories(database)
     same_moment = [NewMemory(f"note {number}", occurred_at=NOW) for number in range(5)]
     await memories.add_many(ANN, [*same_moment, NewMemory("older", occurred_at=NOW - HOUR)], NOW)
@@ -234,7 +234,7 @@ async def test_a_text_without_words_finds_nothing(database: Database) -> None:
         assert await memories.text_search("team", text, ANY, 10, NOW, queued_only=False) == []
 
 
-async def test_waiting_only_asks_what_the_index_does_not_have_yet(database: Database) -> None:
+async def test_a_search_of_queued_rows_finds_only_unindexed_memories(database: Database) -> None:
     memories, queue = PostgresMemories(database), PostgresIndexQueue(database)
     await store(memories, "tea in the index")
     await queue.finish(await queue.claim(10, HOUR))
@@ -257,7 +257,7 @@ CHANGES = (
 )
 
 
-async def test_a_change_by_hand_that_the_index_must_know_grows_the_version_and_marks(database: Database) -> None:
+async def test_a_manual_change_of_an_indexed_column_increments_the_version_and_queues(database: Database) -> None:
     memories, queue = PostgresMemories(database), PostgresIndexQueue(database)
     memory_id = await store(memories, "tea")
     await queue.finish(await queue.claim(10, HOUR))
@@ -272,7 +272,7 @@ async def test_a_change_by_hand_that_the_index_must_know_grows_the_version_and_m
         await queue.finish(due)
 
 
-async def test_a_change_that_the_index_need_not_know_marks_nothing(database: Database) -> None:
+async def test_a_change_of_an_unindexed_column_queues_nothing(database: Database) -> None:
     memories, queue = PostgresMemories(database), PostgresIndexQueue(database)
     memory_id = await store(memories, "tea")
     await queue.finish(await queue.claim(10, HOUR))

@@ -1,4 +1,4 @@
-"""Neighbours are marked rightly, and nobody is locked out, when others write or index at the same time."""
+"""Neighbours are marked correctly and without deadlocks during concurrent writes and indexing."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,10 +13,10 @@ from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.retrieval.context import MAX_CHARS, REACH
-from tests.postgres.chunks import ORDER, chunks, indexed, take_in
-from tests.postgres.held import gate
-from tests.postgres.marked import LEASE, NOW, index_all, queued, run
-from tests.postgres.turns import said_around, store
+from tests.postgres.file_chunks import ORDER, chunks, indexed, ingest
+from tests.postgres.messages import neighbours_of, store
+from tests.postgres.queue_marks import LEASE, NOW, index_all, queued, run
+from tests.postgres.row_locks import gate
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ async def until_waiting(connection: Connection) -> None:
             await anyio.lowlevel.checkpoint()
 
 
-async def test_of_two_that_append_at_once_the_second_queues_the_first(database: Database) -> None:
+async def test_the_second_of_two_concurrent_appends_queues_the_first(database: Database) -> None:
     async with anyio.create_task_group() as tasks, gate(database, APPEND, "a", end="COMMIT") as first:
         tasks.start_soon(run, database, APPEND, "b")
         await until_waiting(first)
@@ -59,7 +59,7 @@ async def test_other_sessions_do_not_wait_for_an_append(database: Database) -> N
             await store(database, "d", expires_at=NOW + HOUR)
 
 
-async def test_batches_of_the_same_sessions_in_opposite_order_do_not_lock_each_other_out(database: Database) -> None:
+async def test_batches_of_the_same_sessions_in_opposite_order_do_not_deadlock(database: Database) -> None:
     memories = PostgresMemories(database)
 
     async def add(scope: Scope, sessions: Sequence[int]) -> None:
@@ -94,10 +94,10 @@ async def test_a_neighbour_that_is_being_marked_cannot_be_claimed_before_that_is
     async with gate(database, APPEND, "b", end="COMMIT"):
         assert await queue.claim(9, LEASE) == []
     assert len(await queue.claim(9, LEASE)) == 2
-    assert [near[1] for near in await said_around(database, a)] == ["b"]
+    assert [near[1] for near in await neighbours_of(database, a)] == ["b"]
 
 
-async def test_a_neighbour_that_failed_is_tried_again_at_once(database: Database) -> None:
+async def test_a_mark_makes_a_failed_neighbour_due_at_once(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     a = await store(database, "a")
     await queue.fail(await queue.claim(9, LEASE), "Broken", HOUR)
@@ -106,7 +106,7 @@ async def test_a_neighbour_that_failed_is_tried_again_at_once(database: Database
     assert (await queue.state()).last_error is None
 
 
-async def test_who_finishes_late_does_not_clear_a_neighbour_that_another_gave_back(database: Database) -> None:
+async def test_a_late_finish_does_not_clear_a_neighbour_that_was_handed_back(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     await store(database, "a")
     late = await queue.claim(9, timedelta(0))
@@ -118,23 +118,23 @@ async def test_who_finishes_late_does_not_clear_a_neighbour_that_another_gave_ba
 
 async def test_a_claimed_chunk_is_handed_back_when_it_was_marked_meanwhile(database: Database) -> None:
     queue = PostgresIndexQueue(database)
-    await take_in(database, "a.py", "abc")
+    await ingest(database, "a.py", "abc")
     claimed = await queue.claim(9, LEASE)
-    await take_in(database, "a.py", "acb")
+    await ingest(database, "a.py", "acb")
     await queue.finish(claimed)
     assert {one.item_id for one in await queue.claim(9, LEASE)} == {one.item_id for one in claimed}
 
 
 async def test_a_chunk_that_is_being_marked_cannot_be_claimed_before_that_is_committed(database: Database) -> None:
     queue = PostgresIndexQueue(database)
-    await take_in(database, "a.py", "abc")
+    await ingest(database, "a.py", "abc")
     ids = await chunks(database)
     async with gate(database, ORDER, [ids[letter] for letter in "acb"], end="COMMIT"):
         assert await queue.claim(9, LEASE) == []
     assert len(await queue.claim(9, LEASE)) == 3
 
 
-async def test_what_is_forgotten_while_its_file_is_taken_in_queues_those_beside_its_new_place(
+async def test_a_chunk_deleted_during_an_ingestion_queues_its_new_neighbours(
     database: Database,
 ) -> None:
     ids = await indexed(database, "abcdefghij")
@@ -142,9 +142,9 @@ async def test_what_is_forgotten_while_its_file_is_taken_in_queues_those_beside_
     await forgetting.execute("BEGIN")
     order = [ids[letter] for letter in "bcdefghiaj"]
     with anyio.fail_after(20):
-        async with anyio.create_task_group() as tasks, gate(database, ORDER, order, end="COMMIT") as taking_in:
+        async with anyio.create_task_group() as tasks, gate(database, ORDER, order, end="COMMIT") as ingesting:
             tasks.start_soon(forgetting.execute, "DELETE FROM agent_memories WHERE content = 'a'")
-            await until_waiting(taking_in)
+            await until_waiting(ingesting)
     await index_all(database)
     await forgetting.execute("COMMIT")
     assert await queued(database) == "?hij"

@@ -1,4 +1,4 @@
-"""The record of files that were taken in, on a real Postgres."""
+"""The stored files and their chunks, on a real Postgres."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ANN, BOB = Scope("team", "ann"), Scope("team", "bob")
 LEASE = timedelta(minutes=1)
-SOMEBODY_WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+LOCK_IS_AWAITED = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
 
 
 def chunk(content: str, line: int = 1, source: str = "app") -> NewMemory:
@@ -44,7 +44,7 @@ async def memories(database: Database, namespace: str = "team") -> dict[str, Mem
 
 
 async def drained(database: Database) -> list[UUID]:
-    """Take everything off the queue; return what was on it."""
+    """Drain the queue; return the items."""
     queue = PostgresIndexQueue(database)
     due = await queue.claim(1_000, LEASE)
     await queue.finish(due)
@@ -72,7 +72,7 @@ async def test_sources_scopes_and_namespaces_do_not_see_each_other(database: Dat
     ]
 
 
-async def test_of_a_changed_file_only_the_changed_chunks_are_written(database: Database) -> None:
+async def test_a_changed_file_writes_only_its_changed_chunks(database: Database) -> None:
     kept = [chunk(content) for content in ("far", "near", "one")]
     await replace(database, file("a.py", *kept, chunk("two", 5), chunk("three", 9)))
     before = await memories(database)
@@ -89,7 +89,7 @@ async def test_of_a_changed_file_only_the_changed_chunks_are_written(database: D
     assert await PostgresSources(database).digests(ANN, "app") == {"a.py": b"2"}
 
 
-async def test_what_is_the_same_writes_no_memory(database: Database) -> None:
+async def test_an_unchanged_chunk_writes_no_memory(database: Database) -> None:
     same = file("a.py", chunk("one"), chunk("two"), chunk("one", 7))
     assert await replace(database, same) == Replaced(created=2)
     async with database.connection() as connection:
@@ -99,7 +99,7 @@ async def test_what_is_the_same_writes_no_memory(database: Database) -> None:
         assert await connection.fetch("SELECT id, xmin, ctid FROM agent_memories ORDER BY id") == rows
 
 
-async def test_a_removed_file_takes_its_memories_along(database: Database) -> None:
+async def test_a_removed_file_deletes_its_memories(database: Database) -> None:
     await replace(database, file("a.py", chunk("one"), chunk("two")), file("b.py", chunk("three")))
     await drained(database)
     assert await PostgresSources(database).remove(ANN, "app", ["a.py", "never.py"]) == Replaced(removed=2)
@@ -108,7 +108,7 @@ async def test_a_removed_file_takes_its_memories_along(database: Database) -> No
     assert len(await drained(database)) == 2
 
 
-async def test_a_chunk_that_another_file_has_too_stays_until_the_last_is_gone(database: Database) -> None:
+async def test_a_chunk_of_several_files_stays_until_the_last_is_removed(database: Database) -> None:
     port = PostgresSources(database)
     await replace(database, file("a.py", chunk("licence")), file("b.py", chunk("licence")))
     await replace(database, file("c.py", chunk("licence", source="lib")), source="lib")
@@ -121,14 +121,14 @@ async def test_a_chunk_that_another_file_has_too_stays_until_the_last_is_gone(da
     assert await memories(database) == {}
 
 
-async def test_a_chunk_that_wanders_to_another_file_of_the_batch_stays(database: Database) -> None:
+async def test_a_chunk_that_moves_to_another_file_of_the_batch_stays(database: Database) -> None:
     await replace(database, file("a.py", chunk("one")), file("b.py"))
     before = await memories(database)
     assert await replace(database, file("a.py"), file("b.py", chunk("one"))) == Replaced(kept=1)
     assert await memories(database) == before
 
 
-async def test_only_the_source_that_a_shared_chunk_names_moves_it(database: Database) -> None:
+async def test_a_shared_chunk_is_moved_only_by_the_source_it_names(database: Database) -> None:
     await replace(database, file("a.py", chunk("one", 1)))
     await replace(database, file("a.py", chunk("one", 5, source="fork")), source="fork")
     moved = await replace(database, file("a.py", chunk("one", 9, source="fork"), digest=b"2"), source="fork")
@@ -137,7 +137,7 @@ async def test_only_the_source_that_a_shared_chunk_names_moves_it(database: Data
 
 
 @pytest.mark.parametrize("first", ["the file", "the hand"])
-async def test_what_somebody_stored_by_hand_outlives_the_file(database: Database, first: str) -> None:
+async def test_a_memory_stored_by_hand_outlives_the_file(database: Database, first: str) -> None:
     store, port = PostgresMemories(database), PostgresSources(database)
     by_hand = NewMemory("one", tags=("mine",))
     if first == "the hand":
@@ -151,7 +151,7 @@ async def test_what_somebody_stored_by_hand_outlives_the_file(database: Database
     assert await memories(database) == before
 
 
-async def test_what_a_batch_stored_by_hand_outlives_the_file(database: Database) -> None:
+async def test_memories_stored_by_hand_in_a_batch_outlive_the_file(database: Database) -> None:
     await replace(database, file("a.py", chunk("one"), chunk("two")))
     added = await PostgresMemories(database).add_many(ANN, [NewMemory("one"), NewMemory("three")], NOW)
     assert [one.created for one in added] == [False, True]
@@ -159,7 +159,7 @@ async def test_what_a_batch_stored_by_hand_outlives_the_file(database: Database)
     assert (await memories(database)).keys() == {"one", "three"}
 
 
-async def test_what_was_corrected_by_hand_is_not_stored_again(database: Database) -> None:
+async def test_a_chunk_corrected_by_hand_is_not_stored_again(database: Database) -> None:
     await replace(database, file("a.py", chunk("one"), chunk("two")))
     wrong = (await memories(database))["one"]
     await PostgresMemories(database).add(ANN, NewMemory("better", supersedes=wrong.memory_id), NOW)
@@ -167,7 +167,7 @@ async def test_what_was_corrected_by_hand_is_not_stored_again(database: Database
     assert (await memories(database)).keys() == {"better", "zwei"}
 
 
-async def test_what_had_expired_is_there_again_with_the_file(database: Database) -> None:
+async def test_an_expired_memory_is_stored_again_with_the_file(database: Database) -> None:
     store = PostgresMemories(database)
     await store.add(ANN, NewMemory("one", expires_at=NOW - timedelta(hours=1)), NOW - timedelta(hours=2))
     assert await replace(database, file("a.py", chunk("one"))) == Replaced(created=1)
@@ -175,7 +175,7 @@ async def test_what_had_expired_is_there_again_with_the_file(database: Database)
     assert await PostgresSources(database).remove(ANN, "app", ["a.py"]) == Replaced(removed=1)
 
 
-async def test_stores_by_hand_and_files_that_go_at_the_same_moment_lose_nothing(database: Database) -> None:
+async def test_concurrent_stores_by_hand_and_file_removals_lose_nothing(database: Database) -> None:
     store, port = PostgresMemories(database), PostgresSources(database)
     contents = [f"chunk {number}" for number in range(40)]
     for _ in range(5):
@@ -193,7 +193,7 @@ async def test_sources_that_share_chunks_can_be_written_at_the_same_moment(datab
     port = PostgresSources(database)
     contents = [f"chunk {number}" for number in range(20)]
 
-    async def come_and_go(source: str) -> None:
+    async def add_and_remove(source: str) -> None:
         for _ in range(5):
             await replace(database, file("a.py", *map(chunk, contents)), source=source)
             await port.remove(ANN, source, ["a.py"])
@@ -201,12 +201,12 @@ async def test_sources_that_share_chunks_can_be_written_at_the_same_moment(datab
 
     async with anyio.create_task_group() as tasks:
         for number in range(4):
-            tasks.start_soon(come_and_go, f"source {number}")
+            tasks.start_soon(add_and_remove, f"source {number}")
     assert (await memories(database)).keys() == set(contents)
     assert await recorded(database) == {(await memories(database))[content].memory_id for content in contents}
 
 
-async def test_a_chunk_that_goes_while_another_source_comes_to_share_it_stays(
+async def test_a_chunk_removed_while_another_source_starts_to_share_it_stays(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port, replaced, done = PostgresSources(database), anyio.Event(), anyio.Event()
@@ -225,7 +225,7 @@ async def test_a_chunk_that_goes_while_another_source_comes_to_share_it_stays(
             tasks.start_soon(port.replace, ANN, "lib", [file("a.py", chunk("one", source="lib"))], NOW)
             await replaced.wait()
             tasks.start_soon(port.remove, ANN, "app", ["a.py"])
-            while not await connection.fetchval(SOMEBODY_WAITS) and await port.digests(ANN, "app"):  # noqa: ASYNC110 - Postgres tells
+            while not await connection.fetchval(LOCK_IS_AWAITED) and await port.digests(ANN, "app"):  # noqa: ASYNC110
                 await anyio.sleep(0.01)
             done.set()
     here = (await memories(database))["one"]
@@ -242,7 +242,7 @@ async def test_a_batch_is_recorded_as_a_whole_or_not_at_all(database: Database) 
     assert list(await memories(database)) == ["one"]
 
 
-async def test_single_stores_go_before_chunks_in_the_queue(database: Database) -> None:
+async def test_single_stores_come_before_chunks_in_the_queue(database: Database) -> None:
     await replace(database, file("a.py", chunk("one")))
     added = await PostgresMemories(database).add(ANN, NewMemory("by hand"), NOW)
     (due,) = await PostgresIndexQueue(database).claim(1, LEASE)
@@ -257,23 +257,21 @@ async def test_the_longest_names_and_paths_fit(database: Database) -> None:
     assert await PostgresSources(database).digests(scope, longest) == {path: b"2"}
 
 
-async def test_a_second_run_on_a_source_is_told_of_the_first(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_second_run_on_a_source_is_rejected(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TRIES", 2)
     port = PostgresSources(database)
     with anyio.fail_after(10):
         async with port.lock(ANN, "app"):
             with pytest.raises(Unavailable, match="Another run is ingesting app"):
                 async with port.lock(ANN, "app"):
-                    pytest.fail("both had the turn")
+                    pytest.fail("both held the lock")
             async with port.lock(ANN, "lib"), port.lock(BOB, "app"):
                 pass
         async with port.lock(ANN, "app"):
             pass
 
 
-async def test_a_run_that_fails_gives_its_turn_back(database: Database) -> None:
+async def test_a_failed_run_releases_its_lock(database: Database) -> None:
     port = PostgresSources(database)
     with pytest.raises(ZeroDivisionError):
         async with port.lock(ANN, "app"):

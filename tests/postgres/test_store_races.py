@@ -1,4 +1,4 @@
-"""Writers at the same moment: they are made to meet by a lock that the test holds until all of them wait for it."""
+"""Concurrent writers: the test holds a lock until all of them wait for it."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from memos_mcp.postgres.database import POOL_SIZE, Database
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
-from tests.postgres.held import gate
+from tests.postgres.row_locks import gate
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ANN = Scope("team", "ann")
 WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
 NEVER_THE_VICTIM = "SET LOCAL deadlock_timeout = '1h'"
-"""Who never looks whether it is locked out does not give way; whoever else is part of it does."""
+"""A session that never checks for deadlocks is never the victim; the other one is."""
 
 
 async def until_waiting(connection: Connection, count: int) -> None:
@@ -53,7 +53,7 @@ async def test_fifty_stores_of_the_same_content_make_one_memory(database: Databa
     assert await memories.count("team", MemoryFilter(), NOW) == 1
 
 
-async def test_of_two_that_supersede_the_same_memory_one_wins(database: Database) -> None:
+async def test_one_of_two_concurrent_supersessions_wins(database: Database) -> None:
     memories = PostgresMemories(database)
     old = (await memories.add(ANN, NewMemory("old"), NOW)).memory_id
     answers: list[Added | str] = []
@@ -76,7 +76,7 @@ async def test_of_two_that_supersede_the_same_memory_one_wins(database: Database
     assert await memories.count("team", MemoryFilter(), NOW) == 1
 
 
-async def test_two_that_supersede_each_other_crosswise_both_get_an_answer(database: Database) -> None:
+async def test_two_crosswise_supersessions_both_succeed(database: Database) -> None:
     memories = PostgresMemories(database)
     tea = (await memories.add(ANN, NewMemory("tea"), NOW)).memory_id
     milk = (await memories.add(ANN, NewMemory("milk"), NOW)).memory_id
@@ -93,7 +93,7 @@ async def test_two_that_supersede_each_other_crosswise_both_get_an_answer(databa
     assert await memories.count("team", MemoryFilter(), NOW) >= 1
 
 
-async def test_batches_in_opposite_order_do_not_lock_each_other_out(database: Database) -> None:
+async def test_batches_in_opposite_order_do_not_deadlock(database: Database) -> None:
     memories = PostgresMemories(database)
     batch = [NewMemory(f"note {number}") for number in range(100)]
     answers: list[list[Added]] = []
@@ -112,21 +112,21 @@ async def test_batches_in_opposite_order_do_not_lock_each_other_out(database: Da
     ],
     ids=["replace", "remove"],
 )
-async def test_a_change_of_files_that_gives_way_to_another_writer_is_made_again(
+async def test_a_change_of_files_that_loses_a_deadlock_is_retried(
     database: Database, write: Callable[[PostgresSources], Coroutine[Any, Any, Replaced]]
 ) -> None:
     port = PostgresSources(database)
     await port.replace(ANN, "app", [StoredFile("a.py", b"1", [NewMemory("tea", kind="document")])], NOW)
-    turn = sources._key(ANN.namespace, ANN.agent_id)
+    key = sources._key(ANN.namespace, ANN.agent_id)
     answers: list[Replaced] = []
     memories, files = "SELECT FROM agent_memories FOR UPDATE", "SELECT FROM ingested_files FOR UPDATE"
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks, gate(database, memories) as other:
             await other.execute(NEVER_THE_VICTIM)
-            async with anyio.create_task_group() as turns, gate(database, files) as connection:
+            async with anyio.create_task_group() as lockers, gate(database, files) as connection:
                 tasks.start_soon(collect, answers, lambda: write(port))
                 await until_waiting(connection, 1)
-                turns.start_soon(other.execute, sources._LOCK_SCOPE, turn)
+                lockers.start_soon(other.execute, sources._LOCK_SCOPE, key)
                 await until_waiting(connection, 2)
     assert answers == [Replaced(removed=1)]
 

@@ -1,4 +1,4 @@
-"""The record of tools on a real Postgres."""
+"""Tools on a real Postgres."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The embedded server's life: shared by processes, stopped by the last."""
+"""The embedded server is shared by processes and stopped by the last."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A statement of somebody else that is not committed yet."""
+"""An uncommitted statement of another connection."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What was said in a session, for the tests of its turns' neighbours."""
+"""The messages of a session, for the tests of their neighbours."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,23 +9,23 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.retrieval.context import MAX_CHARS, REACH
-from tests.postgres.marked import ANN, NOW, index_all
+from tests.postgres.queue_marks import ANN, NOW, index_all
 
 
 async def store(
     database: Database, content: str, minute: float = 0, scope: Scope = ANN, session: str | None = "s", **parts: Any
 ) -> UUID:
-    """Store a memory that was said in this minute of the hour."""
+    """Store a memory that occurred in this minute of the hour."""
     new = NewMemory(content, session_id=session, occurred_at=NOW + timedelta(minutes=minute), **parts)
     return (await PostgresMemories(database).add(scope, new, NOW)).memory_id
 
 
-async def talk(database: Database, contents: str, session: str = "s") -> list[UUID]:
-    """Store one memory for each letter, a minute apart; the index has all of them."""
+async def store_session(database: Database, contents: str, session: str = "s") -> list[UUID]:
+    """Store one memory for each letter, a minute apart, and index them."""
     ids = [await store(database, letter, minute, session=session) for minute, letter in enumerate(contents)]
     await index_all(database)
     return ids
 
 
-async def said_around(database: Database, memory_id: UUID) -> list[Neighbour]:
+async def neighbours_of(database: Database, memory_id: UUID) -> list[Neighbour]:
     return (await PostgresMemories(database).neighbours([memory_id], REACH, MAX_CHARS)).get(memory_id, [])

@@ -1,4 +1,4 @@
-"""What the tests of neighbours do and look at: the index catches up, the queue's rows, everybody's neighbours."""
+"""Shared steps of the neighbour tests: indexing everything, reading the queue, reading all neighbours."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ async def run(database: Database, statement: str, *arguments: object) -> None:
 
 
 async def queued(database: Database) -> str:
-    """Return the letters of the memories that are queued; `?` for those that are gone."""
+    """Return the letters of the memories that are queued; `?` for deleted ones."""
     async with database.connection() as connection:
         rows = await connection.fetch(
             "SELECT coalesce(content, '?') AS content FROM index_queue LEFT JOIN agent_memories ON id = item_id"
@@ -37,13 +37,13 @@ async def queued(database: Database) -> str:
     return "".join(sorted(row["content"] for row in rows))
 
 
-async def everybodys_neighbours(database: Database) -> dict[UUID, list[Neighbour]]:
+async def all_neighbours(database: Database) -> dict[UUID, list[Neighbour]]:
     memories = PostgresMemories(database)
     return await memories.neighbours(list(await memories.versions()), REACH, MAX_CHARS)
 
 
-async def unqueued(database: Database, before: Mapping[UUID, Sequence[Neighbour]]) -> set[UUID]:
-    """Return those whose neighbours are others than before, and who are not queued for it."""
-    after = await everybodys_neighbours(database)
+async def missing_marks(database: Database, before: Mapping[UUID, Sequence[Neighbour]]) -> set[UUID]:
+    """Return the memories whose neighbours have changed but which are not queued."""
+    after = await all_neighbours(database)
     others = {one for one in before.keys() | after.keys() if before.get(one, []) != after.get(one, [])}
     return others - await PostgresIndexQueue(database).queued_ids("memory", sorted(others))

@@ -1,4 +1,4 @@
-"""Whatever changes the neighbours of chunks, by a run on their source or by hand, queues them, and nobody else."""
+"""A change of the neighbours of chunks, by ingestion or by hand, queues these chunks and no others."""
 
 from random import Random
 
@@ -10,8 +10,8 @@ from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.sources import PostgresSources
-from tests.postgres.chunks import ORDER, around, file, indexed, take_in
-from tests.postgres.marked import ANN, NOW, everybodys_neighbours, index_all, queued, run, unqueued
+from tests.postgres.file_chunks import ORDER, chunk_neighbours, file, indexed, ingest
+from tests.postgres.queue_marks import ANN, NOW, all_neighbours, index_all, missing_marks, queued, run
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ async def store(database: Database, content: str) -> None:
     await PostgresMemories(database).add(ANN, NewMemory(content), NOW)
 
 
-async def test_a_first_run_queues_each_chunk_once_and_leaves_its_row_as_it_is(database: Database) -> None:
+async def test_a_first_run_queues_each_chunk_once_and_does_not_touch_its_row_again(database: Database) -> None:
     await PostgresSources(database).replace(ANN, "app", [file("a.py", "abcdefgh"), file("b.py", "ijkxa")], NOW)
     async with database.connection() as connection:
         rows = await connection.fetch("SELECT version, priority, xmax::text::bigint AS locked FROM index_queue")
@@ -37,11 +37,11 @@ async def test_a_first_run_queues_each_chunk_once_and_leaves_its_row_as_it_is(da
     assert {(row["priority"], row["locked"]) for row in rows} == {(1, 0)}
 
 
-async def test_chunks_that_wait_already_keep_their_place_in_the_queue(database: Database) -> None:
-    await take_in(database, "a.py", "abc")
+async def test_queued_chunks_keep_their_position_in_the_queue(database: Database) -> None:
+    await ingest(database, "a.py", "abc")
     async with database.connection() as connection:
         before = await connection.fetch("SELECT * FROM index_queue ORDER BY item_id")
-    await take_in(database, "a.py", "cba")
+    await ingest(database, "a.py", "cba")
     async with database.connection() as connection:
         assert await connection.fetch("SELECT * FROM index_queue ORDER BY item_id") == before
 
@@ -60,54 +60,54 @@ async def test_chunks_that_wait_already_keep_their_place_in_the_queue(database: 
         ("abcdefghij", ""),
     ],
 )  # fmt: skip
-async def test_a_changed_file_queues_the_chunks_that_others_are_around_now_and_nobody_else(
+async def test_a_changed_file_queues_only_the_chunks_with_new_neighbours(
     database: Database, after: str, expected: str
 ) -> None:
     await indexed(database, "abcdefghij")
-    await take_in(database, "a.py", after)
+    await ingest(database, "a.py", after)
     assert await queued(database) == "".join(sorted(expected))
 
 
-async def test_neighbours_wait_until_fresh_writes_are_done_but_not_longer_than_they_did(database: Database) -> None:
+async def test_neighbours_are_queued_behind_fresh_writes_but_never_lowered(database: Database) -> None:
     ids = await indexed(database, "abc")
     await store(database, "a")
     await run(database, "UPDATE agent_memories SET tags = '{more}' WHERE content = 'a'")
-    await take_in(database, "a.py", "bac")
+    await ingest(database, "a.py", "bac")
     async with database.connection() as connection:
         rows = await connection.fetch("SELECT item_id, priority FROM index_queue")
     assert {row["item_id"]: row["priority"] for row in rows} == {ids["a"]: 0, ids["b"]: 1, ids["c"]: 1}
 
 
-async def test_what_outlives_its_file_is_queued_when_the_file_goes(database: Database) -> None:
+async def test_a_memory_that_outlives_its_file_is_queued_when_the_file_is_removed(database: Database) -> None:
     await indexed(database, "abc")
     await store(database, "b")
     await PostgresSources(database).remove(ANN, "app", ["a.py"])
     assert await queued(database) == "??b"
 
 
-async def test_a_chunk_that_leaves_one_file_and_stays_in_another_is_queued(database: Database) -> None:
-    await take_in(database, "b.py", "uxv")
+async def test_a_chunk_removed_from_one_file_of_two_is_queued(database: Database) -> None:
+    await ingest(database, "b.py", "uxv")
     await indexed(database, "axc")
-    await take_in(database, "a.py", "ac")
+    await ingest(database, "a.py", "ac")
     assert await queued(database) == "acx"
-    assert await around(database, "x") == [(-1, "u"), (1, "v")]
+    assert await chunk_neighbours(database, "x") == [(-1, "u"), (1, "v")]
 
 
-async def test_a_change_beside_a_chunk_in_a_later_file_does_not_queue_it(database: Database) -> None:
-    await take_in(database, "b.py", "uxv")
+async def test_a_change_next_to_a_chunk_in_a_later_file_does_not_queue_it(database: Database) -> None:
+    await ingest(database, "b.py", "uxv")
     await indexed(database, "axc")
-    await take_in(database, "b.py", "wxv")
+    await ingest(database, "b.py", "wxv")
     assert await queued(database) == "?vw"
     await index_all(database)
     await PostgresSources(database).remove(ANN, "app", ["b.py"])
     assert await queued(database) == "??"
 
 
-async def test_a_file_that_is_renamed_in_the_record_queues_all_that_have_other_neighbours(database: Database) -> None:
-    await take_in(database, "b.py", "uxv")
+async def test_a_renamed_file_queues_all_chunks_with_new_neighbours(database: Database) -> None:
+    await ingest(database, "b.py", "uxv")
     await indexed(database, "axc")
     await run(database, "UPDATE ingested_files SET path = 'z.py' WHERE path = 'a.py'")
-    assert await around(database, "x") == [(-1, "u"), (1, "v")]
+    assert await chunk_neighbours(database, "x") == [(-1, "u"), (1, "v")]
     assert set("x") <= set(await queued(database))
 
 
@@ -124,7 +124,7 @@ async def test_a_file_that_is_renamed_in_the_record_queues_all_that_have_other_n
         ("UPDATE agent_memories SET tags = '{more}', ingested = false WHERE content = 'd'", "d"),
     ],
 )
-async def test_what_is_changed_or_forgotten_by_hand_queues_the_chunks_beside_it(
+async def test_a_chunk_changed_or_deleted_by_hand_queues_its_neighbours(
     database: Database, change: str, expected: str
 ) -> None:
     await indexed(database, "abcdefgh")
@@ -133,7 +133,7 @@ async def test_what_is_changed_or_forgotten_by_hand_queues_the_chunks_beside_it(
 
 
 @pytest.mark.parametrize("back", ["expires_at", "superseded_by", "session_id"])
-async def test_what_counts_again_queues_the_chunks_beside_it(database: Database, back: str) -> None:
+async def test_a_chunk_that_becomes_a_neighbour_again_queues_its_neighbours(database: Database, back: str) -> None:
     await indexed(database, "abcdefgh")
     value = {"expires_at": "now()", "superseded_by": "id", "session_id": "'s'"}[back]
     await run(database, f"UPDATE agent_memories SET {back} = {value} WHERE content = 'd'")
@@ -142,7 +142,7 @@ async def test_what_counts_again_queues_the_chunks_beside_it(database: Database,
     assert await queued(database) == "bcdef"
 
 
-async def test_a_new_order_alone_is_told_to_whoever_listens(database: Database) -> None:
+async def test_a_new_order_alone_sends_a_notification(database: Database) -> None:
     queue = PostgresIndexQueue(database)
     ids = await indexed(database, "abc")
     await queue.wait(60)  # begins to listen
@@ -152,7 +152,7 @@ async def test_a_new_order_alone_is_told_to_whoever_listens(database: Database) 
 
 
 async def change_something(database: Database, dice: Random) -> str:
-    """Do what a run on a source does, or a hand; return what it was."""
+    """Change files as ingestion does, or memories by hand; return the change."""
     port, source = PostgresSources(database), dice.choice(("app", "lib"))
     paths = dice.sample(("a.py", "b.py", "c.py"), dice.choice((1, 2)))
     match change := dice.choice(("replace", "replace", "replace", "remove", "store", *BY_HAND)):
@@ -170,10 +170,10 @@ async def change_something(database: Database, dice: Random) -> str:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_whatever_changes_all_whose_neighbours_are_others_now_are_queued(database: Database, seed: int) -> None:
+async def test_random_changes_queue_every_memory_with_new_neighbours(database: Database, seed: int) -> None:
     dice = Random(seed)
     for _ in range(80):
         await index_all(database)
-        before = await everybodys_neighbours(database)
+        before = await all_neighbours(database)
         change = await change_something(database, dice)
-        assert await unqueued(database, before) == set(), change
+        assert await missing_marks(database, before) == set(), change

@@ -1,4 +1,4 @@
-"""Whatever comes, changes or goes in a session queues the turns beside it, and nobody else."""
+"""A memory that is inserted, changed or deleted in a session queues its neighbours and no others."""
 
 from datetime import timedelta
 from random import Random
@@ -9,8 +9,8 @@ from memos_mcp.domain.memory import NewMemory
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.retrieval.context import REACH
-from tests.postgres.marked import ANN, NOW, everybodys_neighbours, index_all, queued, run, unqueued
-from tests.postgres.turns import store, talk
+from tests.postgres.messages import store, store_session
+from tests.postgres.queue_marks import ANN, NOW, all_neighbours, index_all, missing_marks, queued, run
 
 pytestmark = pytest.mark.anyio
 
@@ -29,16 +29,16 @@ CHANGES = (
 )
 
 
-async def test_an_insertion_queues_as_many_on_each_side_as_the_reach_and_nobody_else(database: Database) -> None:
+async def test_an_insertion_queues_only_the_neighbours_within_the_reach(database: Database) -> None:
     letters = "abcdefgh"
-    await talk(database, letters)
-    await talk(database, "uvw", session="t")
+    await store_session(database, letters)
+    await store_session(database, "uvw", session="t")
     await store(database, "x", 3.5)
     assert await queued(database) == letters[4 - REACH : 4 + REACH] + "x"
 
 
-async def test_neighbours_wait_until_fresh_writes_are_done_but_not_longer_than_they_did(database: Database) -> None:
-    a, b = await talk(database, "ab")
+async def test_neighbours_are_queued_behind_fresh_writes_but_never_lowered(database: Database) -> None:
+    a, b = await store_session(database, "ab")
     await run(database, "UPDATE agent_memories SET tags = '{more}' WHERE id = $1", a)
     c = await store(database, "c", 2)
     async with database.connection() as connection:
@@ -46,26 +46,26 @@ async def test_neighbours_wait_until_fresh_writes_are_done_but_not_longer_than_t
     assert {row["item_id"]: row["priority"] for row in rows} == {a: 0, c: 0, b: 1}
 
 
-async def test_a_deletion_queues_those_beside_it(database: Database) -> None:
-    ids = await talk(database, "abcdefg")
+async def test_a_deletion_queues_the_neighbours(database: Database) -> None:
+    ids = await store_session(database, "abcdefg")
     await run(database, "DELETE FROM agent_memories WHERE id = $1", ids[3])
     assert await queued(database) == "?bcef"
 
 
-async def test_several_that_go_at_once_queue_those_that_are_left(database: Database) -> None:
-    await talk(database, "abcdefgh")
+async def test_a_deletion_of_several_queues_the_remaining_neighbours(database: Database) -> None:
+    await store_session(database, "abcdefgh")
     await run(database, "DELETE FROM agent_memories WHERE content IN ('c', 'd', 'e')")
     assert await queued(database) == "???abfg"
 
 
-async def test_a_supersession_queues_those_beside_the_old_and_beside_the_new(database: Database) -> None:
-    ids = await talk(database, "abcdefghi")
+async def test_a_supersession_queues_the_neighbours_of_the_old_and_the_new(database: Database) -> None:
+    ids = await store_session(database, "abcdefghi")
     await store(database, "x", 20, supersedes=ids[1])
     assert await queued(database) == "abcdhix"
 
 
-async def test_a_changed_content_queues_those_beside_it_and_a_changed_tag_only_itself(database: Database) -> None:
-    ids = await talk(database, "abcdefg")
+async def test_a_changed_content_queues_the_neighbours_and_a_changed_tag_does_not(database: Database) -> None:
+    ids = await store_session(database, "abcdefg")
     await run(database, "UPDATE agent_memories SET tags = '{more}', importance = 1 WHERE id = $1", ids[3])
     assert await queued(database) == "d"
     await run(database, "UPDATE agent_memories SET content = 'x' WHERE id = $1", ids[3])
@@ -84,17 +84,17 @@ async def test_a_changed_content_queues_those_beside_it_and_a_changed_tag_only_i
     ],
     ids=["another session", "no session", "a little later", "much later", "another namespace", "expires"],
 )
-async def test_a_move_queues_those_beside_the_old_place_and_beside_the_new(
+async def test_a_move_queues_the_neighbours_of_the_old_position_and_the_new(
     database: Database, change: str, expected: str
 ) -> None:
-    ids = await talk(database, "abcdefghi")
-    await talk(database, "tuvwxyz", session="t")
+    ids = await store_session(database, "abcdefghi")
+    await store_session(database, "tuvwxyz", session="t")
     await run(database, f"UPDATE agent_memories SET {change} WHERE id = $1", ids[3])
     assert await queued(database) == expected
 
 
-async def test_what_joins_a_session_queues_those_beside_its_new_place(database: Database) -> None:
-    await talk(database, "abcd")
+async def test_a_memory_that_joins_a_session_queues_its_new_neighbours(database: Database) -> None:
+    await store_session(database, "abcd")
     await store(database, "x", 1.5, session=None)
     await store(database, "y", 2.5, expires_at=NOW + HOUR)
     await index_all(database)
@@ -105,16 +105,16 @@ async def test_what_joins_a_session_queues_those_beside_its_new_place(database: 
     assert await queued(database) == "cdxy"
 
 
-async def test_an_expired_memory_that_is_stored_again_for_good_queues_those_beside_it(database: Database) -> None:
-    await talk(database, "abcd")
+async def test_an_expired_memory_that_is_stored_again_without_expiry_queues_its_neighbours(database: Database) -> None:
+    await store_session(database, "abcd")
     await store(database, "x", 1.5, expires_at=NOW - HOUR)
     await index_all(database)
     await store(database, "x", 2.5)
     assert await queued(database) == "bcdx"
 
 
-async def test_what_expires_comes_changes_and_goes_without_queueing_anybody_else(database: Database) -> None:
-    await talk(database, "abcd")
+async def test_an_expiring_memory_never_queues_others(database: Database) -> None:
+    await store_session(database, "abcd")
     expiring = await store(database, "x", 1.5, expires_at=NOW + HOUR)
     await run(database, "UPDATE agent_memories SET content = 'y', expires_at = now() WHERE id = $1", expiring)
     assert await queued(database) == "y"
@@ -122,7 +122,7 @@ async def test_what_expires_comes_changes_and_goes_without_queueing_anybody_else
     assert await queued(database) == "?"
 
 
-async def test_without_a_session_only_the_memory_itself_is_queued(database: Database) -> None:
+async def test_a_memory_without_a_session_queues_only_itself(database: Database) -> None:
     for minute, letter in enumerate("abc"):
         await store(database, letter, minute, session=None)
     await index_all(database)
@@ -132,8 +132,8 @@ async def test_without_a_session_only_the_memory_itself_is_queued(database: Data
     assert await queued(database) == "?"
 
 
-async def test_a_bulk_import_queues_each_memory_once_and_leaves_its_row_as_it_is(database: Database) -> None:
-    new = [NewMemory(f"turn {turn}", session_id=f"s{turn // 20}") for turn in range(200)]
+async def test_a_bulk_import_queues_each_memory_once_and_does_not_touch_its_row_again(database: Database) -> None:
+    new = [NewMemory(f"message {number}", session_id=f"s{number // 20}") for number in range(200)]
     added = await PostgresMemories(database).add_many(ANN, new, NOW)
     async with database.connection() as connection:
         before = await connection.fetch("SELECT item_id, version FROM index_queue ORDER BY item_id")
@@ -148,11 +148,11 @@ async def test_a_bulk_import_queues_each_memory_once_and_leaves_its_row_as_it_is
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_whatever_changes_all_whose_neighbours_are_others_now_are_queued(database: Database, seed: int) -> None:
+async def test_random_changes_queue_every_memory_with_new_neighbours(database: Database, seed: int) -> None:
     dice = Random(seed)
     for step in range(80):
         await index_all(database)
-        before = await everybodys_neighbours(database)
+        before = await all_neighbours(database)
         change = CHANGES[0] if len(before) < 8 else dice.choice(CHANGES)
         parts = {
             "session": dice.choice(("'s'", "'s'", "'t'", "NULL")),
@@ -161,4 +161,4 @@ async def test_whatever_changes_all_whose_neighbours_are_others_now_are_queued(d
             "some": f"id IN (SELECT id FROM agent_memories ORDER BY md5(content || {step}) LIMIT {dice.choice('113')})",
         }
         await run(database, change.format(**parts))
-        assert await unqueued(database, before) == set(), change
+        assert await missing_marks(database, before) == set(), change
