@@ -32,7 +32,7 @@ from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.qdrant.edge.index import EdgeIndex
-from memos_mcp.qdrant.edge.protocol import HEAD, pack, unpack
+from memos_mcp.qdrant.edge.protocol import HEADER, pack, unpack
 from memos_mcp.qdrant.edge.shards import Shards
 from memos_mcp.qdrant.edge.worker_handle import WorkerHandle
 from memos_mcp.services.search import MAX_QUERY_CHARS
@@ -66,13 +66,13 @@ class InProcessShards(WorkerHandle):
         return cls(Shards(folder, dimensions, hnsw_threshold))
 
     @property
-    def gone(self) -> bool:
+    def exited(self) -> bool:
         return self._ended
 
-    async def ask(self, operation: str, vectors: Iterable[Vector] = (), **arguments: Any) -> Any:
+    async def request(self, operation: str, vectors: Iterable[Vector] = (), **arguments: Any) -> Any:
         await anyio.lowlevel.checkpoint()
         message = pack(arguments, vectors)
-        received, floats = unpack(message[: HEAD.size], message[HEAD.size :])
+        received, floats = unpack(message[: HEADER.size], message[HEADER.size :])
         more: dict[str, array[float]] = {"floats": floats} if operation in {"put", "search"} else {}
         return getattr(self._shards, operation)(**received, **more)
 

@@ -1,11 +1,11 @@
-"""What the lanes of one or several questions propose, and that each scores what any of them did."""
+"""The adapters propose and score items in the lanes of one or several questions."""
 
 from dataclasses import replace
 
 import pytest
 
 from memos_mcp.domain.index import IndexFilter, IndexQuery, VectorIndex
-from memos_mcp.qdrant.points import LEAST_SHARE, shares
+from memos_mcp.qdrant.lanes import MIN_SHARE, shares
 from tests.qdrant.samples import bm25, dense, entry, search, vector
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
@@ -63,10 +63,10 @@ def test_however_many_questions_there_are_each_may_propose_some() -> None:
     assert shares(1, 50) == [50]
     assert shares(2, 50) == [50, 50]
     assert shares(5, 400) == [400, 100, 100, 100, 100]
-    assert shares(9, 50) == [50, *[LEAST_SHARE] * 8]
+    assert shares(9, 50) == [50, *[MIN_SHARE] * 8]
 
 
-async def test_a_match_tells_what_document_it_is_a_part_of(index: VectorIndex) -> None:
+async def test_a_match_names_the_file_that_it_is_a_part_of(index: VectorIndex) -> None:
     await index.put("memory", [replace(entry(1, "cat"), part_of="a file"), entry(2, "cat")])
     lanes = await search(index, "memory", "cat", vector((1, 0)), OURS, 5)
     for lane in (lanes.dense, lanes.bm25):

@@ -1,11 +1,11 @@
-"""The generations of the embedded index on disk, and which of them is the current one.
+"""The generations of the embedded index on disk, and the name of the current one.
 
     <folder>/lock              held while any process has the index open
     <folder>/current           the name of the generation that is searched
     <folder>/<generation>/     generation.json and one shard a kind
     <folder>/<generation>.broken   the last one that could not be read
 
-Only `current` makes a generation count: whatever else is found at the start was left by a crash, and is removed.
+Only the generation that `current` names is used. Others that exist at the start stem from a crash and are removed.
 """
 
 import fcntl
@@ -33,7 +33,7 @@ BROKEN: Final = ".broken"
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A generation's folder, and what it was built for."""
+    """A generation's folder, and the shape that it was built for."""
 
     path: Path
     shape: Shape
@@ -44,7 +44,7 @@ class Generation:
 
 
 def lock(folder: Path) -> int:
-    """Return a descriptor that holds the folder; every process that inherits it holds the folder too."""
+    """Return a descriptor that locks the folder. Every process that inherits it holds the lock too."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -58,7 +58,7 @@ def lock(folder: Path) -> int:
 
 
 def current(folder: Path) -> Generation | None:
-    """Return the current generation, if there is one that this version can read."""
+    """Return the current generation, or None if there is none that this version can read."""
     try:
         name = (folder / CURRENT).read_text().strip()
         about = json.loads((folder / name / ABOUT).read_text())
@@ -66,13 +66,13 @@ def current(folder: Path) -> Generation | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
-        logger.exception("What describes the search index cannot be read; it is built again")
+        logger.exception("The description of the search index cannot be read; the index is built again")
         return None
     return Generation(folder / name, shape) if name and about.get("format") == FORMAT else None
 
 
 def new_generation(folder: Path, shape: Shape) -> Generation:
-    """Make the folder of a generation that is not the current one yet."""
+    """Create the folder of a generation that is not the current one yet."""
     path = folder / uuid4().hex[:12]
     path.mkdir(parents=True)
     (path / ABOUT).write_text(
@@ -82,18 +82,18 @@ def new_generation(folder: Path, shape: Shape) -> Generation:
 
 
 def make_current(generation: Generation) -> None:
-    """Let this generation be the one that is found at the next start; a crash leaves either it or the one before."""
+    """Make this the generation that the next start opens. After a crash it is either this one or the one before."""
     folder = generation.path.parent
-    written = folder / f"{CURRENT}.new"
-    with written.open("w") as file:
+    draft = folder / f"{CURRENT}.new"
+    with draft.open("w") as file:
         file.write(generation.name + "\n")
         file.flush()
         os.fsync(file.fileno())
-    written.replace(folder / CURRENT)
+    draft.replace(folder / CURRENT)
 
 
 def set_aside(generation: Generation) -> None:
-    """Keep what cannot be read for whoever wants to look into it, in place of the one kept before."""
+    """Keep an unreadable generation for inspection, in place of the one kept before."""
     for old in generation.path.parent.glob(f"*{BROKEN}"):
         shutil.rmtree(old, ignore_errors=True)
     if generation.path.exists():
@@ -101,12 +101,12 @@ def set_aside(generation: Generation) -> None:
 
 
 def remove_leftovers(folder: Path, keep: Collection[str]) -> None:
-    """Remove all generations but these: what a crash left half built or half removed."""
+    """Remove all generations but these: those that a crash interrupted."""
     for path in folder.iterdir():
         if path.is_dir() and path.suffix != BROKEN and path.name not in keep:
             remove(path)
 
 
 def remove(path: Path) -> None:
-    """Remove a generation's folder as far as possible; what stays is tried again at the next start."""
+    """Remove a generation's folder as far as possible; the next start removes the rest."""
     shutil.rmtree(path, ignore_errors=True)

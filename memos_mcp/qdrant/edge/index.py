@@ -1,10 +1,10 @@
-"""The embedded index: Qdrant Edge in a process of its own, one a generation, so that no search stalls the engine.
+"""The embedded index: Qdrant Edge in a process of its own per generation, so that no search stalls the engine.
 
-In the engine's own process every call would stop its event loop: `shards.py` has the figures, up to half a second for
-a load, half a minute and more for a graph. A pipe costs a search about 0.3 ms instead.
+In the engine's own process every call would block its event loop: up to half a second for a load, half a minute and
+more for a graph (`shards.py` has the figures). A pipe adds about 0.3 ms to a search instead.
 
-Postgres is the record. What the index has acknowledged survives `kill -9` of any process through the shards'
-write-ahead logs; a power cut can lose the last seconds, which reconciling versions at the next start puts right.
+Postgres is the record. Acknowledged writes survive `kill -9` of any process through the shards' write-ahead logs. A
+power cut can lose the last seconds; the next start compares versions and indexes the lost items again.
 """
 
 import logging
@@ -20,15 +20,17 @@ from anyio.to_thread import run_sync
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Entry, IndexFilter, IndexQuery, IndexReport, ItemKind, Lanes, Shape, Vector
 from memos_mcp.qdrant.edge import generations as disk
-from memos_mcp.qdrant.edge.draft import EdgeDraft, remove, retire, write
+from memos_mcp.qdrant.edge.draft import EdgeDraft
 from memos_mcp.qdrant.edge.generations import Generation
+from memos_mcp.qdrant.edge.protocol import filter_argument, put_requests
 from memos_mcp.qdrant.edge.worker_handle import FAILED, RunningGeneration, WorkerExited, WorkerHandle
-from memos_mcp.qdrant.points import BM25, CLOSED, DENSE, OUTDATED, VersionScan, matches
+from memos_mcp.qdrant.lanes import to_lanes
+from memos_mcp.qdrant.points import CLOSED, OUTDATED, VersionScan
 
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS: Final = 60.0
-"""When an index process that does not answer is given up and killed; its slowest answer is a load of some seconds."""
+"""Time after which an index process that does not answer is killed; its slowest answer, a load, takes some seconds."""
 
 UNUSABLE: Final = "The search index's folder cannot be used. The server's log says why."
 
@@ -65,7 +67,7 @@ class EdgeIndex:
         """Open the current generation, or create an empty one. Restarts its process if that has ended."""
         async with self._change:
             self._wanted = shape
-            if self._current is not None and not self._current.host.gone:
+            if self._current is not None and not self._current.worker.exited:
                 return
             try:
                 await self._open(shape)
@@ -74,8 +76,8 @@ class EdgeIndex:
                 raise IndexUnavailable(UNUSABLE) from error
 
     async def wants_rebuild(self) -> bool:
-        """Whether so many points are outside the graph that a new one pays: more than half of what is in it."""
-        graph: dict[str, list[int]] = await self._ask("graph")
+        """Whether a rebuild is worthwhile: the points outside the graph are more than half of those inside."""
+        graph: dict[str, list[int]] = await self._request("graph")
         return any(points - inside > max(self._hnsw_threshold, inside // 2) for points, inside in graph.values())
 
     async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None:
@@ -83,12 +85,13 @@ class EdgeIndex:
         if self.outdated:
             raise IndexUnavailable(OUTDATED)
         async with self._writing:
-            await write(self._ask, kind, entries)
+            for vectors, arguments in put_requests(kind, entries):
+                await self._request("put", vectors, **arguments)
 
     async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None:
         if item_ids:
             async with self._writing:
-                await self._ask("drop", kind=kind, items=[str(item) for item in item_ids])
+                await self._request("drop", kind=kind, items=[str(item) for item in item_ids])
 
     async def search(
         self, kind: ItemKind, questions: Sequence[IndexQuery], where: IndexFilter, limit: int
@@ -96,20 +99,22 @@ class EdgeIndex:
         """Return the lanes of each question: each proposes up to `limit` items, and all score what any proposed."""
         vectors = [] if self.outdated else [one.vector for one in questions if one.vector is not None]
         texts = [question.text for question in questions]
-        answers = await self._ask("search", vectors, kind=kind, texts=texts, where=_message(where), limit=limit)
-        return [Lanes(matches(lanes[DENSE]), matches(lanes[BM25])) for lanes in answers]
+        answers = await self._request(
+            "search", vectors, kind=kind, texts=texts, where=filter_argument(where), limit=limit
+        )
+        return [to_lanes(answer) for answer in answers]
 
     async def versions(self, kind: ItemKind) -> dict[UUID, int]:
         """Return every item the index holds, with the version it was indexed at; read page by page."""
         scan, offset = VersionScan(), None
         while True:
-            rows, offset = await self._ask("rows", kind=kind, offset=offset)
+            rows, offset = await self._request("rows", kind=kind, offset=offset)
             scan.add(rows)
             if offset is None:
                 return await run_sync(scan.versions)
 
     async def draft(self, shape: Shape) -> EdgeDraft:
-        """Start a generation beside the current one. What the current one is given meanwhile is not in it."""
+        """Start a generation beside the current one. Later writes to the current one do not reach it."""
         if self._current is None:
             raise IndexUnavailable(CLOSED)
         running = await self._create(shape, background=True)
@@ -119,7 +124,7 @@ class EdgeIndex:
 
     async def report(self) -> IndexReport:
         running = self._running()
-        counts: dict[ItemKind, list[int]] = await self._ask("counts")
+        counts: dict[ItemKind, list[int]] = await self._request("counts")
         return IndexReport(
             running.generation.name,
             running.generation.shape,
@@ -134,7 +139,7 @@ class EdgeIndex:
                 for draft in list(self._drafts):
                     await draft.discard()
                 if running is not None:
-                    await running.host.stop()
+                    await running.worker.stop()
                 self._release()
 
     def _running(self) -> RunningGeneration:
@@ -142,19 +147,19 @@ class EdgeIndex:
             raise IndexUnavailable(CLOSED)
         return self._current
 
-    async def _ask(self, operation: str, vectors: Sequence[Vector] = (), **arguments: Any) -> Any:
-        """Ask the current generation; one that was swapped out while the request waited is not the last word."""
+    async def _request(self, operation: str, vectors: Sequence[Vector] = (), **arguments: Any) -> Any:
+        """Send a request to the current generation, again if it was swapped out while the request waited."""
         while True:
             running = self._running()
             try:
                 with anyio.fail_after(ANSWER_SECONDS):
-                    return await running.host.ask(operation, vectors, **arguments)
+                    return await running.worker.request(operation, vectors, **arguments)
             except WorkerExited as error:
                 if running is self._current:
                     raise IndexUnavailable(FAILED) from error
             except TimeoutError as error:
-                logger.exception("The index process does not answer; it is ended and started again")
-                await running.host.kill()
+                logger.exception("The index process does not answer; it is killed and started again")
+                await running.worker.kill()
                 raise IndexUnavailable(FAILED) from error
 
     async def _open(self, shape: Shape) -> None:
@@ -175,34 +180,33 @@ class EdgeIndex:
         await run_sync(disk.remove_leftovers, self._folder, keep)
 
     async def _load(self, generation: Generation) -> RunningGeneration | None:
-        """Return the generation, or nothing when it cannot be read and was moved out of the way."""
-        host = await self._start(generation)
+        """Return the generation, or None if it cannot be read and was set aside."""
+        worker = await self._start(generation)
         try:
             with anyio.fail_after(ANSWER_SECONDS):
-                await host.ask("load")
+                await worker.request("load")
         except (WorkerExited, IndexUnavailable):
             logger.exception("The search index cannot be read; it is kept aside and built again from the record")
-            await host.kill()
+            await worker.kill()
             await run_sync(disk.set_aside, generation)
             return None
         except BaseException:
-            await host.kill()
+            await worker.kill()
             raise
-        return RunningGeneration(generation, host)
+        return RunningGeneration(generation, worker)
 
     async def _create(self, shape: Shape, *, background: bool = False) -> RunningGeneration:
         generation = await run_sync(disk.new_generation, self._folder, shape)
-        host = await self._start(generation, background=background)
+        running = RunningGeneration(generation, await self._start(generation, background=background))
         try:
             with anyio.fail_after(ANSWER_SECONDS):
-                await host.ask("create")
+                await running.worker.request("create")
         except BaseException as error:
-            await host.kill()
-            await remove(generation)
+            await running.discard()
             if isinstance(error, WorkerExited):
                 raise IndexUnavailable(FAILED) from error
             raise
-        return RunningGeneration(generation, host)
+        return running
 
     async def _start(self, generation: Generation, *, background: bool = False) -> WorkerHandle:
         if self._lock is None:
@@ -213,7 +217,7 @@ class EdgeIndex:
         )
 
     async def _adopt(self, generation: Generation) -> None:
-        """Serve a finished generation in place of the current one, without a moment in which nothing is served."""
+        """Serve a finished generation in place of the current one, without an interruption."""
         async with self._change:
             old = self._running()
             running = await self._load(generation)
@@ -223,29 +227,18 @@ class EdgeIndex:
                 try:
                     await run_sync(disk.make_current, generation)
                 except OSError as error:
-                    await running.host.kill()
+                    await running.worker.kill()
                     raise IndexUnavailable("The search index's folder cannot be written; the old one stays.") from error
                 async with self._writing:
                     self._current = running
-                await retire(old)
+                await old.retire()
 
     async def _stop_current(self) -> None:
         running, self._current = self._current, None
         if running is not None:
-            await running.host.kill()
+            await running.worker.kill()
 
     def _release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def _message(where: IndexFilter) -> dict[str, Any]:
-    return {
-        "namespace": where.namespace,
-        "has_all": {field: list(words) for field, words in where.has_all.items()},
-        "subset_of": {field: list(words) for field, words in where.subset_of.items()},
-        "at_least": dict(where.at_least),
-        "at_most": dict(where.at_most),
-        "not_expired_by": dict(where.not_expired_by),
-    }

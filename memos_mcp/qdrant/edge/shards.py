@@ -1,15 +1,15 @@
-"""The Qdrant Edge shards of one generation, one a kind, so that BM25 weighs words among memories or among tools.
+"""The Qdrant Edge shards of one generation: one per kind, so that BM25 weighs words among memories or among tools.
 
 Imported by the index process only. Every call of `qdrant_edge` 0.9 holds the interpreter lock until it returns.
 Measured with 60,000 points of 384 dimensions, 9 payload indexes and BM25 vectors on 2 cores, as the longest pause of
 another thread: load 470-540 ms, flush 34 ms after 64 points and 430 ms after 60,000, close 220 ms, upsert of 64 points
 4-20 ms and of 500 up to 155 ms, BM25 query in a namespace up to 72 ms, scroll in one go 280 ms, facet of all items
-2.2 s, optimize 25-148 s. So no event loop lives in the process that makes these calls.
+2.2 s, optimize 25-148 s. So these calls are made in a process without an event loop.
 """
 
 import json
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -18,7 +18,8 @@ import qdrant_edge as edge
 
 from memos_mcp.domain.index import FIELDS, ITEM_KINDS, ItemKind
 from memos_mcp.qdrant.bm25 import WordVectors
-from memos_mcp.qdrant.edge.shard_search import Ask, Searcher, condition, holds, one_of
+from memos_mcp.qdrant.edge.shard_search import has_word, one_of, search_shard
+from memos_mcp.qdrant.lanes import PointRow
 from memos_mcp.qdrant.points import (
     BM25,
     DENSE,
@@ -31,29 +32,27 @@ from memos_mcp.qdrant.points import (
     SPARSE_FULL_SCAN,
     VERSION,
     M,
-    Row,
-    shares,
 )
 
 FULL_SCAN_KB: Final = 10_000
-"""Vectors that a filter may leave for an exact scan instead of the graph; Qdrant's default, 6,600 of 384 floats."""
+"""Size of the filtered vectors up to which an exact scan replaces the graph: Qdrant's default, 6,600 of 384 floats."""
 
 GRAPH: Final = "graph"
 OUTSIDE: Final = "outside"
-"""A payload field and its only word: marks points that came after the graph was built.
+"""A payload field and its only value: marks points that were written after the graph was built.
 
-Edge's own count of indexed vectors cannot tell: it counts sparse ones too, and those of replaced points for ever.
+Edge's own count of indexed vectors does not serve: it includes sparse ones, and those of replaced points for ever.
 """
 
 GRAPHS: Final = "graphs.json"
 """In a generation's folder, the kinds that have a graph."""
 
 FLUSH_POINTS: Final = 1_000
-"""Points after which the files are brought up to date: each 1,000 it takes 30 ms, once after 60,000 it takes 430."""
+"""Written points after which the shards are flushed: after 1,000 it takes 30 ms, once after 60,000 it takes 430."""
 
 
 class Shards:
-    """A generation's shards: written and read by one thread, which is all the interpreter lock allows anyway."""
+    """A generation's shards, written and read by one thread; the interpreter lock would not allow more."""
 
     def __init__(self, folder: Path, dimensions: int, hnsw_threshold: int) -> None:
         self._folder = folder
@@ -66,11 +65,11 @@ class Shards:
 
     @property
     def dirty(self) -> bool:
-        """Whether something was written since the last flush."""
+        """Whether anything was written since the last flush."""
         return self._unflushed > 0
 
     def create(self) -> None:
-        """Make empty shards with their payload indexes."""
+        """Create empty shards with their payload indexes."""
         for kind in ITEM_KINDS:
             path = self._folder / kind
             path.mkdir()
@@ -81,58 +80,54 @@ class Shards:
             self._shards[kind] = shard
 
     def load(self) -> None:
-        """Open the shards that are there; what was written but not flushed is read from their write-ahead logs."""
+        """Open the existing shards. What was not flushed is read from their write-ahead logs."""
         self._shards = {kind: edge.EdgeShard.load(str(self._folder / kind)) for kind in ITEM_KINDS}
         if (self._folder / GRAPHS).exists():
             self._graphs = set(json.loads((self._folder / GRAPHS).read_text()))
 
     def put(
-        self, kind: ItemKind, points: Sequence[Sequence[Any]], ends: Mapping[str, Sequence[str]], floats: "array[float]"
+        self,
+        kind: ItemKind,
+        points: Sequence[Sequence[Any]],
+        complete: Mapping[str, Sequence[str]],
+        floats: "array[float]",
     ) -> None:
-        """Upsert points, then remove what the items that end here had more of.
+        """Upsert points, then delete the stale ones of `complete` items: those from their number of passages on.
 
-        In this order a crash in between leaves an item with passages of two versions, which `rows` shows.
+        In this order a crash in between leaves an item with passages of two versions, which `rows` reveals.
         """
-        size, late = self._dimensions, {GRAPH: OUTSIDE} if kind in self._graphs else {}
+        late = {GRAPH: OUTSIDE} if kind in self._graphs else {}
         upserts = [
             edge.Point(
                 id=UUID(point),
-                vector={
-                    DENSE: floats[at * size : (at + 1) * size].tolist(),
-                    BM25: self._words.passage(kind, weighted_texts),
-                },
+                vector={DENSE: self._vector(floats, number), BM25: self._words.passage(kind, weighted_texts)},
                 payload=payload | late,
             )
-            for at, (point, payload, weighted_texts) in enumerate(points)
+            for number, (point, payload, weighted_texts) in enumerate(points)
         ]
         if upserts:
             self._update(kind, edge.UpdateOperation.upsert_points(upserts), len(upserts))
-        for count, items in ends.items():
-            left_over = edge.FieldCondition(key=PASSAGE, range=edge.RangeFloat(gte=float(count)))
-            self._delete(kind, edge.Filter(must=[one_of(items), left_over]), len(items))
+        for count, items in complete.items():
+            stale = edge.FieldCondition(key=PASSAGE, range=edge.RangeFloat(gte=float(count)))
+            self._delete(kind, edge.Filter(must=[one_of(items), stale]), len(items))
 
     def drop(self, kind: ItemKind, items: Sequence[str]) -> None:
-        """Remove all points of these items."""
+        """Delete all points of these items."""
         self._delete(kind, edge.Filter(must=[one_of(items)]), len(items))
 
     def search(
         self, kind: ItemKind, texts: Sequence[str], where: Mapping[str, Any], limit: int, floats: "array[float]"
-    ) -> list[dict[str, list[Row]]]:
-        """Return the rows of each question's lanes, best first: what each lane proposes, then what others proposed.
-
-        There are as many vectors as texts, or none.
-        """
-        asks = list(self._asks(texts, where["namespace"], floats))
-        share = shares(len(texts), limit)
-        lanes = Searcher(self._shards[kind]).lanes(asks, condition(where), [share[ask.question] for ask in asks])
-        answers: list[dict[str, list[Row]]] = [{DENSE: [], BM25: []} for _ in texts]
-        for ask, rows in zip(asks, lanes, strict=True):
-            answers[ask.question][ask.lane] = rows
-        return answers
+    ) -> list[dict[str, list[PointRow]]]:
+        """Return the rows of each question by lane. There are as many vectors as texts, or none."""
+        questions = [
+            (self._vector(floats, number) if floats else None, self._words.question(text))
+            for number, text in enumerate(texts)
+        ]
+        return search_shard(self._shards[kind], questions, where, limit)
 
     def rows(self, kind: ItemKind, offset: str | None) -> tuple[list[list[Any]], str | None]:
-        """Return a page of item, version and number of passages, and where the next begins."""
-        records, following = self._shards[kind].scroll(
+        """Return a page of item, version and number of passages, and the offset of the next page."""
+        records, next_offset = self._shards[kind].scroll(
             edge.ScrollRequest(
                 offset=None if offset is None else UUID(offset),
                 limit=PAGE,
@@ -142,7 +137,7 @@ class Shards:
         )
         payloads: list[Any] = [record.payload for record in records]
         rows = [[payload[ITEM], payload[VERSION], payload[PASSAGES]] for payload in payloads]
-        return rows, None if following is None else str(following)
+        return rows, None if next_offset is None else str(next_offset)
 
     def counts(self) -> dict[str, list[int]]:
         """Return how many items and points each kind has."""
@@ -157,7 +152,7 @@ class Shards:
 
     def graph(self) -> dict[str, list[int]]:
         """Return how many points each kind has, and how many of them are in its graph."""
-        late = edge.Filter(must=[holds(GRAPH, OUTSIDE)])
+        late = edge.Filter(must=[has_word(GRAPH, OUTSIDE)])
         counts: dict[str, list[int]] = {}
         for kind, shard in self._shards.items():
             points = shard.info().points_count
@@ -166,7 +161,7 @@ class Shards:
         return counts
 
     def build(self) -> None:
-        """Build the graph of each kind that is large enough to gain from one: seconds to minutes without an answer."""
+        """Build the graph of each kind that is large enough. Blocks for seconds to minutes."""
         for kind, shard in self._shards.items():
             if shard.info().points_count > self._hnsw_threshold:
                 shard.optimize()
@@ -175,7 +170,7 @@ class Shards:
         (self._folder / GRAPHS).write_text(json.dumps(sorted(self._graphs)))
 
     def flush(self) -> None:
-        """Bring the files up to date; until then, the write-ahead log alone holds what is new."""
+        """Write changes to the shards' files; until then only the write-ahead logs hold them."""
         for shard in self._shards.values():
             shard.flush()
         self._unflushed = 0
@@ -185,25 +180,15 @@ class Shards:
         while self._shards:
             self._shards.popitem()[1].close()
 
-    def _asks(self, texts: Sequence[str], namespace: str, floats: "array[float]") -> Iterator[Ask]:
-        """Yield what each question asks of each lane; of the words' lane nothing when no word is left of it."""
-        # The corpus makes a word's weight a matter of its own namespace: others' texts neither blunt nor betray it.
-        corpus = edge.Filter(must=[holds(NAMESPACE, namespace)])
-        params = edge.SearchParams(idf=edge.IdfParams(corpus=corpus))
-        for number, text in enumerate(texts):
-            if floats:
-                vector = floats[number * self._dimensions : (number + 1) * self._dimensions]
-                yield Ask(number, DENSE, vector.tolist(), None)
-            words = self._words.question(text)
-            if words.indices:
-                yield Ask(number, BM25, words, params)
+    def _vector(self, floats: "array[float]", number: int) -> list[float]:
+        return floats[number * self._dimensions : (number + 1) * self._dimensions].tolist()
 
-    def _delete(self, kind: ItemKind, those: edge.Filter, weight: int) -> None:
-        self._update(kind, edge.UpdateOperation.delete_points_by_filter(those), weight)
+    def _delete(self, kind: ItemKind, condition: edge.Filter, count: int) -> None:
+        self._update(kind, edge.UpdateOperation.delete_points_by_filter(condition), count)
 
-    def _update(self, kind: ItemKind, operation: edge.UpdateOperation, weight: int) -> None:
+    def _update(self, kind: ItemKind, operation: edge.UpdateOperation, count: int) -> None:
         self._shards[kind].update(operation)
-        self._unflushed += weight
+        self._unflushed += count
         if self._unflushed >= FLUSH_POINTS:
             self.flush()
 
@@ -216,14 +201,14 @@ def _config(dimensions: int, hnsw_threshold: int) -> edge.EdgeConfig:
         },
         hnsw_config=edge.HnswIndexConfig(m=M, ef_construct=EF_CONSTRUCT, full_scan_threshold=FULL_SCAN_KB),
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=max(1, hnsw_threshold * dimensions * 4 // 1024)),
-        # Requests come one at a time, and below the graph's threshold waking a pool costs more than it saves:
+        # Requests are answered one at a time, and below the graph's threshold a pool costs more than it saves:
         # both lanes over 10,000 points took 3.1 ms with the default pool on 2 cores, 1.9 ms with one thread.
         max_search_threads=1,
     )
 
 
 def _field_indexes(kind: ItemKind) -> list[tuple[str, Any]]:
-    # Only the namespace gets edges of its own in the graph: with edges for each of seven keyword fields,
+    # Only the namespace has edges of its own in the graph: with edges for each of seven keyword fields,
     # building it for 60,000 points took 148 s instead of 25.
     keyword, number = edge.KeywordIndexParams(enable_hnsw=False), edge.FloatIndexParams(enable_hnsw=False)
     return [

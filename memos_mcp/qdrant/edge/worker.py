@@ -1,9 +1,9 @@
-"""The index process: holds one generation's shards and answers the engine over a pair of pipes, one request at a time.
+"""The index process: holds one generation's shards and answers the engine over two pipes, one request at a time.
 
 Run as `python -m memos_mcp.qdrant.edge.worker FOLDER DIMENSIONS HNSW_THRESHOLD PARENT [background]`. It exits when
-the engine closes its pipe, and is killed with the engine. Every write that it answered survives that: the shards'
-write-ahead logs are in the page cache before it answers. A power cut can lose what was not flushed, a few seconds at
-most; the engine then finds at its next start that versions differ, and indexes those items again.
+the engine closes its pipe, and is killed when the engine dies. Every acknowledged write survives that: the shards'
+write-ahead logs are in the page cache before the reply is sent. A power cut can lose unflushed writes, a few seconds at
+most; at its next start the engine finds that versions differ, and indexes those items again.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from array import array
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from memos_mcp.qdrant.edge.protocol import HEAD, length, pack, unpack
+from memos_mcp.qdrant.edge.protocol import HEADER, body_length, pack, unpack
 from memos_mcp.qdrant.edge.shards import Shards
 
 FLUSH_AFTER_SECONDS: Final = 2.0
@@ -26,13 +26,13 @@ PR_SET_PDEATHSIG: Final = 1
 def main(arguments: list[str]) -> None:
     """Serve until the engine closes its pipe."""
     folder, dimensions, hnsw_threshold, parent, *background = arguments
-    _die_with(int(parent))
+    _kill_when_parent_dies(int(parent))
     if background:
         os.nice(BACKGROUND_NICENESS)
-    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the engine, which then closes the pipe in its own time
+    for number in (signal.SIGINT, signal.SIGTERM):  # the engine handles them and closes the pipe
         signal.signal(number, signal.SIG_IGN)
     with open(os.dup(0), "rb", buffering=0) as requests, open(os.dup(1), "wb", buffering=0) as replies:  # noqa: PTH123  # pathlib opens no descriptors
-        os.dup2(2, 1)  # whatever a library prints must not land among the replies
+        os.dup2(2, 1)  # output that a library prints must not mix with the replies
         shards = Shards(Path(folder), int(dimensions), int(hnsw_threshold))
         _serve(shards, requests, replies)
         shards.close()
@@ -57,18 +57,18 @@ def _answer(shards: Shards, request: dict[str, Any], floats: "array[float]") -> 
         arguments["floats"] = floats
     try:
         return {"result": getattr(shards, request["operation"])(**arguments)}
-    except Exception as error:  # noqa: BLE001  # Edge raises bare Exceptions; the engine logs what is said here
+    except Exception as error:  # noqa: BLE001  # Edge raises bare Exceptions; the engine logs this text
         return {"error": f"{type(error).__name__}: {error}"}
 
 
 def _receive(requests: BinaryIO) -> tuple[dict[str, Any], "array[float]"] | None:
-    head = _exactly(requests, HEAD.size)
-    body = None if head is None else _exactly(requests, length(head))
-    return None if head is None or body is None else unpack(head, body)
+    header = _read_exactly(requests, HEADER.size)
+    body = None if header is None else _read_exactly(requests, body_length(header))
+    return None if header is None or body is None else unpack(header, body)
 
 
-def _exactly(requests: BinaryIO, size: int) -> bytes | None:
-    """Return this many bytes, or None when the engine is gone."""
+def _read_exactly(requests: BinaryIO, size: int) -> bytes | None:
+    """Return this many bytes, or None once the engine has closed the pipe."""
     received = bytearray()
     while len(received) < size:
         part = requests.read(size - len(received))
@@ -78,11 +78,11 @@ def _exactly(requests: BinaryIO, size: int) -> bytes | None:
     return bytes(received)
 
 
-def _die_with(parent: int) -> None:
-    """Be killed with the engine, even in the middle of a build; elsewhere than on Linux, end at the next read."""
+def _kill_when_parent_dies(parent: int) -> None:
+    """Have Linux kill this process with the engine, even during a build; on other systems its next read ends it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before this was asked for
+        if os.getppid() != parent:  # it died before the call
             sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The engine's end of an index process: starts it, asks it, stops it; the event loop never waits for a shard."""
+"""The engine's side of an index process: starts, asks and stops it. The event loop never waits for a shard."""
 
 import itertools
 import logging
@@ -13,16 +13,17 @@ from typing import Any, Final
 
 import anyio
 from anyio.abc import Process
+from anyio.to_thread import run_sync
 
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Vector
-from memos_mcp.qdrant.edge.generations import Generation
-from memos_mcp.qdrant.edge.protocol import HEAD, length, pack, unpack
+from memos_mcp.qdrant.edge.generations import Generation, remove
+from memos_mcp.qdrant.edge.protocol import HEADER, body_length, pack, unpack
 
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 10.0
-CHUNK: Final = 1 << 18
+RECEIVE_BYTES: Final = 1 << 18
 IMPORT_ROOT: Final = Path(__file__).parents[3]
 FAILED: Final = "The search index could not answer. Repeat the call later."
 
@@ -36,16 +37,16 @@ class WorkerHandle:
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._turn = anyio.Lock()
+        self._request_lock = anyio.Lock()
         self._numbers = itertools.count()
         self._received = bytearray()
-        self._gone = False
+        self._exited = False
 
     @classmethod
     async def start(
         cls, folder: Path, dimensions: int, hnsw_threshold: int, lock: int, *, background: bool = False
     ) -> "WorkerHandle":
-        """Start a process for the generation in this folder; it holds the lock too, for as long as it lives."""
+        """Start a process for the generation in this folder. It holds the lock too until it ends."""
         arguments = [str(folder), str(dimensions), str(hnsw_threshold), str(os.getpid())]
         process = await anyio.open_process(
             [sys.executable, "-m", "memos_mcp.qdrant.edge.worker", *arguments, *(["background"] if background else [])],
@@ -53,27 +54,27 @@ class WorkerHandle:
             stdout=subprocess.PIPE,
             stderr=None,
             cwd=IMPORT_ROOT,
-            start_new_session=True,  # a Ctrl-C in the terminal is the engine's to handle
+            start_new_session=True,  # the engine alone handles a Ctrl-C in the terminal
             pass_fds=(lock,),
         )
         return cls(process)
 
     @property
-    def gone(self) -> bool:
-        """Whether the process has ended, or can no longer be talked to."""
-        return self._gone
+    def exited(self) -> bool:
+        """Whether the process has ended or can no longer be reached."""
+        return self._exited
 
-    async def ask(self, operation: str, vectors: Iterable[Vector] = (), **arguments: Any) -> Any:
-        """Return the answer; raise `Gone` when the process has ended, `IndexUnavailable` when it failed."""
-        async with self._turn:
-            if self._gone:
+    async def request(self, operation: str, vectors: Iterable[Vector] = (), **arguments: Any) -> Any:
+        """Return the result. Raises `WorkerExited` if the process has ended, `IndexUnavailable` on an error."""
+        async with self._request_lock:
+            if self._exited:
                 raise WorkerExited
             number = next(self._numbers)
-            request = pack({"id": number, "operation": operation, "arguments": arguments}, vectors)
+            message = pack({"id": number, "operation": operation, "arguments": arguments}, vectors)
             try:
-                reply = await self._exchange(number, request)
+                reply = await self._exchange(number, message)
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-                self._gone = True
+                self._exited = True
                 raise WorkerExited from error
         if "error" in reply:
             logger.error("The index process could not %s: %s", operation, reply["error"])
@@ -81,45 +82,45 @@ class WorkerHandle:
         return reply.get("result")
 
     async def stop(self) -> None:
-        """Let it finish what it was asked, flush and end; kill it if that takes too long."""
+        """Let it finish its requests, flush and exit; kill it after `STOP_SECONDS`."""
         with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_SECONDS):
-            async with self._turn:
-                self._gone = True
+            async with self._request_lock:
+                self._exited = True
                 if self._process.stdin is not None:
                     await self._process.stdin.aclose()
                 await self._process.wait()
         await self.kill()
 
     async def kill(self) -> None:
-        """End it at once: nothing that it has answered is lost."""
-        self._gone = True
+        """Kill it at once. Acknowledged writes are not lost."""
+        self._exited = True
         with anyio.CancelScope(shield=True):
             if self._process.returncode is None:
                 with suppress(ProcessLookupError):
                     self._process.kill()
             await self._process.aclose()
 
-    async def _exchange(self, number: int, request: bytes) -> dict[str, Any]:
-        """Send a request and wait for its reply, passing over replies to callers that were cancelled meanwhile."""
+    async def _exchange(self, number: int, message: bytes) -> dict[str, Any]:
+        """Send a request and wait for its reply; skip replies to requests that were cancelled meanwhile."""
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise anyio.ClosedResourceError
-        await stdin.send(request)
+        await stdin.send(message)
         while True:
             reply = self._next_reply()
             if reply is None:
-                self._received += await stdout.receive(CHUNK)
+                self._received += await stdout.receive(RECEIVE_BYTES)
             elif reply["id"] == number:
                 return reply
 
     def _next_reply(self) -> dict[str, Any] | None:
-        head = bytes(self._received[: HEAD.size])
-        if len(head) < HEAD.size or len(self._received) < HEAD.size + length(head):
+        header = bytes(self._received[: HEADER.size])
+        if len(header) < HEADER.size or len(self._received) < HEADER.size + body_length(header):
             return None
-        end = HEAD.size + length(head)
-        body = bytes(self._received[HEAD.size : end])
+        end = HEADER.size + body_length(header)
+        body = bytes(self._received[HEADER.size : end])
         del self._received[:end]
-        reply: dict[str, Any] = unpack(head, body)[0]
+        reply: dict[str, Any] = unpack(header, body)[0]
         return reply
 
 
@@ -128,4 +129,22 @@ class RunningGeneration:
     """A generation and the process that holds it."""
 
     generation: Generation
-    host: WorkerHandle
+    worker: WorkerHandle
+
+    async def discard(self) -> None:
+        """Kill the process and remove the folder, even if the caller is cancelled."""
+        with anyio.CancelScope(shield=True):
+            await self.worker.kill()
+            await self._remove()
+
+    async def retire(self) -> None:
+        """Stop the process and remove the folder. Errors are only logged: the swap to another generation is done."""
+        try:
+            await self.worker.stop()
+        except Exception:
+            logger.exception("The process of an old generation of the search index did not end cleanly")
+        await self._remove()
+
+    async def _remove(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await run_sync(remove, self.generation.path)

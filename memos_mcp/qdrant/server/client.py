@@ -1,12 +1,11 @@
-"""What goes to a Qdrant server and comes back: the only place that knows its client.
+"""The requests to a Qdrant server, on its own client.
 
-Importing this costs the 1.5 s of `qdrant_client`, so it is imported in a worker thread, by `server.py`.
+Importing this takes the 1.5 s of `qdrant_client`, so `index.py` imports it in a worker thread.
 """
 
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,8 +16,9 @@ from qdrant_client.http.exceptions import ApiException
 from qdrant_edge import SparseVector
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import FIELDS, IndexFilter, IndexQuery, ItemKind, Shape
+from memos_mcp.domain.index import FIELDS, IndexFilter, IndexQuery, ItemKind, Shape, Vector
 from memos_mcp.qdrant.bm25 import WordVectors
+from memos_mcp.qdrant.lanes import LaneQuery, PointRow
 from memos_mcp.qdrant.points import (
     BM25,
     DENSE,
@@ -28,13 +28,12 @@ from memos_mcp.qdrant.points import (
     PAGE,
     PASSAGE,
     PASSAGES,
+    RESULT_FIELDS,
     SPARSE_FULL_SCAN,
-    TOLD,
     VERSION,
     M,
     Point,
-    Row,
-    told,
+    result_fields,
 )
 
 logger = logging.getLogger(__name__)
@@ -45,36 +44,25 @@ BAD_ADDRESS: Final = "MEMOS_QDRANT_URL is not an address. Use the form http://ho
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn whatever the client raises into `IndexUnavailable`; the cause goes to the log."""
+def translate_errors() -> Iterator[None]:
+    """Raise `IndexUnavailable` for the client's errors, and log them."""
     try:
         yield
     except (ApiException, QdrantException, OSError) as error:
-        logger.warning("The Qdrant server did not answer as it should: %s: %s", type(error).__name__, error)
+        logger.warning("The Qdrant server did not answer as expected: %s: %s", type(error).__name__, error)
         raise IndexUnavailable(UNREACHABLE) from error
 
 
 def connect(url: str, api_key: str | None) -> "ServerClient":
-    """Return a connection that is made with the first request. Reads certificates: not for the event loop."""
+    """Return a client that connects with its first request. Blocks while it reads certificates."""
     try:
-        with translated():
+        with translate_errors():
             client = AsyncQdrantClient(url=url, api_key=api_key, timeout=TIMEOUT_SECONDS, check_compatibility=False)
     except ValueError:
-        # The client's text quotes the address, which may hold a password.
+        # The client's error quotes the address, which may contain a password.
         logger.warning("the address of the Qdrant server cannot be used")
         raise IndexUnavailable(BAD_ADDRESS) from None
     return ServerClient(client)
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What one lane is asked for the sake of one question, of all that `where` admits or `among` these items only."""
-
-    question: int
-    lane: str
-    vector: list[float] | models.SparseVector
-    where: IndexFilter
-    among: Sequence[str] = ()
 
 
 class ServerClient:
@@ -86,24 +74,24 @@ class ServerClient:
 
     async def aliases(self) -> dict[str, str]:
         """Return the collection behind each alias."""
-        with translated():
+        with translate_errors():
             found = await self._client.get_aliases()
         return {alias.alias_name: alias.collection_name for alias in found.aliases}
 
     async def collections(self) -> list[str]:
-        with translated():
+        with translate_errors():
             found = await self._client.get_collections()
         return [collection.name for collection in found.collections]
 
     async def about(self, collection: str) -> Mapping[str, Any]:
-        """Return what was noted down when the collection was created."""
-        with translated():
+        """Return the metadata that the collection was created with."""
+        with translate_errors():
             info = await self._client.get_collection(collection)
         return info.config.metadata or {}
 
     async def create(self, collection: str, kind: ItemKind, shape: Shape, about: Mapping[str, Any]) -> None:
-        """Make an empty collection with its payload indexes; the server builds its graph itself, as points come."""
-        with translated():
+        """Create an empty collection with its payload indexes. The server builds its graph as points are added."""
+        with translate_errors():
             await self._client.create_collection(
                 collection,
                 vectors_config={DENSE: models.VectorParams(size=shape.dimensions, distance=models.Distance.COSINE)},
@@ -120,45 +108,43 @@ class ServerClient:
                 await self._client.create_payload_index(collection, field, schema)
 
     async def point_aliases(self, collections: Mapping[str, str]) -> None:
-        """Let each alias name its collection, all in one step."""
+        """Make each alias name its collection, all in one step."""
         operations = [
             models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=collection, alias_name=alias))
             for alias, collection in collections.items()
         ]
-        with translated():
+        with translate_errors():
             await self._client.update_collection_aliases(operations)
 
     async def delete_collection(self, collection: str) -> None:
-        with translated():
+        with translate_errors():
             await self._client.delete_collection(collection)
 
     async def upsert(self, kind: ItemKind, collection: str, points: Sequence[Point]) -> None:
         structs = await run_sync(self._structs, kind, points)
-        with translated():
+        with translate_errors():
             await self._client.upsert(collection, structs, wait=True)
 
     async def delete(self, collection: str, items: Sequence[UUID], from_passage: int = 0) -> None:
-        """Remove these items' points from this passage on."""
-        must: list[models.Condition] = [_any([str(item) for item in items])]
+        """Delete these items' points from this passage on."""
+        must: list[models.Condition] = [_one_of([str(item) for item in items])]
         if from_passage:
-            must.append(_bound(PASSAGE, models.Range(gte=from_passage)))
-        with translated():
+            must.append(_in_range(PASSAGE, models.Range(gte=from_passage)))
+        with translate_errors():
             await self._client.delete(collection, models.FilterSelector(filter=models.Filter(must=must)), wait=True)
 
-    async def nearest(self, collection: str, asks: Sequence[tuple[Ask, int]]) -> list[list[Row]]:
-        """Return the points nearest to each, best first, up to the number given with it; one request for all."""
-        if not asks:
-            return []
-        requests = [_request(ask, limit) for ask, limit in asks]
-        with translated():
+    async def nearest(self, collection: str, queries: Sequence[LaneQuery], where: IndexFilter) -> list[list[PointRow]]:
+        """Return the points nearest to each query, best first; one request for all."""
+        requests = [_query_request(query, where) for query in queries]
+        with translate_errors():
             answers = await self._client.query_batch_points(collection, requests)
-        return [[(*told(point.payload), point.score) for point in answer.points] for answer in answers]
+        return [[(*result_fields(point.payload), point.score) for point in answer.points] for answer in answers]
 
     async def rows(self, collection: str) -> AsyncIterator[list[tuple[str, int, int]]]:
         """Yield item, version and number of passages of all points, page by page."""
         offset = None
         while True:
-            with translated():
+            with translate_errors():
                 records, offset = await self._client.scroll(
                     collection,
                     limit=PAGE,
@@ -172,12 +158,12 @@ class ServerClient:
                 return
 
     async def count(self, collection: str, *, first_passages_only: bool) -> int:
-        condition = models.Filter(must=[_bound(PASSAGE, models.Range(lte=0))]) if first_passages_only else None
-        with translated():
+        condition = models.Filter(must=[_in_range(PASSAGE, models.Range(lte=0))]) if first_passages_only else None
+        with translate_errors():
             return (await self._client.count(collection, count_filter=condition, exact=True)).count
 
     async def close(self) -> None:
-        with translated():
+        with translate_errors():
             await self._client.close()
 
     def _structs(self, kind: ItemKind, points: Sequence[Point]) -> list[models.PointStruct]:
@@ -193,16 +179,11 @@ class ServerClient:
             for point in points
         ]
 
-    def asks(self, questions: Sequence[IndexQuery], where: IndexFilter, *, dense: bool) -> list[Ask]:
-        """Return what each question asks of each lane; of the words' lane nothing when no word is left of it."""
-        asks = []
-        for number, question in enumerate(questions):
-            if dense and question.vector is not None:
-                asks.append(Ask(number, DENSE, [float(value) for value in question.vector], where))
-            words = self._words.question(question.text)
-            if words.indices:
-                asks.append(Ask(number, BM25, _sparse(words), where))
-        return asks
+    def question_vectors(
+        self, questions: Sequence[IndexQuery], *, dense: bool
+    ) -> list[tuple[Vector | None, SparseVector]]:
+        """Return the dense vector, if wanted, and the sparse vector of each question."""
+        return [(one.vector if dense else None, self._words.question(one.text)) for one in questions]
 
 
 def _field_indexes(kind: ItemKind) -> list[tuple[str, models.PayloadSchemaType | models.PayloadSchemaParams]]:
@@ -220,42 +201,51 @@ def _field_indexes(kind: ItemKind) -> list[tuple[str, models.PayloadSchemaType |
     ]
 
 
-def _request(ask: Ask, limit: int) -> models.QueryRequest:
+def _query_request(query: LaneQuery, where: IndexFilter) -> models.QueryRequest:
     params = None
-    if ask.lane == BM25:
-        # A word's weight is a matter of its own namespace: others' texts neither blunt nor betray it.
-        corpus = models.Filter(must=[_word(NAMESPACE, ask.where.namespace)])
+    vector: list[float] | models.SparseVector
+    if query.lane == BM25:
+        vector = _sparse(query.vector)
+        # The corpus makes a word's weight depend on its own namespace only: other namespaces do not change it, and
+        # it reveals nothing of them.
+        corpus = models.Filter(must=[_has_word(NAMESPACE, where.namespace)])
         params = models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
-    condition = models.Filter(must=[_any(ask.among)]) if ask.among else _condition(ask.where)
+    else:
+        vector = [float(value) for value in query.vector]
     return models.QueryRequest(
-        query=ask.vector, using=ask.lane, filter=condition, params=params, limit=limit, with_payload=list(TOLD)
+        query=vector,
+        using=query.lane,
+        filter=models.Filter(must=[_one_of(query.items)]) if query.items else _filter(where),
+        params=params,
+        limit=query.limit,
+        with_payload=list(RESULT_FIELDS),
     )
 
 
-def _condition(where: IndexFilter) -> models.Filter:
-    must: list[models.Condition] = [_word(NAMESPACE, where.namespace)]
-    must += [_word(field, word) for field, words in where.has_all.items() for word in words]
-    must += [_bound(field, models.Range(gte=number)) for field, number in where.at_least.items()]
-    must += [_bound(field, models.Range(lte=number)) for field, number in where.at_most.items()]
-    # `except` nothing matches any word at all, so that an empty list admits only items without the field.
+def _filter(where: IndexFilter) -> models.Filter:
+    must: list[models.Condition] = [_has_word(NAMESPACE, where.namespace)]
+    must += [_has_word(field, word) for field, words in where.has_all.items() for word in words]
+    must += [_in_range(field, models.Range(gte=number)) for field, number in where.at_least.items()]
+    must += [_in_range(field, models.Range(lte=number)) for field, number in where.at_most.items()]
+    # An empty `except` list matches any word, so it admits only items without the field.
     must_not: list[models.Condition] = [
         models.FieldCondition(key=field, match=models.MatchExcept.model_validate({"except": list(words)}))
         for field, words in where.subset_of.items()
     ]
-    must_not += [_bound(field, models.Range(lte=number)) for field, number in where.not_expired_by.items()]
+    must_not += [_in_range(field, models.Range(lte=number)) for field, number in where.not_expired_by.items()]
     return models.Filter(must=must, must_not=must_not)
 
 
-def _any(items: Sequence[str]) -> models.FieldCondition:
+def _one_of(items: Sequence[str]) -> models.FieldCondition:
     return models.FieldCondition(key=ITEM, match=models.MatchAny(any=list(items)))
 
 
-def _word(field: str, word: str) -> models.FieldCondition:
+def _has_word(field: str, word: str) -> models.FieldCondition:
     return models.FieldCondition(key=field, match=models.MatchValue(value=word))
 
 
-def _bound(field: str, bound: models.Range) -> models.FieldCondition:
-    return models.FieldCondition(key=field, range=bound)
+def _in_range(field: str, bounds: models.Range) -> models.FieldCondition:
+    return models.FieldCondition(key=field, range=bounds)
 
 
 def _sparse(words: SparseVector) -> models.SparseVector:

@@ -1,60 +1,30 @@
 """The index on a Qdrant server or cluster, version 1.16 or later, which many processes can share.
 
-Each generation is a collection a kind, `<prefix>_<kind>_<generation>`, with what it was built for in its metadata;
-every search and write asks the alias `<prefix>_<kind>`, so that other processes follow a swap without being told.
+Each generation has one collection per kind, `<prefix>_<kind>_<generation>`, with its shape in the metadata. Searches
+and writes use the alias `<prefix>_<kind>`, so other processes follow a swap without a message.
 """
 
-import logging
-import re
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
-from uuid import UUID, uuid4
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
 
 import anyio
 from anyio.to_thread import run_sync
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import ITEM_KINDS, Entry, IndexFilter, IndexQuery, IndexReport, ItemKind, Lanes, Shape
-from memos_mcp.qdrant.points import (
-    BM25,
-    CLOSED,
-    DENSE,
-    FORMAT,
-    MAX_CANDIDATE_POINTS,
-    OUTDATED,
-    Row,
-    VersionScan,
-    best_rows,
-    left_out,
-    matches,
-    shares,
-    write_batches,
-)
+from memos_mcp.domain.index import Entry, IndexFilter, IndexQuery, IndexReport, ItemKind, Lanes, Shape
+from memos_mcp.qdrant.lanes import LaneCompletion, to_lanes
+from memos_mcp.qdrant.points import CLOSED, OUTDATED, VersionScan
+from memos_mcp.qdrant.server.collections import Collections, ServerGeneration
 
-if TYPE_CHECKING:  # qdrant_client, which is behind both, takes 1.5 s to import
+if TYPE_CHECKING:  # importing qdrant_client takes 1.5 s
     from qdrant_client import AsyncQdrantClient
 
-    from memos_mcp.qdrant.server.client import Ask, ServerClient
-
-logger = logging.getLogger(__name__)
-
-LEFTOVER_SECONDS: Final = 86_400.0
-"""How old a generation without an alias must be to count as given up, and not as another process's draft."""
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """A generation's collections, and what it was built for."""
-
-    name: str
-    collections: Mapping[ItemKind, str]
-    shape: Shape
+    from memos_mcp.qdrant.server.client import ServerClient
 
 
 class ServerIndex:
-    """The `VectorIndex` port on a Qdrant server. A client that is passed in stays the caller's to close."""
+    """The `VectorIndex` port on a Qdrant server. A client that is passed in is closed by the caller."""
 
     def __init__(self, url: str, api_key: str | None, prefix: str, client: "AsyncQdrantClient | None" = None) -> None:
         self._url = url
@@ -63,9 +33,9 @@ class ServerIndex:
         self._client = client
         self._change = anyio.Lock()
         self._writing = anyio.Lock()
-        self._server_client: ServerClient | None = None
+        self._collections: Collections | None = None
         self._wanted: Shape | None = None
-        self._current: Generation | None = None
+        self._current: ServerGeneration | None = None
 
     @property
     def exclusive(self) -> bool:
@@ -83,174 +53,132 @@ class ServerIndex:
         return None if self._current is None else self._current.name
 
     async def open(self, shape: Shape) -> None:
-        """Find out what the aliases name now, or create an empty generation for them."""
+        """Open the generation that the aliases name, or create an empty one."""
         async with self._change:
-            if self._server_client is None:
-                self._server_client = await run_sync(_connect, self._url, self._api_key, self._client)
-            found = await self._find(self._server_client)
+            if self._collections is None:
+                client = await run_sync(_connect, self._url, self._api_key, self._client)
+                self._collections = Collections(client, self._prefix)
+            found = await self._collections.find()
             if found is None:
-                found = await self._create(self._server_client, shape)
-                await self._server_client.point_aliases(self._aliases(found))
+                found = await self._collections.create(shape)
+                await self._collections.make_current(found)
             self._wanted, self._current = shape, found
 
     async def wants_rebuild(self) -> bool:
-        """Return False: a server builds its graph itself, as points come."""
-        self._connected()
+        """Return False: a server builds its graph itself as points are added."""
+        self._opened()
         return False
 
     async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None:
         """Store these items' passages in place of whatever the index held of them."""
-        client = self._connected()
+        collections = self._opened()
         if self.outdated:
             raise IndexUnavailable(OUTDATED)
         async with self._writing:
-            await _write(client, kind, self._alias(kind), entries)
+            await collections.write(kind, collections.alias(kind), entries)
 
     async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None:
-        client = self._connected()
+        collections = self._opened()
         if item_ids:
             async with self._writing:
-                await client.delete(self._alias(kind), item_ids)
+                await collections.client.delete(collections.alias(kind), item_ids)
 
     async def search(
         self, kind: ItemKind, questions: Sequence[IndexQuery], where: IndexFilter, limit: int
     ) -> list[Lanes]:
         """Return the lanes of each question: each proposes up to `limit` items, and all score what any proposed."""
-        client, alias = self._connected(), self._alias(kind)
-        asks = client.asks(questions, where, dense=not self.outdated)
-        share = shares(len(questions), limit)
-        limits = [share[ask.question] for ask in asks]
-        proposed = await _nearest(client, alias, asks, limits)
-        missing = left_out([ask.lane for ask in asks], proposed, limits)
-        late = [replace(ask, among=items) for ask, items in zip(asks, missing, strict=True) if items]
-        added = iter(await _nearest(client, alias, late, [len(ask.among) for ask in late]))
-        lanes = {
-            (ask.question, ask.lane): matches([*rows, *next(added)] if items else rows)
-            for ask, rows, items in zip(asks, proposed, missing, strict=True)
-        }
-        return [Lanes(lanes.get((n, DENSE), ()), lanes.get((n, BM25), ())) for n in range(len(questions))]
+        collections = self._opened()
+        client, alias = collections.client, collections.alias(kind)
+        completion = LaneCompletion(client.question_vectors(questions, dense=not self.outdated), limit)
+        while completion.batch:
+            completion.receive(await client.nearest(alias, completion.batch, where))
+        return [to_lanes(answer) for answer in completion.answers]
 
     async def versions(self, kind: ItemKind) -> dict[UUID, int]:
         """Return every item the index holds, with the version it was indexed at; read page by page."""
         scan = VersionScan()
-        async for rows in self._connected().rows(self._alias(kind)):
+        collections = self._opened()
+        async for rows in collections.client.rows(collections.alias(kind)):
             scan.add(rows)
         return await run_sync(scan.versions)
 
     async def draft(self, shape: Shape) -> "ServerDraft":
-        """Start a generation beside the current one. What the current one is given meanwhile is not in it."""
-        client = self._connected()
-        await self._remove_leftovers(client)
-        return ServerDraft(client, await self._create(client, shape), self._adopt)
+        """Start a generation beside the current one. Later writes to the current one do not reach it."""
+        collections = self._opened()
+        await collections.remove_leftovers()
+        return ServerDraft(collections, await collections.create(shape), self._adopt)
 
     async def report(self) -> IndexReport:
-        client = self._connected()
-        found = await self._find(client)
+        collections = self._opened()
+        found = await collections.find()
         if found is None:
             raise IndexUnavailable(CLOSED)
         items, points = {}, {}
         for kind, collection in found.collections.items():
-            items[kind] = await client.count(collection, first_passages_only=True)
-            points[kind] = await client.count(collection, first_passages_only=False)
+            items[kind] = await collections.client.count(collection, first_passages_only=True)
+            points[kind] = await collections.client.count(collection, first_passages_only=False)
         return IndexReport(found.name, found.shape, items, points)
 
     async def close(self) -> None:
         async with self._change:
-            client, self._server_client, self._current = self._server_client, None, None
-            if client is not None and self._client is None:
+            collections, self._collections, self._current = self._collections, None, None
+            if collections is not None and self._client is None:
                 with anyio.CancelScope(shield=True):
-                    await client.close()
+                    await collections.client.close()
 
-    async def _adopt(self, generation: Generation) -> None:
-        """Let the aliases name this generation, in one step for both kinds, and remove the one before."""
+    async def _adopt(self, generation: ServerGeneration) -> None:
+        """Make the aliases name this generation, and remove the one before."""
         async with self._change:
-            client = self._connected()
-            old = await self._find(client)
+            collections = self._opened()
+            old = await collections.find()
             with anyio.CancelScope(shield=True):
                 async with self._writing:
-                    await client.point_aliases(self._aliases(generation))
+                    await collections.make_current(generation)
                     self._current = generation
                 if old is not None:
-                    await _remove(client, old)
+                    await collections.remove(old)
 
-    def _connected(self) -> "ServerClient":
-        if self._server_client is None or self._current is None:
+    def _opened(self) -> Collections:
+        if self._collections is None or self._current is None:
             raise IndexUnavailable(CLOSED)
-        return self._server_client
-
-    def _alias(self, kind: ItemKind) -> str:
-        return f"{self._prefix}_{kind}"
-
-    def _aliases(self, generation: Generation) -> dict[str, str]:
-        return {self._alias(kind): collection for kind, collection in generation.collections.items()}
-
-    async def _find(self, client: "ServerClient") -> Generation | None:
-        """Return the generation that the aliases name, if there is one that this version can read."""
-        aliases = await client.aliases()
-        if not all(self._alias(kind) in aliases for kind in ITEM_KINDS):
-            return None
-        collections = {kind: aliases[self._alias(kind)] for kind in ITEM_KINDS}
-        about = await client.about(collections["memory"])
-        if about.get("format") != FORMAT:
-            return None
-        shape = Shape(str(about["model"]), int(about["dimensions"]))
-        return Generation(collections["memory"].rpartition("_")[2], collections, shape)
-
-    async def _create(self, client: "ServerClient", shape: Shape) -> Generation:
-        name = uuid4().hex[:12]
-        generation = Generation(name, {kind: f"{self._alias(kind)}_{name}" for kind in ITEM_KINDS}, shape)
-        about = {"format": FORMAT, "model": shape.model, "dimensions": shape.dimensions, "created": time.time()}
-        try:
-            for kind, collection in generation.collections.items():
-                await client.create(collection, kind, shape, about)
-        except BaseException:
-            await _remove(client, generation)
-            raise
-        return generation
-
-    async def _remove_leftovers(self, client: "ServerClient") -> None:
-        """Remove what drafts that were never finished have left, if they are old enough to be nobody's."""
-        named = set((await client.aliases()).values())
-        ours = re.compile(rf"{re.escape(self._prefix)}_({'|'.join(ITEM_KINDS)})_[0-9a-f]{{12}}")
-        for collection in await client.collections():
-            if ours.fullmatch(collection) and collection not in named:
-                created = (await client.about(collection)).get("created", 0.0)
-                if time.time() - float(created) > LEFTOVER_SECONDS:
-                    await client.delete_collection(collection)
+        return self._collections
 
 
 class ServerDraft:
-    """A generation that is built beside the current one, in collections that no alias names yet."""
+    """The `Draft` port: a generation whose collections no alias names yet."""
 
     def __init__(
-        self, client: "ServerClient", generation: Generation, adopt: Callable[[Generation], Awaitable[None]]
+        self,
+        collections: Collections,
+        generation: ServerGeneration,
+        adopt: Callable[[ServerGeneration], Awaitable[None]],
     ) -> None:
-        self._server_client = client
+        self._collections = collections
         self._generation = generation
         self._adopt = adopt
-        self._over = False
+        self._closed = False
 
     async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None:
         self._check()
-        await _write(self._server_client, kind, self._generation.collections[kind], entries)
+        await self._collections.write(kind, self._generation.collections[kind], entries)
 
     async def commit(self) -> None:
-        """Swap the aliases. The server may still be building its graph: answers are right, only slower until then."""
+        """Swap the aliases. Until the server has built its graph, answers are correct but slower."""
         self._check()
         try:
             await self._adopt(self._generation)
         except BaseException:
             await self.discard()
             raise
-        self._over = True
+        self._closed = True
 
     async def discard(self) -> None:
-        if not self._over:
-            self._over = True
-            await _remove(self._server_client, self._generation)
+        if not self._closed:
+            self._closed = True
+            await self._collections.remove(self._generation)
 
     def _check(self) -> None:
-        if self._over:
+        if self._closed:
             raise IndexUnavailable("The draft of the search index was given up. Start a new one.")
 
 
@@ -258,45 +186,3 @@ def _connect(url: str, api_key: str | None, client: "AsyncQdrantClient | None") 
     from memos_mcp.qdrant.server.client import ServerClient, connect
 
     return connect(url, api_key) if client is None else ServerClient(client)
-
-
-async def _nearest(client: "ServerClient", alias: str, asks: Sequence["Ask"], limits: Sequence[int]) -> list[list[Row]]:
-    """Return, for each, the best point of each of up to its limit of items, best first.
-
-    Twice as many points are asked for as long as several passages of one item leave too few items.
-    """
-    rows: list[list[Row]] = [[] for _ in asks]
-    wanted = dict(enumerate(limits))
-    while wanted:
-        answers = await client.nearest(alias, [(asks[n], points) for n, points in wanted.items()])
-        found = dict(zip(wanted, answers, strict=True))
-        for n, points in found.items():
-            rows[n] = best_rows(points, limits[n])
-        wanted = {
-            n: min(2 * wanted[n], MAX_CANDIDATE_POINTS)
-            for n, points in found.items()
-            if len(rows[n]) < limits[n] and len(points) == wanted[n] < MAX_CANDIDATE_POINTS
-        }
-    return rows
-
-
-async def _write(client: "ServerClient", kind: ItemKind, collection: str, entries: Sequence[Entry]) -> None:
-    for batch in write_batches(entries):
-        if batch.points:
-            await client.upsert(kind, collection, batch.points)
-        for count, items in batch.ends.items():
-            await client.delete(collection, items, from_passage=count)
-
-
-async def _remove(client: "ServerClient", generation: Generation) -> None:
-    """Remove a generation's collections, unless an alias names them: a swap may succeed without our hearing of it.
-
-    What cannot be removed now is a leftover for a later draft to remove.
-    """
-    with anyio.CancelScope(shield=True):
-        try:
-            named = set((await client.aliases()).values())
-            for collection in set(generation.collections.values()) - named:
-                await client.delete_collection(collection)
-        except IndexUnavailable:
-            logger.warning("Collections that are no longer needed could not be removed yet")

@@ -150,12 +150,12 @@ async def test_an_index_process_that_was_killed_is_started_again_by_open(index: 
 
 async def test_a_search_that_gets_no_answer_can_be_given_up(index: EdgeIndex) -> None:
     await index.put("memory", [entry(1, "cat"), entry(2, "dog")])
-    process = index._running().host._process
+    process = index._running().worker._process
     process.send_signal(signal.SIGSTOP)
-    with anyio.move_on_after(0.05) as patience:
+    with anyio.move_on_after(0.05) as time_limit:
         await search(index, "memory", "cat", None, OURS, 1)
     process.send_signal(signal.SIGCONT)
-    assert patience.cancelled_caught
+    assert time_limit.cancelled_caught
     assert bm25(await search(index, "memory", "dog", None, OURS, 1)) == [2]
 
 
@@ -165,7 +165,7 @@ async def test_an_index_process_that_hangs_is_ended_and_started_again(
     await index.put("memory", [entry(1, "cat")])
     with monkeypatch.context() as patch:
         patch.setattr("memos_mcp.qdrant.edge.index.ANSWER_SECONDS", 0.05)
-        index._running().host._process.send_signal(signal.SIGSTOP)
+        index._running().worker._process.send_signal(signal.SIGSTOP)
         with pytest.raises(IndexUnavailable):
             await search(index, "memory", "cat", None, OURS, 1)
     await index.open(SHAPE)
@@ -201,7 +201,7 @@ async def test_a_generation_of_another_format_is_replaced_by_an_empty_one(
     assert generations(folder) == [(folder / "current").read_text().strip()]
 
 
-async def test_what_a_crash_left_of_a_draft_is_removed_at_the_next_start(index: EdgeIndex, folder: Path) -> None:
+async def test_the_rest_of_a_draft_after_a_crash_is_removed_at_the_next_start(index: EdgeIndex, folder: Path) -> None:
     await index.put("memory", [entry(1, "cat")])
     await index.close()
     shutil.copytree(folder / (folder / "current").read_text().strip(), folder / "halfbuilt")
@@ -246,13 +246,13 @@ async def test_a_commit_builds_the_graph_and_the_answers_stay_the_same(index: Ed
     await index.put("memory", entries)
     await index.put("tool", entries[:10])
     before = [await search(index, "memory", f"word{n}", vector((n, 0)), OURS, 3) for n in range(10)]
-    assert (await index._ask("graph"))["memory"] == [300, 0]
+    assert (await index._request("graph"))["memory"] == [300, 0]
     assert await index.wants_rebuild()
     draft = await index.draft(SHAPE)
     await draft.put("memory", entries)
     await draft.put("tool", entries[:10])
     await draft.commit()
-    assert await index._ask("graph") == {"memory": [300, 300], "tool": [10, 0]}
+    assert await index._request("graph") == {"memory": [300, 300], "tool": [10, 0]}
     assert not await index.wants_rebuild()
     after = [await search(index, "memory", f"word{n}", vector((n, 0)), OURS, 3) for n in range(10)]
     assert [(dense(lanes), bm25(lanes)) for lanes in after] == [(dense(lanes), bm25(lanes)) for lanes in before]
@@ -268,14 +268,14 @@ async def test_a_rebuild_is_wanted_again_when_half_as_much_is_outside_the_graph_
     assert graphs(folder) == {"memory": True, "tool": False}
     await index.put("memory", [entry(n, version=2) for n in range(80)])
     await index.put("memory", [entry(n) for n in range(1_000, 1_050)])
-    assert (await index._ask("graph"))["memory"] == [350, 220]
+    assert (await index._request("graph"))["memory"] == [350, 220]
     assert await index.wants_rebuild()
     await index.drop("memory", [item(n) for n in range(1_000, 1_050)])
     assert not await index.wants_rebuild()
     await index.close()
     await index.open(SHAPE)
     await index.put("memory", [entry(n, version=3) for n in range(80, 150)])
-    assert (await index._ask("graph"))["memory"] == [300, 150]
+    assert (await index._request("graph"))["memory"] == [300, 150]
     assert await index.wants_rebuild()
 
 
@@ -283,10 +283,10 @@ async def test_a_commit_that_is_cancelled_leaves_the_current_generation(index: E
     await index.put("memory", [entry(1, "cat")])
     draft = await index.draft(SHAPE)
     await draft.put("memory", [entry(2, "cat")])
-    draft._running.host._process.send_signal(signal.SIGSTOP)  # a build that does not end
-    with anyio.move_on_after(0.05) as patience:
+    draft._running.worker._process.send_signal(signal.SIGSTOP)  # a build that does not end
+    with anyio.move_on_after(0.05) as time_limit:
         await draft.commit()
-    assert patience.cancelled_caught
+    assert time_limit.cancelled_caught
     assert bm25(await search(index, "memory", "cat", None, OURS, 5)) == [1]
     assert len(generations(folder)) == 1
 
@@ -295,7 +295,7 @@ async def test_a_build_that_dies_leaves_the_current_generation(index: EdgeIndex,
     await index.put("memory", [entry(1, "cat")])
     draft = await index.draft(SHAPE)
     await draft.put("memory", [entry(2, "cat")])
-    draft._running.host._process.kill()
+    draft._running.worker._process.kill()
     with pytest.raises(IndexUnavailable):
         await draft.commit()
     assert bm25(await search(index, "memory", "cat", None, OURS, 5)) == [1]
@@ -324,7 +324,7 @@ async def test_searches_are_answered_by_one_generation_or_the_other_during_a_swa
     assert answered > 10
 
 
-async def test_an_item_of_which_passages_are_missing_or_left_over_is_out_of_date(index: EdgeIndex) -> None:
+async def test_an_item_with_missing_or_stale_passages_is_out_of_date(index: EdgeIndex) -> None:
     texts = ["word"] * 70
     first, _ = write_batches([entry(1, *texts, version=5)])
     await put_points(index, first.points)
@@ -346,11 +346,11 @@ async def test_what_is_printed_while_the_index_works_never_reaches_our_output(
 async def put_points(index: EdgeIndex, points: Sequence[Point]) -> None:
     """Write points as a put does that is cut off before it is through."""
     triples = [(point.id, point.payload, point.weighted_texts) for point in points]
-    await index._ask("put", [point.vector for point in points], kind="memory", points=triples, ends={})
+    await index._request("put", [point.vector for point in points], kind="memory", points=triples, complete={})
 
 
 def kill_index_process(index: EdgeIndex) -> None:
-    index._running().host._process.kill()
+    index._running().worker._process.kill()
 
 
 def test_generation_json_says_what_it_was_built_for(folder: Path) -> None:

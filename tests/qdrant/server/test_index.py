@@ -13,7 +13,8 @@ from qdrant_client import AsyncQdrantClient, models
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import IndexFilter
 from memos_mcp.qdrant.points import FORMAT
-from memos_mcp.qdrant.server.index import LEFTOVER_SECONDS, ServerIndex
+from memos_mcp.qdrant.server.collections import LEFTOVER_SECONDS
+from memos_mcp.qdrant.server.index import ServerIndex
 from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, search, vector
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
@@ -62,7 +63,7 @@ async def test_a_commit_moves_both_aliases_and_removes_the_old_collections(clien
     assert await collections(client) == set(after.values())
 
 
-async def test_another_process_follows_a_swap_without_being_told(client: AsyncQdrantClient) -> None:
+async def test_another_process_follows_a_swap_without_a_message(client: AsyncQdrantClient) -> None:
     ours, theirs = await wait_until_opened(client), await wait_until_opened(client)
     draft = await ours.draft(SHAPE)
     await draft.put("memory", [entry(1, "cat")])
@@ -104,7 +105,7 @@ async def test_drafts_given_up_long_ago_are_removed_and_young_ones_are_not(clien
     await young.commit()
 
 
-async def test_a_generation_of_another_format_is_left_for_an_empty_one(client: AsyncQdrantClient) -> None:
+async def test_a_generation_of_another_format_is_replaced_by_an_empty_one(client: AsyncQdrantClient) -> None:
     index = await wait_until_opened(client)
     await index.put("memory", [entry(1, "cat")])
     await client.update_collection((await aliases(client))["memos_memory"], metadata={"format": FORMAT - 1})
@@ -118,7 +119,7 @@ async def test_a_question_names_the_namespace_as_the_corpus_of_its_words(client:
     lanes = await search(index, "memory", "dog", None, OURS, 5)
     everything = await client.query_points(
         "memos_memory",
-        query=models.SparseVector(indices=index._connected()._words.question("dog").indices, values=[1.0]),
+        query=models.SparseVector(indices=index._opened().client._words.question("dog").indices, values=[1.0]),
         using="bm25",
     )
     assert lanes.bm25[0].score < everything.points[0].score

@@ -1,0 +1,137 @@
+"""Completes the lanes of a search: what any lane proposes has its score in every lane. Does no I/O."""
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+from memos_mcp.domain.index import Lanes, Match, Span, Vector
+from memos_mcp.qdrant.points import BM25, DENSE
+
+PointRow: TypeAlias = Sequence[Any]
+"""A point that a query found: the values of `RESULT_FIELDS`, then its score."""
+
+MIN_SHARE: Final = 10
+"""Items that each question may propose, however many questions there are."""
+
+MAX_CANDIDATE_POINTS: Final = 4_096
+
+Rounds: TypeAlias = Generator[list["LaneQuery"], Sequence[Sequence[PointRow]], list[list[PointRow]]]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneQuery:
+    """A query of one lane for one question.
+
+    vector: dense or sparse, as the lane needs it.  limit: the number of nearest points to return.
+    items: the only items to score, instead of all that the search's filter admits.
+    """
+
+    question: int
+    lane: str
+    vector: Any
+    limit: int
+    items: Sequence[str] = ()
+
+
+class LaneCompletion:
+    """The queries of one search: answer each `batch` with `receive` until it is empty, then read `answers`.
+
+    First each lane proposes items, then each scores the items that only others proposed. A query is repeated with
+    twice as many points for as long as several passages of one item leave too few items.
+    """
+
+    def __init__(self, questions: Sequence[tuple[Vector | None, Any]], limit: int) -> None:
+        """Each question is its dense vector, if there is one, and the sparse vector of its words."""
+        self._queries = list(_lane_queries(questions, limit))
+        self._rounds = _complete(self._queries)
+        self.answers: list[dict[str, list[PointRow]]] = [{DENSE: [], BM25: []} for _ in questions]
+        self.batch = next(self._rounds, [])
+
+    def receive(self, found: Sequence[Sequence[PointRow]]) -> None:
+        """Take the points of each query of the batch, best first, and prepare the next batch."""
+        try:
+            self.batch = self._rounds.send(found)
+        except StopIteration as complete:
+            self.batch = []
+            for query, rows in zip(self._queries, complete.value, strict=True):
+                self.answers[query.question][query.lane] = rows
+
+
+def shares(questions: int, limit: int) -> list[int]:
+    """Return how many items each question may propose: the first `limit`, those after it together about as many.
+
+    If each sentence of a question had the whole limit, most of the time would be spent on scoring irrelevant items.
+    """
+    others = questions - 1
+    return [limit, *(max(MIN_SHARE, limit // others) for _ in range(others))]
+
+
+def to_lanes(answer: Mapping[str, Iterable[PointRow]]) -> Lanes:
+    """Return one question's answer as the port's lanes."""
+    return Lanes(_matches(answer[DENSE]), _matches(answer[BM25]))
+
+
+def _matches(rows: Iterable[PointRow]) -> list[Match]:
+    return [Match(UUID(item), score, Span(start, end), part_of) for item, start, end, part_of, score in rows]
+
+
+def _lane_queries(questions: Sequence[tuple[Vector | None, Any]], limit: int) -> Iterable[LaneQuery]:
+    """Yield the queries of each question; none of the BM25 lane if only stop words and signs were asked."""
+    share = shares(len(questions), limit)
+    for number, (vector, words) in enumerate(questions):
+        if vector is not None:
+            yield LaneQuery(number, DENSE, vector, share[number])
+        if words.indices:
+            yield LaneQuery(number, BM25, words, share[number])
+
+
+def _complete(queries: Sequence[LaneQuery]) -> Rounds:
+    """Return the rows of each query, best first: what it proposes, then what only others proposed."""
+    proposed = yield from _nearest(queries)
+    missing = _missing(queries, proposed)
+    restricted = [
+        replace(query, limit=len(items), items=items) for query, items in zip(queries, missing, strict=True) if items
+    ]
+    scored = iter((yield from _nearest(restricted)))
+    return [[*rows, *(next(scored) if items else ())] for rows, items in zip(proposed, missing, strict=True)]
+
+
+def _nearest(queries: Sequence[LaneQuery]) -> Rounds:
+    """Return, for each query, the best point of each of up to `limit` items, best first."""
+    rows: list[list[PointRow]] = [[] for _ in queries]
+    pending = dict(enumerate(queries))
+    while pending:
+        found = yield list(pending.values())
+        wider: dict[int, LaneQuery] = {}
+        for (number, query), points in zip(pending.items(), found, strict=True):
+            limit = queries[number].limit
+            rows[number] = _best_rows(points, limit)
+            if len(rows[number]) < limit and len(points) == query.limit < MAX_CANDIDATE_POINTS:
+                wider[number] = replace(query, limit=min(2 * query.limit, MAX_CANDIDATE_POINTS))
+        pending = wider
+    return rows
+
+
+def _best_rows(points: Iterable[PointRow], limit: int) -> list[PointRow]:
+    """Keep each item's first row, in the order given, of up to `limit` items."""
+    best: dict[str, PointRow] = {}
+    for row in points:
+        if len(best) == limit:
+            break
+        best.setdefault(row[0], row)
+    return list(best.values())
+
+
+def _missing(queries: Sequence[LaneQuery], proposed: Sequence[Sequence[PointRow]]) -> list[list[str]]:
+    """Return, for each query, the items that only others proposed.
+
+    A BM25 query that returned fewer items than its limit misses none: other items share no word with it. A dense
+    query may have stopped at `MAX_CANDIDATE_POINTS`, and has a score for every item.
+    """
+    items = dict.fromkeys(row[0] for rows in proposed for row in rows)
+    own = [{row[0] for row in rows} for rows in proposed]
+    return [
+        [item for item in items if item not in held] if query.lane == DENSE or len(held) >= query.limit else []
+        for query, held in zip(queries, own, strict=True)
+    ]

@@ -1,0 +1,103 @@
+"""The collections of one installation on a Qdrant server, and which of them its aliases name."""
+
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+import anyio
+
+from memos_mcp.domain.errors import IndexUnavailable
+from memos_mcp.domain.index import ITEM_KINDS, Entry, ItemKind, Shape
+from memos_mcp.qdrant.points import FORMAT, write_batches
+
+if TYPE_CHECKING:  # importing qdrant_client takes 1.5 s
+    from memos_mcp.qdrant.server.client import ServerClient
+
+logger = logging.getLogger(__name__)
+
+LEFTOVER_SECONDS: Final = 86_400.0
+"""Age from which a generation without an alias counts as abandoned, and no longer as another process's draft."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerGeneration:
+    """A generation's collections, and the shape that it was built for."""
+
+    name: str
+    collections: Mapping[ItemKind, str]
+    shape: Shape
+
+
+class Collections:
+    """Finds, creates, writes and removes generations of collections under one prefix."""
+
+    def __init__(self, client: "ServerClient", prefix: str) -> None:
+        self.client = client
+        self._prefix = prefix
+
+    def alias(self, kind: ItemKind) -> str:
+        return f"{self._prefix}_{kind}"
+
+    async def find(self) -> ServerGeneration | None:
+        """Return the generation that the aliases name, or None if there is none that this version can read."""
+        aliases = await self.client.aliases()
+        if not all(self.alias(kind) in aliases for kind in ITEM_KINDS):
+            return None
+        collections = {kind: aliases[self.alias(kind)] for kind in ITEM_KINDS}
+        about = await self.client.about(collections["memory"])
+        if about.get("format") != FORMAT:
+            return None
+        shape = Shape(str(about["model"]), int(about["dimensions"]))
+        return ServerGeneration(collections["memory"].rpartition("_")[2], collections, shape)
+
+    async def create(self, shape: Shape) -> ServerGeneration:
+        name = uuid4().hex[:12]
+        generation = ServerGeneration(name, {kind: f"{self.alias(kind)}_{name}" for kind in ITEM_KINDS}, shape)
+        about = {"format": FORMAT, "model": shape.model, "dimensions": shape.dimensions, "created": time.time()}
+        try:
+            for kind, collection in generation.collections.items():
+                await self.client.create(collection, kind, shape, about)
+        except BaseException:
+            await self.remove(generation)
+            raise
+        return generation
+
+    async def make_current(self, generation: ServerGeneration) -> None:
+        """Make the aliases name this generation, in one step for both kinds."""
+        await self.client.point_aliases(
+            {self.alias(kind): collection for kind, collection in generation.collections.items()}
+        )
+
+    async def write(self, kind: ItemKind, collection: str, entries: Sequence[Entry]) -> None:
+        for batch in write_batches(entries):
+            if batch.points:
+                await self.client.upsert(kind, collection, batch.points)
+            for count, items in batch.complete.items():
+                await self.client.delete(collection, items, from_passage=count)
+
+    async def remove(self, generation: ServerGeneration) -> None:
+        """Delete a generation's collections, unless an alias names them: a swap may succeed without a response.
+
+        A collection that cannot be deleted now is a leftover that a later draft deletes.
+        """
+        with anyio.CancelScope(shield=True):
+            try:
+                named = set((await self.client.aliases()).values())
+                for collection in set(generation.collections.values()) - named:
+                    await self.client.delete_collection(collection)
+            except IndexUnavailable:
+                logger.warning("Collections that are no longer needed could not be removed yet")
+
+    async def remove_leftovers(self) -> None:
+        """Delete the collections of abandoned drafts."""
+        named = set((await self.client.aliases()).values())
+        ours = re.compile(rf"{re.escape(self._prefix)}_({'|'.join(ITEM_KINDS)})_[0-9a-f]{{12}}")
+        for collection in await self.client.collections():
+            if ours.fullmatch(collection) and collection not in named:
+                created = (await self.client.about(collection)).get("created", 0.0)
+                if time.time() - float(created) > LEFTOVER_SECONDS:
+                    await self.client.delete_collection(collection)
