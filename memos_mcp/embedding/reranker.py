@@ -12,18 +12,18 @@ import anyio
 from anyio import to_thread
 
 from memos_mcp.domain.errors import RerankerUnavailable
-from memos_mcp.embedding.loading import LoadOnce, described, downloaded, turn_telemetry_off
+from memos_mcp.embedding.loading import ModelLoader, disable_telemetry, find_description, open_downloaded
 
 _EXAMPLE: Final = "Xenova/ms-marco-MiniLM-L-6-v2"
-_PATIENCE_SECONDS: Final = 10.0
-"""How long an answer waits for the model. To load it takes a second, to download it may take minutes."""
+_LOAD_WAIT_SECONDS: Final = 10.0
+"""How long an answer waits for the model. Loading takes a second, downloading can take minutes."""
 
 _BATCH_ROWS: Final = 8
-_MOST_CHARS: Final = 4_000
-"""How much of a text is read. What is indexed is shorter; what is not comes whole, and some models would read it."""
+_MAX_CHARS: Final = 4_000
+"""How much of a text is read. Indexed passages are shorter; other texts arrive whole, and some models read all."""
 
-_KEPT_ANSWERS: Final = 32
-"""How many questions' scores are kept: the next page of an answer needs the same ones, to the last digit."""
+_CACHED_ANSWERS: Final = 32
+"""Questions whose scores are cached: the next page of an answer needs the same scores, to the last digit."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,45 +33,45 @@ class FastReranker:
 
     def __init__(self, model: str, data: Path, threads: int | None = None) -> None:
         self._name = model
-        self._loading = LoadOnce(partial(_load, model, data, threads))
-        self._late = False
-        self._turn = anyio.CapacityLimiter(1)
-        self._recent: OrderedDict[tuple[str, ...], list[float]] = OrderedDict()
+        self._loader = ModelLoader(partial(_load, model, data, threads))
+        self._slow_load = False
+        self._limiter = anyio.CapacityLimiter(1)
+        self._score_cache: OrderedDict[tuple[str, ...], list[float]] = OrderedDict()
 
     async def scores(self, question: str, texts: Sequence[str]) -> list[float]:
-        """Score each text in its place; what exceeds the model's window, question and text together, is cut."""
-        asked = (question, *texts)
-        if asked in self._recent:
-            self._recent.move_to_end(asked)
-            return list(self._recent[asked])
+        """Return the score of each text, in order. Question and text together are cut at the model's window."""
+        key = (question, *texts)
+        if key in self._score_cache:
+            self._score_cache.move_to_end(key)
+            return list(self._score_cache[key])
         encoder = await self._ready()
         try:
-            scores = await to_thread.run_sync(_scores, encoder, question, texts, limiter=self._turn)
+            scores = await to_thread.run_sync(_scores, encoder, question, texts, limiter=self._limiter)
         except Exception as error:
             logger.warning("the reranker %s failed", self._name, exc_info=True)
             raise RerankerUnavailable(f"The reranker {self._name} failed, so the order is the usual one.") from error
-        self._recent[asked] = scores
-        while len(self._recent) > _KEPT_ANSWERS:
-            self._recent.popitem(last=False)
+        self._score_cache[key] = scores
+        while len(self._score_cache) > _CACHED_ANSWERS:
+            self._score_cache.popitem(last=False)
         return list(scores)
 
     async def _ready(self) -> Any:
-        """Return the model, or say that it is not there yet: while a long download goes on, nobody else waits."""
-        if not (self._late and self._loading.under_way):
-            with anyio.move_on_after(_PATIENCE_SECONDS):
-                return await self._loading.model(abandon_on_cancel=True)
-            self._late = True
+        """Return the model. Raises `RerankerUnavailable` while it loads, at once if a wait has timed out before."""
+        if not (self._slow_load and self._loader.loading):
+            with anyio.move_on_after(_LOAD_WAIT_SECONDS):
+                return await self._loader.get(abandon_on_cancel=True)
+            self._slow_load = True
         raise RerankerUnavailable(f"The reranker {self._name} is still being loaded, so the order is the usual one.")
 
 
 def _load(name: str, data: Path, threads: int | None) -> Any:
-    """Load a model by its name; the imports are here because they take half a second."""
-    turn_telemetry_off()
+    """Load a model by its name. The imports are local because they take half a second."""
+    disable_telemetry()
     try:
         from fastembed.rerank.cross_encoder import TextCrossEncoder
 
-        description = described(TextCrossEncoder, name, _unknown(name))
-        return downloaded(TextCrossEncoder, description, data, threads)
+        description = find_description(TextCrossEncoder, name, _unknown(name))
+        return open_downloaded(TextCrossEncoder, description, data, threads)
     except RerankerUnavailable:
         raise
     except Exception as error:
@@ -89,10 +89,10 @@ def _unknown(name: str) -> RerankerUnavailable:
 
 
 def _scores(encoder: Any, question: str, texts: Sequence[str]) -> list[float]:
-    """Score in batches of similar length, so that little is padded; raise `ValueError` for what cannot be compared."""
-    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-    found = encoder.rerank(question, [texts[place][:_MOST_CHARS] for place in order], batch_size=_BATCH_ROWS)
+    """Score in batches of similar length, so that little is padded. Raises `ValueError` if a score is not finite."""
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    found = encoder.rerank(question, [texts[index][:_MAX_CHARS] for index in order], batch_size=_BATCH_ROWS)
     scores = dict(zip(order, found, strict=True))
     if not all(map(math.isfinite, scores.values())):
-        raise ValueError("some scores are not numbers")
-    return [scores[place] for place in range(len(texts))]
+        raise ValueError("some scores are not finite")
+    return [scores[index] for index in range(len(texts))]

@@ -1,4 +1,4 @@
-"""Sparse BM25 vectors, made in the process: term weights of a passage, unit weights of a question."""
+"""Sparse BM25 vectors, computed in the process: term weights for a passage, unit weights for a question."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -9,19 +9,19 @@ from memos_mcp.domain.index import ITEM_KINDS, ItemKind
 from memos_mcp.retrieval.terms import split_camel_case
 
 AVERAGE_LENGTH: Final[Mapping[ItemKind, float]] = {"memory": 60.0, "tool": 30.0}
-"""Words of an average passage, without stop words, after which longer ones count less.
+"""Words of an average passage, without stop words. A word of a longer passage counts less.
 
-Memories: between a turn of a conversation (some 25) and a passage that fills the default model's window (some 190).
-Tools: with what their schemas say, they have 11 to 44 different words in five public sets. Qdrant's default of 256 is
-meant for pages.
+Memories: between a message of a conversation (some 25) and a passage that fills the default model's window (some 190).
+Tools: with the words of their schemas, they have 11 to 44 different words in five public sets. Qdrant's default of 256
+is meant for pages.
 """
 
 
 class WordVectors:
-    """Makes the sparse vectors of both sides; a change here needs a new `FORMAT` of the index.
+    """Computes the sparse vectors of passages and questions. A change here needs a new `FORMAT` of the index.
 
     English stems and stop words: other languages still match word by word. Accents are folded, because people
-    leave them out of questions. The tokenizer stays Qdrant's `word`: `multilingual` drops bare numbers, and an
+    omit them in questions. The tokenizer stays Qdrant's `word`: `multilingual` drops bare numbers, and an
     agent asks for error codes and ports. k and b are Qdrant's defaults, 1.2 and 0.75. It splits snake_case but not
     CamelCase, so that is done here.
     """
@@ -30,7 +30,7 @@ class WordVectors:
         self._models = {kind: _model(AVERAGE_LENGTH[kind]) for kind in ITEM_KINDS}
 
     def passage(self, kind: ItemKind, weighted_texts: Iterable[tuple[str, float]]) -> SparseVector:
-        """Return the vector of a passage: of each word the greatest weight that any of its weighted_texts gives it."""
+        """Return the vector of a passage: for each word the greatest weight that any of its weighted_texts gives it."""
         weights: dict[int, float] = {}
         for text, weight in weighted_texts:
             vector = self._models[kind].embed_document(split_camel_case(text))
@@ -39,7 +39,7 @@ class WordVectors:
         return SparseVector(list(weights), list(weights.values()))
 
     def question(self, text: str) -> SparseVector:
-        """Return a question's words, each with the weight 1: what they are asked of makes no difference."""
+        """Return a question's words, each with the weight 1, for items of any kind."""
         return self._models["memory"].embed_query(split_camel_case(text))
 
 

@@ -1,4 +1,4 @@
-"""What both models of fastembed, the embedder and the reranker, keep to."""
+"""The properties that the two models of fastembed, the embedder and the reranker, share."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ print(anyio.run(reranker.scores, "the key", ["a key"]))
 
 
 @pytest.mark.parametrize("module", ["fastembed", "reranker"])
-def test_importing_the_room_imports_no_model_library(module: str) -> None:
+def test_importing_an_adapter_imports_no_model_library(module: str) -> None:
     code = f"import sys, memos_mcp.embedding.{module}; print({{'fastembed', 'onnx', 'onnxruntime'}} & set(sys.modules))"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -31,8 +31,8 @@ def test_importing_the_room_imports_no_model_library(module: str) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("program", "said"), [(EMBED, b"384\n"), (RERANK, b"[1.0]\n")], ids=["embed", "rerank"])
-async def test_a_model_leaves_nothing_in_the_user_s_own_folders(tmp_path: Path, program: str, said: bytes) -> None:
+@pytest.mark.parametrize(("program", "output"), [(EMBED, b"384\n"), (RERANK, b"[1.0]\n")], ids=["embed", "rerank"])
+async def test_a_model_leaves_nothing_in_the_user_s_own_folders(tmp_path: Path, program: str, output: bytes) -> None:
     home, data = tmp_path / "home", tmp_path / "data"
     home.mkdir()
     data.mkdir()
@@ -40,5 +40,5 @@ async def test_a_model_leaves_nothing_in_the_user_s_own_folders(tmp_path: Path, 
     program = f"import anyio, sys; from pathlib import Path{program}"
     with anyio.fail_after(60):
         run = await anyio.run_process([sys.executable, "-c", program, str(data)], env={"HOME": str(home)}, stderr=None)
-    assert run.stdout == said
+    assert run.stdout == output
     assert list(home.rglob("*")) == []

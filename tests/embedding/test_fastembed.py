@@ -1,5 +1,6 @@
+"""What only the embedder on fastembed does: loading, sharing inferences, caching."""
+
 import asyncio
-import math
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -53,49 +54,10 @@ async def test_a_question_is_nearer_to_its_answer_than_to_anything_else(embedder
     question = await embedder.query("when do we have to pay a bill?")
     vectors = await embedder.passages(answers)
 
-    assert max(range(3), key=lambda place: cosine(question, vectors[place])) == 1
+    assert max(range(3), key=lambda index: cosine(question, vectors[index])) == 1
 
 
-async def test_a_batch_gives_each_text_the_vector_it_has_alone_and_in_its_place(embedder: FastEmbedder) -> None:
-    texts = [f"{'long ' * (40 * (place % 3))}text number {place}" for place in range(50)]
-
-    together = await embedder.passages(texts)
-
-    for place in (0, 1, 2, 25, 49):
-        [alone] = await embedder.passages([texts[place]])
-        assert together[place] == pytest.approx(alone, abs=1e-5)
-
-
-async def test_no_texts_give_no_vectors_and_no_spans(embedder: FastEmbedder) -> None:
-    assert await embedder.passages([]) == []
-    assert await embedder.split([]) == []
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "The gardener waters the roses. They bloom in June!\n\n" * 400,
-        "日本語の文章です。" * 200,
-        "supercalifragilisticexpialidocious-" * 120,
-        "🦜 e\u0301 \u200b ﷺ " * 200,
-        "a" * 99 + "zqx" * 3_000,
-        " ".join(f"0x{place**9:x}" for place in range(300)),
-        "x",
-    ],
-    ids=["prose", "no spaces", "long words", "odd characters", "one word", "identifiers", "one letter"],
-)
-async def test_a_long_text_is_cut_into_passages_that_fit_the_window(embedder: FastEmbedder, text: str) -> None:
-    [spans] = await embedder.split([text])
-
-    model = embedder._loading.loaded
-    assert model is not None
-    counts = [len(model.tokenizer.encode(text[span.start : span.end]).ids) for span in spans]
-    covered = {place for span in spans for place in range(*span)}
-    assert max(counts) <= 256
-    assert all(place in covered for place, character in enumerate(text) if not character.isspace())
-
-
-async def test_splitting_leaves_the_models_own_cut_alone(embedder: FastEmbedder) -> None:
+async def test_splitting_does_not_change_the_model_s_own_truncation(embedder: FastEmbedder) -> None:
     text = "word " * 2_000
     before = await embedder.query(text)
 
@@ -104,7 +66,7 @@ async def test_splitting_leaves_the_models_own_cut_alone(embedder: FastEmbedder)
     assert await embedder.query(text + " ") == pytest.approx(before, abs=1e-5)
 
 
-async def test_the_largest_text_is_split_while_the_loop_goes_on(embedder: FastEmbedder) -> None:
+async def test_the_loop_runs_while_the_largest_text_is_split(embedder: FastEmbedder) -> None:
     text = ("Every word of this text counts, up to the very last one. " * 5_000)[: 256 * 1024]
     ticks = 0
 
@@ -127,14 +89,14 @@ async def test_questions_are_answered_while_a_bulk_job_runs(embedder: FastEmbedd
     finished: list[str] = []
 
     async def bulk() -> None:
-        await embedder.passages([f"passage {place} of a long import " * 8 for place in range(100)])
+        await embedder.passages([f"passage {number} of a long import " * 8 for number in range(100)])
         finished.append("bulk")
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(bulk)
         await anyio.lowlevel.checkpoint()
-        for place in range(5):
-            await embedder.query(f"a question meanwhile, number {place}")
+        for number in range(5):
+            await embedder.query(f"a question meanwhile, number {number}")
         finished.append("questions")
 
     assert finished == ["questions", "bulk"]
@@ -144,7 +106,7 @@ async def test_a_small_job_does_not_wait_for_a_big_one(embedder: FastEmbedder) -
     finished: list[str] = []
 
     async def job(name: str, size: int) -> None:
-        await embedder.passages([f"{name} {place} with some more words " * 6 for place in range(size)])
+        await embedder.passages([f"{name} {number} with some more words " * 6 for number in range(size)])
         finished.append(name)
 
     async with anyio.create_task_group() as tasks:
@@ -167,56 +129,56 @@ async def test_questions_that_arrive_together_share_inferences(
     monkeypatch.setattr(fastembed, "_embed", counted)
     vectors: dict[int, Vector] = {}
 
-    async def ask(place: int) -> None:
-        vectors[place] = await embedder.query(f"question {place % 20} of a crowd")
+    async def ask(number: int) -> None:
+        vectors[number] = await embedder.query(f"question {number % 20} of a crowd")
 
     async with anyio.create_task_group() as tasks:
-        for place in range(40):
-            tasks.start_soon(ask, place)
+        for number in range(40):
+            tasks.start_soon(ask, number)
 
     assert sum(batches) == 20
     assert len(batches) <= 3
-    assert all(vectors[place] == vectors[place + 20] for place in range(20))
+    assert all(vectors[number] == vectors[number + 20] for number in range(20))
     assert vectors[7] == pytest.approx((await embedder.passages(["question 7 of a crowd"]))[0], abs=1e-5)
 
 
-async def test_a_question_is_answered_though_the_one_who_took_it_along_was_cancelled(
+async def test_a_question_is_embedded_after_the_caller_that_had_it_in_its_batch_was_cancelled(
     embedder: FastEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embed = fastembed._embed
     batches: list[list[str]] = []
     began = [threading.Event() for _ in range(3)]
-    go_on = [threading.Event() for _ in range(3)]
+    released = [threading.Event() for _ in range(3)]
 
     def held(model: Callable[..., object], texts: Sequence[str]) -> list[Vector]:
-        turn = len(batches)
+        number = len(batches)
         batches.append(list(texts))
-        began[turn].set()
-        assert go_on[turn].wait(10)
+        began[number].set()
+        assert released[number].wait(10)
         return embed(model, texts)
 
     monkeypatch.setattr(fastembed, "_embed", held)
     first = asyncio.create_task(embedder.query("the first question"))
     await anyio.to_thread.run_sync(began[0].wait, 10)
-    second = asyncio.create_task(embedder.query("the second, which takes the third along"))
+    second = asyncio.create_task(embedder.query("the second, whose batch has the third"))
     third = asyncio.create_task(embedder.query("the third question"))
     await anyio.wait_all_tasks_blocked()
-    go_on[0].set()
+    released[0].set()
     await anyio.to_thread.run_sync(began[1].wait, 10)
 
     second.cancel()
-    go_on[2].set()
+    released[2].set()
     with anyio.fail_after(10):
         answer = await third
 
-    assert batches[1:] == [["the second, which takes the third along", "the third question"], ["the third question"]]
-    go_on[1].set()
+    assert batches[1:] == [["the second, whose batch has the third", "the third question"], ["the third question"]]
+    released[1].set()
     monkeypatch.undo()
     assert answer == pytest.approx((await embedder.passages(["the third question"]))[0], abs=1e-5)
     assert len(await first) == 384
 
 
-async def test_several_questions_at_once_have_the_vectors_that_each_has_alone_and_cost_one_inference(
+async def test_several_questions_at_once_have_the_vectors_that_each_has_alone_and_need_one_inference(
     embedder: FastEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = ["where is the boat moored, and who has its key? who has its key?", "who has its key?", "where?", "where?"]
@@ -256,23 +218,23 @@ async def test_a_question_that_was_asked_before_alone_or_with_others_is_not_embe
 async def test_more_questions_than_one_inference_or_the_cache_takes_all_have_their_vectors(
     embedder: FastEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = [f"question {place} of very many" for place in range(40)]
+    texts = [f"question {number} of very many" for number in range(40)]
     alone = await embedder.passages(texts)
 
-    monkeypatch.setattr(fastembed, "_KEPT_QUERIES", 3)
+    monkeypatch.setattr(fastembed, "_CACHED_QUERIES", 3)
     together = await embedder.queries(texts)
 
     assert together == [pytest.approx(vector, abs=1e-5) for vector in alone]
 
 
 async def test_the_cache_of_questions_is_bounded(embedder: FastEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fastembed, "_KEPT_QUERIES", 3)
+    monkeypatch.setattr(fastembed, "_CACHED_QUERIES", 3)
 
-    for place in range(6):
-        await embedder.query(f"question {place} for the cache")
+    for number in range(6):
+        await embedder.query(f"question {number} for the cache")
 
-    assert len(embedder._recent) == 3
-    assert "question 5 for the cache" in embedder._recent
+    assert len(embedder._query_cache) == 3
+    assert "question 5 for the cache" in embedder._query_cache
 
 
 async def test_first_users_at_once_load_the_model_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +257,7 @@ async def test_first_users_at_once_load_the_model_once(data: Path, monkeypatch: 
     assert loads == [MINILM]
 
 
-async def test_the_loop_goes_on_while_the_model_is_built_and_loaded(tmp_path: Path) -> None:
+async def test_the_loop_runs_while_the_model_is_built_and_loaded(tmp_path: Path) -> None:
     embedder = FastEmbedder(MINILM, tmp_path)
     ticks = 0
 
@@ -335,7 +297,3 @@ async def test_a_data_folder_that_cannot_be_written_makes_the_model_unavailable(
         await FastEmbedder(MINILM, tmp_path).load()
 
     assert str(tmp_path) not in str(caught.value)
-
-
-async def test_vectors_are_finite_for_a_text_without_tokens(embedder: FastEmbedder) -> None:
-    assert all(math.isfinite(value) for value in await embedder.query("\u200b"))

@@ -21,7 +21,7 @@ def hidden_state(folder: Path) -> list[float]:
     return first
 
 
-def test_a_whole_folder_is_used_as_it_is(data: Path) -> None:
+def test_a_complete_folder_is_used_unchanged(data: Path) -> None:
     built = minilm.minilm_folder(data)
     assert built is not None
     before = (built / "model.onnx.data").stat()
@@ -31,7 +31,7 @@ def test_a_whole_folder_is_used_as_it_is(data: Path) -> None:
     assert (built / "model.onnx.data").stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_a_folder_that_was_left_half_written_is_built_again(tmp_path: Path, data: Path) -> None:
+def test_a_half_written_folder_is_built_again(tmp_path: Path, data: Path) -> None:
     whole = minilm.minilm_folder(data)
     broken = tmp_path / "models" / "all-MiniLM-L6-v2"
     broken.mkdir(parents=True)

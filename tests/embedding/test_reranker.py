@@ -1,4 +1,4 @@
-"""The reranker on a real cross-encoder: loading, reading, and what is said when it cannot."""
+"""The reranker on a real cross-encoder: loading, scoring, and its errors."""
 
 import threading
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-async def test_each_text_gets_its_score_in_its_place(data: Path) -> None:
+async def test_scores_are_in_the_order_of_the_texts(data: Path) -> None:
     texts = ["the boiler key " * n + "filler " * (7 * n % 11) for n in range(20)]
 
     scores = await FastReranker(cross_encoder.NAME, data).scores(QUESTION, texts)
@@ -34,7 +34,7 @@ async def test_each_text_gets_its_score_in_its_place(data: Path) -> None:
     assert scores == [3.0 * n for n in range(20)]
 
 
-async def test_a_text_beyond_the_window_is_read_as_far_as_it_goes(data: Path) -> None:
+async def test_a_text_beyond_the_window_is_read_up_to_the_window(data: Path) -> None:
     [score] = await FastReranker(cross_encoder.NAME.lower(), data, threads=1).scores(QUESTION, ["key " * 60_000])
 
     assert 400 < score < 512
@@ -51,7 +51,7 @@ async def test_the_same_texts_are_read_once_for_all_pages_of_an_answer(
         return scores(encoder, question, texts)
 
     monkeypatch.setattr(reranker, "_scores", counted)
-    monkeypatch.setattr(reranker, "_KEPT_ANSWERS", 2)
+    monkeypatch.setattr(reranker, "_CACHED_ANSWERS", 2)
     one = FastReranker(cross_encoder.NAME, data)
     first, again = await one.scores(QUESTION, ["a key"]), await one.scores(QUESTION, ["a key"])
     again.append(0.0)
@@ -64,7 +64,7 @@ async def test_the_same_texts_are_read_once_for_all_pages_of_an_answer(
     assert len(read) == 4
 
 
-async def test_a_name_that_fastembed_does_not_have_is_told_with_the_setting(tmp_path: Path) -> None:
+async def test_an_unknown_model_is_reported_with_the_setting(tmp_path: Path) -> None:
     with pytest.raises(RerankerUnavailable, match=r"MEMOS_RERANKER.*no/such-model.*for example Xenova/ms-marco"):
         await FastReranker("no/such-model", tmp_path).scores(QUESTION, ["a key"])
 
@@ -87,14 +87,14 @@ async def test_a_damaged_model_is_unavailable(tmp_path: Path) -> None:
         await FastReranker(cross_encoder.NAME, tmp_path).scores(QUESTION, ["a key"])
 
 
-async def test_a_model_that_gives_no_numbers_is_not_followed(tmp_path: Path) -> None:
-    cross_encoder.install(tmp_path, cross_encoder.UNCOUNTABLE)
+async def test_a_model_whose_scores_are_not_finite_fails(tmp_path: Path) -> None:
+    cross_encoder.install(tmp_path, cross_encoder.NOT_FINITE)
 
     with pytest.raises(RerankerUnavailable, match="failed"):
         await FastReranker(cross_encoder.NAME, tmp_path).scores(QUESTION, ["a key"])
 
 
-async def test_nobody_waits_for_a_long_download_and_it_is_used_when_it_is_done(
+async def test_a_long_download_makes_nobody_wait_and_is_used_once_it_is_done(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrived, downloads = threading.Event(), 0
@@ -109,15 +109,15 @@ async def test_nobody_waits_for_a_long_download_and_it_is_used_when_it_is_done(
     monkeypatch.setattr(reranker, "_load", slow)
     one = FastReranker(cross_encoder.NAME, data)
     try:
-        for patience in (0.05, 20, 20):
-            monkeypatch.setattr(reranker, "_PATIENCE_SECONDS", patience)
+        for seconds in (0.05, 20, 20):
+            monkeypatch.setattr(reranker, "_LOAD_WAIT_SECONDS", seconds)
             with anyio.fail_after(5), pytest.raises(RerankerUnavailable, match="still being loaded"):
                 await one.scores(QUESTION, ["a key"])
     finally:
         arrived.set()
 
     with anyio.fail_after(20):
-        while one._loading.under_way:
+        while one._loader.loading:
             await anyio.lowlevel.checkpoint()
         assert await one.scores(QUESTION, ["a key"]) == [1.0]
     assert downloads == 1

@@ -29,13 +29,13 @@ OTHER_SHAPE = Shape("another-model", 24)
 
 @contextmanager
 def index_folder() -> Iterator[Path]:
-    """Lend a place for an embedded index, in memory if there is room.
+    """Provide a folder for an embedded index, in memory if there is space.
 
-    Making a generation syncs some forty files: 0.04 s in memory, 0.2 s on an idle disk and 2 s on a busy one.
+    Creating a generation syncs some forty files: 0.04 s in memory, 0.2 s on an idle disk and 2 s on a busy one.
     """
     memory = Path("/dev/shm")
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2**30
-    with TemporaryDirectory(dir=memory if roomy else None) as folder:
+    spacious = memory.is_dir() and shutil.disk_usage(memory).free > 2**30
+    with TemporaryDirectory(dir=memory if spacious else None) as folder:
         yield Path(folder) / "index"
 
 
@@ -61,9 +61,9 @@ def entry(
 ) -> Entry:
     """Return an item whose passage `n` has the vector of `(number, n)`."""
     passages, start = [], 0
-    for place, text in enumerate(texts or (f"word{number}",)):
+    for index, text in enumerate(texts or (f"word{number}",)):
         span = Span(start, start + len(text))
-        passages.append(Passage(span, vector((number, place), dimensions), [WeightedText(text)]))
+        passages.append(Passage(span, vector((number, index), dimensions), [WeightedText(text)]))
         start = span.end + 1
     return Entry(item(number), version, namespace, passages, words or {}, numbers or {})
 

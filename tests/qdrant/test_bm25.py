@@ -1,4 +1,4 @@
-"""What the words of a text weigh."""
+"""The weights of words in passages and questions."""
 
 import pytest
 from qdrant_edge import SparseVector
@@ -34,13 +34,13 @@ def test_a_neighbour_s_word_counts_less_than_the_passage_s_own() -> None:
     assert weight_of("boat", *passage) == weight_of("boat", passage[0])
 
 
-def test_a_word_in_several_wordings_counts_where_it_counts_most() -> None:
+def test_a_word_in_several_texts_has_its_greatest_weight() -> None:
     own = ("Ann: the boat is red", 1.0)
     others = [("Ann: who painted it", 0.7), ("Ann: it was blue", 0.6)]
 
     assert weight_of("Ann", own, *others) == weight_of("Ann", own)
 
 
-def test_a_passage_found_by_nothing_has_no_words() -> None:
+def test_a_passage_without_words_has_an_empty_vector() -> None:
     assert weights(WORDS.passage("memory", [])) == {}
     assert weights(WORDS.passage("memory", [("", 1.0), ("the", 0.5)])) == {}

@@ -1,4 +1,4 @@
-"""What every vector index does."""
+"""The contract of the `VectorIndex` port."""
 
 import anyio
 import pytest
@@ -128,7 +128,7 @@ async def test_words_outside_the_allowed_ones_exclude_an_item(index: VectorIndex
         assert (sorted(dense(lanes)), sorted(bm25(lanes))) == (found, found)
 
 
-async def test_numbers_are_bounded_and_only_not_past_admits_a_missing_one(index: VectorIndex) -> None:
+async def test_numbers_are_bounded_and_only_an_expiry_bound_admits_a_missing_one(index: VectorIndex) -> None:
     await index.put(
         "memory",
         [entry(n, "cat", numbers={"occurred_at": n / 2, "expires_at": n * 1e9}) for n in (1, 2, 3)] + [entry(4, "cat")],
@@ -182,7 +182,7 @@ async def test_a_text_without_words_is_still_found_by_its_vector(index: VectorIn
     assert (dense(lanes), bm25(lanes)) == ([1, 2], [])
 
 
-async def test_dropped_items_are_gone_and_unknown_ones_are_no_error(index: VectorIndex) -> None:
+async def test_dropped_items_are_deleted_and_unknown_ones_are_no_error(index: VectorIndex) -> None:
     await index.put("memory", [entry(1, "cat", "dog"), entry(2, "cat")])
     await index.drop("memory", [item(1), item(77)])
     await index.drop("memory", [])

@@ -1,4 +1,4 @@
-"""What only the index on a server does: collections, aliases, and a server that cannot be reached."""
+"""What only the index on a server does: collections, aliases, and errors of the connection."""
 
 import json
 import logging
