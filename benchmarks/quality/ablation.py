@@ -32,8 +32,8 @@ from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.qdrant.edge.index import EdgeIndex
-from memos_mcp.qdrant.edge.protocol import HEADER, pack, unpack
 from memos_mcp.qdrant.edge.shards import Shards
+from memos_mcp.qdrant.edge.worker import HEADER, pack, unpack
 from memos_mcp.qdrant.edge.worker_handle import WorkerHandle
 from memos_mcp.services.search import MAX_QUERY_CHARS
 from memos_mcp.settings import DEFAULT_MODEL, Settings

@@ -1,12 +1,13 @@
 """Sparse BM25 vectors, computed in the process: term weights for a passage, unit weights for a question."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from qdrant_edge import Bm25, Bm25Config, SparseVector
 
 from memos_mcp.domain.index import ITEM_KINDS, ItemKind
-from memos_mcp.retrieval.terms import split_camel_case
+from memos_mcp.retrieval.terms import split_identifier
 
 AVERAGE_LENGTH: Final[Mapping[ItemKind, float]] = {"memory": 60.0, "tool": 30.0}
 """Words of an average passage, without stop words. A word of a longer passage counts less.
@@ -15,6 +16,9 @@ Memories: between a message of a conversation (some 25) and a passage that fills
 Tools: with the words of their schemas, they have 11 to 44 different words in five public sets. Qdrant's default of 256
 is meant for pages.
 """
+
+# Matched only at the start of a word: from each of its letters, 256 KiB of digits in one word would take 15 minutes.
+_CAMEL_CASE: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]*(?:[a-z0-9][A-Z]|[A-Z]{2}[a-z]{2})[A-Za-z0-9]*")
 
 
 class WordVectors:
@@ -45,3 +49,8 @@ class WordVectors:
 
 def _model(average_length: float) -> Bm25:
     return Bm25(Bm25Config(language="english", ascii_folding=True, avg_len=average_length))
+
+
+def split_camel_case(text: str) -> str:
+    """Return a text in which the parts of each CamelCase word follow it: `HTMLTheme` becomes `HTMLTheme HTML Theme`."""
+    return _CAMEL_CASE.sub(lambda word: split_identifier(word[0]), text)

@@ -9,19 +9,11 @@ from typing import Any, Final
 _BOUNDARY: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})|[_\-./:]+")
 """Between the parts of an identifier. An acronym with a plural s (URLs) is one part."""
 
-# Matched only at the start of a word: from each of its letters, 256 KiB of digits in one word would take 15 minutes.
-_CAMEL_CASE: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]*(?:[a-z0-9][A-Z]|[A-Z]{2}[a-z]{2})[A-Za-z0-9]*")
-
 
 def split_identifier(identifier: str) -> str:
     """Return an identifier followed by its parts: `getUser_by-ID` becomes `getUser_by-ID get User by ID`."""
     parts = _BOUNDARY.sub(" ", identifier).split()
     return identifier if parts == identifier.split() else f"{identifier} {' '.join(parts)}"
-
-
-def split_camel_case(text: str) -> str:
-    """Return a text in which the parts of each CamelCase word follow it: `HTMLTheme` becomes `HTMLTheme HTML Theme`."""
-    return _CAMEL_CASE.sub(lambda word: split_identifier(word[0]), text)
 
 
 def metadata_terms(metadata: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memos_mcp.retrieval.terms import metadata_terms, split_camel_case, split_identifier
+from memos_mcp.qdrant.bm25 import split_camel_case
+from memos_mcp.retrieval.terms import metadata_terms, split_identifier
 
 SCALARS = st.none() | st.booleans() | st.integers(-50, 50) | st.floats(allow_nan=False) | st.text(max_size=5)
 OBJECTS = st.dictionaries(

@@ -8,8 +8,7 @@ import anyio
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Entry, ItemKind, Vector
 from memos_mcp.qdrant.edge.generations import Generation
-from memos_mcp.qdrant.edge.protocol import put_requests
-from memos_mcp.qdrant.edge.worker_handle import RunningGeneration, WorkerExited
+from memos_mcp.qdrant.edge.worker_handle import RunningGeneration, WorkerExited, put_requests
 from memos_mcp.qdrant.points import CLOSED
 
 BUILD_SECONDS: Final = 3_600.0

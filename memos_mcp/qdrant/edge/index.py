@@ -22,8 +22,14 @@ from memos_mcp.domain.index import Entry, IndexFilter, IndexQuery, IndexReport, 
 from memos_mcp.qdrant.edge import generations as disk
 from memos_mcp.qdrant.edge.draft import EdgeDraft
 from memos_mcp.qdrant.edge.generations import Generation
-from memos_mcp.qdrant.edge.protocol import filter_argument, put_requests
-from memos_mcp.qdrant.edge.worker_handle import FAILED, RunningGeneration, WorkerExited, WorkerHandle
+from memos_mcp.qdrant.edge.worker_handle import (
+    FAILED,
+    RunningGeneration,
+    WorkerExited,
+    WorkerHandle,
+    filter_argument,
+    put_requests,
+)
 from memos_mcp.qdrant.lanes import to_lanes
 from memos_mcp.qdrant.points import CLOSED, OUTDATED, VersionScan
 
