@@ -1,8 +1,8 @@
-"""Packs what was found for several needs into a budget: pure, deterministic, and more budget never loses a need.
+"""Packs the candidates of several needs into a budget: pure, deterministic, and a larger budget never loses a need.
 
-First as many needs as can be are covered, each by the cheapest that covers it. Then, need by need, the best that covers
-it takes the place of the cheapest, and shortened things are given whole, as far as that loses no other need. What
-room is left is filled by score.
+First as many needs as possible are covered, each by its cheapest candidate. Then, need by need, the best candidate
+replaces the cheapest, and shortened items get longer forms, as far as no other need is lost. The remaining budget is
+filled by score. A plain greedy packing covers fewer needs at the same budget: see `benchmarks/packing.py`.
 """
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ PINNED: Final = "pinned"
 class PackItem:
     """Something that can be packed. `costs` are those of its forms, the whole first, each shorter one cheaper.
 
-    Offers with equal keys, or with equal `same`, are one: the first of them.
+    Items with equal keys, or with equal `same`, are duplicates: only the first of them counts.
     """
 
     key: str
@@ -24,13 +24,13 @@ class PackItem:
     costs: Sequence[int]
 
     @property
-    def least(self) -> int:
+    def min_cost(self) -> int:
         """The cost of the shortest form."""
         return self.costs[-1]
 
 
 class PackCandidate(NamedTuple):
-    """An offer that was found. One that does not cover what was asked is related to it, and good to fill with."""
+    """An item that a query found. Candidates that do not cover the query are related to it and only fill the pack."""
 
     key: str
     score: float
@@ -39,7 +39,7 @@ class PackCandidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PackQuery:
-    """A question and what was found for it, best first. A need wants to be covered."""
+    """A query and what it found, best first. A `need` is to be covered."""
 
     reason: str
     finds: Sequence[PackCandidate]
@@ -48,7 +48,7 @@ class PackQuery:
 
 @dataclass(frozen=True, slots=True)
 class PackedItem:
-    """An offer in the pack, in which of its forms, and why. `score` is None for what was pinned and not found."""
+    """An item in the pack, in which of its forms, and why. `score` is None for pins."""
 
     key: str
     form: int
@@ -59,9 +59,9 @@ class PackedItem:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Pins first, then one for each need, then the rest by score. `covered` and `cramped` are places in `asks`.
+    """Pins first, then one item for each need, then the rest by score. `covered` and `cramped` are indices of queries.
 
-    cramped: needs that something would cover for which there was no room.  over: the pins alone exceed the budget.
+    cramped: needs with a candidate that covers them, but not within the budget.  over: the pins exceed the budget.
     """
 
     chosen: Sequence[PackedItem]
@@ -72,145 +72,145 @@ class Pack:
 
 
 def pack(
-    offers: Iterable[PackItem], pins: Sequence[str], asks: Sequence[PackQuery], budget: int, ceiling: int = 10_000
+    items: Iterable[PackItem], pins: Sequence[str], queries: Sequence[PackQuery], budget: int, ceiling: int = 10_000
 ) -> Pack:
-    """Choose what goes into the budget. Every pin does, whole until all of them exceed the ceiling, then shortened."""
-    one = _distinct(offers)
-    found = [_best_first(one, ask.finds) for ask in asks]
-    fixed = _pinned({one[key].key: one[key] for key in pins}, ceiling)
-    needs = {
-        at: [one[find.key] for find in found[at].values() if find.covers] for at, ask in enumerate(asks) if ask.need
+    """Choose what to pack. Every pin is packed, in its whole form until the pins exceed `ceiling`, then shortened."""
+    by_key = _by_key(items)
+    found = [_best_first(by_key, query.finds) for query in queries]
+    pinned = _longest_forms((by_key[key] for key in pins), ceiling)
+    candidates = {
+        index: [by_key[find.key] for find in found[index].values() if find.covers]
+        for index, query in enumerate(queries)
+        if query.need
     }
-    covered = {at for at, able in needs.items() if any(offer.key in fixed for offer in able)}
-    room = budget - _cost(one, fixed)
-    assigned, spent = _cheapest({at: able for at, able in needs.items() if at not in covered}, room)
-    _improve(assigned, {at: able for at, able in needs.items() if at not in covered}, room)
-    forms = _grow(assigned, room)
+    covered = {index for index, covering in candidates.items() if any(item.key in pinned for item in covering)}
+    available = budget - _cost(by_key, pinned)
+    needs = {index: covering for index, covering in candidates.items() if index not in covered}
+    assigned, spent = _cover_cheaply(needs, available)
+    _improve(assigned, needs, available)
+    forms = _longest_forms(assigned.values(), available)
     # What improving saves is not spent: it could cover a need that a larger budget would not.
-    forms |= _fill(one, found, fixed.keys() | forms.keys(), room - max(spent, _cost(one, forms)))
+    forms |= _fill(by_key, found, pinned.keys() | forms.keys(), available - max(spent, _cost(by_key, forms)))
     covered |= assigned.keys()
+    packed = [
+        *(_packed(by_key[key], form, None, queries, found) for key, form in pinned.items()),
+        *(_packed(by_key[key], form, assigned, queries, found) for key, form in forms.items()),
+    ]
     return Pack(
-        [_chosen(one[key], form, asks, found, assigned, pinned=key in fixed) for key, form in (fixed | forms).items()],
+        packed,
         frozenset(covered),
-        frozenset(at for at, able in needs.items() if able and at not in covered),
-        len({key for finds in found for key in finds} - fixed.keys() - forms.keys()),
-        over=room < 0,
+        frozenset(index for index, covering in candidates.items() if covering and index not in covered),
+        len({key for finds in found for key in finds} - pinned.keys() - forms.keys()),
+        over=available < 0,
     )
 
 
-def _distinct(offers: Iterable[PackItem]) -> dict[str, PackItem]:
-    """Return, for each key, the first offer with this key or with the same content."""
+def _by_key(items: Iterable[PackItem]) -> dict[str, PackItem]:
+    """Return, for each key, the first item with this key or with the same content."""
     by_key: dict[str, PackItem] = {}
     by_content: dict[Hashable, PackItem] = {}
-    for offer in offers:
-        first = by_key.get(offer.key) or by_content.get(offer.same) or offer
-        by_key.setdefault(offer.key, first)
-        by_content.setdefault(offer.same, first)
+    for item in items:
+        first = by_key.get(item.key) or by_content.get(item.same) or item
+        by_key.setdefault(item.key, first)
+        by_content.setdefault(item.same, first)
     return by_key
 
 
-def _best_first(one: Mapping[str, PackItem], finds: Sequence[PackCandidate]) -> dict[str, PackCandidate]:
-    """Return the finds by the offer that stands for them; of several the better one, covering if any covers."""
+def _best_first(by_key: Mapping[str, PackItem], finds: Sequence[PackCandidate]) -> dict[str, PackCandidate]:
+    """Return one candidate an item, by its key; duplicates have the best score, and cover if one of them covers."""
     merged: dict[str, PackCandidate] = {}
     for find in finds:
-        key = one[find.key].key
+        key = by_key[find.key].key
         before = merged.get(key, PackCandidate(key, find.score, covers=False))
         merged[key] = PackCandidate(key, max(before.score, find.score), before.covers or find.covers)
     return dict(sorted(merged.items(), key=lambda item: -item[1].score))
 
 
-def _pinned(pins: Mapping[str, PackItem], ceiling: int) -> dict[str, int]:
-    """Return the form of each pin: the whole, as long as all others could still come in some form."""
-    room = ceiling - sum(offer.least for offer in pins.values())
+def _longest_forms(items: Iterable[PackItem], available: int) -> dict[str, int]:
+    """Return a form for every item: the first ones in the longest form for which all others still fit in some form."""
+    distinct = {item.key: item for item in items}
+    available -= sum(item.min_cost for item in distinct.values())
     forms: dict[str, int] = {}
-    for key, offer in pins.items():
-        forms[key] = _longest(offer, room + offer.least, at_worst=len(offer.costs) - 1)
-        room -= offer.costs[forms[key]] - offer.least
+    for key, item in distinct.items():
+        form = _longest(item, available + item.min_cost)
+        forms[key] = len(item.costs) - 1 if form is None else form
+        available -= item.costs[forms[key]] - item.min_cost
     return forms
 
 
-def _longest(offer: PackItem, room: int, at_worst: int) -> int:
-    return next((form for form, cost in enumerate(offer.costs) if cost <= room), at_worst)
+def _longest(item: PackItem, available: int) -> int | None:
+    return next((form for form, cost in enumerate(item.costs) if cost <= available), None)
 
 
-def _cheapest(needs: Mapping[int, Sequence[PackItem]], room: int) -> tuple[dict[int, PackItem], int]:
-    """Cover needs by the cheapest that covers any, then the next cheapest, while there is room; return the sum, too.
+def _cover_cheaply(needs: Mapping[int, Sequence[PackItem]], available: int) -> tuple[dict[int, PackItem], int]:
+    """Return the item that covers each need, and their cost: the cheapest item first, while the budget allows.
 
-    What is taken, and in which order, does not depend on the room, and the costs do not fall: with more room the same
-    needs are covered, and perhaps more; and what is still open when it stops, nothing that fits could cover.
+    The items and their order do not depend on the budget, and their costs do not fall. So a larger budget covers the
+    same needs and perhaps more, and nothing that still fits could cover a need that is open at the end.
     """
     assigned: dict[int, PackItem] = {}
     spent = 0
-    while still := [offer for at, able in needs.items() if at not in assigned for offer in able]:
-        cheapest = min(still, key=lambda offer: offer.least)
-        if spent + cheapest.least > room:
+    while remaining := [item for index, covering in needs.items() if index not in assigned for item in covering]:
+        cheapest = min(remaining, key=lambda item: item.min_cost)
+        if spent + cheapest.min_cost > available:
             break
-        spent += cheapest.least
-        assigned |= {at: cheapest for at, able in needs.items() if at not in assigned and cheapest in able}
+        spent += cheapest.min_cost
+        assigned |= {
+            index: cheapest for index, covering in needs.items() if index not in assigned and cheapest in covering
+        }
     return dict(sorted(assigned.items())), spent
 
 
-def _improve(assigned: dict[int, PackItem], needs: Mapping[int, Sequence[PackItem]], room: int) -> None:
-    """Give each need in turn the best that covers it, as far as every need keeps something.
+def _improve(assigned: dict[int, PackItem], needs: Mapping[int, Sequence[PackItem]], available: int) -> None:
+    """Give each need, in their order, the best item that covers it, as far as every need keeps one.
 
-    What would also cover a need that had no room is passed over: with a larger budget it might not be chosen again,
-    and that need would be lost.
+    Items that also cover an open need are skipped: a larger budget might not choose them again, and lose that need.
     """
-    lucky = {offer.key for at, able in needs.items() if at not in assigned for offer in able}
-    for at, current in assigned.items():
-        for better in needs[at]:
-            trial = assigned | {at: better}
-            cost = sum({offer.key: offer.least for offer in trial.values()}.values())
-            if better == current or (better.key not in lucky and cost <= room):
-                assigned[at] = better
+    skipped = {item.key for index, covering in needs.items() if index not in assigned for item in covering}
+    for index, current in assigned.items():
+        for better in needs[index]:
+            trial = assigned | {index: better}
+            cost = sum({item.key: item.min_cost for item in trial.values()}.values())
+            if better == current or (better.key not in skipped and cost <= available):
+                assigned[index] = better
                 break
 
 
-def _grow(assigned: Mapping[int, PackItem], room: int) -> dict[str, int]:
-    """Return the form of each assigned offer, longer ones as far as there is room."""
-    offers = {offer.key: offer for offer in assigned.values()}
-    room -= sum(offer.least for offer in offers.values())
-    forms: dict[str, int] = {}
-    for key, offer in offers.items():
-        forms[key] = _longest(offer, room + offer.least, at_worst=len(offer.costs) - 1)
-        room -= offer.costs[forms[key]] - offer.least
-    return forms
-
-
 def _fill(
-    one: Mapping[str, PackItem], found: Sequence[Mapping[str, PackCandidate]], taken: Collection[str], room: int
+    by_key: Mapping[str, PackItem],
+    found: Sequence[Mapping[str, PackCandidate]],
+    packed: Collection[str],
+    available: int,
 ) -> dict[str, int]:
-    """Return what else fits, by score, each in the longest form that does."""
+    """Return the form of each further item that fits, by score, each in the longest form that fits."""
     scores: dict[str, float] = {}
     for finds in found:
         for key, find in finds.items():
             scores[key] = max(find.score, scores.get(key, find.score))
     forms: dict[str, int] = {}
-    for key in sorted((key for key in scores if key not in taken), key=lambda key: -scores[key]):
-        form = _longest(one[key], room, at_worst=-1)
-        if form >= 0:
+    for key in sorted((key for key in scores if key not in packed), key=lambda key: -scores[key]):
+        form = _longest(by_key[key], available)
+        if form is not None:
             forms[key] = form
-            room -= one[key].costs[form]
+            available -= by_key[key].costs[form]
     return forms
 
 
-def _cost(one: Mapping[str, PackItem], forms: Mapping[str, int]) -> int:
-    return sum(one[key].costs[form] for key, form in forms.items())
+def _cost(by_key: Mapping[str, PackItem], forms: Mapping[str, int]) -> int:
+    return sum(by_key[key].costs[form] for key, form in forms.items())
 
 
-def _chosen(
-    offer: PackItem,
+def _packed(
+    item: PackItem,
     form: int,
-    asks: Sequence[PackQuery],
+    assigned: Mapping[int, PackItem] | None,
+    queries: Sequence[PackQuery],
     found: Sequence[Mapping[str, PackCandidate]],
-    assigned: Mapping[int, PackItem],
-    *,
-    pinned: bool,
 ) -> PackedItem:
-    """Tell why: because of its pin, else of the first need that it was taken for, else of where it scored best."""
-    scored = [at for at, finds in enumerate(found) if offer.key in finds]
-    best = max(scored, key=lambda at: found[at][offer.key].score, default=None)
-    at = next((at for at, taken in assigned.items() if taken.key == offer.key), best)
-    reason = PINNED if pinned or at is None else asks[at].reason
-    score = None if at is None or pinned else found[at][offer.key].score
-    return PackedItem(offer.key, form, offer.costs[form], reason, score)
+    """Return the item with its reason: its pin, else the first need it covers, else the query of its best score."""
+    if assigned is None:
+        return PackedItem(item.key, form, item.costs[form], PINNED, None)
+    scored = [index for index, finds in enumerate(found) if item.key in finds]
+    best = max(scored, key=lambda index: found[index][item.key].score)
+    index = next((index for index, other in assigned.items() if other.key == item.key), best)
+    return PackedItem(item.key, form, item.costs[form], queries[index].reason, found[index][item.key].score)
