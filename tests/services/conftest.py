@@ -10,7 +10,7 @@ from memos_mcp.postgres.database import Database
 from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.settings import Settings
 from tests.fakes import DownIndex, HashEmbedder
-from tests.services.patience import caught_up
+from tests.services.waiting import caught_up
 
 
 @pytest.fixture

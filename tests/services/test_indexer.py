@@ -23,7 +23,7 @@ from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.services import indexer, projections
 from memos_mcp.settings import Settings
 from tests.fakes import BrokenEmbedder, DownIndex, HashEmbedder
-from tests.services.patience import caught_up
+from tests.services.waiting import caught_up
 
 pytestmark = pytest.mark.anyio
 
@@ -299,7 +299,7 @@ async def test_a_new_graph_is_built_after_a_load_and_not_beside_it(
             held.append(len(await self.versions("memory")))
             return await super().draft(shape)
 
-    monkeypatch.setattr(indexer, "CHORES_SECONDS", 0.0)
+    monkeypatch.setattr(indexer, "HOUSEKEEPING_SECONDS", 0.0)
     app = compose(Settings(home=tmp_path), database, Counting(tmp_path / "index", hnsw_threshold=50), embedder)
     load = 3 * indexer.BATCH + 5
     await app.memories.store_many(SCOPE, [NewMemory(f"heron number {number} was seen") for number in range(load)])

@@ -15,7 +15,7 @@ from memos_mcp.domain.source import Replaced, Skipped, SourceFile, StoredFile
 from memos_mcp.services import ingestion as module
 from memos_mcp.services.ingestion import UNSTORABLE, IngestReport
 from tests.fakes import DownIndex, HashEmbedder
-from tests.services.patience import caught_up
+from tests.services.waiting import caught_up
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from memos_mcp.domain.errors import Invalid, NotFound
 from memos_mcp.domain.memory import MemoryFilter, MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.retrieval import pagination
-from tests.services.patience import caught_up
+from tests.services.waiting import caught_up
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from memos_mcp.domain.memory import MemoryHit, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.retrieval.context import MAX_CHARS
 from tests.fakes import HashEmbedder
-from tests.services.patience import caught_up
+from tests.services.waiting import caught_up
 
 pytestmark = pytest.mark.anyio
 

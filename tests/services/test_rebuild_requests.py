@@ -6,7 +6,7 @@ import pytest
 
 from memos_mcp.app import App, running
 from memos_mcp.services import indexer
-from tests.services.patience import caught_up
+from tests.services.waiting import caught_up
 
 pytestmark = pytest.mark.anyio
 

@@ -24,7 +24,7 @@ from memos_mcp.services.tools import Tools
 from memos_mcp.settings import Settings
 from tests import cross_encoder
 from tests.fakes import DownIndex, HashEmbedder
-from tests.services.patience import caught_up
+from tests.services.waiting import caught_up
 
 pytestmark = pytest.mark.anyio
 

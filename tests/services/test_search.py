@@ -13,7 +13,7 @@ from memos_mcp.domain.tool import NewTool, ToolQuery
 from memos_mcp.retrieval import pagination
 from memos_mcp.services.search import MIN_CANDIDATES, Search
 from tests.fakes import DownIndex, HashEmbedder
-from tests.services.patience import caught_up
+from tests.services.waiting import caught_up
 
 pytestmark = pytest.mark.anyio
 

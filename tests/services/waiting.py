@@ -6,7 +6,7 @@ from memos_mcp.app import App
 
 
 async def caught_up(app: App) -> None:
-    """Wait until everything that was written is in the index, or has failed alone; the indexer hears of it in time."""
+    """Wait until everything that was written is in the index, or has failed alone; the indexer notices it in time."""
     with anyio.fail_after(30):
         while True:
             await app.indexer.wait_until_idle()
