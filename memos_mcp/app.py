@@ -40,7 +40,7 @@ CLOSING_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """What the doors above use. Nothing is connected before it is needed."""
+    """The parts that the transports and commands use. Nothing is connected before it is needed."""
 
     settings: Settings
     memories: Memories
@@ -55,7 +55,7 @@ class App:
     log: IndexLog
 
     async def readiness(self) -> dict[str, str]:
-        """Return, for each part, "ok" or what is the matter."""
+        """Return, for each part, "ok" or its error."""
         try:
             await self.database.server_version()
             store = "ok"
@@ -71,7 +71,7 @@ class App:
         return await self.queue.mark_all()
 
     async def close(self) -> None:
-        """Let go of the index and the database, within a bounded time."""
+        """Close the index and the database, within a bounded time."""
         with anyio.move_on_after(CLOSING_SECONDS, shield=True):
             await self.index.close()
         with anyio.move_on_after(CLOSING_SECONDS, shield=True):
@@ -79,7 +79,7 @@ class App:
 
 
 def open_app(settings: Settings) -> AbstractAsyncContextManager[App]:
-    """Lend an app whose parts are starting in the background; stop and close it at the end."""
+    """Return a context with an app whose parts start in the background; it is closed at the end."""
     return running(assemble(settings))
 
 
@@ -98,14 +98,14 @@ def compose(
     projector = Projector(embedder, embeddings, {"memory": MemoryProjection(memories), "tool": ToolProjection(tools)})
     indexer = Indexer(index, queue, log, projector)
     search = Search(index, embedder, indexer, reranker)
-    remembering = Memories(memories, search, indexer, _now, settings.index_wait_seconds)
-    toolbox = Tools(tools, search, indexer, _now, settings.index_wait_seconds)
+    memory_service = Memories(memories, search, indexer, _now, settings.index_wait_seconds)
+    tool_service = Tools(tools, search, indexer, _now, settings.index_wait_seconds)
     return App(
         settings,
-        remembering,
-        toolbox,
+        memory_service,
+        tool_service,
         Ingestion(PostgresSources(database), _now),
-        Loadouts(remembering, toolbox, LoadoutFiles(settings.loadouts)),
+        Loadouts(memory_service, tool_service, LoadoutFiles(settings.loadouts)),
         indexer,
         Doctor(index, queue, embeddings, log, projector, embedder.model, _now),
         database,
@@ -117,7 +117,7 @@ def compose(
 
 @asynccontextmanager
 async def running(app: App) -> AsyncIterator[App]:
-    """Connect and index in the background for as long as the app is lent."""
+    """Connect and index in the background while the context is open."""
     failure: MemosError | None = None
     try:
         async with anyio.create_task_group() as tasks:
@@ -137,7 +137,7 @@ async def running(app: App) -> AsyncIterator[App]:
 
 
 async def _warm(database: Database) -> None:
-    """Connect before the first call does; whoever calls while Postgres is away is told so."""
+    """Connect before the first call does. While Postgres is away, each call raises its own error."""
     with suppress(Unavailable):
         await database.server_version()
 

@@ -17,10 +17,10 @@ MAX_SYMBOL_CHARS: Final = 255
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some lines of a file, counted from 1, both ends included; `path` is relative to its root, with slashes.
+    """Consecutive lines of a file, counted from 1, both ends included; `path` is relative to its root, with slashes.
 
-    `symbol` names what is in it (several names are separated by commas), `enclosing` what that is part of, outermost
-    first. `text` holds these lines exactly; a part of something long has its signature and a mark above them.
+    `symbol` names the definitions in it (several are separated by commas), `enclosing` those around them, outermost
+    first. `text` holds these lines exactly; a part of a long definition has its signature and a mark above them.
     """
 
     path: str
@@ -40,13 +40,13 @@ class Chunk:
 
     @property
     def content(self) -> str:
-        """What is stored and embedded. It holds no line numbers: an edit above changes nothing."""
+        """The text that is stored and embedded. It holds no line numbers, so that an edit above does not change it."""
         return "\n".join(part for part in (self.path, self.name, f"\n{self.text}") if part)
 
     def new_memory(self, source: str) -> NewMemory:
         """Return this chunk as a memory of a source (a name that stands for the root).
 
-        What is too long for a memory is cut: the text of a single gigantic line, and the innermost of many folders.
+        Parts that are too long for a memory are cut: the text of a single gigantic line, the innermost of many folders.
         """
         content = self.content.encode()[:MAX_CONTENT_BYTES].decode(errors="ignore")
         return NewMemory(content, kind="document", tags=self._tags(), metadata=self._metadata(source))
@@ -68,10 +68,10 @@ class Chunk:
             metadata["language"] = self.language
         if self.name:
             metadata["symbol"] = self.name
-        room = MAX_METADATA_CHARS - _size(metadata)
+        available = MAX_METADATA_CHARS - _size(metadata)
         for folder in _folders(self.path):
-            room -= _size(folder) + 1
-            if room < 0:
+            available -= _size(folder) + 1
+            if available < 0:
                 break
             metadata["folders"].append(folder)
         return metadata

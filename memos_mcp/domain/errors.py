@@ -1,12 +1,12 @@
-"""What can go wrong, as a caller sees it.
+"""The errors that a caller sees.
 
 Every message is read by a language model or a person: it names what was wrong and what to do next,
 and never holds a driver's text, a host or a secret.
 
     MemosError
-    ├── Invalid            the input cannot be accepted as it is
+    ├── Invalid            the input cannot be accepted
     ├── NotFound           an id that does not exist in this namespace
-    └── Unavailable        a part is not there just now: the same call can be repeated
+    └── Unavailable        a part is currently not available: the same call can be repeated
         ├── StoreUnavailable     Postgres
         ├── IndexUnavailable     the vector index
         ├── EmbedderUnavailable  the embedding model
@@ -27,7 +27,7 @@ class NotFound(MemosError):
 
 
 class Unavailable(MemosError):
-    """A part is not there just now; nothing was changed, or the call can be repeated safely."""
+    """A part is currently not available; nothing was changed, or the call can be repeated safely."""
 
 
 class StoreUnavailable(Unavailable):

@@ -1,4 +1,4 @@
-"""The search index and the embedder as the services see them: ports and what passes through them.
+"""The search index and the embedder as the services see them: ports and their data types.
 
 The index is a projection of Postgres: it proposes candidates and holds nothing that cannot be built again. An item
 (a memory or a tool) is one or more passages; each passage is a point with a dense and a BM25 vector.
@@ -42,14 +42,14 @@ FIELDS: Final[Mapping[ItemKind, Fields]] = {
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a generation of the index was built for; one that differs from the wanted shape is rebuilt."""
+    """The model and vector size of a generation of the index; a generation of another shape is rebuilt."""
 
     model: str
     dimensions: int
 
 
 class WeightedText(NamedTuple):
-    """A text by whose words something is found. `weight`: how much they count, 1 for its own."""
+    """A text whose words find an item. `weight`: how much they count, 1 for the item's own."""
 
     text: str
     weight: float = 1.0
@@ -57,9 +57,9 @@ class WeightedText(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A part of an item's document that fits the model's window, with its dense vector and what it is found by.
+    """A part of an item's text that fits the model's window, with its dense vector and the texts that find it.
 
-    A word that is in several weighted_texts counts where it counts most.
+    A word that is in several weighted_texts counts with its highest weight.
     """
 
     span: Span
@@ -71,7 +71,7 @@ class Passage:
 class Entry:
     """One item as the index holds it. `version` is the row's: a point with another one is out of date.
 
-    part_of: names the document that the item is a part of, None where it is a whole.
+    part_of: names the file that the item is a part of, None for all other items.
     """
 
     item_id: UUID
@@ -85,7 +85,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class IndexFilter:
-    """What a point must satisfy, all parts together; applied before the nearest points are taken.
+    """Conditions that a point must satisfy together; they are applied before the nearest points are selected.
 
     has_all: the field holds each of these words.  subset_of: the field holds no word outside these.
     at_least / at_most: the number is there and within the bound.  not_expired_by: the number is missing or greater.
@@ -101,7 +101,7 @@ class IndexFilter:
 
 @dataclass(frozen=True, slots=True)
 class IndexQuery:
-    """What the index is asked, or a part of it. Without a vector, only the BM25 lane is asked."""
+    """A question or one of its sentences. Without a vector, only the BM25 lane is searched."""
 
     text: str
     vector: Vector | None
@@ -111,7 +111,7 @@ class IndexQuery:
 class Match:
     """An item and its best passage in one lane, with that lane's raw score (cosine, BM25 or ts_rank).
 
-    part_of: names the document that the item is a part of, where the index knows of one.
+    part_of: names the file that the item is a part of, if any.
     """
 
     item_id: UUID
@@ -122,9 +122,9 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """What each way of searching found for a question, best first, at most one match an item in a lane.
+    """The matches of each lane for a question, best first, at most one match an item in a lane.
 
-    Complete: what any lane of any question proposed has its score in each; in `bm25` only if it shares a word.
+    Complete: an item that any lane of any question proposed has its score in each; in `bm25` only if it shares a word.
     """
 
     dense: Sequence[Match] = ()
@@ -133,7 +133,7 @@ class Lanes:
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What the index holds now. `points` counts passages, `items` the memories and tools they belong to."""
+    """The current contents of the index. `points` counts passages, `items` the memories and tools they belong to."""
 
     generation: str
     shape: Shape
@@ -142,12 +142,12 @@ class IndexReport:
 
 
 class Draft(Protocol):
-    """A generation that is being built beside the current one; nobody searches it yet."""
+    """A generation that is being built beside the current one; it is not searched yet."""
 
     async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None: ...
 
     async def commit(self) -> None:
-        """Build what makes it fast, swap it in as the current generation, remove the old one."""
+        """Build the graph, swap this generation in as the current one, remove the old one."""
         ...
 
     async def discard(self) -> None: ...
@@ -206,7 +206,7 @@ class VectorIndex(Protocol):
 
 
 class Embedder(Protocol):
-    """Turns text into vectors. Every method raises `EmbedderUnavailable` when the model cannot be loaded."""
+    """Embeds texts. Every method raises `EmbedderUnavailable` when the model cannot be loaded."""
 
     @property
     def model(self) -> str: ...
@@ -224,7 +224,7 @@ class Embedder(Protocol):
         ...
 
     async def queries(self, texts: Sequence[str]) -> list[Vector]:
-        """Embed texts as questions; what is longer than the window is cut there."""
+        """Embed texts as questions; longer texts are cut at the window."""
         ...
 
 
@@ -243,7 +243,7 @@ class EmbeddingStore(Protocol):
 
 
 class IndexLog(Protocol):
-    """What the process that holds the index tells the others, and what they ask of it, through the database."""
+    """Reports of the process that holds the index, and requests of other processes to it, in the database."""
 
     async def publish(self, report: IndexReport) -> None: ...
 

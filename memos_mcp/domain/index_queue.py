@@ -1,4 +1,4 @@
-"""The queue of what the index still owes, as the services see it."""
+"""The index queue, as the services see it: the items that the index does not hold in their current version yet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Claim:
 class QueueState:
     """How far the index is behind. `oldest` is when the longest waiting item was queued.
 
-    untried: how many of the queued items have not been claimed since they were last written.
+    unclaimed: how many of the queued items have not been claimed since they were last written.
     """
 
     depth: Mapping[ItemKind, int]
@@ -33,22 +33,22 @@ class QueueState:
 
 
 class IndexQueue(Protocol):
-    """What the index still owes: a set of items, marked by the schema itself in the writer's transaction."""
+    """The queue: a set of items, marked by triggers of the schema in the writer's transaction."""
 
     async def claim(self, limit: int, lease: timedelta) -> list[Claim]: ...
 
     async def finish(self, due: Sequence[Claim]) -> None:
-        """Clear what is still at the claimed version; hand back at once what moved on meanwhile."""
+        """Remove the claims whose item has not changed meanwhile; release the others."""
         ...
 
     async def fail(self, due: Sequence[Claim], reason: str, retry_in: timedelta) -> None: ...
 
     async def release(self, due: Sequence[Claim]) -> None:
-        """Hand claimed items back untried, as if they had never been claimed."""
+        """Release claimed items, as if they had never been claimed."""
         ...
 
     async def reclaim(self) -> None:
-        """Hand back everything that is claimed, for the one process that alone may hold an embedded index."""
+        """Release all claims, for the only process that may hold an embedded index."""
         ...
 
     async def queued_ids(self, kind: ItemKind, item_ids: Sequence[UUID]) -> set[UUID]:
@@ -64,5 +64,5 @@ class IndexQueue(Protocol):
     async def state(self) -> QueueState: ...
 
     async def wait(self, seconds: float) -> None:
-        """Return when something was queued by any process, or after this time."""
+        """Return when any process has queued an item, or after this time."""
         ...

@@ -1,4 +1,4 @@
-"""What can be stored exactly: checks that raise `Invalid` with a message a model can act on, and change nothing."""
+"""Checks of what can be stored exactly. They raise `Invalid` with a message a model can act on, and change nothing."""
 
 import json
 import math
@@ -16,7 +16,8 @@ MAX_INTEGER: Final = 2**63 - 1
 _BLANKS: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10)))
 )
-"""Letters, signs and marks by category that show nothing: fillers, the empty Braille cell, variation selectors."""
+"""Invisible characters whose category is that of letters, signs or marks: fillers, the empty Braille cell, variation
+selectors."""
 
 
 def check_text(field: str, text: str, *, max_chars: int | None = None, max_bytes: int | None = None) -> None:
@@ -31,15 +32,15 @@ def check_text(field: str, text: str, *, max_chars: int | None = None, max_bytes
 
 
 def check_characters(field: str, text: str) -> None:
-    """Refuse NUL and lone surrogates, which neither Postgres nor UTF-8 can hold."""
+    """Refuse NUL and unpaired surrogates, which neither Postgres nor UTF-8 can hold."""
     if "\x00" in text:
         raise Invalid(f"{field} holds a NUL character (U+0000), which cannot be stored. Remove it.")
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise Invalid(
-            f"{field} holds half a character at position {error.start} (a lone surrogate, "
-            "often an emoji that was cut in two). Remove it or send the whole character."
+            f"{field} holds an unpaired surrogate at position {error.start} "
+            "(often an emoji that was cut in two). Remove it or send the whole character."
         ) from None
 
 
@@ -53,7 +54,7 @@ def check_name(field: str, text: str, *, max_chars: int = MAX_NAME_CHARS) -> Non
 def check_labels(field: str, labels: Sequence[str], *, max_count: int, max_chars: int) -> None:
     """Refuse a list of labels that is too long or holds one that is not a name."""
     if len(labels) > max_count:
-        raise Invalid(f"{field} has {len(labels):,} entries; the limit is {max_count}. Keep the most telling ones.")
+        raise Invalid(f"{field} has {len(labels):,} entries; the limit is {max_count}. Keep the most specific ones.")
     for label in labels:
         check_name(f"an entry of {field}", label, max_chars=max_chars)
 
@@ -71,9 +72,9 @@ def check_time(field: str, moment: datetime | None) -> None:
 
 
 def check_json(field: str, value: object, *, max_chars: int) -> None:
-    """Refuse JSON that is too large or too deep, or holds what cannot be stored and read back as it is."""
-    for count, (part, depth) in enumerate(walk(value)):
-        if count > max_chars:  # each part is a character at least: millions of them need not be looked at
+    """Refuse JSON that is too large or too deep, or that cannot be stored and read back unchanged."""
+    for count, (part, depth) in enumerate(iterate_json(value)):
+        if count > max_chars:  # each part is a character at least: the rest of millions is not read
             raise Invalid(f"{field} has more than {max_chars:,} characters as JSON, which is the limit.")
         if depth > MAX_JSON_DEPTH:
             raise Invalid(f"{field} is nested more than {MAX_JSON_DEPTH} levels deep. Flatten it.")
@@ -88,7 +89,7 @@ def check_json(field: str, value: object, *, max_chars: int) -> None:
         raise Invalid(f"{field} has {size:,} characters as JSON; the limit is {max_chars:,}.")
 
 
-def walk(value: object) -> Iterator[tuple[object, int]]:
+def iterate_json(value: object) -> Iterator[tuple[object, int]]:
     """Yield every key and value of a JSON document with its depth, one by one and without recursion."""
     entered: list[Iterator[object]] = [iter((value,))]
     while entered:
@@ -105,7 +106,7 @@ def walk(value: object) -> Iterator[tuple[object, int]]:
 
 
 def is_visible(character: str) -> bool:
-    """Whether a character leaves a mark: not white space, not a control, not zero-width, not a blank filler."""
+    """Whether a character is visible: not white space, not a control, not zero-width, not a blank filler."""
     return (
         not character.isspace()
         and character not in _BLANKS

@@ -1,4 +1,4 @@
-"""Loadouts: who an agent is, what it may read, and what it starts a task with."""
+"""Loadouts: the role of an agent, the namespaces it may read, and its memories and tools at the start of a task."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -34,36 +34,36 @@ _STEM_CHARS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """The least cosine of what covers a need, and of what is related to it; so many of the best are taken anyway."""
+class RelevanceThresholds:
+    """The lowest cosine of hits that cover a need, and of related ones; the first `guesses` hits are always related."""
 
     covers: float
     related: float
     guesses: int
 
 
-MEMORY_MARKS: Final = Marks(covers=0.40, related=0.30, guesses=0)
-TOOL_MARKS: Final = Marks(covers=0.30, related=0.25, guesses=3)
-"""Measured with all-MiniLM-L6-v2, as the share of questions for which something reaches `covers`.
+MEMORY_THRESHOLDS: Final = RelevanceThresholds(covers=0.40, related=0.30, guesses=0)
+TOOL_THRESHOLDS: Final = RelevanceThresholds(covers=0.30, related=0.25, guesses=3)
+"""Measured with all-MiniLM-L6-v2, as the share of questions with a hit that reaches `covers`.
 
-Memories: of questions about the conversation that is stored 100 %, about another one 32 %, of tasks for tools 13-26 %
-(LoCoMo, four conversations, 300 questions). Tools: of tasks for which a tool is there 89, 85 and 100 %, of personal
-questions 24, 10 and 23 % (MetaTool, LiveMCPBench, StableToolBench). No mark tells a tool from its neighbour in kind. A
-long task of several parts is near to none of the tools that it needs, hence the guesses: a tool too many costs little.
+Memories: 100 % of the questions about the stored conversation, 32 % of those about another one, 13-26 % of the tasks
+for tools (LoCoMo, four conversations, 300 questions). Tools: 89, 85 and 100 % of the tasks that have a tool, 24, 10 and
+23 % of personal questions (MetaTool, LiveMCPBench, StableToolBench). No threshold separates a tool from a similar one.
+A long task of several parts is near to none of the tools that it needs, hence the guesses: an extra tool costs little.
 """
 
 SHARED_COVERS: Final = 0.5
 SHARED_RELATED: Final = 0.33
-"""The same for the share of a need's words that are found again; 0.5 is the median of LoCoMo's answers, and 4 % of
-turns of another conversation reach it. One word of several never covers. What is not in the index yet has nothing
-else to be judged by."""
+"""The same for the share of a need's words that a hit has; 0.5 is the median of LoCoMo's answers, and 4 % of the
+messages of another conversation reach it. One word of several never covers. A hit that is not in the index yet has no
+cosine, and is judged by its words alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loadout:
-    """Who an agent is. `capabilities` None: not known, so that no tool is withheld.
+    """The configuration of an agent. `capabilities` None: not known, so that no tool is withheld.
 
-    namespaces: what it may read, none meaning that of the connection.  admitted: whose connections may use it.
+    namespaces: those it may read, none meaning that of the connection.  admitted: those whose connections may use it.
     """
 
     name: str | None = None
@@ -78,7 +78,7 @@ class Loadout:
     tool_tokens: int = TOOL_TOKENS
 
     def check(self) -> None:
-        """Raise `Invalid` when a part is too much, or cannot match anything that can be stored."""
+        """Raise `Invalid` when a part is too long, or cannot match anything that can be stored."""
         if self.role is not None:
             check_text("role", self.role, max_chars=MAX_ROLE_CHARS)
         check_capabilities("capabilities", self.capabilities or ())
@@ -93,13 +93,13 @@ class Loadout:
         check_budget("tools.tokens", self.tool_tokens)
 
     def admits(self, namespace: str) -> bool:
-        """Whether connections of this namespace may use it: those it names, or all while it opens nothing to them."""
+        """Whether connections of this namespace may use it: it admits them, or admits none and opens no other."""
         if self.admitted:
             return namespace in self.admitted
         return set(self.namespaces) <= {namespace}
 
     def reads(self, namespace: str) -> Sequence[str]:
-        """Return what a connection of this namespace reads with it, its own first."""
+        """Return the namespaces that a connection of this namespace reads with it, its own first."""
         named = list(dict.fromkeys(self.namespaces)) or [namespace]
         return sorted(named, key=lambda name: name != namespace)
 
@@ -108,39 +108,41 @@ class LoadoutStore(Protocol):
     """Where loadouts are kept."""
 
     async def get(self, name: str, namespace: str) -> Loadout:
-        """Return a loadout that admits this namespace; `NotFound` names those that do, `Invalid` what is wrong."""
+        """Return a loadout that admits this namespace; `NotFound` names those that do, `Invalid` says what is wrong."""
         ...
 
 
-def relevance(need: str, text: str, signals: Mapping[str, float], rank: int, marks: Marks) -> Relevance | None:
-    """Judge a hit by its cosine and by the words that it shares with the need; None when it has little to do with it.
+def relevance(
+    need: str, text: str, signals: Mapping[str, float], rank: int, thresholds: RelevanceThresholds
+) -> Relevance | None:
+    """Return the relevance of a hit by its cosine and the words it shares with the need, None for an unrelated one.
 
-    A hit's score does not serve here: it compares the hits of one question, of which the best may still be no answer.
+    The score of a hit does not serve here: it compares the hits of one question, of which even the best may not answer.
     """
     cosine = signals.get("dense", 0.0)
-    again, wanted = shared_words(need, text)
-    shared = again / wanted if wanted else 0.0
-    said = shared >= SHARED_COVERS and (again > 1 or wanted == 1)
-    if "exact" in signals or cosine >= marks.covers or said:
+    shared, wanted = shared_words(need, text)
+    share = shared / wanted if wanted else 0.0
+    shares_words = share >= SHARED_COVERS and (shared > 1 or wanted == 1)
+    if "exact" in signals or cosine >= thresholds.covers or shares_words:
         return "covers"
-    near = cosine >= marks.related or shared >= SHARED_RELATED or rank < marks.guesses
+    near = cosine >= thresholds.related or share >= SHARED_RELATED or rank < thresholds.guesses
     return "related" if near else None
 
 
 def shared_words(need: str, text: str) -> tuple[int, int]:
-    """Return how many of the need's telling words the text holds, by their first letters, and how many there are."""
+    """Return how many content words of the need the text has, compared by first letters, and how many there are."""
     wanted = _stems(need)
     return len(wanted & _stems(text)), len(wanted)
 
 
 def check_loadout_name(name: str) -> None:
-    """Refuse what is not the name of a loadout, above all what could lead out of their folder."""
+    """Refuse what is not the name of a loadout, above all a path that leaves their folder."""
     if not _NAME.fullmatch(name):
         raise Invalid("name must be the name of a loadout: up to 64 letters, digits and . _ - without a path.")
 
 
 def check_budget(field: str, tokens: int) -> None:
-    """Refuse a budget that is none, or larger than an answer may be."""
+    """Refuse a budget that is negative, or larger than an answer may be."""
     if not 0 <= tokens <= MAX_PACK_TOKENS:
         raise Invalid(f"{field} must be from 0 to {MAX_PACK_TOKENS:,}.")
 
@@ -152,9 +154,9 @@ def check_needs(task: str, needs: Sequence[str]) -> None:
         check_text(field, text, max_chars=10_000)
 
 
-def _check_count(field: str, entries: Collection[object], most: int) -> None:
-    if len(entries) > most:
-        raise Invalid(f"{field} has {len(entries):,} entries; the limit is {most}.")
+def _check_count(field: str, entries: Collection[object], limit: int) -> None:
+    if len(entries) > limit:
+        raise Invalid(f"{field} has {len(entries):,} entries; the limit is {limit}.")
 
 
 def _stems(text: str) -> set[str]:

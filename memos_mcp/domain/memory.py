@@ -1,4 +1,4 @@
-"""Memories: what an agent stores and gets back."""
+"""Memories, their queries and their store."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ MAX_METADATA_CHARS: Final = 16_384
 
 @dataclass(frozen=True, slots=True)
 class NewMemory:
-    """A memory as it is handed in; `check()` it before it is stored."""
+    """A memory to be stored; `check()` it before."""
 
     content: str
     kind: MemoryKind = "episodic"
@@ -34,7 +34,7 @@ class NewMemory:
     supersedes: UUID | None = None
 
     def check(self) -> None:
-        """Raise `Invalid` when any part cannot be stored exactly as it is."""
+        """Raise `Invalid` when any part cannot be stored exactly."""
         check_text("content", self.content, max_bytes=MAX_CONTENT_BYTES)
         check_labels("tags", self.tags, max_count=MAX_TAGS, max_chars=MAX_TAG_CHARS)
         check_json("metadata", self.metadata, max_chars=MAX_METADATA_CHARS)
@@ -71,7 +71,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of a `NewMemory`: a row of its own, or (`created` false) the one that was there already."""
+    """The row of a `NewMemory`: a new one, or (`created` false) the one that existed already."""
 
     memory_id: UUID
     created: bool
@@ -89,7 +89,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class MemoryFilter:
-    """What a memory must be, all parts together; None asks nothing. Tags and metadata must be contained."""
+    """Conditions that a memory must satisfy together; None means any. Tags and metadata must be contained."""
 
     kind: MemoryKind | None = None
     tags: Sequence[str] | None = None
@@ -136,7 +136,7 @@ class MemoryHit:
 class MemoryPage:
     """A page of an answer. `total` counts what matched the filters (listing) or what was ranked (search).
 
-    confident: whether anything is near the question; None in a listing, and where meaning could not be asked.
+    confident: whether anything is near the question; None in a listing, and where only words were searched.
     """
 
     hits: Sequence[MemoryHit]
@@ -149,7 +149,7 @@ class MemoryPage:
 
 @dataclass(frozen=True, slots=True)
 class ListPosition:
-    """Where a listing goes on: after the memory of this time and sequence number."""
+    """Where a listing continues: after the memory of this time and sequence number."""
 
     occurred_at: datetime
     sequence: int
@@ -174,7 +174,7 @@ class MemoryStore(Protocol):
         ...
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime) -> dict[UUID, Memory]:
-        """Return those that are live, in this namespace, and pass the filter: the last word on every candidate."""
+        """Return those that are live, in this namespace, and pass the filter: the final decision on every candidate."""
         ...
 
     async def newest(
@@ -186,7 +186,7 @@ class MemoryStore(Protocol):
     async def text_search(
         self, namespace: str, text: str, filter: MemoryFilter, limit: int, now: datetime, *, queued_only: bool
     ) -> list[Match]:
-        """Rank by Postgres full-text search; `queued_only` asks only what is not in the index yet."""
+        """Rank by Postgres full-text search; `queued_only` searches only what is not in the index yet."""
         ...
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Memory]:
@@ -196,9 +196,9 @@ class MemoryStore(Protocol):
     async def neighbours(self, ids: Sequence[UUID], reach: int, max_chars: int) -> dict[UUID, list[Neighbour]]:
         """Return the neighbours of those that have any, by offset: up to `reach` on each side in the same session.
 
-        Those of a chunk of a file stand beside it there; of several files the first counts, by source and path. What
-        is superseded or expires is nobody's neighbour and has none, but in a file it keeps its place. Of a long one
-        come the last `max_chars` when it is before the memory, the first when it is after.
+        The neighbours of a chunk are those of its file; of several files the first counts, by source and path. A memory
+        that is superseded or expires is no neighbour and has none, but in a file its offset still counts. A long
+        neighbour is cut to its last `max_chars` when it is before the memory, to its first when it is after.
         """
         ...
 

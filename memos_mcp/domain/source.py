@@ -1,4 +1,4 @@
-"""Sources: folders that were taken in, and what the record knows of their files."""
+"""Sources: ingested folders, and the record of their files."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -12,7 +12,7 @@ from memos_mcp.domain.scope import Scope
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file as it is to be recorded: its path within the source, a digest of its bytes, and all of its chunks."""
+    """A file to be recorded: its path within the source, a digest of its bytes, and all of its chunks."""
 
     path: str
     digest: bytes
@@ -21,9 +21,9 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file or folder that is not taken in. Those with the same reason are counted together.
+    """A file or folder that is not ingested. Those with the same reason are counted together.
 
-    `transient`: it could not be read just now, so what is recorded of it stays until the next run.
+    `transient`: it could currently not be read, so its record stays until the next run.
     """
 
     path: str
@@ -33,7 +33,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """What became of the chunks of some files. `moved`: the same content in another place of its file."""
+    """Counts of the chunks of some files. `moved`: the same content at another position of its file."""
 
     created: int = 0
     kept: int = 0
@@ -61,10 +61,10 @@ class SourceFile(Protocol):
 
 
 class Sources(Protocol):
-    """The record of files and of the memories that stand for their chunks, by scope and name of the source.
+    """The record of files and of the memories of their chunks, by scope and name of the source.
 
-    A chunk is a memory like any other: the same content is stored once in a scope, whoever stores it. One that stands
-    for another file too, or that somebody stored by hand, outlives the file.
+    A chunk is a memory like any other: the same content is stored once in a scope. It outlives its file when another
+    file has the same chunk, or when it was also stored by hand.
     """
 
     def lock(self, scope: Scope, source: str) -> AbstractAsyncContextManager[None]:
@@ -78,10 +78,10 @@ class Sources(Protocol):
     async def replace(self, scope: Scope, source: str, files: Sequence[StoredFile], now: datetime) -> Replaced:
         """Make these files' chunks the recorded ones, in one transaction; chunks without `session_id` only.
 
-        Content that is there already stays as it is, and only its metadata follows.
+        Content that exists already is unchanged, and only its metadata is updated.
         """
         ...
 
     async def remove(self, scope: Scope, source: str, paths: Sequence[str]) -> Replaced:
-        """Remove files and what stands for them alone, in one transaction."""
+        """Remove files and the memories that only they have, in one transaction."""
         ...

@@ -24,7 +24,7 @@ MAX_SCHEMAS_CHARS: Final = 30_000
 
 @dataclass(frozen=True, slots=True)
 class NewTool:
-    """A tool as it is handed in; `check()` it before it is stored."""
+    """A tool to be registered; `check()` it before it is stored."""
 
     tool_id: str
     name: str
@@ -35,7 +35,7 @@ class NewTool:
     required_capabilities: Sequence[str] = ()
 
     def check(self) -> None:
-        """Raise `Invalid` when any part cannot be stored exactly as it is. Nothing is fetched."""
+        """Raise `Invalid` when any part cannot be stored exactly. Nothing is fetched."""
         check_name("tool_id", self.tool_id)
         check_name("name", self.name)
         check_text("description", self.description, max_chars=MAX_DESCRIPTION_CHARS)
@@ -70,7 +70,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Upserted:
-    """What became of a `NewTool` in the record."""
+    """The result of an upsert."""
 
     id: UUID
     outcome: RegistrationOutcome
@@ -111,7 +111,7 @@ class ToolQuery:
 
 @dataclass(frozen=True, slots=True)
 class ToolHit:
-    """A tool in an answer, and why it is there."""
+    """A tool in an answer, with its score and signals."""
 
     tool: Tool
     score: float | None = None
@@ -138,7 +138,7 @@ class ToolStore(Protocol):
     async def upsert(self, namespace: str, new: NewTool, now: datetime) -> Upserted: ...
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: ToolFilter) -> dict[UUID, Tool]:
-        """Return those in this namespace that pass the filter: the last word on every candidate."""
+        """Return those in this namespace that pass the filter: the final decision on every candidate."""
         ...
 
     async def named(self, namespace: str, texts: Sequence[str], filter: ToolFilter) -> list[Tool]:
@@ -152,7 +152,7 @@ class ToolStore(Protocol):
     async def text_search(
         self, namespace: str, text: str, filter: ToolFilter, limit: int, *, queued_only: bool
     ) -> list[Match]:
-        """Rank by Postgres full-text search; `queued_only` asks only what is not in the index yet."""
+        """Rank by Postgres full-text search; `queued_only` searches only what is not in the index yet."""
         ...
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Tool]:

@@ -1,1 +1,1 @@
-"""The policy of finding: passages, context, fusion of scores, reranking, pagination and packing. Pure functions."""
+"""The policy of retrieval: passages, context, fusion of scores, reranking, pagination and packing. Pure functions."""

@@ -1,4 +1,4 @@
-"""What a message of a conversation, or a chunk of a file, takes from its neighbours.
+"""Blends a message of a conversation, or a chunk of a file, with its neighbours.
 
 A message alone often says "yes, next Tuesday" and no more, and a method often does not name its subject. So a point is
 found by its neighbours' words, at a lower weight, and its vector is blended with theirs. A query still costs one search

@@ -1,4 +1,4 @@
-"""A second opinion on the first candidates: a model that reads each of them together with the question."""
+"""Reorders the first candidates by a model that reads each of them together with the question."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,11 +7,11 @@ from typing import Final, Protocol
 from memos_mcp.retrieval.fusion import Ranked
 
 RERANKED: Final = 20
-"""How many of the first candidates are read.
+"""How many of the first candidates the model reads.
 
-Each costs an inference over question and text, which nothing can compute beforehand, so that an answer takes longer
-with each of them; and what twenty others precede by meaning and words is seldom what was asked for. A number of its
-own, not the answer's limit: every page of an answer must read the same ones, or something would come twice.
+Each costs an inference over question and text that cannot be computed beforehand, and a candidate below twenty others
+is seldom the right one. The number does not depend on the limit of the answer: every page of an answer must rerank the
+same candidates, or some would be repeated.
 """
 
 
@@ -24,9 +24,9 @@ class Reranker(Protocol):
 
 
 def reranked(ranked: Sequence[Ranked], scores: Sequence[float]) -> list[Ranked]:
-    """Put the first `RERANKED` in the order of their scores, ties as before; what comes after keeps its place.
+    """Put the first `RERANKED` in the order of their scores, ties unchanged; the others keep their order.
 
-    The score becomes a signal. It counts as it is shown, to 4 digits: what differs by less is the noise of a batch.
+    The score becomes a signal, rounded to 4 digits before it is compared: smaller differences are the noise of a batch.
     """
     read = [
         replace(hit, signals={**hit.signals, "reranker": round(score, 4)})

@@ -1,14 +1,14 @@
-"""Cuts a question into its sentences: each may be about something else."""
+"""Cuts a question into its sentences, which may be about different things."""
 
 import re
 from typing import Final
 
 MAX_SENTENCES: Final = 8
-"""Those after are heard in the whole question only: each costs a share of an inference and two searches."""
+"""Later sentences count only as part of the whole question: each costs a share of an inference and two searches."""
 
 _MIN_WORDS: Final = 3
 _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{1,2}|[^\s\u3040-\u30ff\u3400-\u9fff]+")
-"""What counts as a word: Chinese and Japanese have no spaces, two of their characters make about one."""
+"""A word. Chinese and Japanese have no spaces; two of their characters are about one word."""
 
 _ENDS: Final = re.compile(r"(?<=[.!?;…])\s+|(?<=[。！？；])|\n+")  # noqa: RUF001 - the wide forms end sentences too
 

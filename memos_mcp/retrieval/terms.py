@@ -1,4 +1,4 @@
-"""What an item is found by beside the words of its text: the parts of identifiers and the values of metadata."""
+"""Further terms that find an item: the parts of identifiers and the values of metadata."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 _BOUNDARY: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})|[_\-./:]+")
-"""Between the parts of an identifier. An acronym with a plural s (URLs) is one part."""
+"""The boundaries between the parts of an identifier. An acronym with a plural s (URLs) is one part."""
 
 
 def split_identifier(identifier: str) -> str:

@@ -1,4 +1,4 @@
-"""Tells whether the record and the index agree, for `doctor`."""
+"""Compares the record and the index, for `doctor`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,14 +14,15 @@ from memos_mcp.services.projections import Projector, differences
 
 REPORT_SECONDS: Final = 2.0
 REPORT_EXPIRES: Final = timedelta(seconds=120)
-"""When a report counts as nobody's: who holds the index reports every few seconds, or after a batch of a minute."""
+"""After this time a report is ignored: the process that holds the index reports every few seconds, or after a batch
+of a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What was found. `reported_at` is None when the index was read just now, else when its holder last reported.
+    """The result of a comparison. `reported_at` is None when the index itself was read, else the time of the report.
 
-    `astray` counts items that differ from their row and are not queued; `problems` is empty when all is well.
+    `out_of_sync` counts items that differ from their row and are not queued; `problems` is empty when all is well.
     """
 
     model: str
@@ -30,17 +31,17 @@ class Diagnosis:
     computed: int
     index: IndexReport | None
     reported_at: datetime | None
-    astray: int
+    out_of_sync: int
     problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Sight:
-    """What could be learnt of the index."""
+class _IndexStatus:
+    """The state of the index, read from the index itself or from a report."""
 
     report: IndexReport | None = None
     reported_at: datetime | None = None
-    astray: int = 0
+    out_of_sync: int = 0
     problem: str | None = None
 
 
@@ -60,7 +61,7 @@ class Doctor:
         self._index = index
         self._queue = queue
         self._embeddings = embeddings
-        self.logger = log
+        self._log = log
         self._projector = projector
         self._model = model
         self._now = now
@@ -70,55 +71,58 @@ class Doctor:
         return {kind: len(await self._projector.versions(kind)) for kind in ITEM_KINDS}
 
     async def diagnose(self) -> Diagnosis:
-        """Compare all there is; `StoreUnavailable` when Postgres cannot be asked."""
-        seen = await self._look()
-        problems = [] if seen.problem is None else [seen.problem]
-        if seen.astray:
-            problems.append(f"{seen.astray} items differ from their points and are not queued. Run: memos-as reindex")
-        if seen.report is not None and seen.report.shape.model != self._model:
-            problems.append(f"The index was built for {seen.report.shape.model}. The server rebuilds it when it runs.")
+        """Compare everything; raise `StoreUnavailable` when Postgres cannot be reached."""
+        status = await self._inspect()
+        problems = [] if status.problem is None else [status.problem]
+        if status.out_of_sync:
+            count = f"{status.out_of_sync} items are out of sync with the index and not queued"
+            problems.append(f"{count}. Run: memos-as reindex")
+        if status.report is not None and status.report.shape.model != self._model:
+            problems.append(
+                f"The index was built for {status.report.shape.model}. The server rebuilds it when it runs."
+            )
         return Diagnosis(
             self._model,
             await self.rows(),
             await self._queue.state(),
             await self._embeddings.computed(self._model),
-            seen.report,
-            seen.reported_at,
-            seen.astray,
+            status.report,
+            status.reported_at,
+            status.out_of_sync,
             tuple(problems),
         )
 
-    async def _look(self) -> _Sight:
+    async def _inspect(self) -> _IndexStatus:
         try:
             await self._index.open(await self._projector.shape())
-            return _Sight(await self._index.report(), astray=await self._astray())
+            return _IndexStatus(await self._index.report(), out_of_sync=await self._count_out_of_sync())
         except IndexUnavailable as error:
-            # Another process may hold an embedded index; a server that we cannot reach nobody reaches for us.
-            return await self._hear(str(error)) if self._index.exclusive else _Sight(problem=str(error))
+            # Another process may hold an embedded index and report on it; a Qdrant server has no such process.
+            return await self._read_report(str(error)) if self._index.exclusive else _IndexStatus(problem=str(error))
         except Unavailable as error:
-            return _Sight(problem=str(error))
+            return _IndexStatus(problem=str(error))
 
-    async def _hear(self, reason: str, *, patient: bool = True) -> _Sight:
-        """Take the word of the process that holds the index; if it seems wrong, ask again: it may be a second old."""
-        published = await self.logger.published()
+    async def _read_report(self, reason: str, *, retry: bool = True) -> _IndexStatus:
+        """Return the last report of the index's holder; it may be a second old, so a bad one is read again."""
+        published = await self._log.published()
         if published is None or published[1] < self._now() - REPORT_EXPIRES:
-            return _Sight(problem=reason)
-        seen = _Sight(*published, astray=await self._unaccounted(published[0]))
-        if seen.astray and patient:
+            return _IndexStatus(problem=reason)
+        status = _IndexStatus(*published, out_of_sync=await self._estimate_missing(published[0]))
+        if status.out_of_sync and retry:
             await anyio.sleep(REPORT_SECONDS)
-            return await self._hear(reason, patient=False)
-        return seen
+            return await self._read_report(reason, retry=False)
+        return status
 
-    async def _astray(self) -> int:
-        """Count the items whose points differ from their row although nothing is queued to mend that."""
-        astray = 0
+    async def _count_out_of_sync(self) -> int:
+        """Count the items whose points differ from their row and that are not queued."""
+        out_of_sync = 0
         for kind in ITEM_KINDS:
             differing = await differences(self._index, self._projector, kind)
-            astray += len(set(differing) - await self._queue.queued_ids(kind, differing))
-        return astray
+            out_of_sync += len(set(differing) - await self._queue.queued_ids(kind, differing))
+        return out_of_sync
 
-    async def _unaccounted(self, report: IndexReport) -> int:
-        """Estimate the same from the counts that the holder of the index published."""
+    async def _estimate_missing(self, report: IndexReport) -> int:
+        """Estimate the same from the published counts."""
         waiting = sum((await self._queue.state()).depth.values())
         missing = sum(abs(count - report.items.get(kind, 0)) for kind, count in (await self.rows()).items())
         return max(0, missing - waiting)

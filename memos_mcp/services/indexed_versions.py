@@ -8,11 +8,11 @@ import anyio
 
 from memos_mcp.domain.index import ItemKind
 
-REMEMBERED: Final = 4_096
+MAX_VERSIONS: Final = 4_096
 
 
 class IndexedVersions:
-    """The versions that were indexed last, and who waits for one."""
+    """The versions that were indexed last; callers can wait for one."""
 
     def __init__(self) -> None:
         self._versions: OrderedDict[tuple[ItemKind, UUID], int] = OrderedDict()
@@ -22,11 +22,11 @@ class IndexedVersions:
         """Remember that the index holds this version of the item."""
         self._versions[kind, item_id] = version
         self._versions.move_to_end((kind, item_id))
-        if len(self._versions) > REMEMBERED:
+        if len(self._versions) > MAX_VERSIONS:
             self._versions.popitem(last=False)
 
     def notify(self) -> None:
-        """Wake everyone who waits, after some `record`s."""
+        """Wake all waiting callers, after one or more calls of `record`."""
         self._changed.set()
         self._changed = anyio.Event()
 

@@ -1,4 +1,4 @@
-"""Takes a folder of files in: what is new or changed is stored, what is gone vanishes, the rest costs nothing."""
+"""Ingests a folder: new and changed files are stored, deleted files are removed, unchanged files cost nothing."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -19,12 +19,12 @@ BATCH_CHUNKS: Final = 500
 BATCH_SECONDS: Final = 1.0
 """A batch is one transaction. The time bounds what a cancelled run still waits for, and what a killed one repeats."""
 
-UNSTORABLE: Final = "cannot be stored as it is"
+UNSTORABLE: Final = "cannot be stored unchanged"
 
 
 @dataclass(slots=True)
 class IngestReport:
-    """What became of the files, and of the chunks of those that were new or changed."""
+    """The result of a run: counts of files, and of the chunks of new and changed ones."""
 
     new: int = 0
     changed: int = 0
@@ -35,17 +35,17 @@ class IngestReport:
 
     @property
     def wrote(self) -> bool:
-        """Whether anything in the record is not as it was before."""
+        """Whether the record changed."""
         return bool(self.new or self.changed or self.removed)
 
     def reasons(self) -> dict[str, int]:
-        """Return how many were left out for each reason, the most frequent first."""
+        """Return how many files were left out for each reason, the most frequent first."""
         return dict(Counter(one.reason for one in self.omitted).most_common())
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Files that were looked at together; `last` when there is none after them."""
+    """Files that are processed in one transaction; `last` when no file follows."""
 
     stored: list[StoredFile] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
@@ -56,15 +56,15 @@ class _Batch:
     def full(self) -> bool:
         return len(self.stored) >= BATCH_FILES or sum(len(file.new) for file in self.stored) >= BATCH_CHUNKS
 
-    def staying(self) -> Iterator[str]:
-        """Yield the paths whose record is not to be removed."""
+    def kept_paths(self) -> Iterator[str]:
+        """Yield the paths whose record is kept."""
         yield from self.unchanged
         yield from (file.path for file in self.stored)
         yield from (one.path for one in self.omitted if one.transient)
 
 
 class Ingestion:
-    """Compares files with the record, in batches of which only one is in memory. `now` tells the time."""
+    """Compares files with the record, in batches of which only one is in memory. `now` is the clock."""
 
     def __init__(self, sources: Sources, now: Callable[[], datetime]) -> None:
         self._sources = sources
@@ -79,10 +79,10 @@ class Ingestion:
         *,
         write: bool = True,
     ) -> IngestReport:
-        """Make the record hold these files and no others of this source; tell `seen` after each batch how far it is.
+        """Make the record hold these files and no others of this source; call `seen` with the report after each batch.
 
-        What is indexed meanwhile is not waited for. A run that ends early leaves whole batches: the next one passes
-        over them. Without `write`, nothing is stored and all chunks of new and changed files count as created.
+        The run does not wait for the index. An interrupted run has stored whole batches, which the next one skips.
+        Without `write`, nothing is stored and all chunks of new and changed files count as created.
         """
         check_name("the name of the source", source)
         if not write:
@@ -99,31 +99,31 @@ class Ingestion:
         *,
         write: bool,
     ) -> IngestReport:
-        tally, known = IngestReport(), await self._sources.digests(scope, source)
-        gone = dict.fromkeys(known)
+        report, known = IngestReport(), await self._sources.digests(scope, source)
+        removed = dict.fromkeys(known)
         batch = _Batch()
         while not batch.last:
-            batch = await run_sync(_next, files, known)
-            for path in batch.staying():
-                gone.pop(path, None)
+            batch = await run_sync(_next_batch, files, known)
+            for path in batch.kept_paths():
+                removed.pop(path, None)
             if write and batch.stored:
-                tally.chunks += await self._sources.replace(scope, source, batch.stored, self._now())
+                report.chunks += await self._sources.replace(scope, source, batch.stored, self._now())
             elif not write:
-                tally.chunks += Replaced(created=sum(len(file.new) for file in batch.stored))
-            _count(tally, batch, known)
-            seen(tally)
-        paths = list(gone)
-        tally.removed = len(paths)
+                report.chunks += Replaced(created=sum(len(file.new) for file in batch.stored))
+            _count(report, batch, known)
+            seen(report)
+        paths = list(removed)
+        report.removed = len(paths)
         for start in range(0, len(paths) if write else 0, BATCH_FILES):
-            tally.chunks += await self._sources.remove(scope, source, paths[start : start + BATCH_FILES])
-        return tally
+            report.chunks += await self._sources.remove(scope, source, paths[start : start + BATCH_FILES])
+        return report
 
 
-def _next(files: Iterator[SourceFile | Skipped], known: Mapping[str, bytes]) -> _Batch:
-    """Look at files until there is enough for a transaction, or for a moment."""
+def _next_batch(files: Iterator[SourceFile | Skipped], known: Mapping[str, bytes]) -> _Batch:
+    """Read files until a transaction is full or `BATCH_SECONDS` have passed."""
     batch, deadline = _Batch(), monotonic() + BATCH_SECONDS
     for file in files:
-        found = file if isinstance(file, Skipped) else _look(file, known.get(file.path))
+        found = file if isinstance(file, Skipped) else _read(file, known.get(file.path))
         if isinstance(found, Skipped):
             batch.omitted.append(found)
         elif isinstance(found, StoredFile):
@@ -136,7 +136,7 @@ def _next(files: Iterator[SourceFile | Skipped], known: Mapping[str, bytes]) -> 
     return batch
 
 
-def _look(file: SourceFile, known: bytes | None) -> StoredFile | Skipped | None:
+def _read(file: SourceFile, known: bytes | None) -> StoredFile | Skipped | None:
     try:
         check_characters("the path", file.path)
         found = file.read(known)
@@ -147,9 +147,9 @@ def _look(file: SourceFile, known: bytes | None) -> StoredFile | Skipped | None:
     return found
 
 
-def _count(tally: IngestReport, batch: _Batch, known: Mapping[str, bytes]) -> None:
+def _count(report: IngestReport, batch: _Batch, known: Mapping[str, bytes]) -> None:
     changed = sum(file.path in known for file in batch.stored)
-    tally.changed += changed
-    tally.new += len(batch.stored) - changed
-    tally.unchanged += len(batch.unchanged)
-    tally.omitted += batch.omitted
+    report.changed += changed
+    report.new += len(batch.stored) - changed
+    report.unchanged += len(batch.unchanged)
+    report.omitted += batch.omitted

@@ -1,4 +1,4 @@
-"""Gathers what an agent may need for a task: pinned and found memories and tools, from the namespaces it may read."""
+"""Gathers the pinned and found memories and tools for a task, from the namespaces that an agent may read."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,15 @@ from typing import Any, Final, Generic, TypeVar
 import anyio
 
 from memos_mcp.domain.errors import MemosError
-from memos_mcp.domain.loadout import MEMORY_MARKS, TOOL_MARKS, Loadout, LoadoutStore, Marks, check_needs, relevance
+from memos_mcp.domain.loadout import (
+    MEMORY_THRESHOLDS,
+    TOOL_THRESHOLDS,
+    Loadout,
+    LoadoutStore,
+    RelevanceThresholds,
+    check_needs,
+    relevance,
+)
 from memos_mcp.domain.memory import MemoryHit, MemoryQuery
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import ToolFilter, ToolHit, ToolQuery
@@ -17,10 +25,10 @@ from memos_mcp.services.memories import Memories
 from memos_mcp.services.projections import tool_text
 from memos_mcp.services.tools import Tools
 
-MEMORIES_PER_ASK: Final = 20
-TOOLS_PER_ASK: Final = 10
-AT_ONCE: Final = 4
-"""Questions of one kind that are under way at a time: enough to share inferences, few enough to leave connections."""
+MEMORIES_PER_QUERY: Final = 20
+TOOLS_PER_QUERY: Final = 10
+MAX_CONCURRENT: Final = 4
+"""Concurrent queries of one kind: enough to share inferences, few enough to leave database connections."""
 
 REASON_CHARS: Final = 80
 
@@ -30,7 +38,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class LoadoutQuery:
-    """A text to ask, and what is said of what it finds."""
+    """A query text, and the reason that its finds are given."""
 
     text: str
     reason: str
@@ -39,7 +47,7 @@ class LoadoutQuery:
 
 @dataclass(slots=True)
 class Proposals(Generic[Hit]):
-    """Pins and finds by key, those of the connection's own namespace first, and what each question found."""
+    """Pins and hits by key, those of the connection's own namespace first, and the finds of each query."""
 
     pins: list[str] = field(default_factory=list)
     hits: dict[str, Hit] = field(default_factory=dict)
@@ -51,7 +59,7 @@ class Proposals(Generic[Hit]):
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What a pack is made of. `needs` are the texts of those asks that are needs, which come first in both `asks`."""
+    """The candidates for a pack. `needs` are the texts of the needs, which come first in both `asks`."""
 
     loadout: Loadout
     needs: Sequence[str]
@@ -60,12 +68,12 @@ class Gathered:
 
     @property
     def degraded(self) -> str | None:
-        """What could not be asked, if anything."""
+        """What could not be searched, if anything."""
         return self.memories.degraded or self.tools.degraded
 
 
 class Loadouts:
-    """Asks the memory and the toolbox side by side for what a loadout and a task call for."""
+    """Queries memories and tools concurrently for a loadout and a task."""
 
     def __init__(self, memories: Memories, tools: Tools, store: LoadoutStore) -> None:
         self._memories = memories
@@ -81,12 +89,12 @@ class Loadouts:
         questions = _questions(task, needs)
         searches = [LoadoutQuery(text, _reason("search", text)) for text in loadout.searches]
         memories, tools = Proposals[MemoryHit](), Proposals[ToolHit]()
-        await _side_by_side(
+        await _gather(
             [
                 partial(self._gather_memories, scopes, loadout, [*questions, *searches], memories),
                 partial(self._gather_tools, scopes, loadout, questions, tools),
             ],
-            at_once=2,
+            limit=2,
         )
         return Gathered(loadout, needs or [task], memories, tools)
 
@@ -96,13 +104,13 @@ class Loadouts:
         for scope in scopes if loadout.pinned_memories else ():
             found = await self._memories.get(scope, loadout.pinned_memories)
             into.hits |= {str(memory_id): MemoryHit(memory, ()) for memory_id, memory in found.items()}
-        _settle_pins(into, [str(memory_id) for memory_id in loadout.pinned_memories])
+        _resolve_pins(into, [str(memory_id) for memory_id in loadout.pinned_memories])
 
-        async def ask(scope: Scope, question: LoadoutQuery) -> tuple[list[tuple[str, MemoryHit]], str | None]:
-            page = await self._memories.query(scope, MemoryQuery(question.text, limit=MEMORIES_PER_ASK))
+        async def query(scope: Scope, question: LoadoutQuery) -> tuple[list[tuple[str, MemoryHit]], str | None]:
+            page = await self._memories.query(scope, MemoryQuery(question.text, limit=MEMORIES_PER_QUERY))
             return [(str(hit.memory.memory_id), hit) for hit in page.hits], page.degraded
 
-        await _ask_all(scopes, questions, ask, into, _memory_text, MEMORY_MARKS)
+        await _query_all(scopes, questions, query, into, _memory_text, MEMORY_THRESHOLDS)
 
     async def _gather_tools(
         self, scopes: Sequence[Scope], loadout: Loadout, questions: Sequence[LoadoutQuery], into: Proposals[ToolHit]
@@ -114,13 +122,13 @@ class Loadouts:
                     into.hits.setdefault(tool_id, ToolHit(tool))
             if loadout.capabilities is not None:
                 into.withheld += (await self._tools.discover(scope, ToolQuery((), wanted, limit=1))).withheld
-        _settle_pins(into, loadout.pinned_tools)
+        _resolve_pins(into, loadout.pinned_tools)
 
-        async def ask(scope: Scope, question: LoadoutQuery) -> tuple[list[tuple[str, ToolHit]], str | None]:
-            page = await self._tools.discover(scope, ToolQuery([question.text], wanted, TOOLS_PER_ASK))
+        async def query(scope: Scope, question: LoadoutQuery) -> tuple[list[tuple[str, ToolHit]], str | None]:
+            page = await self._tools.discover(scope, ToolQuery([question.text], wanted, TOOLS_PER_QUERY))
             return [(hit.tool.tool_id, hit) for hit in page.hits], page.degraded
 
-        await _ask_all(scopes, questions, ask, into, _tool_text, TOOL_MARKS)
+        await _query_all(scopes, questions, query, into, _tool_text, TOOL_THRESHOLDS)
 
 
 def _questions(task: str, needs: Sequence[str]) -> list[LoadoutQuery]:
@@ -135,35 +143,35 @@ def _reason(kind: str, text: str) -> str:
     return f"{kind}: {short}"
 
 
-def _settle_pins(into: Proposals[Any], wanted: Sequence[str]) -> None:
+def _resolve_pins(into: Proposals[Any], wanted: Sequence[str]) -> None:
     into.pins = [key for key in dict.fromkeys(wanted) if key in into.hits]
     into.missing = [key for key in dict.fromkeys(wanted) if key not in into.hits]
 
 
-async def _ask_all(
+async def _query_all(
     scopes: Sequence[Scope],
     questions: Sequence[LoadoutQuery],
-    ask: Callable[[Scope, LoadoutQuery], Awaitable[tuple[list[tuple[str, Hit]], str | None]]],
+    query: Callable[[Scope, LoadoutQuery], Awaitable[tuple[list[tuple[str, Hit]], str | None]]],
     into: Proposals[Hit],
     text_of: Callable[[Hit], str],
-    marks: Marks,
+    thresholds: RelevanceThresholds,
 ) -> None:
-    """Put every question to every namespace; keep what covers it or is related to it."""
-    calls = [partial(ask, scope, question) for question in questions for scope in scopes]
-    answers = await _side_by_side(calls, AT_ONCE)
-    for place, question in enumerate(questions):
+    """Run every query in every namespace; keep the hits that cover it or are related to it."""
+    calls = [partial(query, scope, question) for question in questions for scope in scopes]
+    answers = await _gather(calls, MAX_CONCURRENT)
+    for index, question in enumerate(questions):
         finds: list[PackCandidate] = []
-        for found, degraded in answers[place * len(scopes) : (place + 1) * len(scopes)]:
+        for found, degraded in answers[index * len(scopes) : (index + 1) * len(scopes)]:
             into.degraded = into.degraded or degraded
             for rank, (key, hit) in enumerate(found):
-                judged = relevance(question.text, text_of(hit), hit.signals, rank, marks)
+                judged = relevance(question.text, text_of(hit), hit.signals, rank, thresholds)
                 if judged is not None and _keep(into, key, hit):
                     finds.append(PackCandidate(key, hit.score or 0.0, covers=judged == "covers"))
         into.asks.append(PackQuery(question.reason, finds, question.need))
 
 
 def _keep(into: Proposals[Hit], key: str, hit: Hit) -> bool:
-    """Keep the best hit on a row, unless the key stands for another row already: a tool of another namespace."""
+    """Keep the best hit on a row; return False when the key names another row already, a tool of another namespace."""
     before = into.hits.setdefault(key, hit)
     if _row(before) != _row(hit):
         return False
@@ -185,25 +193,25 @@ def _tool_text(hit: ToolHit) -> str:
     return tool_text(hit.tool)
 
 
-async def _side_by_side(calls: Sequence[Callable[[], Awaitable[Result]]], at_once: int) -> list[Result]:
-    """Return the results in the order of the calls; the first anticipated failure ends the others and is raised."""
+async def _gather(calls: Sequence[Callable[[], Awaitable[Result]]], limit: int) -> list[Result]:
+    """Run calls concurrently; return their results in order. The first anticipated failure cancels the others."""
     results: dict[int, Result] = {}
     failure: MemosError | None = None
-    turn = anyio.CapacityLimiter(at_once)
+    limiter = anyio.CapacityLimiter(limit)
 
-    async def run(place: int, call: Callable[[], Awaitable[Result]]) -> None:
-        async with turn:
-            results[place] = await call()
+    async def run(index: int, call: Callable[[], Awaitable[Result]]) -> None:
+        async with limiter:
+            results[index] = await call()
 
     try:
         async with anyio.create_task_group() as tasks:
-            for place, call in enumerate(calls):
-                tasks.start_soon(run, place, call)
+            for index, call in enumerate(calls):
+                tasks.start_soon(run, index, call)
     except* MemosError as group:  # raised below: an `except*` would wrap it again
         failure = _first(group)
     if failure is not None:
         raise failure
-    return [results[place] for place in range(len(calls))]
+    return [results[index] for index in range(len(calls))]
 
 
 def _first(group: BaseExceptionGroup[Any]) -> MemosError:

@@ -1,4 +1,4 @@
-"""What an agent does with its memory: store and query."""
+"""Stores and queries memories."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -26,31 +26,31 @@ from memos_mcp.retrieval import pagination
 from memos_mcp.retrieval.fusion import Ranked
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.projections import memory_filter
-from memos_mcp.services.search import MAX_CANDIDATES, MAX_LISTS, Search, both, check_question, depth
+from memos_mcp.services.search import MAX_CANDIDATES, MAX_LISTS, Search, candidate_limit, check_question, join_reasons
 
 Position: TypeAlias = tuple[str | int, ...]
 
-AS_BEGUN: Final = "This answer goes on without the reranker, as it began."
+RERANKER_SKIPPED: Final = "This answer continues without the reranker, as it began."
 
 
 @dataclass(frozen=True, slots=True)
 class SearchPosition:
-    """Where an answer goes on, how deep its ranking is, and whether its first were put in the reranker's order.
+    """Where the next page of an answer starts, with its candidate limit, and whether its first hits were reranked.
 
-    At another depth, or in another order than the pages before, some hits would come twice and others never.
+    With another limit or order than on the pages before, some hits would be repeated and others lost.
     """
 
     offset: int
-    depth: int
+    candidate_limit: int
     reranked: bool
 
     def after(self, count: int) -> Position:
         """Return the position after so many more hits."""
-        return (self.offset + count, self.depth, *((1,) if self.reranked else ()))
+        return (self.offset + count, self.candidate_limit, *((1,) if self.reranked else ()))
 
 
 class Memories:
-    """Stores into Postgres and asks the index. `now` tells the time; `wait` is how long a store waits to be found."""
+    """Stores memories in Postgres and queries the index. `now` is the clock; a store waits `wait` seconds for it."""
 
     def __init__(
         self, store: MemoryStore, search: Search, indexer: Indexer, now: Callable[[], datetime], wait: float
@@ -62,7 +62,7 @@ class Memories:
         self._wait = wait
 
     async def store(self, scope: Scope, new: NewMemory) -> Stored:
-        """Store one memory durably, then wait a short time until it can be found by meaning."""
+        """Store one memory durably, then wait a short time until it is indexed."""
         new.check()
         added = await self._store.add(scope, new, self._now())
         indexed = await self._indexer.wait_until_indexed(
@@ -104,40 +104,40 @@ class Memories:
         self, scope: Scope, query: MemoryQuery, text: str, question: str, position: Position | None
     ) -> MemoryPage:
         now, namespace = self._now(), scope.namespace
-        place = SearchPosition(0, depth(query.limit), reranked=True) if position is None else _place(position)
+        start = _search_start(position, query.limit)
 
         async def text_search(limit: int, *, queued_only: bool) -> Sequence[Match]:
             return await self._store.text_search(namespace, text, query.filter, limit, now, queued_only=queued_only)
 
         candidates = await self._search.candidates(
-            "memory", text, memory_filter(namespace, query.filter, now), place.depth, text_search
+            "memory", text, memory_filter(namespace, query.filter, now), start.candidate_limit, text_search
         )
         ranked = [ranked for ranked in candidates.ranked if ranked.score >= (query.min_score or 0.0)]
-        # One more tells whether the answer goes on.
-        read = max(place.offset + query.limit + 1, self._search.reads)
+        # One more shows whether there is a next page.
+        read = max(start.offset + query.limit + 1, self._search.rerank_depth)
         found = await self._store.get(namespace, _ids(ranked[:read]), query.filter, now)
         if len(found) < read < len(ranked):
             found |= await self._store.get(namespace, _ids(ranked[read:]), query.filter, now)
             read = len(ranked)
         live = [hit for hit in ranked[:read] if hit.item_id in found]
-        order, reason = await self._order(text, live, found, place)
-        place = replace(place, reranked=place.reranked and self._search.reads > 0 and reason is None)
+        order, reason = await self._order(text, live, found, start)
+        start = replace(start, reranked=start.reranked and self._search.rerank_depth > 0 and reason is None)
         hits = [
-            MemoryHit(found[hit.item_id], place.after(count), hit.score, hit.signals, hit.span)
-            for count, hit in enumerate(order[place.offset : place.offset + query.limit], start=1)
+            MemoryHit(found[hit.item_id], start.after(count), hit.score, hit.signals, hit.span)
+            for count, hit in enumerate(order[start.offset : start.offset + query.limit], start=1)
         ]
         total = len(live) + len(ranked[read:])
-        more = total > place.offset + len(hits)
-        return MemoryPage(hits, total, more, question, candidates.confident, both(candidates.degraded, reason))
+        more = total > start.offset + len(hits)
+        return MemoryPage(hits, total, more, question, candidates.confident, join_reasons(candidates.degraded, reason))
 
     async def _order(
-        self, text: str, live: Sequence[Ranked], found: Mapping[UUID, Memory], place: SearchPosition
+        self, text: str, live: Sequence[Ranked], found: Mapping[UUID, Memory], start: SearchPosition
     ) -> tuple[Sequence[Ranked], str | None]:
-        """Rerank the first, unless they are all on earlier pages, or those were in the usual order."""
-        if place.offset >= self._search.reads:
+        """Rerank the first hits, unless all are on earlier pages, or those pages were not reranked."""
+        if start.offset >= self._search.rerank_depth:
             return live, None
-        if not place.reranked:
-            return live, AS_BEGUN
+        if not start.reranked:
+            return live, RERANKER_SKIPPED
         return await self._search.reranked(text, live, found, _passage)
 
 
@@ -158,12 +158,14 @@ def _list_key(position: Position) -> ListPosition:
         case (str(time), int(sequence)):
             with suppress(ValueError, OverflowError):
                 return ListPosition(datetime.fromisoformat(time).astimezone(UTC), sequence)
-    raise pagination.foreign()
+    raise pagination.invalid_cursor()
 
 
-def _place(position: Position) -> SearchPosition:
+def _search_start(position: Position | None, hits: int) -> SearchPosition:
     match position:
+        case None:
+            return SearchPosition(0, candidate_limit(hits), reranked=True)
         case (int(offset), int(limit), *mark) if 0 <= offset <= MAX_LISTS * limit and limit <= MAX_CANDIDATES:
             if mark in ([], [1]):
                 return SearchPosition(offset, limit, reranked=bool(mark))
-    raise pagination.foreign()
+    raise pagination.invalid_cursor()

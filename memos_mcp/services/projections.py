@@ -1,4 +1,4 @@
-"""How rows become index entries: their text, the terms they are found by, their filters and their vectors."""
+"""Projects rows to index entries: their text, the terms that find them, their filters and their vectors."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from memos_mcp.retrieval.terms import metadata_terms, split_identifier
 Row = TypeVar("Row")
 
 EMBEDDINGS_PER_WRITE: Final = 128
-"""Vectors after which they are stored: a text that takes longer than one attempt is embedded over several."""
+"""New vectors that are stored at a time: a text that takes longer than one attempt is embedded over several."""
 
 _MONTHS: Final = (
     "January", "February", "March", "April", "May", "June",
@@ -38,7 +38,7 @@ _MONTHS: Final = (
 
 
 class Projection(Protocol[Row]):
-    """How the rows of one kind become entries. `current` and `versions` leave out what the index should not hold."""
+    """Projects the rows of one kind. `current` and `versions` omit the rows that the index should not hold."""
 
     async def current(self, ids: Sequence[UUID]) -> Mapping[UUID, Row]: ...
 
@@ -53,7 +53,7 @@ class Projection(Protocol[Row]):
         ...
 
     def lexical_text(self, row: Row, passage: str) -> str:
-        """Return the text by whose words a passage is found."""
+        """Return the text whose words find a passage."""
         ...
 
     def entry(self, row: Row, passages: Sequence[Passage]) -> Entry: ...
@@ -137,7 +137,7 @@ class ToolProjection:
 
 
 def tool_text(tool: Tool) -> str:
-    """Return the text that stands for a tool's meaning: its names, with identifiers split, and its description."""
+    """Return the text that a tool is embedded by: its names, with identifiers split, and its description."""
     names = {split_identifier(tool.name): None, split_identifier(tool.tool_id): None}
     return f"{'. '.join(names)}: {tool.description}"
 

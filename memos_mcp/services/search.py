@@ -1,4 +1,4 @@
-"""Finds candidates of either kind: by meaning and words in the index, by words alone where the index cannot help."""
+"""Finds candidates of either kind: in the index, or by full-text search in Postgres when the index is unavailable."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ MIN_CANDIDATES: Final = 50
 CANDIDATES_PER_HIT: Final = 4
 MAX_CANDIDATES: Final = 1_000
 MAX_LISTS: Final = 7
-"""How many times the number asked for the candidates may be: two lanes of the question, two of its sentences (of which
-each proposes some, however many there are), and what is still queued."""
+"""The bound of the number of candidates, as a multiple of their limit: two lanes of the question, two of its sentences
+(each proposes some, however many there are), and the items that are still queued."""
 
-FITS: Final[Mapping[ItemKind, Callable[[Sequence[Ranked]], bool]]] = {"memory": is_near, "tool": stands_out}
+CONFIDENT: Final[Mapping[ItemKind, Callable[[Sequence[Ranked]], bool]]] = {"memory": is_near, "tool": stands_out}
 
 BEHIND: Final = "The index is catching up: what is not in it yet was matched by words only."
 OUTDATED: Final = "The index is being rebuilt for another embedding model: matched by words only."
@@ -35,7 +35,7 @@ class TextSearch(Protocol):
 
 
 class IndexState(Protocol):
-    """What the search must know of the index beside its answers."""
+    """The state of the index, as far as the search depends on it."""
 
     @property
     def caught_up(self) -> bool:
@@ -44,7 +44,7 @@ class IndexState(Protocol):
 
     @property
     def behind(self) -> bool:
-        """Whether what was acknowledged before may not be in the index yet."""
+        """Whether the index may lack something that was acknowledged before."""
         ...
 
     @property
@@ -59,9 +59,9 @@ class IndexState(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What might answer, best first, before Postgres has the last word; `degraded` says what could not be asked.
+    """Candidates, best first, before Postgres filters them; `degraded` says what could not be searched.
 
-    confident: whether something fits, as far as meaning and words can tell; None where only words were asked.
+    confident: whether a candidate fits, judged by meaning and words; None when only words were searched.
     """
 
     ranked: Sequence[Ranked]
@@ -70,7 +70,7 @@ class Candidates:
 
 
 class Search:
-    """Candidates for a question: both index lanes and what is still queued, or full-text search as a fallback."""
+    """Ranks candidates for a question: of both index lanes and of the queue, or of full-text search as a fallback."""
 
     def __init__(
         self, index: VectorIndex, embedder: Embedder, state: IndexState, reranker: Reranker | None = None
@@ -81,31 +81,31 @@ class Search:
         self._reranker = reranker
 
     @property
-    def reads(self) -> int:
-        """How many of the first candidates a reranker reads, whatever the limit of the answer; 0 without one."""
+    def rerank_depth(self) -> int:
+        """How many of the first candidates the reranker reads, whatever the limit of the answer; 0 without one."""
         return 0 if self._reranker is None else RERANKED
 
     async def candidates(
         self, kind: ItemKind, text: str, where: IndexFilter, limit: int, text_search: TextSearch
     ) -> Candidates:
-        """Rank the best of each lane, up to `limit` of them: what another limit gives may be in another order."""
+        """Rank the best candidates of each lane, up to `limit` of each; another limit may change their order."""
         await self._state.wait_until_opened()
-        waiting = () if self._state.caught_up else await text_search(limit, queued_only=True)
+        queued = () if self._state.caught_up else await text_search(limit, queued_only=True)
         try:
-            answers = await self._answers(kind, text, where, limit)
+            answers = await self._search_index(kind, text, where, limit)
         except (IndexUnavailable, EmbedderUnavailable) as error:
             found = lexical(await text_search(limit, queued_only=False))
             return Candidates(found, degraded=f"{self._state.error or error} Matched by words only.")
-        if kind == "memory":  # its text never changes, and each memory of a session makes its neighbours wait again
-            waiting = unscored(waiting, answers)
-        ranked = fuse(kind, answers, waiting)
-        confident = None if self._index.outdated else FITS[kind](ranked)
-        return Candidates(ranked, confident, self._shortfall())
+        if kind == "memory":  # its text never changes, and each memory of a session queues its neighbours again
+            queued = unscored(queued, answers)
+        ranked = fuse(kind, answers, queued)
+        confident = None if self._index.outdated else CONFIDENT[kind](ranked)
+        return Candidates(ranked, confident, self._degradation())
 
     async def reranked(
         self, question: str, ranked: Sequence[Ranked], found: Mapping[UUID, Row], text_of: Callable[[Row, Ranked], str]
     ) -> tuple[Sequence[Ranked], str | None]:
-        """Put what Postgres has `found` in the reranker's order; else as it is, with why the reranker was not asked."""
+        """Return the `found` candidates in the reranker's order; if it fails, all unchanged, with the reason."""
         if self._reranker is None:
             return ranked, None
         live = [hit for hit in ranked if hit.item_id in found]
@@ -115,29 +115,29 @@ class Search:
         except RerankerUnavailable as error:
             return ranked, str(error)
 
-    async def _answers(self, kind: ItemKind, text: str, where: IndexFilter, limit: int) -> list[Lanes]:
+    async def _search_index(self, kind: ItemKind, text: str, where: IndexFilter, limit: int) -> list[Lanes]:
         """Return the lanes of the question and of its sentences, if it has several."""
         texts = [text, *sentences(text)]
         vectors: Sequence[Vector | None] = [None] * len(texts)
         if not self._index.outdated:
             vectors = await self._embedder.queries(texts)
         return await self._index.search(
-            kind, [IndexQuery(*both) for both in zip(texts, vectors, strict=True)], where, limit
+            kind, [IndexQuery(*query) for query in zip(texts, vectors, strict=True)], where, limit
         )
 
-    def _shortfall(self) -> str | None:
+    def _degradation(self) -> str | None:
         if self._index.outdated:
             return OUTDATED
         return BEHIND if self._state.behind or self._state.error else None
 
 
-def both(one: str | None, other: str | None) -> str | None:
-    """Say both of what an answer lacks, where there is anything to say."""
+def join_reasons(one: str | None, other: str | None) -> str | None:
+    """Return both reasons why an answer is degraded as one text, None when there is none."""
     return " ".join(reason for reason in (one, other) if reason) or None
 
 
-def depth(hits: int) -> int:
-    """Return how many candidates to take from each lane for so many hits: some may be refused by Postgres."""
+def candidate_limit(hits: int) -> int:
+    """Return how many candidates to take from each lane for so many hits: Postgres may reject some."""
     return max(MIN_CANDIDATES, CANDIDATES_PER_HIT * hits)
 
 

@@ -1,4 +1,4 @@
-"""What an agent does with its toolbox: register and discover."""
+"""Registers and discovers tools."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -21,11 +21,11 @@ from memos_mcp.domain.tool import (
 from memos_mcp.retrieval.fusion import Ranked, round_robin
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.projections import tool_filter, tool_text
-from memos_mcp.services.search import Candidates, Search, both, check_question, depth
+from memos_mcp.services.search import Candidates, Search, candidate_limit, check_question, join_reasons
 
 
 class Tools:
-    """Registers in Postgres and asks the index. `wait` is how long a registration waits to be found, in seconds."""
+    """Registers tools in Postgres and queries the index. A registration waits up to `wait` seconds for it."""
 
     def __init__(
         self, store: ToolStore, search: Search, indexer: Indexer, now: Callable[[], datetime], wait: float
@@ -37,7 +37,7 @@ class Tools:
         self._wait = wait
 
     async def register(self, scope: Scope, new: NewTool) -> Registered:
-        """Register or update one tool durably, then wait a short time until it can be found by meaning."""
+        """Register or update one tool durably, then wait a short time until it is indexed."""
         done = await self.record(scope, new)
         indexed = await self._indexer.wait_until_indexed(
             "tool", done.id, done.version, fresh=done.outcome != "unchanged", seconds=self._wait
@@ -46,7 +46,7 @@ class Tools:
 
     async def record(self, scope: Scope, new: NewTool) -> Upserted:
         """Register or update one tool without waiting for the index."""
-        await run_sync(new.check)  # judging a schema of thousands of parts takes a second
+        await run_sync(new.check)  # checking a schema of thousands of parts takes a second
         return await self._store.upsert(scope.namespace, new, self._now())
 
     async def discover(self, scope: Scope, query: ToolQuery) -> ToolPage:
@@ -79,7 +79,7 @@ class Tools:
         for hit in round_robin([ranked for ranked, _ in orders], key=_item_id):
             if hit.item_id in found:
                 hits.setdefault(hit.item_id, ToolHit(found[hit.item_id], hit.score, hit.signals))
-        degraded = both(_first(answer.degraded for answer in answers), _first(reason for _, reason in orders))
+        degraded = join_reasons(_first(answer.degraded for answer in answers), _first(reason for _, reason in orders))
         confident = _all_fit(query.texts, answers, named)
         return ToolPage(list(hits.values())[: query.limit], len(hits), withheld, confident, degraded)
 
@@ -88,7 +88,7 @@ class Tools:
             return await self._store.text_search(namespace, text, query.filter, limit, queued_only=queued_only)
 
         condition = tool_filter(namespace, query.filter)
-        return await self._search.candidates("tool", text, condition, depth(query.limit), text_search)
+        return await self._search.candidates("tool", text, condition, candidate_limit(query.limit), text_search)
 
     async def _withheld(self, namespace: str, filter: ToolFilter) -> int:
         if filter.agent_has is None:
@@ -98,7 +98,7 @@ class Tools:
 
 
 def _all_fit(texts: Sequence[str], answers: Sequence[Candidates], named: Sequence[Tool]) -> bool | None:
-    """Tell whether every need is met, by a tool of that very name if not by one that stands out."""
+    """Return whether every need is met, by a tool of exactly this name or by one that stands out."""
     names = {name for tool in named for name in (tool.tool_id, tool.name.lower())}
     met = [
         True if text in names or text.lower() in names else answer.confident

@@ -45,7 +45,7 @@ def test_a_schema_in_use_is_accepted(schema: dict[str, Any]) -> None:
         ({"$schema": "http://[not a url"}, "unknown [$]schema"),
         ({"$schema": "http://json-schema.org/draft-07/schema#", "exclusiveMinimum": True}, "at exclusiveMinimum"),
         ({"description": "long" * 300}, "limit is 1,000"),
-        ({"description": "half \ud83d"}, "lone surrogate"),
+        ({"description": "half \ud83d"}, "unpaired surrogate"),
     ],
 )
 def test_what_is_no_schema_is_refused_with_the_place(schema: dict[str, Any], message: str) -> None:

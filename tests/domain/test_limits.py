@@ -101,7 +101,7 @@ def test_accepted_json_reads_back_as_it_was(document: dict[str, Any]) -> None:
         ({"a": [float("inf")]}, "NaN"),
         ({"a": MAX_INTEGER + 1}, "64 bits"),
         ({"a": {"b\x00": 1}}, "NUL"),
-        ({"a": ["\udc00"]}, "lone surrogate"),
+        ({"a": ["\udc00"]}, "unpaired surrogate"),
         ({"a": "long" * 30}, "limit is 100"),
     ],
 )

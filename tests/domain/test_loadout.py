@@ -7,9 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_mcp.domain.errors import Invalid
-from memos_mcp.domain.loadout import Loadout, Marks, check_loadout_name, check_needs, relevance, shared_words
+from memos_mcp.domain.loadout import (
+    Loadout,
+    RelevanceThresholds,
+    check_loadout_name,
+    check_needs,
+    relevance,
+    shared_words,
+)
 
-MARKS = Marks(covers=0.4, related=0.3, guesses=1)
+THRESHOLDS = RelevanceThresholds(covers=0.4, related=0.3, guesses=1)
 
 names = st.sampled_from(["team", "ops", "runbooks", "private"])
 
@@ -47,7 +54,7 @@ def test_a_connection_reads_each_namespace_once_and_its_own_first(namespaces: li
 def test_a_hit_is_judged_by_its_cosine_and_not_by_its_place(
     signals: dict[str, float], rank: int, judged: str | None
 ) -> None:
-    assert relevance("move the staging database", "gardens and plants", signals, rank, MARKS) == judged
+    assert relevance("move the staging database", "gardens and plants", signals, rank, THRESHOLDS) == judged
 
 
 @pytest.mark.parametrize(
@@ -59,7 +66,7 @@ def test_a_hit_is_judged_by_its_cosine_and_not_by_its_place(
     ],
 )
 def test_what_has_no_cosine_yet_is_judged_by_the_words_of_the_need(text: str, judged: str | None) -> None:
-    assert relevance("Which staging database is it? E1234", text, {"text": 0.01}, 9, MARKS) == judged
+    assert relevance("Which staging database is it? E1234", text, {"text": 0.01}, 9, THRESHOLDS) == judged
 
 
 def test_words_that_tell_nothing_do_not_count() -> None:
@@ -68,8 +75,8 @@ def test_words_that_tell_nothing_do_not_count() -> None:
 
 
 def test_one_word_covers_a_need_of_one_word_only() -> None:
-    assert relevance("iron a shirt", "a shirt with an emblem", {"dense": 0.1}, 9, MARKS) == "related"
-    assert relevance("shirts", "a shirt with an emblem", {"dense": 0.1}, 9, MARKS) == "covers"
+    assert relevance("iron a shirt", "a shirt with an emblem", {"dense": 0.1}, 9, THRESHOLDS) == "related"
+    assert relevance("shirts", "a shirt with an emblem", {"dense": 0.1}, 9, THRESHOLDS) == "covers"
 
 
 @pytest.mark.parametrize("name", ["staging", "a", "Team-2.web_shop", "x" * 64])

@@ -10,8 +10,8 @@ from memos_mcp.domain.index import ITEM_KINDS, ItemKind, Lanes, Match, Span
 from memos_mcp.retrieval.fusion import (
     FIELD,
     IS_NEAR,
+    QUEUED_BM25,
     STANDS_OUT,
-    WAITING_WORDS,
     WORD_WEIGHT,
     Ranked,
     fuse,
@@ -202,7 +202,7 @@ def test_what_waits_stands_for_a_usual_word_score_where_the_index_gives_none(bm2
     ranked = fuse("memory", [lanes({A: 0.2}, bm25)], lane({C: 0.3}))
 
     assert order(ranked) == [C, A]
-    assert strengths(ranked)[C] == pytest.approx(WAITING_WORDS * WEIGHT)
+    assert strengths(ranked)[C] == pytest.approx(QUEUED_BM25 * WEIGHT)
 
 
 def test_what_is_queued_again_keeps_the_greater_of_its_word_scores() -> None:

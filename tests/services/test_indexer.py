@@ -147,8 +147,8 @@ async def test_doctor_names_a_difference_that_nothing_is_queued_for(
     await app.queue.finish(await app.queue.claim(10, lease=LEASE))
     lost = await app.doctor.diagnose()
     await app.close()
-    assert (queued.astray, queued.problems) == (0, ())
-    assert lost.astray == 3
+    assert (queued.out_of_sync, queued.problems) == (0, ())
+    assert lost.out_of_sync == 3
     assert "reindex" in lost.problems[0]
 
 

@@ -18,7 +18,7 @@ from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.tools import PostgresTools
 from memos_mcp.retrieval import pagination
 from memos_mcp.retrieval.rerank import RERANKED
-from memos_mcp.services.memories import AS_BEGUN, Memories
+from memos_mcp.services.memories import RERANKER_SKIPPED, Memories
 from memos_mcp.services.search import Search
 from memos_mcp.services.tools import Tools
 from memos_mcp.settings import Settings
@@ -158,7 +158,7 @@ async def test_an_answer_that_began_without_the_reranker_goes_on_without(
     assert "cannot be loaded" in first.degraded
     assert (anew.degraded, contents(anew) == contents(first)) == (None, False)
     assert contents(first) + contents(second) + contents(third) == contents(usual)
-    assert (second.degraded, third.degraded) == (AS_BEGUN, None)
+    assert (second.degraded, third.degraded) == (RERANKER_SKIPPED, None)
 
 
 async def test_an_answer_that_began_with_a_reranker_goes_on_where_there_is_none(
