@@ -1,4 +1,4 @@
-"""Stand-ins for the two parts that a test may want small or broken: the model, and the index's availability."""
+"""Fakes of the model, and of an index that is unavailable."""
 
 import math
 import re
@@ -26,7 +26,7 @@ from memos_mcp.retrieval.passages import passages
 
 
 class HashEmbedder:
-    """Texts with words in common are near: a deterministic unit vector of hashed words. Counts what it embedded."""
+    """Embeds a text as a deterministic unit vector of hashed words, so that texts with common words are near."""
 
     def __init__(self, dimensions: int = 64, window: int = 50) -> None:
         self.dimensions = dimensions
@@ -63,7 +63,7 @@ class HashEmbedder:
 
 @dataclass
 class BrokenEmbedder:
-    """An embedder that cannot be loaded until it is mended; then it is the one it wraps."""
+    """An embedder that cannot be loaded while it is broken; once `mended`, it delegates to `inner`."""
 
     inner: Embedder
     mended: bool = False
@@ -73,18 +73,18 @@ class BrokenEmbedder:
         return self.inner.model
 
     async def shape(self) -> Shape:
-        return await self._whole().shape()
+        return await self._loaded().shape()
 
     async def split(self, texts: Sequence[str]) -> list[list[Span]]:
-        return await self._whole().split(texts)
+        return await self._loaded().split(texts)
 
     async def passages(self, texts: Sequence[str]) -> list[Vector]:
-        return await self._whole().passages(texts)
+        return await self._loaded().passages(texts)
 
     async def queries(self, texts: Sequence[str]) -> list[Vector]:
-        return await self._whole().queries(texts)
+        return await self._loaded().queries(texts)
 
-    def _whole(self) -> Embedder:
+    def _loaded(self) -> Embedder:
         if not self.mended:
             raise EmbedderUnavailable("The embedding model cannot be loaded.")
         return self.inner

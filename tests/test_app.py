@@ -1,4 +1,4 @@
-"""The life of the app: what it does when there is no use in waiting."""
+"""The lifetime of the app when waiting is useless."""
 
 from pathlib import Path
 
@@ -23,16 +23,14 @@ async def app_on_a_newer_database(url: str, home: Path) -> App:
     return compose(Settings(home=home), Database(url), EdgeIndex(home / "index", 1_000), HashEmbedder())
 
 
-async def test_an_app_on_a_database_of_a_newer_version_ends_with_that_one_error(
-    database_url: str, tmp_path: Path
-) -> None:
+async def test_an_app_on_a_newer_database_version_stops_with_a_single_error(database_url: str, tmp_path: Path) -> None:
     app = await app_on_a_newer_database(database_url, tmp_path)
     with anyio.fail_after(20), pytest.raises(MigrationDrift, match="9999_later"):
         async with running(app):
             await anyio.sleep_forever()
 
 
-async def test_readiness_tells_of_a_database_of_a_newer_version(database_url: str, tmp_path: Path) -> None:
+async def test_readiness_reports_a_newer_database_version(database_url: str, tmp_path: Path) -> None:
     app = await app_on_a_newer_database(database_url, tmp_path)
     assert "9999_later" in (await app.readiness())["postgres"]
     await app.close()

@@ -15,15 +15,15 @@ def chunk(
     return Chunk(path, "python", symbol, ("QuerySet",), line, line, text)
 
 
-def test_what_is_embedded_names_the_path_and_the_symbol_in_its_class() -> None:
+def test_the_content_names_the_path_and_the_symbol_in_its_class() -> None:
     assert chunk().content == "app/db/query.py\nQuerySet.filter\n\ndef filter(self): ..."
 
 
-def test_without_a_name_the_text_follows_the_path() -> None:
+def test_the_text_of_a_chunk_without_a_symbol_follows_the_path() -> None:
     assert Chunk("a.txt", None, None, (), 1, 1, "hello").content == "a.txt\n\nhello"
 
 
-def test_headings_are_written_as_a_trail() -> None:
+def test_headings_are_joined_from_the_outermost_to_the_innermost() -> None:
     assert (
         Chunk("a.md", "markdown", "Setup", ("Guide", "On Linux 2.6"), 1, 1, "x").name == "Guide > On Linux 2.6 > Setup"
     )
@@ -50,7 +50,7 @@ def test_a_memory_can_be_filtered_by_source_path_every_folder_language_and_symbo
     }
 
 
-def test_tags_tell_code_from_prose_and_settings() -> None:
+def test_tags_distinguish_code_prose_and_settings() -> None:
     tags = {
         language: Chunk("a", language, None, (), 1, 1, "x").new_memory("s").tags
         for language in ("python", "markdown", "toml", None)
@@ -71,7 +71,7 @@ def test_every_chunk_makes_a_memory_that_can_be_stored(
     Chunk(path, "python", symbol, enclosing, 1, 1, "é" * size).new_memory("s" * 255).check()
 
 
-def test_of_a_thousand_folders_the_outermost_are_kept() -> None:
+def test_the_outermost_of_a_thousand_folders_are_kept() -> None:
     path = "/".join(["folder"] * 500 + ["a.py"])
 
     new = chunk(path=path).new_memory("source")

@@ -48,7 +48,7 @@ def test_a_schema_in_use_is_accepted(schema: dict[str, Any]) -> None:
         ({"description": "half \ud83d"}, "unpaired surrogate"),
     ],
 )
-def test_what_is_no_schema_is_refused_with_the_place(schema: dict[str, Any], message: str) -> None:
+def test_an_invalid_schema_is_refused_with_the_path_of_the_error(schema: dict[str, Any], message: str) -> None:
     with pytest.raises(Invalid, match=message) as caught:
         check_schema("request_schema", schema, max_chars=1_000)
 
@@ -63,7 +63,7 @@ def test_any_mapping_is_either_accepted_or_refused_with_a_reason(schema: dict[st
         assert "response_schema" in str(refusal)  # noqa: PT017 - a refusal is one of the two right answers
 
 
-def test_no_schema_has_no_size() -> None:
+def test_a_missing_schema_has_no_size() -> None:
     assert check_schema("request_schema", None, max_chars=10) == 0
 
 
@@ -77,7 +77,7 @@ def test_a_property_named_like_a_keyword_is_only_a_property() -> None:
     assert check_schema("request_schema", schema, max_chars=1_000) > 0
 
 
-def test_a_pattern_is_never_run() -> None:
+def test_patterns_are_never_evaluated() -> None:
     schema = {"type": "string", "pattern": "(a+)+$", "default": "a" * 60 + "!"}
 
     assert check_schema("request_schema", schema, max_chars=1_000) > 0
@@ -106,5 +106,5 @@ def test_an_openapi_3_1_schema_may_name_its_dialect() -> None:
 
 
 @pytest.mark.parametrize("keyword", ["enum", "examples"])
-def test_what_looks_like_a_reference_in_data_is_none(keyword: str) -> None:
+def test_a_value_that_looks_like_a_reference_is_accepted(keyword: str) -> None:
     assert check_schema("request_schema", {keyword: [{"$ref": "https://example.com/a"}]}, max_chars=1_000) > 0

@@ -22,7 +22,7 @@ names = st.sampled_from(["team", "ops", "runbooks", "private"])
 
 
 @given(st.lists(names), st.lists(names), names)
-def test_what_a_connection_reads_beyond_its_own_namespace_was_opened_to_it_by_name(
+def test_a_connection_reads_another_namespace_only_when_the_loadout_admits_it_by_name(
     namespaces: list[str], admitted: list[str], own: str
 ) -> None:
     loadout = Loadout("x", namespaces=namespaces, admitted=admitted)
@@ -51,7 +51,7 @@ def test_a_connection_reads_each_namespace_once_and_its_own_first(namespaces: li
         ({}, 5, None),
     ],
 )
-def test_a_hit_is_judged_by_its_cosine_and_not_by_its_place(
+def test_the_relevance_of_a_hit_depends_on_its_cosine_and_not_on_its_rank(
     signals: dict[str, float], rank: int, judged: str | None
 ) -> None:
     assert relevance("move the staging database", "gardens and plants", signals, rank, THRESHOLDS) == judged
@@ -65,11 +65,13 @@ def test_a_hit_is_judged_by_its_cosine_and_not_by_its_place(
         ("What have you been about?", None),
     ],
 )
-def test_what_has_no_cosine_yet_is_judged_by_the_words_of_the_need(text: str, judged: str | None) -> None:
+def test_the_relevance_of_a_hit_without_a_cosine_depends_on_the_words_of_the_need(
+    text: str, judged: str | None
+) -> None:
     assert relevance("Which staging database is it? E1234", text, {"text": 0.01}, 9, THRESHOLDS) == judged
 
 
-def test_words_that_tell_nothing_do_not_count() -> None:
+def test_fill_words_do_not_count() -> None:
     assert shared_words("what is it about", "what is it about") == (0, 0)
     assert shared_words("deploying servers", "deployment of a server") == (2, 2)
 
@@ -80,14 +82,14 @@ def test_one_word_covers_a_need_of_one_word_only() -> None:
 
 
 @pytest.mark.parametrize("name", ["staging", "a", "Team-2.web_shop", "x" * 64])
-def test_a_name_of_letters_digits_and_signs_is_a_name(name: str) -> None:
+def test_a_loadout_name_has_letters_digits_and_signs(name: str) -> None:
     check_loadout_name(name)
 
 
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "../x", "a/b", "a\\b", "/etc/passwd", ".hidden", "x" * 65, "a\n", "a\x00", "ü", "~", "c:x"]
 )
-def test_a_name_leads_nowhere_else(name: str) -> None:
+def test_a_loadout_name_is_no_path(name: str) -> None:
     with pytest.raises(Invalid, match="without a path"):
         check_loadout_name(name)
 
@@ -109,12 +111,12 @@ def test_a_name_leads_nowhere_else(name: str) -> None:
         ({"tool_tokens": 10_001}, "tools.tokens must be from 0 to 10,000"),
     ],
 )
-def test_a_part_that_is_too_much_is_named(part: dict[str, Any], message: str) -> None:
+def test_a_part_that_is_too_long_is_named(part: dict[str, Any], message: str) -> None:
     with pytest.raises(Invalid, match=message):
         Loadout("x", **part).check()
 
 
-def test_a_task_and_needs_must_say_something() -> None:
+def test_a_task_and_needs_must_not_be_empty() -> None:
     check_needs("a task", ["a need"])
     for task, needs, message in [
         (" ", [], "task is empty"),

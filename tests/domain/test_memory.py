@@ -20,12 +20,12 @@ from memos_mcp.domain.memory import NewMemory
         (NewMemory("x", occurred_at=datetime(2026, 5, 1)), "occurred_at has no time zone"),  # noqa: DTZ001 - the point
     ],
 )
-def test_a_memory_that_cannot_be_kept_is_refused_by_field(new: NewMemory, message: str) -> None:
+def test_a_memory_that_cannot_be_stored_is_refused_with_its_field(new: NewMemory, message: str) -> None:
     with pytest.raises(Invalid, match=message):
         new.check()
 
 
 @given(st.text(min_size=1, max_size=50))
-def test_the_content_hash_tells_contents_apart_and_nothing_else(text: str) -> None:
+def test_the_content_hash_depends_on_the_content_alone(text: str) -> None:
     assert NewMemory(text).content_hash == NewMemory(text, kind="document", tags=["t"]).content_hash
     assert NewMemory(text).content_hash != NewMemory(text + " ").content_hash

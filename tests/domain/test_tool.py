@@ -36,7 +36,7 @@ def test_an_http_url_is_accepted(url: str) -> None:
         ("https://host/" + "a" * 1_024, "limit is 1,024"),
     ],
 )
-def test_what_is_no_endpoint_is_refused(url: str, message: str) -> None:
+def test_an_invalid_endpoint_is_refused(url: str, message: str) -> None:
     with pytest.raises(Invalid, match=message) as caught:
         check_endpoint(url)
 

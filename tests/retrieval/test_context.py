@@ -16,7 +16,7 @@ from memos_mcp.retrieval.context import (
     weigh_neighbours,
 )
 
-TURNS = st.lists(st.integers(0, 90).map("word ".__mul__), max_size=6)
+MESSAGES = st.lists(st.integers(0, 90).map("word ".__mul__), max_size=6)
 WEIGHTS = st.floats(0.01, MAX_WEIGHT)
 
 
@@ -28,7 +28,7 @@ def cosine(one: Vector, other: Vector) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True)) / (math.hypot(*one) * math.hypot(*other))
 
 
-@given(TURNS, TURNS)
+@given(MESSAGES, MESSAGES)
 def test_a_neighbour_counts_less_the_more_words_are_in_between(before: list[str], after: list[str]) -> None:
     found = weigh_neighbours(before, after)
 
@@ -38,8 +38,8 @@ def test_a_neighbour_counts_less_the_more_words_are_in_between(before: list[str]
     assert found == [*weigh_neighbours(before, []), *weigh_neighbours([], after)]
 
 
-@given(TURNS)
-def test_both_sides_count_alike_and_each_begins_anew(texts: list[str]) -> None:
+@given(MESSAGES)
+def test_both_sides_are_weighed_equally_and_independently(texts: list[str]) -> None:
     found = weigh_neighbours(texts, texts)
 
     assert found[: len(found) // 2] == found[len(found) // 2 :]
@@ -54,14 +54,14 @@ def test_a_neighbour_counts_by_the_words_up_to_its_middle() -> None:
     assert second.weight == pytest.approx(MAX_WEIGHT * 0.5 ** (39.5 / HALVED_AFTER_WORDS))
 
 
-def test_a_long_neighbour_is_left_out_and_so_is_what_is_behind_it() -> None:
+def test_a_long_neighbour_is_left_out_with_those_behind_it() -> None:
     long, near = "word " * 300, "a few words"
 
     assert [one.text for one in weigh_neighbours([near, long, "behind"], [long, "behind"])] == [near]
 
 
 @pytest.mark.parametrize("text", ["京" * MAX_CHARS, "0f" * (MAX_CHARS // 2), "a_long_identifier_of_code " * 80])
-def test_a_neighbour_of_which_only_a_part_may_be_at_hand_is_left_out_though_it_has_few_words(text: str) -> None:
+def test_a_neighbour_that_may_be_cut_is_left_out_even_with_few_words(text: str) -> None:
     assert weigh_neighbours([text[-MAX_CHARS:]], [text[:MAX_CHARS]]) == []
 
 
@@ -69,12 +69,12 @@ def test_a_memory_without_others_has_no_neighbours() -> None:
     assert weigh_neighbours([], []) == []
 
 
-def test_without_neighbours_a_vector_stays_what_it_is() -> None:
+def test_a_vector_without_neighbours_is_unchanged() -> None:
     assert blend([0.6, 0.8], []) == [0.6, 0.8]
 
 
 @given(st.floats(0.1, 3.0), WEIGHTS)
-def test_a_vector_leans_towards_its_neighbour_and_stays_nearer_to_itself(angle: float, weight: float) -> None:
+def test_a_blended_vector_is_nearer_to_its_neighbour_and_nearest_to_itself(angle: float, weight: float) -> None:
     own, other = unit(0), unit(angle)
 
     moved = blend(own, [(other, weight)])
@@ -84,14 +84,14 @@ def test_a_vector_leans_towards_its_neighbour_and_stays_nearer_to_itself(angle: 
 
 
 @given(WEIGHTS, WEIGHTS)
-def test_a_vector_leans_towards_each_neighbour_as_much_as_that_counts(one: float, other: float) -> None:
+def test_a_vector_is_blended_with_each_neighbour_by_its_weight(one: float, other: float) -> None:
     less, more = sorted([one, other])
     to_less, to_more = ([0.0, 1.0, 0.0], less), ([0.0, 0.0, 1.0], more)
 
     assert blend([1.0, 0.0, 0.0], [to_less, to_more]) == pytest.approx([1.0, BLEND * less, BLEND * more])
 
 
-def test_leaning_leaves_the_vectors_that_it_was_given_alone() -> None:
+def test_blending_does_not_change_its_arguments() -> None:
     own, other = [1.0, 0.0], [0.0, 1.0]
 
     blend(own, [(other, 0.5)])

@@ -55,14 +55,14 @@ WAITING = scored(st.integers(0, 12).map(lambda number: UUID(int=number)), st.flo
 
 
 @st.composite
-def complete_lanes(draw: st.DrawFn, least: int = 1, most: int = 4) -> list[Lanes]:
+def complete_lanes(draw: st.DrawFn, min_count: int = 1, max_count: int = 4) -> list[Lanes]:
     """Every item has a cosine for every question, or none has any; and a word score where it shares a word."""
     items = draw(st.lists(st.integers(0, 7).map(lambda number: UUID(int=number)), unique=True, max_size=8))
     meaning = draw(st.booleans())
     some = scored(st.sampled_from(items), WORD_SCORES) if items else st.just([])
     return [
         Lanes([Match(item, draw(COSINES), Span(item.int, 99)) for item in items] if meaning else [], draw(some))
-        for _ in range(draw(st.integers(least, most)))
+        for _ in range(draw(st.integers(min_count, max_count)))
     ]
 
 
@@ -95,19 +95,21 @@ def test_the_order_of_the_sentences_does_not_matter(kind: ItemKind, answers: lis
 
 
 @given(KINDS, complete_lanes())
-def test_an_item_at_least_as_good_in_every_lane_of_every_question_is_never_behind(
+def test_an_item_at_least_as_good_in_every_lane_of_every_question_is_never_ranked_lower(
     kind: ItemKind, answers: list[Lanes]
 ) -> None:
-    told = [{match.item_id: match.score for match in one} for both in answers for one in (both.dense, both.bm25)]
+    scores_by_lane = [
+        {match.item_id: match.score for match in one} for both in answers for one in (both.dense, both.bm25)
+    ]
 
     found = strengths(fuse(kind, answers))
 
     for one, other in product(found, found):
-        if all(scores.get(one, 0.0) >= scores.get(other, 0.0) for scores in told):
+        if all(scores.get(one, 0.0) >= scores.get(other, 0.0) for scores in scores_by_lane):
             assert found[one] >= found[other]
 
 
-@given(KINDS, complete_lanes(most=1))
+@given(KINDS, complete_lanes(max_count=1))
 def test_a_strength_is_the_cosine_and_a_constant_times_the_word_score(kind: ItemKind, answers: list[Lanes]) -> None:
     [whole] = answers
     cosines = {match.item_id: match.score for match in whole.dense}
@@ -117,17 +119,17 @@ def test_a_strength_is_the_cosine_and_a_constant_times_the_word_score(kind: Item
         assert strength == pytest.approx(cosines.get(item, 0.0) + WORD_WEIGHT[kind] * words.get(item, 0.0))
 
 
-@given(KINDS, complete_lanes(least=2))
+@given(KINDS, complete_lanes(min_count=2))
 def test_the_best_of_the_sentences_counts_as_much_as_the_whole_question(kind: ItemKind, answers: list[Lanes]) -> None:
     whole, *parts = (strengths(fuse(kind, [one])) for one in answers)
 
     for item, strength in strengths(fuse(kind, answers)).items():
         best = max((part[item] for part in parts if item in part), default=0.0)
-        told = any(parts)
-        assert strength == pytest.approx((whole.get(item, 0.0) + best) / 2 if told else whole[item])
+        has_parts = any(parts)
+        assert strength == pytest.approx((whole.get(item, 0.0) + best) / 2 if has_parts else whole[item])
 
 
-def test_an_item_that_answers_a_sentence_well_is_lifted_above_one_that_fits_the_whole_a_little_better() -> None:
+def test_an_item_that_answers_a_sentence_well_is_ranked_above_one_that_fits_the_whole_slightly_better() -> None:
     whole = lanes({A: 0.5, B: 0.45}, {A: 3.0, B: 3.0})
     first, second = lanes({A: 0.5, B: 0.1}), lanes({A: 0.4, B: 0.8}, {B: 6.0})
 
@@ -135,34 +137,34 @@ def test_an_item_that_answers_a_sentence_well_is_lifted_above_one_that_fits_the_
     assert order(fuse("memory", [whole, first, second])) == [B, A]
 
 
-def test_where_only_words_were_asked_sharing_none_with_a_sentence_is_no_advantage() -> None:
+def test_an_item_without_words_of_a_sentence_has_no_advantage_when_only_words_were_searched() -> None:
     ranked = fuse("memory", [lanes(bm25={A: 5.0, B: 5.0}), lanes(bm25={B: 1.0})])
 
     assert order(ranked) == [B, A]
 
 
-def test_a_sentence_without_known_words_changes_nothing_where_only_words_were_asked() -> None:
+def test_a_sentence_without_known_words_changes_nothing_when_only_words_were_searched() -> None:
     whole = lanes(bm25={A: 5.0, B: 2.0})
 
     assert fuse("tool", [whole, lanes(), lanes()]) == fuse("tool", [whole])
 
 
-def test_nothing_found_is_an_empty_answer() -> None:
+def test_an_answer_without_matches_is_empty() -> None:
     assert fuse("memory", [Lanes()]) == []
     assert fuse("tool", [Lanes(), Lanes()]) == []
     assert lexical([]) == []
 
 
-def test_equals_come_in_the_order_of_their_ids() -> None:
+def test_equal_items_are_ordered_by_id() -> None:
     assert order(fuse("tool", [lanes({C: 0.3, A: 0.3, B: 0.3})])) == [A, B, C]
 
 
 @pytest.mark.parametrize(("strength", "score"), [(-0.4, 0.0), (0.0, 0.0), (0.2, 0.1813), (1.0, 0.6321), (2.0, 0.8647)])
-def test_a_score_is_its_strength_brought_into_0_to_1(strength: float, score: float) -> None:
+def test_a_score_is_the_strength_mapped_to_0_to_1(strength: float, score: float) -> None:
     assert Ranked(A, strength, {}, HERE).score == score
 
 
-def test_a_hit_says_what_each_lane_gave() -> None:
+def test_a_hit_has_a_signal_for_each_lane() -> None:
     whole = lanes({A: 0.51239}, {A: 7.0})
 
     [hit] = fuse("memory", [whole, lanes({A: 0.2}, {A: 10.0})], lane({A: 0.1}))
@@ -170,7 +172,7 @@ def test_a_hit_says_what_each_lane_gave() -> None:
     assert hit.signals == {"dense": 0.5124, "bm25": 7.0, "text": 0.1, "part": round(0.2 + 10 * WEIGHT, 4)}
 
 
-def test_the_passage_shown_is_that_of_the_lane_which_has_more_part_in_the_strength() -> None:
+def test_the_passage_shown_is_that_of_the_lane_that_contributes_more() -> None:
     dense = lane({A: 0.9, B: 0.2, C: -0.1}, MEANING)
     bm25 = lane({B: 8.0, A: 9.0, C: 0.5}, WORDS)
 
@@ -187,7 +189,7 @@ def test_the_passage_shown_may_be_the_one_that_answers_a_sentence() -> None:
     assert hit.span == MEANING
 
 
-def test_what_waits_for_the_index_is_ranked_among_the_rest_its_best_as_the_best_by_words() -> None:
+def test_queued_items_are_ranked_with_the_others_and_the_best_equals_the_best_by_words() -> None:
     indexed = lanes({A: 0.6, B: 0.1}, {A: 9.0, B: 2.0})
 
     ranked = fuse("memory", [indexed], lane({C: 0.3, D: 0.1}))
@@ -198,14 +200,14 @@ def test_what_waits_for_the_index_is_ranked_among_the_rest_its_best_as_the_best_
 
 
 @pytest.mark.parametrize("bm25", [{}, {A: 0.0}], ids=["no words", "worthless words"])
-def test_what_waits_stands_for_a_usual_word_score_where_the_index_gives_none(bm25: dict[UUID, float]) -> None:
+def test_queued_items_have_a_default_word_score_when_the_index_has_none(bm25: dict[UUID, float]) -> None:
     ranked = fuse("memory", [lanes({A: 0.2}, bm25)], lane({C: 0.3}))
 
     assert order(ranked) == [C, A]
     assert strengths(ranked)[C] == pytest.approx(QUEUED_BM25 * WEIGHT)
 
 
-def test_what_is_queued_again_keeps_the_greater_of_its_word_scores() -> None:
+def test_an_item_that_is_queued_again_keeps_the_greater_of_its_word_scores() -> None:
     indexed = lanes({A: 0.2, B: 0.3}, {A: 4.0, B: 8.0})
 
     found = strengths(fuse("memory", [indexed], lane({A: 0.4, B: 0.1})))
@@ -213,13 +215,13 @@ def test_what_is_queued_again_keeps_the_greater_of_its_word_scores() -> None:
     assert found == {A: pytest.approx(0.2 + 8.0 * WEIGHT), B: pytest.approx(0.3 + 8.0 * WEIGHT)}
 
 
-def test_what_waits_is_not_held_against_the_sentences_that_it_was_not_asked() -> None:
+def test_queued_items_are_not_compared_with_sentences() -> None:
     whole, part = lanes({A: 0.1}, {A: 10.0}), lanes({A: 0.1}, {A: 10.0})
 
     assert strengths(fuse("memory", [whole, part], lane({C: 0.3})))[C] == pytest.approx(10.0 * WEIGHT)
 
 
-def test_words_alone_are_ordered_by_their_rank_and_then_by_id() -> None:
+def test_full_text_matches_are_ordered_by_rank_and_then_by_id() -> None:
     ranked = lexical([Match(B, 0.1, HERE), Match(A, 0.1, HERE), Match(C, 0.4, WORDS)])
 
     assert [(hit.item_id, hit.strength) for hit in ranked] == [(C, 1.0), (A, 0.25), (B, 0.25)]
@@ -228,16 +230,16 @@ def test_words_alone_are_ordered_by_their_rank_and_then_by_id() -> None:
 
 
 def field(*strengths: float) -> list[Ranked]:
-    return [Ranked(UUID(int=place), strength, {}, HERE) for place, strength in enumerate(strengths)]
+    return [Ranked(UUID(int=index), strength, {}, HERE) for index, strength in enumerate(strengths)]
 
 
-def test_one_that_leaves_the_others_behind_stands_out_and_one_of_many_does_not() -> None:
+def test_an_item_far_above_the_others_stands_out_and_one_of_many_does_not() -> None:
     assert stands_out(field(0.9, *[0.3] * 20))
     assert not stands_out(field(*[0.9] * 5, *[0.7] * 20))
     assert not stands_out([])
 
 
-def test_a_candidate_that_is_alone_must_itself_be_near() -> None:
+def test_a_single_candidate_stands_out_only_when_it_is_near() -> None:
     assert stands_out(field(STANDS_OUT))
     assert not stands_out(field(STANDS_OUT - 0.01))
 
@@ -249,13 +251,13 @@ def test_the_field_ends_after_the_best_of_many() -> None:
 
 
 @given(st.lists(st.floats(-1, 3), min_size=1, max_size=60), st.floats(0, 2))
-def test_whoever_stands_out_still_does_when_it_is_better(strengths: list[float], more: float) -> None:
+def test_an_item_that_stands_out_still_does_when_it_is_better(strengths: list[float], more: float) -> None:
     best, *others = sorted(strengths, reverse=True)
     if stands_out(field(best, *others)):
         assert stands_out(field(best + more, *others))
 
 
-def test_near_is_what_is_near_in_meaning_wherever_it_was_ranked() -> None:
+def test_an_item_is_near_by_its_cosine_at_any_rank() -> None:
     words_first = fuse("memory", [lanes({A: 0.1, B: IS_NEAR}, {A: 60.0})])
 
     assert order(words_first) == [A, B]

@@ -1,4 +1,4 @@
-"""How the parts of a document, such as the chunks of a file, speak for each other."""
+"""The bonus that the best chunk of a file has for the other chunks."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ from memos_mcp.retrieval.fusion import SHARPNESS, Ranked, fuse
 
 HERE = Span(0, 1)
 COSINES = st.floats(-1, 1)
-DOCUMENTS = st.dictionaries(st.integers(0, 9), st.tuples(COSINES, st.sampled_from(["a file", "another", None])))
+CHUNKS = st.dictionaries(st.integers(0, 9), st.tuples(COSINES, st.sampled_from(["a file", "another", None])))
 
 
 def answer(scores: Mapping[int, tuple[float, str | None]]) -> list[Ranked]:
-    """Rank items by their cosines and what they are a part of."""
+    """Rank items by their cosines and their files."""
     return fuse("memory", [Lanes([Match(UUID(int=n), score, HERE, part) for n, (score, part) in scores.items()])])
 
 
@@ -25,31 +25,31 @@ def numbers(ranked: Sequence[Ranked]) -> list[int]:
     return [hit.item_id.int for hit in ranked]
 
 
-def test_of_two_files_with_equal_bests_the_one_that_says_more_comes_first() -> None:
+def test_files_with_equal_best_chunks_are_ordered_by_their_other_chunks() -> None:
     ranked = answer({1: (0.5, "a file"), 2: (0.5, "another"), 3: (0.4, "another"), 4: (0.1, "a file")})
     assert numbers(ranked) == [2, 1, 3, 4]
 
 
-def test_the_best_part_has_the_soft_maximum_of_all_and_the_others_keep_what_they_have() -> None:
+def test_the_best_chunk_has_the_soft_maximum_of_all_and_the_others_are_unchanged() -> None:
     ranked = answer({1: (0.5, "a file"), 2: (0.5, "a file"), 3: (0.4, "a file")})
     total = math.log(sum(math.exp(SHARPNESS * score) for score in (0.5, 0.5, 0.4))) / SHARPNESS
     assert [hit.strength for hit in ranked] == pytest.approx([total, 0.5, 0.4])
     assert [hit.signals.get("document") for hit in ranked] == [round(total - 0.5, 4), None, None]
 
 
-def test_what_is_a_part_of_nothing_or_alone_of_its_file_is_not_lifted() -> None:
+def test_an_item_of_no_file_or_the_only_chunk_of_its_file_has_no_bonus() -> None:
     ranked = answer({1: (0.5, None), 2: (0.5, None), 3: (0.4, "a file")})
     assert [hit.strength for hit in ranked] == [0.5, 0.5, 0.4]
     assert all("document" not in hit.signals for hit in ranked)
 
 
-@given(DOCUMENTS)
-def test_a_documents_parts_keep_their_order_and_only_the_first_is_lifted(
+@given(CHUNKS)
+def test_the_chunks_of_a_file_keep_their_order_and_only_the_first_has_a_bonus(
     scores: dict[int, tuple[float, str | None]],
 ) -> None:
     ranked = answer(scores)
-    for document in ("a file", "another"):
-        parts = [hit for hit in ranked if scores[hit.item_id.int][1] == document]
+    for file in ("a file", "another"):
+        parts = [hit for hit in ranked if scores[hit.item_id.int][1] == file]
         own = [scores[hit.item_id.int][0] for hit in parts]
         assert own == sorted(own, reverse=True)
         assert [hit.strength for hit in parts[1:]] == own[1:]
@@ -57,7 +57,7 @@ def test_a_documents_parts_keep_their_order_and_only_the_first_is_lifted(
             assert own[0] <= hit.strength <= own[0] + math.log(len(own)) / SHARPNESS + 1e-9
 
 
-def test_a_part_that_only_words_or_a_sentence_found_speaks_for_its_document_too() -> None:
+def test_a_chunk_that_only_words_or_a_sentence_found_counts_for_its_file() -> None:
     whole = Lanes([Match(UUID(int=n), 0.5, HERE, "a file" if n == 2 else None) for n in (1, 2)])
     words = Lanes(bm25=[Match(UUID(int=3), 9.0, HERE, "a file")])
     assert numbers(fuse("memory", [whole])) == [1, 2]

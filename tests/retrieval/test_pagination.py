@@ -10,7 +10,7 @@ QUESTIONS = st.text(max_size=100).map(pagination.fingerprint)
 
 
 @given(POSITIONS, QUESTIONS)
-def test_a_cursor_gives_its_position_back_for_its_own_question(position: tuple[str | int, ...], question: str) -> None:
+def test_a_cursor_is_decoded_for_its_own_question(position: tuple[str | int, ...], question: str) -> None:
     assert pagination.decode(pagination.encode(position, question), question) == position
 
 
@@ -24,15 +24,15 @@ def test_a_cursor_of_another_question_is_refused(position: tuple[str | int, ...]
 @given(POSITIONS, QUESTIONS, st.data())
 def test_a_changed_cursor_is_refused(position: tuple[str | int, ...], question: str, data: st.DataObject) -> None:
     whole = pagination.encode(position, question)
-    place = data.draw(st.integers(0, len(whole) - 2))
-    changed = whole[:place] + ("A" if whole[place] != "A" else "B") + whole[place + 1 :]
+    index = data.draw(st.integers(0, len(whole) - 2))
+    changed = whole[:index] + ("A" if whole[index] != "A" else "B") + whole[index + 1 :]
 
     with pytest.raises(Invalid):
         pagination.decode(changed, question)
 
 
 @given(st.text())
-def test_a_text_that_never_was_a_cursor_is_refused(text: str) -> None:
+def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
         pagination.decode(text, pagination.fingerprint("anything"))
 
@@ -52,7 +52,7 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_a_mapping(mapping: dict[s
     assert pagination.fingerprint("text", mapping, 10) == pagination.fingerprint("text", turned, 10)
 
 
-def test_a_fingerprint_tells_a_missing_part_from_an_empty_one() -> None:
+def test_a_fingerprint_distinguishes_a_missing_part_from_an_empty_one() -> None:
     questions: list[tuple[object, ...]] = [(None,), ("",), ((),), ("None",), (None, None), ({},), (0,), (False,)]
 
     assert len({pagination.fingerprint(*parts) for parts in questions}) == len(questions)

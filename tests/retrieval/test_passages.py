@@ -41,7 +41,7 @@ def test_passages_are_in_order_and_inside_the_text(text: str, window: int) -> No
 
 
 @given(TEXTS, WINDOWS)
-def test_neighbours_share_at_most_the_stated_part_of_a_window(text: str, window: int) -> None:
+def test_neighbouring_passages_share_at_most_the_overlap(text: str, window: int) -> None:
     tokens = words(text)
     spans = passages(text, tokens, window)
 
@@ -52,9 +52,9 @@ def test_neighbours_share_at_most_the_stated_part_of_a_window(text: str, window:
 
 @given(TEXTS, WINDOWS)
 def test_no_visible_character_between_the_first_and_the_last_is_left_out(text: str, window: int) -> None:
-    covered = {place for span in passages(text, words(text), window) for place in range(*span)}
+    covered = {index for span in passages(text, words(text), window) for index in range(*span)}
 
-    assert all(place in covered for place, character in enumerate(text) if not character.isspace())
+    assert all(index in covered for index, character in enumerate(text) if not character.isspace())
 
 
 @given(TEXTS)
@@ -65,9 +65,9 @@ def test_a_text_that_fits_is_one_span_of_all_of_it(text: str) -> None:
 
 
 @given(st.integers(min_value=1, max_value=60), WINDOWS)
-def test_tokens_that_share_a_character_do_not_stop_the_cutting(count: int, window: int) -> None:
+def test_tokens_that_share_a_character_do_not_prevent_a_cut(count: int, window: int) -> None:
     text = "🦜" * count
-    tokens = [Span(place // 3, place // 3 + 1) for place in range(3 * count)]
+    tokens = [Span(index // 3, index // 3 + 1) for index in range(3 * count)]
 
     spans = passages(text, tokens, window)
 
@@ -76,8 +76,8 @@ def test_tokens_that_share_a_character_do_not_stop_the_cutting(count: int, windo
     assert all(b.start <= a.end for a, b in pairwise(spans))
 
 
-def test_a_character_of_several_tokens_is_not_cut_when_there_is_another_place() -> None:
-    tokens = [Span(place // 2, place // 2 + 1) for place in range(20)]
+def test_a_character_of_several_tokens_is_not_cut_when_there_is_another_boundary() -> None:
+    tokens = [Span(index // 2, index // 2 + 1) for index in range(20)]
 
     spans = passages("🦜" * 10, tokens, 7)
 
@@ -86,7 +86,7 @@ def test_a_character_of_several_tokens_is_not_cut_when_there_is_another_place() 
 
 def test_a_cut_prefers_the_end_of_a_paragraph_to_that_of_a_line_a_sentence_or_a_word() -> None:
     for seam, rest in (("\n\n", "a.\nb c d"), ("\n", "a. b c d e"), (". ", "a b c d e"), (" ", "-b-c")):
-        text = "one two three four five six seven" + seam + rest + " and then some more words to go on"
+        text = "one two three four five six seven" + seam + rest + " and then some more words to add"
 
         first = passages(text, words(text), 10)[0]
 
@@ -94,9 +94,9 @@ def test_a_cut_prefers_the_end_of_a_paragraph_to_that_of_a_line_a_sentence_or_a_
 
 
 def test_a_passage_starts_with_a_sentence_when_the_overlap_holds_one() -> None:
-    text = "w " * 88 + "w. Here the last thought begins and it goes on. " + "w " * 60
+    text = "w " * 88 + "w. Here the last thought begins and it ends here. " + "w " * 60
 
     first, second = passages(text, words(text), 100)
 
-    assert text[first.start : first.end].endswith("goes on.")
+    assert text[first.start : first.end].endswith("ends here.")
     assert text[second.start :].startswith("Here the last")

@@ -17,7 +17,7 @@ def candidates(count: int) -> list[Ranked]:
     return [Ranked(UUID(int=number), 1 - number / 100, {"dense": 0.5}, Span(0, number)) for number in range(count)]
 
 
-def test_the_first_are_put_in_the_order_of_their_scores_and_keep_their_own() -> None:
+def test_the_first_candidates_are_ordered_by_the_rerankers_scores_and_keep_their_own() -> None:
     one, two, three = candidates(3)
 
     found = reranked([one, two, three], [-3.5, 7.25, 0.123456])
@@ -32,18 +32,18 @@ def test_the_first_are_put_in_the_order_of_their_scores_and_keep_their_own() -> 
     assert one.signals == {"dense": 0.5}
 
 
-def test_what_differs_by_less_than_is_shown_keeps_its_order() -> None:
+def test_candidates_whose_rounded_scores_are_equal_keep_their_order() -> None:
     three = candidates(3)
 
     assert [hit.item_id for hit in reranked(three, [0.5, 0.50000001, 0.5])] == [hit.item_id for hit in three]
 
 
-def test_nothing_is_made_of_nothing() -> None:
+def test_no_candidates_stay_no_candidates() -> None:
     assert reranked([], []) == []
 
 
 @pytest.mark.parametrize("given_scores", [RERANKED - 1, RERANKED + 1])
-def test_every_one_of_the_first_must_have_a_score(given_scores: int) -> None:
+def test_each_of_the_first_candidates_must_have_a_score(given_scores: int) -> None:
     with pytest.raises(ValueError, match="zip"):
         reranked(candidates(RERANKED + 5), [1.0] * given_scores)
 
@@ -55,7 +55,7 @@ def test_every_one_of_the_first_must_have_a_score(given_scores: int) -> None:
         )
     )
 )
-def test_only_the_first_move_and_none_is_lost(drawn: tuple[int, list[float]]) -> None:
+def test_only_the_first_candidates_move_and_none_is_lost(drawn: tuple[int, list[float]]) -> None:
     count, scores = drawn
     before = candidates(count)
 

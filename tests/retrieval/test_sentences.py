@@ -51,26 +51,26 @@ def test_sentences_of_one_or_two_words_are_left_out() -> None:
         "what does app.memories.store() return in version 3.11.2",
         "open https://example.com/a.b?c=d;e!f and read it",
         "why is x=1;y=2 faster than a[i]!=b",
-        "read README.md and ~/.config/memos.toml of the house",
+        "read README.md and ~/.config/memos.toml of the project",
     ],
 )
-def test_code_and_addresses_are_not_cut_inside(together: str) -> None:
+def test_code_and_urls_are_not_cut(together: str) -> None:
     assert sentences(f"{together}. And what is next to it?") == [f"{together}.", "And what is next to it?"]
 
 
-def test_a_repeated_sentence_is_heard_once() -> None:
+def test_a_repeated_sentence_counts_once() -> None:
     assert sentences("Where is the boat? Where is the boat?") == []
     assert sentences("Is it red? Where is it? Is it red?") == ["Is it red?", "Where is it?"]
 
 
-def test_of_very_many_sentences_the_first_are_heard() -> None:
+def test_only_the_first_of_many_sentences_count() -> None:
     many = [f"What is number {number}?" for number in range(500)]
 
     assert sentences(" ".join(many)) == many[:MAX_SENTENCES]
 
 
 @given(QUESTIONS)
-def test_every_part_is_a_piece_of_the_question_and_comes_once_in_its_order(question: str) -> None:
+def test_the_sentences_are_distinct_parts_of_the_question_in_its_order(question: str) -> None:
     parts = sentences(question)
 
     assert len(set(parts)) == len(parts) <= MAX_SENTENCES

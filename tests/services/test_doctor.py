@@ -1,4 +1,4 @@
-"""What the doctor says when it cannot look into the index itself."""
+"""The diagnosis when the doctor cannot open the index itself."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ async def publish(app: App, embedder: HashEmbedder, *, seconds_ago: int) -> None
         await connection.execute(statement, seconds_ago)
 
 
-async def test_the_word_of_the_process_that_holds_the_index_is_taken(
+async def test_the_doctor_trusts_the_report_of_the_process_that_holds_the_index(
     idle_app: App, index: DownIndex, embedder: HashEmbedder
 ) -> None:
     index.down = True
@@ -31,15 +31,13 @@ async def test_the_word_of_the_process_that_holds_the_index_is_taken(
     assert (await idle_app.doctor.diagnose()).problems == ()
 
 
-async def test_the_word_of_a_process_that_is_gone_is_not_taken(
-    idle_app: App, index: DownIndex, embedder: HashEmbedder
-) -> None:
+async def test_the_doctor_ignores_an_expired_report(idle_app: App, index: DownIndex, embedder: HashEmbedder) -> None:
     index.down = True
     await publish(idle_app, embedder, seconds_ago=3_600)
     assert len((await idle_app.doctor.diagnose()).problems) == 1
 
 
-async def test_a_qdrant_server_that_cannot_be_reached_is_a_problem_whatever_was_reported(
+async def test_an_unreachable_qdrant_server_is_a_problem_despite_a_report(
     tmp_path: Path, database: Database, embedder: HashEmbedder, free_tcp_port: int
 ) -> None:
     server = ServerIndex(f"http://127.0.0.1:{free_tcp_port}", None, "memos")

@@ -1,4 +1,4 @@
-"""The index follows the record, whatever happens to either."""
+"""The index follows the record through failures of either."""
 
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
@@ -39,9 +39,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await anyio.lowlevel.checkpoint()
 
 
-async def test_while_the_index_is_down_stores_succeed_and_answers_say_so_and_later_all_is_well(
-    idle_app: App, index: DownIndex
-) -> None:
+async def test_stores_succeed_and_answers_are_degraded_while_the_index_is_down(idle_app: App, index: DownIndex) -> None:
     index.down = True
     async with running(idle_app) as app:
         stored = await app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))
@@ -64,7 +62,7 @@ async def test_while_the_index_is_down_stores_succeed_and_answers_say_so_and_lat
         assert await app.readiness() == {"postgres": "ok", "index": "ok"}
 
 
-async def test_an_index_that_fails_while_serving_comes_back_by_itself(
+async def test_an_index_that_fails_while_serving_recovers(
     tmp_path: Path, database: Database, index: DownIndex, embedder: HashEmbedder
 ) -> None:
     # A store waits so long for an index that is down; the longer it is down, the later it is tried again.
@@ -82,7 +80,7 @@ async def test_an_index_that_fails_while_serving_comes_back_by_itself(
     assert "dense" in page.hits[0].signals
 
 
-async def test_an_index_that_can_be_opened_but_not_read_is_tried_again_ever_more_seldom(
+async def test_an_index_that_cannot_be_read_is_retried_after_growing_delays(
     tmp_path: Path, database: Database, embedder: HashEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: list[float] = []
@@ -102,7 +100,7 @@ async def test_an_index_that_can_be_opened_but_not_read_is_tried_again_ever_more
     assert tries[-1] - tries[-2] >= 0.4
 
 
-async def test_without_the_model_answers_are_by_words_until_it_can_be_loaded(
+async def test_answers_are_matched_by_words_until_the_model_can_be_loaded(
     tmp_path: Path, database: Database, embedder: HashEmbedder
 ) -> None:
     broken = BrokenEmbedder(embedder)
@@ -119,7 +117,7 @@ async def test_without_the_model_answers_are_by_words_until_it_can_be_loaded(
         assert (await app.memories.query(SCOPE, MemoryQuery("kiln hot"))).degraded is None
 
 
-async def test_a_deleted_index_is_filled_again_without_embedding_anything_twice(
+async def test_a_deleted_index_is_rebuilt_without_embedding_anything_twice(
     tmp_path: Path, database_url: str, embedder: HashEmbedder
 ) -> None:
     for attempt in range(2):
@@ -138,7 +136,7 @@ async def test_a_deleted_index_is_filled_again_without_embedding_anything_twice(
     assert embedder.passages_embedded == 101
 
 
-async def test_doctor_names_a_difference_that_nothing_is_queued_for(
+async def test_the_doctor_counts_items_that_are_out_of_sync_and_not_queued(
     tmp_path: Path, database: Database, embedder: HashEmbedder
 ) -> None:
     app = compose(Settings(home=tmp_path), database, EdgeIndex(tmp_path / "index", 1_000), embedder)
@@ -152,7 +150,7 @@ async def test_doctor_names_a_difference_that_nothing_is_queued_for(
     assert "reindex" in lost.problems[0]
 
 
-async def test_a_row_changed_behind_our_back_while_nobody_ran_is_noticed(idle_app: App, database: Database) -> None:
+async def test_a_row_changed_while_no_server_ran_is_indexed_again(idle_app: App, database: Database) -> None:
     async with database.connection() as connection:
         await idle_app.memories.store_many(SCOPE, [NewMemory("the gate is green")])
         await connection.execute("UPDATE agent_memories SET content = 'the gate is violet'")
@@ -164,7 +162,7 @@ async def test_a_row_changed_behind_our_back_while_nobody_ran_is_noticed(idle_ap
     assert "dense" in page.hits[0].signals
 
 
-async def test_one_item_that_cannot_be_indexed_does_not_hold_up_the_others(tmp_path: Path, database: Database) -> None:
+async def test_an_item_that_cannot_be_indexed_does_not_block_others(tmp_path: Path, database: Database) -> None:
     class Choosy(HashEmbedder):
         async def passages(self, texts: Sequence[str]) -> list[Vector]:
             if any("poison" in text for text in texts):
@@ -175,18 +173,18 @@ async def test_one_item_that_cannot_be_indexed_does_not_hold_up_the_others(tmp_p
     await app.memories.store_many(SCOPE, [*HERONS[:5], NewMemory("poison apple"), *HERONS[5:10]])
     async with running(app):
 
-        async def only_the_poison_is_left() -> bool:
+        async def only_the_poison_is_queued() -> bool:
             state = await app.queue.state()
             return state.depth["memory"] == 1 and state.last_error == "ValueError"
 
-        await until(only_the_poison_is_left)
+        await until(only_the_poison_is_queued)
         report = await app.index.report()
         page = await app.memories.query(SCOPE, MemoryQuery("poison apple", limit=20))
     assert report.items["memory"] == 10
     assert "poison apple" in [hit.memory.content for hit in page.hits]
 
 
-async def test_a_document_whose_embedding_is_cut_off_goes_on_where_it_was(tmp_path: Path, database: Database) -> None:
+async def test_an_interrupted_embedding_of_a_long_text_is_resumed(tmp_path: Path, database: Database) -> None:
     class Exhausted(HashEmbedder):
         async def passages(self, texts: Sequence[str]) -> list[Vector]:
             done: list[Vector] = []
@@ -217,7 +215,7 @@ async def test_a_document_whose_embedding_is_cut_off_goes_on_where_it_was(tmp_pa
     assert embedder.passages_embedded <= points + projections.EMBEDDINGS_PER_WRITE
 
 
-async def test_another_model_gets_a_generation_of_its_own(tmp_path: Path, database_url: str) -> None:
+async def test_another_model_gets_its_own_generation(tmp_path: Path, database_url: str) -> None:
     for embedder in (HashEmbedder(64), HashEmbedder(32)):
         index = EdgeIndex(tmp_path / "index", hnsw_threshold=1_000)
         app = compose(Settings(home=tmp_path), Database(database_url), index, embedder)
@@ -232,13 +230,13 @@ async def test_another_model_gets_a_generation_of_its_own(tmp_path: Path, databa
             assert page.degraded is None
 
 
-async def test_until_it_is_known_what_a_new_generation_lacks_answers_do_not_pass_for_complete(
+async def test_answers_are_degraded_until_a_new_generation_was_reconciled(
     tmp_path: Path, database: Database, embedder: HashEmbedder
 ) -> None:
     asked, answer = anyio.Event(), anyio.Event()
 
     class Swapping(EdgeIndex):
-        """Gets one more memory just before a swap, and cannot be compared with the record before it is told to."""
+        """Gets one more memory just before a swap, and cannot be compared with the record before the test allows it."""
 
         swapping = False
 
@@ -268,9 +266,7 @@ async def test_until_it_is_known_what_a_new_generation_lacks_answers_do_not_pass
     assert page.hits[0].memory.content == "an osprey came late"
 
 
-async def test_a_requested_rebuild_swaps_in_a_new_generation_with_everything_stored_meanwhile(
-    app: App, embedder: HashEmbedder
-) -> None:
+async def test_a_requested_rebuild_includes_everything_stored_meanwhile(app: App, embedder: HashEmbedder) -> None:
     await app.memories.store_many(SCOPE, HERONS[:30])
     await caught_up(app)
     before = await app.index.report()
@@ -289,7 +285,7 @@ async def test_a_requested_rebuild_swaps_in_a_new_generation_with_everything_sto
     assert embedder.passages_embedded == 40
 
 
-async def test_a_new_graph_is_built_after_a_load_and_not_beside_it(
+async def test_a_new_graph_is_built_after_a_load_and_not_during_it(
     tmp_path: Path, database: Database, embedder: HashEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held: list[int] = []

@@ -1,4 +1,4 @@
-"""When an answer says that the index is catching up: while it may lack something that was acknowledged before."""
+"""Answers are degraded exactly while they may lack something that was acknowledged before."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -30,9 +30,9 @@ HOLD = "SELECT 1 FROM index_queue FOR UPDATE"
 
 
 class Stepwise(PostgresIndexQueue):
-    """The queue, whose indexer rests until it is told to go on.
+    """The queue, whose indexer waits until the test continues it.
 
-    `late` comes right after a claim that found nothing, `meanwhile` happens once while a count is on its way.
+    `late` is stored right after a claim that found nothing, `meanwhile` runs once during a count.
     """
 
     def __init__(self, database: Database) -> None:
@@ -40,7 +40,7 @@ class Stepwise(PostgresIndexQueue):
         self.late: Sequence[NewMemory] = ()
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self._store = PostgresMemories(database)
-        self._rests, self._goes_on = anyio.Event(), anyio.Event()
+        self._waiting, self._continues = anyio.Event(), anyio.Event()
 
     async def claim(self, limit: int, lease: timedelta) -> list[Claim]:
         due = await super().claim(limit, lease)
@@ -57,23 +57,23 @@ class Stepwise(PostgresIndexQueue):
         return state
 
     async def wait(self, seconds: float) -> None:  # noqa: ARG002 - the test decides how long
-        self._rests.set()
-        await self._goes_on.wait()
+        self._waiting.set()
+        await self._continues.wait()
 
-    async def rest(self) -> None:
-        """Wait until the indexer rests."""
+    async def wait_until_idle(self) -> None:
+        """Wait until the indexer waits for the queue."""
         with anyio.fail_after(30):
-            await self._rests.wait()
+            await self._waiting.wait()
 
-    async def next_rest(self) -> None:
-        """Let the indexer go on until it rests again."""
-        goes_on, self._rests, self._goes_on = self._goes_on, anyio.Event(), anyio.Event()
-        goes_on.set()
-        await self.rest()
+    async def step(self) -> None:
+        """Let the indexer continue until it waits for the queue again."""
+        continues, self._waiting, self._continues = self._continues, anyio.Event(), anyio.Event()
+        continues.set()
+        await self.wait_until_idle()
 
 
 class Swapping(EdgeIndex):
-    """The index; `before_swap` comes right before a new generation takes over."""
+    """The index; `before_swap` runs right before a new generation is swapped in."""
 
     before_swap: Callable[[], Awaitable[object]] | None = None
 
@@ -115,14 +115,12 @@ async def ask(app: App, text: str) -> MemoryPage:
     return await app.memories.query(SCOPE, MemoryQuery(text))
 
 
-async def test_what_comes_between_the_last_claim_and_the_rest_does_not_make_answers_pass_for_incomplete(
-    stepwise_app: App, queue: Stepwise
-) -> None:
+async def test_an_item_queued_after_the_last_claim_does_not_degrade_answers(stepwise_app: App, queue: Stepwise) -> None:
     queue.late = [NewMemory("an osprey came late")]
     async with running(stepwise_app) as app:
-        await queue.rest()
+        await queue.wait_until_idle()
         meanwhile = await ask(app, "osprey")
-        await queue.next_rest()
+        await queue.step()
         afterwards = await ask(app, "osprey")
     assert [hit.memory.content for hit in meanwhile.hits] == ["an osprey came late"]
     assert "dense" not in meanwhile.hits[0].signals
@@ -131,43 +129,43 @@ async def test_what_comes_between_the_last_claim_and_the_rest_does_not_make_answ
     assert afterwards.degraded is None
 
 
-async def test_what_failed_alone_keeps_answers_from_passing_for_complete_also_when_something_comes_after_it(
+async def test_an_item_that_failed_alone_degrades_answers_even_when_another_item_follows(
     stepwise_app: App, queue: Stepwise
 ) -> None:
     async with running(stepwise_app) as app:
-        await queue.rest()
+        await queue.wait_until_idle()
         assert (await ask(app, "apple")).degraded is None
         await app.memories.store_many(SCOPE, [NewMemory("poison apple")])
         queue.late = [NewMemory("an osprey came late")]
-        await queue.next_rest()
+        await queue.step()
         assert (await ask(app, "apple")).degraded is not None
 
 
-async def test_what_was_acknowledged_and_cannot_be_claimed_keeps_answers_from_passing_for_complete(
+async def test_an_acknowledged_item_that_cannot_be_claimed_degrades_answers(
     stepwise_app: App, queue: Stepwise, database: Database
 ) -> None:
     async with running(stepwise_app) as app:
-        await queue.rest()
+        await queue.wait_until_idle()
         assert not (await app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))).indexed
         writer = await database.dedicated_connection()
         await writer.execute("BEGIN")
         await writer.execute(HOLD)
-        await queue.next_rest()
+        await queue.step()
         assert (await ask(app, "ferry")).degraded is not None
         await writer.execute("ROLLBACK")
-        await queue.next_rest()
+        await queue.step()
         assert (await ask(app, "ferry")).degraded is None
 
 
-async def test_what_is_acknowledged_while_the_queue_is_counted_is_found_and_the_answer_passes_for_incomplete(
+async def test_an_item_acknowledged_during_a_count_is_found_and_degrades_answers(
     stepwise_app: App, queue: Stepwise
 ) -> None:
     async with running(stepwise_app) as app:
-        await queue.rest()
+        await queue.wait_until_idle()
         queue.meanwhile = lambda: app.memories.store(SCOPE, NewMemory("an osprey came late"))
-        await queue.next_rest()
+        await queue.step()
         meanwhile = await ask(app, "osprey")
-        await queue.next_rest()
+        await queue.step()
         afterwards = await ask(app, "osprey")
         assert app.indexer.caught_up
     assert [hit.memory.content for hit in meanwhile.hits] == ["an osprey came late"]
@@ -176,7 +174,7 @@ async def test_what_is_acknowledged_while_the_queue_is_counted_is_found_and_the_
     assert afterwards.degraded is None
 
 
-async def test_what_another_process_stored_while_the_queue_is_counted_is_found_once_it_was_stored_here_again(
+async def test_an_item_of_another_process_is_found_after_it_was_stored_here_again(
     stepwise_app: App, queue: Stepwise, database: Database
 ) -> None:
     osprey = NewMemory("an osprey came late")
@@ -187,15 +185,15 @@ async def test_what_another_process_stored_while_the_queue_is_counted_is_found_o
         assert (stored.created, stored.indexed) == (False, False)
 
     async with running(stepwise_app) as app:
-        await queue.rest()
+        await queue.wait_until_idle()
         queue.meanwhile = store_twice
-        await queue.next_rest()
+        await queue.step()
         page = await ask(app, "osprey")
     assert [hit.memory.content for hit in page.hits] == ["an osprey came late"]
     assert page.degraded is not None
 
 
-async def test_what_a_writer_still_waits_for_while_the_queue_is_counted_is_found_and_does_not_count_as_missing(
+async def test_an_item_whose_writer_still_waits_is_found_and_does_not_degrade_answers(
     stepwise_app: App, queue: Stepwise, database: Database
 ) -> None:
     async with running(stepwise_app) as app, anyio.create_task_group() as writers:
@@ -208,16 +206,16 @@ async def test_what_a_writer_still_waits_for_while_the_queue_is_counted_is_found
             writers.start_soon(wait)
             await anyio.lowlevel.checkpoint()
 
-        await queue.rest()
+        await queue.wait_until_idle()
         queue.meanwhile = store_and_wait
-        await queue.next_rest()
+        await queue.step()
         page = await ask(app, "osprey")
-        await queue.next_rest()
+        await queue.step()
     assert [hit.memory.content for hit in page.hits] == ["an osprey came late"]
     assert page.degraded is None
 
 
-async def test_what_is_acknowledged_during_the_first_count_keeps_answers_from_passing_for_complete(
+async def test_an_item_acknowledged_during_the_first_count_degrades_answers(
     stepwise_app: App, queue: Stepwise, database: Database
 ) -> None:
     writer = await database.dedicated_connection()
@@ -229,21 +227,21 @@ async def test_what_is_acknowledged_during_the_first_count_keeps_answers_from_pa
 
     queue.meanwhile = store_and_hold
     async with running(stepwise_app) as app:
-        await queue.rest()
+        await queue.wait_until_idle()
         assert (await ask(app, "ferry")).degraded is not None
         await writer.execute("ROLLBACK")
-        await queue.next_rest()
+        await queue.step()
         assert (await ask(app, "ferry")).degraded is None
 
 
-async def test_what_a_new_generation_lacks_is_found_also_when_the_queue_was_counted_before_the_swap(
+async def test_an_item_that_a_new_generation_lacks_is_found_when_the_queue_was_counted_before_the_swap(
     stepwise_app: App, queue: Stepwise, index: Swapping, database: Database
 ) -> None:
     index.before_swap = lambda: PostgresMemories(database).add(SCOPE, NewMemory("an osprey came"), datetime.now(UTC))
     async with running(stepwise_app) as app:
-        await queue.rest()
+        await queue.wait_until_idle()
         queue.meanwhile = app.indexer.rebuild
-        await queue.next_rest()
+        await queue.step()
         page = await ask(app, "osprey")
     assert [hit.memory.content for hit in page.hits] == ["an osprey came"]
     assert page.degraded is not None

@@ -1,4 +1,4 @@
-"""Taking files in: what is looked at, what is written, what is told, on a real record and a real index."""
+"""Ingestion of files: what is read, written and reported, on a real record and a real index."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Page:
         return NewMemory(f"{self.path}\n\n{line}", kind="document", metadata=metadata)
 
 
-async def take_in(app: App, *files: SourceFile | Skipped, write: bool = True) -> IngestReport:
+async def ingest(app: App, *files: SourceFile | Skipped, write: bool = True) -> IngestReport:
     return await app.ingestion.ingest(ANN, "app", iter(files), _ignore, write=write)
 
 
@@ -51,44 +51,44 @@ async def found(app: App, text: str) -> list[str]:
     return [hit.memory.content for hit in (await app.memories.query(ANN, MemoryQuery(text))).hits]
 
 
-def _ignore(_tally: IngestReport) -> None:
-    """Nobody watches."""
+def _ignore(_report: IngestReport) -> None:
+    """Ignore the progress."""
 
 
-async def test_new_changed_unchanged_and_removed_files_are_told_apart(idle_app: App) -> None:
-    first = await take_in(idle_app, Page("a", "one\ntwo"), Page("b", "three"), Page("c", "four"))
+async def test_a_report_counts_new_changed_unchanged_and_removed_files(idle_app: App) -> None:
+    first = await ingest(idle_app, Page("a", "one\ntwo"), Page("b", "three"), Page("c", "four"))
     assert (first.new, first.changed, first.unchanged, first.removed) == (3, 0, 0, 0)
     assert first.chunks == Replaced(created=4)
-    again = await take_in(idle_app, Page("a", "zero\none\ntwo"), Page("b", "three"), Page("d", "five"))
+    again = await ingest(idle_app, Page("a", "zero\none\ntwo"), Page("b", "three"), Page("d", "five"))
     assert (again.new, again.changed, again.unchanged, again.removed) == (1, 1, 1, 1)
     assert again.chunks == Replaced(created=2, moved=2, removed=1)
     assert again.wrote
 
 
 async def test_an_unchanged_file_is_neither_cut_nor_written(idle_app: App) -> None:
-    await take_in(idle_app, Page("a", "one\ntwo"))
+    await ingest(idle_app, Page("a", "one\ntwo"))
     same = Page("a", "one\ntwo")
-    tally = await take_in(idle_app, same)
-    assert (same.cut, tally.unchanged, tally.chunks, tally.wrote) == (0, 1, Replaced(), False)
+    report = await ingest(idle_app, same)
+    assert (same.cut, report.unchanged, report.chunks, report.wrote) == (0, 1, Replaced(), False)
 
 
-async def test_what_is_left_out_is_told_with_its_reason_and_vanishes(idle_app: App) -> None:
-    await take_in(idle_app, Page("a", "one"), Page("b", "two"))
-    tally = await take_in(idle_app, Page("a", "one"), Skipped("b", "binary"), Skipped("c", "binary"), Skipped("d", "x"))
-    assert (tally.removed, tally.chunks.removed) == (1, 1)
-    assert tally.reasons() == {"binary": 2, "x": 1}
+async def test_a_skipped_file_is_reported_with_its_reason_and_removed(idle_app: App) -> None:
+    await ingest(idle_app, Page("a", "one"), Page("b", "two"))
+    report = await ingest(idle_app, Page("a", "one"), Skipped("b", "binary"), Skipped("c", "binary"), Skipped("d", "x"))
+    assert (report.removed, report.chunks.removed) == (1, 1)
+    assert report.reasons() == {"binary": 2, "x": 1}
 
 
-async def test_what_cannot_be_read_just_now_stays_as_it_was(idle_app: App) -> None:
-    await take_in(idle_app, Page("a", "one"))
-    assert (await take_in(idle_app, Skipped("a", "changing", transient=True))).removed == 0
-    assert (await take_in(idle_app, Page("a", "one"))).unchanged == 1
+async def test_a_file_that_currently_cannot_be_read_is_unchanged(idle_app: App) -> None:
+    await ingest(idle_app, Page("a", "one"))
+    assert (await ingest(idle_app, Skipped("a", "changing", transient=True))).removed == 0
+    assert (await ingest(idle_app, Page("a", "one"))).unchanged == 1
 
 
-async def test_what_cannot_be_stored_is_left_out_and_the_rest_is_taken_in(idle_app: App) -> None:
-    tally = await take_in(idle_app, Page("a", "one\x00"), Page("half \udcff", "two"), Page("c", "three"), Page("d", ""))
-    assert [(one.path, one.reason) for one in tally.omitted] == [("a", UNSTORABLE), ("half \udcff", UNSTORABLE)]
-    assert (tally.new, tally.chunks.created) == (2, 1)
+async def test_a_file_that_cannot_be_stored_is_skipped_and_others_are_ingested(idle_app: App) -> None:
+    report = await ingest(idle_app, Page("a", "one\x00"), Page("half \udcff", "two"), Page("c", "three"), Page("d", ""))
+    assert [(one.path, one.reason) for one in report.omitted] == [("a", UNSTORABLE), ("half \udcff", UNSTORABLE)]
+    assert (report.new, report.chunks.created) == (2, 1)
 
 
 async def test_a_source_needs_a_name_that_can_be_stored(idle_app: App) -> None:
@@ -97,14 +97,14 @@ async def test_a_source_needs_a_name_that_can_be_stored(idle_app: App) -> None:
 
 
 async def test_a_dry_run_counts_and_writes_nothing(idle_app: App) -> None:
-    await take_in(idle_app, Page("a", "one"), Page("b", "two"))
-    planned = await take_in(idle_app, Page("a", "one\nthree"), Page("c", "four"), write=False)
+    await ingest(idle_app, Page("a", "one"), Page("b", "two"))
+    planned = await ingest(idle_app, Page("a", "one\nthree"), Page("c", "four"), write=False)
     assert (planned.new, planned.changed, planned.removed) == (1, 1, 1)
     assert planned.chunks == Replaced(created=3)
-    assert await take_in(idle_app, Page("a", "one"), Page("b", "two")) == IngestReport(unchanged=2)
+    assert await ingest(idle_app, Page("a", "one"), Page("b", "two")) == IngestReport(unchanged=2)
 
 
-async def test_a_run_that_breaks_off_leaves_whole_batches_and_is_gone_on_with(
+async def test_an_interrupted_run_has_stored_whole_batches_and_can_be_resumed(
     idle_app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BATCH_FILES", 2)
@@ -113,30 +113,30 @@ async def test_a_run_that_breaks_off_leaves_whole_batches_and_is_gone_on_with(
     def breaking(pages: Iterable[Page]) -> Iterator[Page]:
         for number, page in enumerate(pages):
             if number == 5:
-                raise OSError("the disk is gone")
+                raise OSError("the disk failed")
             yield page
 
-    with pytest.raises(OSError, match="the disk is gone"):
+    with pytest.raises(OSError, match="the disk failed"):
         await idle_app.ingestion.ingest(ANN, "app", breaking(pages), _ignore)
-    tally = await take_in(idle_app, *pages)
-    assert (tally.new, tally.unchanged, tally.removed) == (3, 4, 0)
+    report = await ingest(idle_app, *pages)
+    assert (report.new, report.unchanged, report.removed) == (3, 4, 0)
 
 
-async def test_progress_is_told_after_each_batch(idle_app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_progress_is_reported_after_each_batch(idle_app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BATCH_FILES", 2)
-    told: list[int] = []
+    seen: list[int] = []
     files = iter([Page(f"{number}", "x") for number in range(5)])
-    await idle_app.ingestion.ingest(ANN, "app", files, lambda tally: told.append(tally.new))
-    assert told == [2, 4, 5]
+    await idle_app.ingestion.ingest(ANN, "app", files, lambda report: seen.append(report.new))
+    assert seen == [2, 4, 5]
 
 
-async def test_chunks_are_found_while_their_file_is_there(app: App, embedder: HashEmbedder) -> None:
+async def test_chunks_are_found_while_their_file_exists(app: App, embedder: HashEmbedder) -> None:
     with anyio.fail_after(30):
-        await take_in(app, Page("a", "the heron\nthe otter"), Page("b", "the kettle"))
+        await ingest(app, Page("a", "the heron\nthe otter"), Page("b", "the kettle"))
         await caught_up(app)
         assert (await found(app, "heron"))[0] == "a\n\nthe heron"
         embedded = embedder.passages_embedded
-        await take_in(app, Page("a", "the stoat\nthe heron\nthe otter"))
+        await ingest(app, Page("a", "the stoat\nthe heron\nthe otter"))
         await caught_up(app)
         assert embedder.passages_embedded == embedded + 1
         assert (await found(app, "stoat"))[0] == "a\n\nthe stoat"
@@ -145,6 +145,6 @@ async def test_chunks_are_found_while_their_file_is_there(app: App, embedder: Ha
 
 async def test_an_outage_of_the_index_does_not_stop_a_run(app: App, index: DownIndex) -> None:
     index.down = True
-    tally = await take_in(app, Page("a", "the heron"))
-    assert tally.chunks == Replaced(created=1)
+    report = await ingest(app, Page("a", "the heron"))
+    assert report.chunks == Replaced(created=1)
     assert await found(app, "heron") == ["a\n\nthe heron"]

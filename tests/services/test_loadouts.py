@@ -1,4 +1,4 @@
-"""What an agent is given for a task, on real stores."""
+"""Loadouts on real stores."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,7 @@ TEAM, OPS, PRIVATE = (Scope(namespace, "tester") for namespace in ("team", "ops"
 SEARCH = NewTool(
     "web.search",
     "Web Search",
-    "Look something up on the internet",
+    "Look up something on the internet",
     "https://tools.example.com/search",
     request_schema={"type": "object", "properties": {"query": {"type": "string"}}},
     response_schema={"type": "object", "properties": {"results": {"type": "array"}}},
@@ -52,7 +52,7 @@ def tools(packed: Any) -> list[tuple[str, str]]:
     return [(tool["tool_id"], tool["reason"]) for tool in packed["tools"]]
 
 
-async def test_without_a_name_the_task_alone_decides(app: App) -> None:
+async def test_a_loadout_without_a_name_depends_on_the_task_alone(app: App) -> None:
     await remember(app, "The staging database moved to the new cluster.")
     await remember(app, "Kitchen plants arrive on Friday.")
     for tool in (SEARCH, TODO):
@@ -67,7 +67,7 @@ async def test_without_a_name_the_task_alone_decides(app: App) -> None:
     assert (packed["tokens"]["memories"]["budget"], packed["tokens"]["tools"]["budget"]) == (1_500, 2_000)
 
 
-async def test_each_need_gets_its_best_and_one_that_nothing_covers_is_named(app: App) -> None:
+async def test_each_need_gets_its_best_item_and_uncovered_needs_are_named(app: App) -> None:
     await remember(app, "Releases go out on Monday mornings.")
     await app.tools.register(TEAM, TODO)
     needs = [
@@ -85,15 +85,15 @@ async def test_each_need_gets_its_best_and_one_that_nothing_covers_is_named(app:
 async def test_a_loadout_pins_searches_and_withholds(app: App) -> None:
     pinned = await remember(app, "Speak politely.")
     await remember(app, "Deployment conventions: tag first.")
-    gone = await remember(app, "Old habit.")
-    await remember(app, "New habit.", supersedes=UUID(gone))
+    superseded = await remember(app, "Old habit.")
+    await remember(app, "New habit.", supersedes=UUID(superseded))
     for tool in (SEARCH, TODO):
         await app.tools.register(TEAM, tool)
     write(
         app,
         "x",
-        f'role = "You are x."\ncapabilities = ["shell"]\n[memories]\npinned = ["{pinned}", "{gone}"]\n'
-        'search = ["deployment conventions"]\n[tools]\npinned = ["todo.add", "gone.tool"]',
+        f'role = "You are x."\ncapabilities = ["shell"]\n[memories]\npinned = ["{pinned}", "{superseded}"]\n'
+        'search = ["deployment conventions"]\n[tools]\npinned = ["todo.add", "absent.tool"]',
     )
     packed = await build(app, task="qwertz", name="x")
     assert contents(packed) == [
@@ -102,7 +102,7 @@ async def test_a_loadout_pins_searches_and_withholds(app: App) -> None:
     ]
     assert tools(packed) == [("todo.add", "pinned")]
     assert (packed["name"], packed["role"], packed["capabilities"]) == ("x", "You are x.", ["shell"])
-    assert packed["missing"] == [gone, "gone.tool"]
+    assert packed["missing"] == [superseded, "absent.tool"]
     assert packed["left_out"]["withheld"] == 1
     assert packed["uncovered"] == ["qwertz"]
 
@@ -115,7 +115,7 @@ async def test_a_pin_that_expired_is_missing(app: App) -> None:
     assert (packed["memories"], packed["missing"]) == ([], [pinned])
 
 
-async def test_a_loadout_opens_the_namespaces_it_names_to_the_connections_it_is_for(app: App) -> None:
+async def test_a_loadout_opens_its_namespaces_to_the_connections_it_admits(app: App) -> None:
     await remember(app, "The runbook of staging is short.", OPS)
     await remember(app, "The diary of staging is private.", PRIVATE)
     await app.tools.register(OPS, TODO)
@@ -146,7 +146,7 @@ async def test_no_argument_reaches_another_namespace(app: App) -> None:
             await build(app, **({"task": "x"} | arguments))
 
 
-async def test_the_same_content_in_two_namespaces_and_the_same_tool_come_once(app: App) -> None:
+async def test_a_pack_has_no_duplicates_of_two_namespaces(app: App) -> None:
     own = await remember(app, "Releases go out on Monday.")
     await remember(app, "Releases go out on Monday.", OPS)
     await app.tools.register(TEAM, NewTool("todo.add", "Notes", "Put an item on the board", "https://own.example.com"))
@@ -157,7 +157,7 @@ async def test_the_same_content_in_two_namespaces_and_the_same_tool_come_once(ap
     assert [tool["endpoint_url"] for tool in packed["tools"]] == ["https://own.example.com"]
 
 
-async def test_a_long_memory_comes_as_its_best_passage_and_is_marked(app: App) -> None:
+async def test_a_long_memory_is_packed_as_a_marked_excerpt_of_its_best_passage(app: App) -> None:
     filler = " ".join(f"word{number}" for number in range(1_500))
     content = f"{filler}\n\nThe staging database moved to the new cluster.\n\n{filler}"
     await remember(app, content, kind="document")
@@ -175,7 +175,7 @@ async def test_a_long_memory_comes_as_its_best_passage_and_is_marked(app: App) -
     assert "1 had a match for which there was no room" in tight["note"]
 
 
-async def test_while_the_index_is_down_the_pack_is_made_by_words_and_says_so(app: App, index: DownIndex) -> None:
+async def test_a_pack_is_degraded_while_the_index_is_down(app: App, index: DownIndex) -> None:
     await remember(app, "The staging database moved.")
     index.down = True
     packed = await build(app, task="staging database", needs=["staging database", "frog poetry"])
@@ -184,7 +184,7 @@ async def test_while_the_index_is_down_the_pack_is_made_by_words_and_says_so(app
     assert "Matched by words only" in packed["degraded"]
 
 
-async def test_the_first_anticipated_failure_ends_the_others_and_is_raised_as_it_is() -> None:
+async def test_the_first_anticipated_failure_cancels_the_others_and_is_raised_unwrapped() -> None:
     ended: list[str] = []
 
     async def fail() -> None:

@@ -1,4 +1,4 @@
-"""What an agent's memory does, on real stores."""
+"""The memory on real stores."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,12 +23,12 @@ def contents(page: MemoryPage) -> list[str]:
     return [hit.memory.content for hit in page.hits]
 
 
-async def test_what_was_stored_is_found_at_once_by_its_words(app: App) -> None:
-    stored = await app.memories.store(SCOPE, NewMemory("The boiler key hangs behind the pantry door"))
+async def test_a_stored_memory_is_found_at_once_by_its_words(app: App) -> None:
+    stored = await app.memories.store(SCOPE, NewMemory("The boiler key hangs behind the pantry shelf"))
     page = await app.memories.query(SCOPE, MemoryQuery("where is the boiler key"))
     assert stored.created
     assert stored.indexed
-    assert contents(page) == ["The boiler key hangs behind the pantry door"]
+    assert contents(page) == ["The boiler key hangs behind the pantry shelf"]
     assert page.degraded is None
     assert set(page.hits[0].signals) == {"dense", "bm25"}
 
@@ -42,7 +42,7 @@ async def test_the_same_content_is_stored_once_in_a_session_and_again_in_another
     assert other.memory_id != first.memory_id
 
 
-async def test_another_namespace_sees_nothing_and_can_supersede_nothing(app: App) -> None:
+async def test_another_namespace_can_neither_read_nor_supersede_a_memory(app: App) -> None:
     stored = await app.memories.store(SCOPE, NewMemory("the vault code is kept by Ada"))
     stranger = Scope("elsewhere", "tester")
     assert contents(await app.memories.query(stranger, MemoryQuery("vault code"))) == []
@@ -51,14 +51,14 @@ async def test_another_namespace_sees_nothing_and_can_supersede_nothing(app: App
         await app.memories.store(stranger, NewMemory("mine now", supersedes=stored.memory_id))
 
 
-async def test_a_superseded_memory_is_gone_from_search_and_listing(app: App) -> None:
+async def test_a_superseded_memory_is_in_no_search_or_listing(app: App) -> None:
     old = await app.memories.store(SCOPE, NewMemory("the office is in Lisbon"))
     await app.memories.store(SCOPE, NewMemory("the office is in Porto", supersedes=old.memory_id))
     assert contents(await app.memories.query(SCOPE, MemoryQuery("where is the office"))) == ["the office is in Porto"]
     assert contents(await app.memories.query(SCOPE, MemoryQuery())) == ["the office is in Porto"]
 
 
-async def test_superseding_again_with_the_same_content_is_the_same_store(app: App) -> None:
+async def test_superseding_again_with_the_same_content_changes_nothing(app: App) -> None:
     old = await app.memories.store(SCOPE, NewMemory("the office is in Lisbon"))
     moved = NewMemory("the office is in Porto", supersedes=old.memory_id)
     first, again = await app.memories.store(SCOPE, moved), await app.memories.store(SCOPE, moved)
@@ -67,28 +67,28 @@ async def test_superseding_again_with_the_same_content_is_the_same_store(app: Ap
         await app.memories.store(SCOPE, NewMemory("the office is in Faro", supersedes=old.memory_id))
 
 
-async def test_an_expired_memory_is_gone_although_its_point_is_still_there(app: App) -> None:
+async def test_an_expired_memory_is_not_found_although_its_point_exists(app: App) -> None:
     past = datetime.now(UTC) - timedelta(seconds=1)
     await app.memories.store(SCOPE, NewMemory("the parking pass is valid", expires_at=past))
     page = await app.memories.query(SCOPE, MemoryQuery("parking pass"))
     assert (contents(page), page.total, page.degraded) == ([], 0, None)
 
 
-async def test_an_answer_is_filled_up_with_others_when_the_best_are_gone_from_the_record(app: App) -> None:
+async def test_an_answer_is_filled_with_further_hits_when_the_best_rows_are_deleted(app: App) -> None:
     for number in range(12):
         await app.memories.store(SCOPE, NewMemory("lost parcel " * (12 - number) + f"number {number}"))
     best = await app.memories.query(SCOPE, MemoryQuery("lost parcel", limit=8))
-    gone = [hit.memory.memory_id for hit in best.hits]
+    deleted = [hit.memory.memory_id for hit in best.hits]
     async with app.database.transaction() as connection:  # the points stay: what would drop them is not queued
-        await connection.execute("DELETE FROM agent_memories WHERE id = ANY ($1)", gone)
+        await connection.execute("DELETE FROM agent_memories WHERE id = ANY ($1)", deleted)
         await connection.execute("DELETE FROM index_queue")
     page = await app.memories.query(SCOPE, MemoryQuery("lost parcel", limit=3))
     assert len(page.hits) == 3
-    assert not set(gone) & {hit.memory.memory_id for hit in page.hits}
+    assert not set(deleted) & {hit.memory.memory_id for hit in page.hits}
     assert (page.total, page.more) == (4, True)
 
 
-async def test_filters_apply_before_the_best_are_taken(app: App) -> None:
+async def test_filters_apply_before_the_best_hits_are_selected(app: App) -> None:
     for number in range(60):
         await app.memories.store_many(SCOPE, [NewMemory(f"meeting notes number {number}", tags=["noise"])])
     wanted = NewMemory(
@@ -113,7 +113,7 @@ async def test_filters_apply_before_the_best_are_taken(app: App) -> None:
         assert page.degraded is None
 
 
-async def test_a_listing_goes_on_where_it_stopped_even_when_something_new_comes_in_between(app: App) -> None:
+async def test_a_listing_continues_after_its_last_memory_when_new_ones_are_stored(app: App) -> None:
     for number in range(5):
         await app.memories.store(SCOPE, NewMemory(f"entry {number}"))
     first = await app.memories.query(SCOPE, MemoryQuery(limit=2))
@@ -126,7 +126,7 @@ async def test_a_listing_goes_on_where_it_stopped_even_when_something_new_comes_
     assert not second.more
 
 
-async def test_a_search_goes_on_where_it_stopped_without_showing_anything_twice(app: App) -> None:
+async def test_a_search_continues_without_duplicates(app: App) -> None:
     trees = [NewMemory(f"apple tree {number} in row {number % 7}") for number in range(150)]
     await app.memories.store_many(SCOPE, trees)
     seen: list[str] = []
@@ -145,7 +145,7 @@ async def test_a_search_goes_on_where_it_stopped_without_showing_anything_twice(
     assert len(set(seen)) == len(seen) >= 50
 
 
-async def test_a_position_that_no_answer_gave_is_refused(app: App) -> None:
+async def test_an_invalid_position_is_refused(app: App) -> None:
     await app.memories.store(SCOPE, NewMemory("a plum"))
     listing, search = MemoryQuery(), MemoryQuery("plum")
     for query in (listing, search):
@@ -192,7 +192,7 @@ async def test_min_score_leaves_out_weaker_matches(app: App) -> None:
     assert contents(best) == ["copper kettle on the stove"]
 
 
-async def test_a_store_that_is_refused_leaves_nothing_behind(app: App) -> None:
+async def test_a_refused_store_writes_nothing(app: App) -> None:
     for bad in (NewMemory("  \u200b "), NewMemory("a\x00b"), NewMemory("x", supersedes=uuid4())):
         with pytest.raises((Invalid, NotFound)):
             await app.memories.store(SCOPE, bad)

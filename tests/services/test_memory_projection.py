@@ -84,7 +84,7 @@ def matches(condition: IndexFilter, point: Entry) -> bool:
 
 
 @given(FILTERS, MEMORIES)
-def test_the_index_never_leaves_out_what_the_record_would_return(filter: MemoryFilter, memory: Memory) -> None:
+def test_the_index_filter_admits_every_memory_that_the_record_admits(filter: MemoryFilter, memory: Memory) -> None:
     if admits(filter, memory):
         assert matches(memory_filter("here", filter, NOW), PROJECTION.entry(memory, []))
 
@@ -101,7 +101,7 @@ def test_a_point_of_another_namespace_never_matches(memory: Memory) -> None:
 
 
 @given(FILTERS, MEMORIES)
-def test_only_declared_fields_are_stored_and_asked(filter: MemoryFilter, memory: Memory) -> None:
+def test_only_declared_fields_are_stored_and_filtered(filter: MemoryFilter, memory: Memory) -> None:
     point, condition = PROJECTION.entry(memory, []), memory_filter("here", filter, NOW)
 
     assert {*point.words, *condition.has_all} <= set(FIELDS["memory"].words)
@@ -118,9 +118,7 @@ def test_only_declared_fields_are_stored_and_asked(filter: MemoryFilter, memory:
     ],
 )
 @given(memory=MEMORIES)
-def test_a_passage_is_found_by_its_own_words_and_by_its_day_as_people_write_it(
-    memory: Memory, moment: datetime, day: str
-) -> None:
+def test_a_passage_is_found_by_its_words_and_by_its_written_date(memory: Memory, moment: datetime, day: str) -> None:
     assert PROJECTION.lexical_text(replace(memory, occurred_at=moment), "a part of it") == f"{day}\na part of it"
 
 
@@ -128,7 +126,7 @@ FILE = {"source": "app", "path": "a.py"}
 
 
 @given(MEMORIES, MEMORIES)
-def test_chunks_of_a_file_are_parts_of_one_document_and_those_of_another_are_not(one: Memory, other: Memory) -> None:
+def test_only_chunks_of_the_same_file_are_parts_of_it(one: Memory, other: Memory) -> None:
     def name(memory: Memory, **metadata: str) -> str | None:
         return part_of(replace(memory, kind="document", metadata=FILE | metadata))
 
@@ -141,5 +139,5 @@ def test_chunks_of_a_file_are_parts_of_one_document_and_those_of_another_are_not
     [{"metadata": {}}, {"metadata": {"path": "a.py"}}, {"metadata": FILE | {"path": 1}}, {"kind": "episodic"}],
 )
 @given(memory=MEMORIES)
-def test_what_names_no_file_is_no_part_of_a_document(memory: Memory, changes: dict[str, Any]) -> None:
+def test_a_memory_that_names_no_file_is_part_of_none(memory: Memory, changes: dict[str, Any]) -> None:
     assert part_of(replace(memory, **{"kind": "document", "metadata": FILE} | changes)) is None

@@ -1,4 +1,4 @@
-"""What the index holds of a session's turns: their neighbours' words and a leaning towards them, for no inference."""
+"""Messages of a session are indexed with their neighbours' words and blended vectors, without further inferences."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,12 +21,12 @@ INVITATION = "Shall we take the ferry to Bergen?"
 ANSWER = "Yes, next Tuesday suits me"
 
 
-def said(content: str, minute: float = 0, session: str | None = "talk") -> NewMemory:
+def message(content: str, minute: float = 0, session: str | None = "talk") -> NewMemory:
     return NewMemory(content, session_id=session, occurred_at=NOON + timedelta(minutes=minute))
 
 
 def talk(contents: Sequence[str]) -> list[NewMemory]:
-    return [said(content, minute) for minute, content in enumerate(contents)]
+    return [message(content, minute) for minute, content in enumerate(contents)]
 
 
 async def found(app: App, question: str, scope: Scope = SCOPE) -> dict[str, MemoryHit]:
@@ -42,31 +42,31 @@ async def by_words(app: App, question: str, scope: Scope = SCOPE) -> list[str]:
     return [content for content, hit in (await found(app, question, scope)).items() if "bm25" in hit.signals]
 
 
-async def test_a_turn_is_found_by_the_words_of_its_neighbours_after_the_turn_that_says_them(app: App) -> None:
+async def test_a_message_is_found_by_the_words_of_its_neighbours_and_ranked_below_them(app: App) -> None:
     before, after = "Good morning, how are you", "I will pack something warm then"
     await app.memories.store_many(SCOPE, talk([before, INVITATION, ANSWER, after, "Good night", "Sleep well too"]))
     assert (await by_words(app, "ferry Bergen"))[0] == INVITATION
     assert set(await by_words(app, "ferry Bergen")) == {before, INVITATION, ANSWER, after}
 
 
-async def test_the_nearer_of_two_neighbours_is_found_before_the_further(app: App) -> None:
+async def test_a_nearer_neighbour_is_ranked_above_a_further_one(app: App) -> None:
     further = "I would rather not get up so early"
     await app.memories.store_many(SCOPE, talk([INVITATION, ANSWER, further]))
     assert await by_words(app, "the ferry to Bergen") == [INVITATION, ANSWER, further]
 
 
-async def test_a_turn_lends_nothing_to_another_session_or_namespace_or_to_what_is_in_none(app: App) -> None:
+async def test_a_message_has_no_neighbours_in_another_session_or_namespace(app: App) -> None:
     await app.memories.store_many(
-        SCOPE, [said(ANSWER, 0), said(INVITATION, 1, "other"), said("Alone, at home", 1, None)]
+        SCOPE, [message(ANSWER, 0), message(INVITATION, 1, "other"), message("Alone, at home", 1, None)]
     )
-    await app.memories.store_many(Scope("elsewhere", "tester"), [said(f"{INVITATION} I asked", 1)])
+    await app.memories.store_many(Scope("elsewhere", "tester"), [message(f"{INVITATION} I asked", 1)])
     assert await by_words(app, "ferry to Bergen") == [INVITATION]
 
 
-async def test_a_turn_leans_in_meaning_towards_its_neighbours(app: App) -> None:
-    await app.memories.store_many(SCOPE, [said(ANSWER, 0), said(f"{ANSWER} too", 0, None)])
+async def test_the_vector_of_a_message_is_blended_with_its_neighbours(app: App) -> None:
+    await app.memories.store_many(SCOPE, [message(ANSWER, 0), message(f"{ANSWER} too", 0, None)])
     alone = (await found(app, INVITATION))[ANSWER].signals["dense"]
-    await app.memories.store(SCOPE, said(INVITATION, -1))
+    await app.memories.store(SCOPE, message(INVITATION, -1))
     hits = await found(app, INVITATION)
     assert hits[ANSWER].signals["dense"] > alone + 0.05
     assert hits[f"{ANSWER} too"].signals["dense"] < alone + 0.01
@@ -74,16 +74,16 @@ async def test_a_turn_leans_in_meaning_towards_its_neighbours(app: App) -> None:
 
 
 @pytest.mark.parametrize("minute", [-1, 1], ids=["before", "after"])
-async def test_when_a_neighbour_arrives_later_a_turn_is_found_by_it(app: App, minute: int) -> None:
-    await app.memories.store(SCOPE, said(ANSWER, 0))
+async def test_a_message_is_found_by_a_neighbour_that_is_stored_later(app: App, minute: int) -> None:
+    await app.memories.store(SCOPE, message(ANSWER, 0))
     assert await by_words(app, "ferry to Bergen") == []
-    await app.memories.store(SCOPE, said(INVITATION, minute))
+    await app.memories.store(SCOPE, message(INVITATION, minute))
     assert await by_words(app, "ferry to Bergen") == [INVITATION, ANSWER]
 
 
-async def test_when_a_neighbour_is_superseded_a_turn_is_found_by_what_took_its_place(app: App) -> None:
-    await app.memories.store(SCOPE, said(ANSWER, 0))
-    asked = await app.memories.store(SCOPE, said(INVITATION, -1))
+async def test_a_message_is_found_by_the_successor_of_a_superseded_neighbour(app: App) -> None:
+    await app.memories.store(SCOPE, message(ANSWER, 0))
+    asked = await app.memories.store(SCOPE, message(INVITATION, -1))
     instead = "Shall we take the train to Voss?"
     await app.memories.store(
         SCOPE,
@@ -104,34 +104,32 @@ async def test_when_a_neighbour_is_superseded_a_turn_is_found_by_what_took_its_p
     ],
     ids=["deleted", "in another session", "at another time", "with other words", "expiring"],
 )
-async def test_when_a_neighbour_is_no_longer_what_or_where_it_was_a_turn_is_not_found_by_it(
-    app: App, statement: str
-) -> None:
-    asked = await app.memories.store(SCOPE, said(INVITATION, 0))
-    await app.memories.store_many(SCOPE, [said(ANSWER, 1), said("Let me look", 2), said("It rains", 3)])
+async def test_a_message_is_not_found_by_a_former_neighbour(app: App, statement: str) -> None:
+    asked = await app.memories.store(SCOPE, message(INVITATION, 0))
+    await app.memories.store_many(SCOPE, [message(ANSWER, 1), message("Let me see", 2), message("It rains", 3)])
     assert ANSWER in await by_words(app, "ferry Bergen")
     async with app.database.connection() as connection:
         await connection.execute(statement, asked.memory_id)
     assert ANSWER not in await by_words(app, "ferry Bergen")
 
 
-async def test_when_the_one_in_between_goes_those_beside_it_become_neighbours(app: App) -> None:
-    await app.memories.store_many(SCOPE, talk([INVITATION, "Let me look", "It rains"]))
-    between = await app.memories.store(SCOPE, said("Well", 1.5))
-    await app.memories.store(SCOPE, said(ANSWER, 3))
+async def test_messages_become_neighbours_when_the_one_in_between_is_deleted(app: App) -> None:
+    await app.memories.store_many(SCOPE, talk([INVITATION, "Let me see", "It rains"]))
+    between = await app.memories.store(SCOPE, message("Well", 1.5))
+    await app.memories.store(SCOPE, message(ANSWER, 3))
     assert ANSWER not in await by_words(app, "ferry Bergen")
     async with app.database.connection() as connection:
         await connection.execute("DELETE FROM agent_memories WHERE id = $1 OR content = 'It rains'", between.memory_id)
     assert ANSWER in await by_words(app, "ferry Bergen")
 
 
-async def test_no_text_is_embedded_twice_because_of_its_neighbours(app: App, embedder: HashEmbedder) -> None:
+async def test_no_text_is_embedded_again_for_its_neighbours(app: App, embedder: HashEmbedder) -> None:
     long = " ".join(f"word{number}" for number in range(130))
     unwieldy = " ".join(f"module_{number:02}_of_a_very_long_name" for number in range(90))
     assert len(unwieldy) > MAX_CHARS
-    for minute, content in enumerate([INVITATION, long, ANSWER, unwieldy, "It rains", "Let me look"]):
-        await app.memories.store(SCOPE, said(content, minute))
-    await app.memories.store(SCOPE, said("Good morning", 0.5))
+    for minute, content in enumerate([INVITATION, long, ANSWER, unwieldy, "It rains", "Let me see"]):
+        await app.memories.store(SCOPE, message(content, minute))
+    await app.memories.store(SCOPE, message("Good morning", 0.5))
     await caught_up(app)
     assert embedder.passages_embedded == (await app.index.report()).points["memory"] > 7
     await app.reindex(fresh=False)
@@ -139,23 +137,23 @@ async def test_no_text_is_embedded_twice_because_of_its_neighbours(app: App, emb
     assert embedder.passages_embedded == (await app.doctor.diagnose()).computed
 
 
-async def test_each_passage_of_a_document_has_neighbours_and_they_have_all_of_it(app: App) -> None:
-    document = " ".join(
+async def test_every_passage_of_a_long_message_has_neighbours_that_have_all_of_it(app: App) -> None:
+    long_text = " ".join(
         [*(f"opening{number}" for number in range(60)), "a heron stood in the reeds", *(f"end{n}" for n in range(60))]
     )
-    await app.memories.store_many(SCOPE, talk([INVITATION, document, ANSWER]))
-    hit = (await found(app, "ferry to Bergen"))[document]
+    await app.memories.store_many(SCOPE, talk([INVITATION, long_text, ANSWER]))
+    hit = (await found(app, "ferry to Bergen"))[long_text]
     assert (await app.index.report()).points["memory"] > 4
     assert "bm25" in hit.signals
     assert hit.span is not None
-    assert await by_words(app, "opening3") == await by_words(app, "end55") == [document, INVITATION, ANSWER]
-    shown = (await found(app, "heron stood in reeds"))[document].span
+    assert await by_words(app, "opening3") == await by_words(app, "end55") == [long_text, INVITATION, ANSWER]
+    shown = (await found(app, "heron stood in reeds"))[long_text].span
     assert shown is not None
-    assert "heron" in document[shown.start : shown.end]
+    assert "heron" in long_text[shown.start : shown.end]
 
 
-async def test_a_long_text_between_two_turns_keeps_them_apart_and_speaks_for_itself(app: App) -> None:
-    document = " ".join(f"chapter{number}" for number in range(300))
-    await app.memories.store_many(SCOPE, talk([INVITATION, document, ANSWER]))
-    assert await by_words(app, "ferry to Bergen") == [INVITATION, document]
-    assert await by_words(app, "chapter7 chapter290") == [document]
+async def test_a_long_message_separates_its_neighbours_and_lends_them_no_words(app: App) -> None:
+    long_text = " ".join(f"chapter{number}" for number in range(300))
+    await app.memories.store_many(SCOPE, talk([INVITATION, long_text, ANSWER]))
+    assert await by_words(app, "ferry to Bergen") == [INVITATION, long_text]
+    assert await by_words(app, "chapter7 chapter290") == [long_text]

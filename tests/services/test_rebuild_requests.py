@@ -1,4 +1,4 @@
-"""When a new generation of the index that somebody asks for is begun."""
+"""The start of a requested rebuild."""
 
 import anyio
 import anyio.lowlevel
@@ -11,7 +11,7 @@ from tests.services.waiting import caught_up
 pytestmark = pytest.mark.anyio
 
 
-async def test_one_that_is_asked_for_right_after_another_does_not_wait_for_the_next_look_around(
+async def test_a_rebuild_requested_right_after_another_does_not_wait_for_the_next_poll(
     idle_app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(indexer, "POLL_SECONDS", 60.0)

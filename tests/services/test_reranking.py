@@ -30,12 +30,12 @@ pytestmark = pytest.mark.anyio
 
 SCOPE = Scope("here", "tester")
 BRIEF = "the boiler key"
-LONG = "a boiler, a boiler key and another key: whoever has a key for the boiler may look after it tonight"
+LONG = "a boiler, a boiler key and another key: anybody with a key for the boiler may repair it tonight"
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the model is looked for; there is no hub."""
+    """The folder of the model; there is no hub."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return tmp_path / "home"
 
@@ -74,7 +74,7 @@ def following(page: MemoryPage) -> str:
     return pagination.encode(page.hits[-1].position, page.fingerprint)
 
 
-async def test_the_reranker_decides_the_order_and_leaves_the_score(app: App, plain: Memories, home: Path) -> None:
+async def test_the_reranker_changes_the_order_and_not_the_score(app: App, plain: Memories, home: Path) -> None:
     cross_encoder.install(home)
     await app.memories.store_many(SCOPE, [NewMemory(text) for text in (BRIEF, LONG, "rain all day")])
     await caught_up(app)
@@ -89,7 +89,7 @@ async def test_the_reranker_decides_the_order_and_leaves_the_score(app: App, pla
     assert all("reranker" not in hit.signals for hit in usual.hits)
 
 
-async def test_of_a_long_memory_the_best_passage_is_read(app: App, home: Path) -> None:
+async def test_the_reranker_reads_the_best_passage_of_a_long_memory(app: App, home: Path) -> None:
     cross_encoder.install(home)
     filler = " ".join(f"filler{number}" for number in range(200))
     await app.memories.store(SCOPE, NewMemory(f"a zebra {filler} the zebra crossing was painted {filler} zebra"))
@@ -101,7 +101,7 @@ async def test_of_a_long_memory_the_best_passage_is_read(app: App, home: Path) -
     assert hit.signals["reranker"] == 3.0
 
 
-async def test_the_best_twenty_are_read_for_the_shortest_answer_too(app: App, plain: Memories, home: Path) -> None:
+async def test_the_reranker_reads_twenty_candidates_for_any_limit(app: App, plain: Memories, home: Path) -> None:
     cross_encoder.install(home)
     others = [NewMemory(f"boiler key {number}") for number in range(RERANKED - 2)]
     await app.memories.store_many(SCOPE, [*others, NewMemory(LONG), NewMemory("no such words")])
@@ -112,7 +112,7 @@ async def test_the_best_twenty_are_read_for_the_shortest_answer_too(app: App, pl
     assert contents(await plain.query(SCOPE, query)) != [LONG]
 
 
-async def test_all_pages_of_a_reranked_answer_show_everything_once(app: App, plain: Memories, home: Path) -> None:
+async def test_the_pages_of_a_reranked_answer_have_no_duplicates(app: App, plain: Memories, home: Path) -> None:
     cross_encoder.install(home)
     texts = [f"plum tree {number}" + " and a plum" * (number * 7 % 5) for number in range(45)]
     await app.memories.store_many(SCOPE, [NewMemory(text) for text in texts])
@@ -139,7 +139,7 @@ async def test_all_pages_of_a_reranked_answer_show_everything_once(app: App, pla
     assert equal == [text for text in usual if text in equal]
 
 
-async def test_an_answer_that_began_without_the_reranker_goes_on_without(
+async def test_an_answer_that_began_without_the_reranker_continues_without(
     app: App, plain: Memories, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [f"plum tree {number}" + " and a plum" * (number % 5) for number in range(30)]
@@ -161,7 +161,7 @@ async def test_an_answer_that_began_without_the_reranker_goes_on_without(
     assert (second.degraded, third.degraded) == (RERANKER_SKIPPED, None)
 
 
-async def test_an_answer_that_began_with_a_reranker_goes_on_where_there_is_none(
+async def test_an_answer_that_began_with_a_reranker_continues_on_a_server_without_one(
     app: App, plain: Memories, home: Path
 ) -> None:
     cross_encoder.install(home)
@@ -174,19 +174,19 @@ async def test_an_answer_that_began_with_a_reranker_goes_on_where_there_is_none(
     assert (len(second.hits), second.more, second.degraded) == (2, False, None)
 
 
-async def test_each_need_for_tools_is_reranked_by_its_own_question_and_a_name_comes_first(
+async def test_each_need_is_reranked_by_its_own_text_and_exact_names_are_first(
     app: App, plain_tools: Tools, home: Path
 ) -> None:
     cross_encoder.install(home)
     for tool_id, description in (
         ("mail1", "send a letter"),
         ("mail2", "a letter or a card to send to somebody at work, at home, far off, ill, absent, happy or sad"),
-        ("rain1", "tell the rain"),
-        ("rain2", "tell whether rain or the sun rules the coming days at work, at home, far off, on holidays"),
+        ("rain1", "forecast the rain"),
+        ("rain2", "forecast whether rain or the sun rules the coming days at work, at home, far off, on holidays"),
     ):
         await app.tools.record(SCOPE, NewTool(tool_id, tool_id, description, "https://e.example.com"))
     await caught_up(app)
-    query = ToolQuery(["send a letter", "tell the rain"], limit=2)
+    query = ToolQuery(["send a letter", "forecast the rain"], limit=2)
     usual, page = await plain_tools.discover(SCOPE, query), await app.tools.discover(SCOPE, query)
 
     assert (ids(usual), ids(page)) == (["mail1", "rain1"], ["mail2", "rain2"])
@@ -197,7 +197,7 @@ async def test_each_need_for_tools_is_reranked_by_its_own_question_and_a_name_co
     assert named.hits[0].signals == {"exact": 1.0}
 
 
-async def test_without_its_model_answers_are_in_the_usual_order_and_say_so_with_whatever_else_they_lack(
+async def test_answers_without_the_reranking_model_keep_their_order_and_join_all_reasons(
     app: App, plain: Memories, plain_tools: Tools, index: DownIndex
 ) -> None:
     await app.memories.store_many(SCOPE, [NewMemory(text) for text in (BRIEF, LONG)])
@@ -218,7 +218,7 @@ async def test_without_its_model_answers_are_in_the_usual_order_and_say_so_with_
             assert (also is None) != down
 
 
-async def test_what_only_words_found_is_reranked_too(app: App, home: Path, index: DownIndex) -> None:
+async def test_hits_that_only_words_found_are_reranked(app: App, home: Path, index: DownIndex) -> None:
     cross_encoder.install(home)
     await app.memories.store_many(SCOPE, [NewMemory("boiler key"), NewMemory(LONG)])
     await caught_up(app)
@@ -231,13 +231,13 @@ async def test_what_only_words_found_is_reranked_too(app: App, home: Path, index
     assert page.degraded.endswith("Matched by words only.")
 
 
-async def test_a_question_that_finds_nothing_asks_no_reranker(app: App) -> None:
+async def test_a_question_without_candidates_needs_no_reranker(app: App) -> None:
     page = await app.memories.query(SCOPE, MemoryQuery("boiler key"))
     found = await app.tools.discover(SCOPE, ToolQuery(["boiler key"]))
     assert (page.hits, page.degraded, found.hits, found.degraded) == ([], None, [], None)
 
 
-async def test_a_loadout_says_that_the_reranker_was_not_asked(app: App) -> None:
+async def test_a_loadout_reports_that_the_reranker_failed(app: App) -> None:
     await app.memories.store(SCOPE, NewMemory(BRIEF))
     gathered = await app.loadouts.gather(SCOPE, None, "find the boiler key")
     assert gathered.degraded is not None
@@ -245,7 +245,7 @@ async def test_a_loadout_says_that_the_reranker_was_not_asked(app: App) -> None:
 
 
 @pytest.mark.parametrize("named", [None, cross_encoder.NAME])
-async def test_a_model_is_loaded_only_where_one_is_named_and_not_before_a_question(
+async def test_a_model_is_loaded_only_when_one_is_configured_and_a_question_needs_it(
     named: str | None, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cross_encoder.install(home)
@@ -268,7 +268,7 @@ async def test_a_model_is_loaded_only_where_one_is_named_and_not_before_a_questi
     assert ("reranker" in hit.signals) == (named is not None)
 
 
-async def test_a_name_that_fastembed_does_not_have_is_told_with_every_answer(home: Path) -> None:
+async def test_every_answer_reports_a_reranker_that_fastembed_does_not_have(home: Path) -> None:
     async with running(assemble(Settings(home=home, reranker="no/such-model"))) as app:
         await app.memories.store(SCOPE, NewMemory(BRIEF))
         await caught_up(app)

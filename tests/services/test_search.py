@@ -1,4 +1,4 @@
-"""By what a question finds: its sentences, a day, the parts of identifiers, what a tool's schema says."""
+"""Questions find by sentences, days, the parts of identifiers and the words of a tool's schema."""
 
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -24,26 +24,26 @@ def contents(page: MemoryPage) -> list[str]:
     return [hit.memory.content for hit in page.hits]
 
 
-async def test_a_question_of_several_sentences_finds_what_answers_the_second_one(app: App) -> None:
+async def test_a_question_of_several_sentences_finds_answers_to_the_second_one(app: App) -> None:
     about_both = "our boat was late at the harbour and grandma in the cellar"
     about_one = "grandma put the old lantern in the cellar"
     await app.memories.store_many(SCOPE, [NewMemory(about_both), NewMemory(about_one), NewMemory("the cat sleeps")])
     await caught_up(app)
-    told = "today our boat was very late at the harbour, as it always was{} where has grandma put the old lantern?"
-    in_one = await app.memories.query(SCOPE, MemoryQuery(told.format(" and")))
-    in_two = await app.memories.query(SCOPE, MemoryQuery(told.format(".")))
+    question = "today our boat was very late at the harbour, as it always was{} where has grandma put the old lantern?"
+    in_one = await app.memories.query(SCOPE, MemoryQuery(question.format(" and")))
+    in_two = await app.memories.query(SCOPE, MemoryQuery(question.format(".")))
     assert contents(in_one)[0] == about_both
     assert contents(in_two)[0] == about_one
     assert "part" not in in_one.hits[0].signals
     assert in_two.hits[0].signals["part"] > in_two.hits[0].signals["dense"]
 
 
-async def test_a_question_and_its_sentences_are_embedded_at_once(app: App, embedder: HashEmbedder) -> None:
+async def test_a_question_and_its_sentences_are_embedded_in_one_batch(app: App, embedder: HashEmbedder) -> None:
     await app.memories.query(SCOPE, MemoryQuery("Where is the boat? Who has the key to it? Why?"))
     assert embedder.queries_embedded == 3
 
 
-async def test_an_answer_to_many_sentences_goes_on_to_its_end(app: App) -> None:
+async def test_an_answer_to_many_sentences_continues_to_its_end(app: App) -> None:
     fruits = [f"{fruit} number {number}" for fruit in ("apple", "pear", "plum", "fig") for number in range(45)]
     await app.memories.store_many(SCOPE, [NewMemory(fruit) for fruit in fruits])
     await caught_up(app)
@@ -60,7 +60,7 @@ async def test_an_answer_to_many_sentences_goes_on_to_its_end(app: App) -> None:
     assert {fruit.split()[0] for fruit in seen} == {"apple", "pear", "plum", "fig"}
 
 
-async def test_of_chunks_as_good_as_each_other_the_one_of_the_file_that_says_more_comes_first(app: App) -> None:
+async def test_equal_chunks_are_ordered_by_the_other_chunks_of_their_files(app: App) -> None:
     def chunk(path: str, content: str) -> NewMemory:
         return NewMemory(content, kind="document", metadata={"source": "app", "path": path})
 
@@ -74,7 +74,7 @@ async def test_of_chunks_as_good_as_each_other_the_one_of_the_file_that_says_mor
     assert first.signals["document"] > 0
 
 
-async def test_what_waits_again_keeps_its_place_and_what_is_new_is_found_by_its_words(idle_app: App) -> None:
+async def test_a_memory_that_is_queued_again_keeps_its_rank_and_a_new_one_is_found_by_its_words(idle_app: App) -> None:
     async with running(idle_app) as app:
         await app.memories.store_many(SCOPE, [NewMemory("the heron stood at the lake"), NewMemory("a lake in winter")])
         await caught_up(app)
@@ -124,7 +124,7 @@ async def test_an_identifier_is_found_by_its_parts_and_its_parts_by_it(app: App,
     ["departure harbour", "harbour", "berthNumber", "berth number", "seafarers almanac", "in knots", "Nautical"],
     ids=["its parameter", "a word", "a name", "its parts", "its schema", "a nested parameter", "the title"],
 )
-async def test_a_tool_is_found_by_what_its_schema_says(app: App, asked: str) -> None:
+async def test_a_tool_is_found_by_the_words_of_its_schema(app: App, asked: str) -> None:
     schema = {
         "title": "Nautical server",
         "description": "The almanac for seafarers",
@@ -136,7 +136,7 @@ async def test_a_tool_is_found_by_what_its_schema_says(app: App, asked: str) -> 
         },
     }
     for tool in (
-        NewTool("tide.times", "Tides", "Tell high and low water", "https://e.example.com", schema),
+        NewTool("tide.times", "Tides", "Show high and low water", "https://e.example.com", schema),
         NewTool("mail.send", "Mail", "Send a letter to someone", "https://e.example.com"),
     ):
         await app.tools.register(SCOPE, tool)
@@ -164,7 +164,7 @@ async def test_tools_are_confident_when_every_need_has_one_that_stands_out_or_is
         assert (await app.tools.discover(SCOPE, ToolQuery(needs))).confident is confident, needs
 
 
-async def test_whether_anything_fits_is_not_told_where_only_words_were_asked(app: App, index: DownIndex) -> None:
+async def test_confidence_is_unknown_when_only_words_were_searched(app: App, index: DownIndex) -> None:
     await app.memories.store(SCOPE, NewMemory("the boiler key hangs in the pantry"))
     await app.tools.register(SCOPE, NewTool("ferry", "Ferry", "Book a ferry", "https://e.example.com"))
     index.down = True

@@ -24,7 +24,7 @@ FORECAST = {
     "description": "Forecasts for farmers",
     "type": "object",
     "properties": {
-        "zipCode": {"type": "string", "description": "Which place"},
+        "zipCode": {"type": "string", "description": "Which town"},
         "days": {"type": "integer"},
         "units": {"anyOf": [{"type": "object", "properties": {"windSpeed": {"description": "Knots or km/h"}}}]},
     },
@@ -38,15 +38,15 @@ def words_of(schema: dict[str, Any] | None) -> list[str]:
     return lines
 
 
-def test_the_embedded_text_holds_names_and_description_and_no_parameters() -> None:
+def test_the_embedding_text_has_names_and_description_and_no_parameters() -> None:
     described = Tool(
-        UUID(int=1), "here", "wx.getForecast", "Forecast", "Tells it.", "https://h/", FORECAST, None, (), 1
+        UUID(int=1), "here", "wx.getForecast", "Forecast", "Shows it.", "https://h/", FORECAST, None, (), 1
     )
 
-    assert tool_text(described) == "Forecast. wx.getForecast wx get Forecast: Tells it."
+    assert tool_text(described) == "Forecast. wx.getForecast wx get Forecast: Shows it."
 
 
-def test_a_name_that_equals_the_id_comes_once() -> None:
+def test_a_name_that_equals_the_id_is_not_repeated() -> None:
     assert tool_text(tool()) == "tool: Does it."
     assert tool_text(tool("list_files")) == "list_files list files: Does it."
 
@@ -55,7 +55,7 @@ def test_a_tool_is_found_by_its_names_and_the_words_of_its_schema() -> None:
     assert words_of(FORECAST) == [
         "Weather server",
         "Forecasts for farmers",
-        "zipCode zip Code: Which place",
+        "zipCode zip Code: Which town",
         "days",
         "units",
         "windSpeed wind Speed: Knots or km/h",
@@ -98,7 +98,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["properties", "items", "description", "$defs"]), JSON, max_size=4))
-def test_any_mapping_gives_a_text_and_words(schema: dict[str, Any]) -> None:
+def test_any_schema_has_an_embedding_text_and_a_lexical_text(schema: dict[str, Any]) -> None:
     assert tool_text(tool("tool", schema)) == "tool: Does it."
     assert PROJECTION.lexical_text(tool("tool", schema), "").startswith("tool: Does it.")
 
@@ -106,7 +106,7 @@ def test_any_mapping_gives_a_text_and_words(schema: dict[str, Any]) -> None:
 @given(
     st.lists(st.sampled_from("abc")), st.none() | st.lists(st.sampled_from("abc")), st.none() | st.lists(st.just("a"))
 )
-def test_the_index_asks_for_what_a_filter_means(
+def test_the_index_filter_has_the_same_conditions(
     needs: list[str], agent_has: list[str] | None, required: list[str] | None
 ) -> None:
     point = PROJECTION.entry(tool(capabilities=needs), [])

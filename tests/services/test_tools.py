@@ -1,4 +1,4 @@
-"""What an agent's toolbox does, on real stores."""
+"""The toolbox on real stores."""
 
 import threading
 
@@ -17,7 +17,7 @@ SCOPE = Scope("here", "tester")
 SEARCH = NewTool(
     "web.search",
     "Web Search",
-    "Look something up on the internet",
+    "Look up something on the internet",
     "https://tools.example.com/search",
     request_schema={"type": "object", "properties": {"maxResults": {"type": "integer", "description": "page size"}}},
     required_capabilities=["network"],
@@ -29,14 +29,14 @@ def ids(page: ToolPage) -> list[str]:
     return [hit.tool.tool_id for hit in page.hits]
 
 
-async def test_a_registered_tool_is_found_by_what_it_does_and_by_its_parameters(app: App) -> None:
+async def test_a_registered_tool_is_found_by_its_description_and_its_parameters(app: App) -> None:
     for tool in (SEARCH, TODO):
         assert (await app.tools.register(SCOPE, tool)).indexed
     assert ids(await app.tools.discover(SCOPE, ToolQuery(["look up on the internet"])))[0] == "web.search"
     assert ids(await app.tools.discover(SCOPE, ToolQuery(["max results page size"])))[0] == "web.search"
 
 
-async def test_registering_again_tells_what_changed(app: App) -> None:
+async def test_a_repeated_registration_reports_its_outcome(app: App) -> None:
     first = await app.tools.register(SCOPE, TODO)
     same = await app.tools.register(SCOPE, TODO)
     changed = NewTool("todo.add", "To-Do List", "Remember errands", "https://tools.example.com/todo")
@@ -49,7 +49,7 @@ async def test_registering_again_tells_what_changed(app: App) -> None:
     assert ids(await app.tools.discover(SCOPE, ToolQuery(["errands"]))) == ["todo.add"]
 
 
-async def test_a_schema_of_thousands_of_parts_is_judged_beside_the_event_loop(app: App) -> None:
+async def test_a_large_schema_is_checked_in_a_worker_thread(app: App) -> None:
     judges: list[int] = []
 
     class Watched(NewTool):
@@ -63,7 +63,7 @@ async def test_a_schema_of_thousands_of_parts_is_judged_beside_the_event_loop(ap
     assert judges[0] != threading.get_ident()
 
 
-async def test_an_exact_id_or_name_comes_first(app: App) -> None:
+async def test_an_exact_id_or_name_is_first(app: App) -> None:
     await app.tools.register(SCOPE, NewTool("x1", "Notes", "to-do list to-do list to-do list", "https://e.example.com"))
     await app.tools.register(SCOPE, TODO)
     for text in ("todo.add", "to-do list", "TO-DO LIST"):
@@ -72,7 +72,7 @@ async def test_an_exact_id_or_name_comes_first(app: App) -> None:
         assert page.hits[0].signals == {"exact": 1.0}
 
 
-async def test_tools_that_need_more_than_the_agent_has_are_withheld_and_counted(app: App) -> None:
+async def test_tools_that_require_other_capabilities_are_withheld_and_counted(app: App) -> None:
     for tool in (SEARCH, TODO):
         await app.tools.register(SCOPE, tool)
     bare = await app.tools.discover(SCOPE, ToolQuery(["search"], ToolFilter(agent_has=[])))
@@ -90,7 +90,7 @@ async def test_required_capabilities_keep_only_tools_that_require_them_all(app: 
     assert ids(page) == ["web.search"]
 
 
-async def test_several_needs_take_turns(app: App) -> None:
+async def test_several_needs_are_merged_round_robin(app: App) -> None:
     for number in range(4):
         await app.tools.register(
             SCOPE, NewTool(f"mail{number}", f"Mail {number}", "send mail letters", "https://e.example.com")
@@ -108,7 +108,7 @@ async def test_another_namespace_has_its_own_tools_under_the_same_id(app: App) -
     assert (await app.tools.discover(Scope("third", "tester"), ToolQuery(["todo.add"]))).total == 0
 
 
-async def test_two_clients_that_register_one_id_at_once_agree(app: App) -> None:
+async def test_two_clients_can_register_one_id_concurrently(app: App) -> None:
     outcomes: list[str] = []
 
     async def register(number: int) -> None:
