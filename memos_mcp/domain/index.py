@@ -154,7 +154,7 @@ class Draft(Protocol):
 
 
 class VectorIndex(Protocol):
-    """Where passages are searched. Every method raises `IndexUnavailable` when the index cannot be reached."""
+    """The index of passages. Every method raises `IndexUnavailable` when the index cannot be reached."""
 
     async def open(self, shape: Shape) -> None:
         """Open the current generation, or create an empty one. Cheap and harmless when it is open already."""

@@ -21,7 +21,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """How far the index is behind. `oldest` is when the longest waiting item was queued.
+    """The backlog of the index. `oldest` is the time at which the longest waiting item was queued.
 
     unclaimed: how many of the queued items have not been claimed since they were last written.
     """

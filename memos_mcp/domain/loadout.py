@@ -105,7 +105,7 @@ class Loadout:
 
 
 class LoadoutStore(Protocol):
-    """Where loadouts are kept."""
+    """The loadouts of this server."""
 
     async def get(self, name: str, namespace: str) -> Loadout:
         """Return a loadout that admits this namespace; `NotFound` names those that do, `Invalid` says what is wrong."""

@@ -149,7 +149,7 @@ class MemoryPage:
 
 @dataclass(frozen=True, slots=True)
 class ListPosition:
-    """Where a listing continues: after the memory of this time and sequence number."""
+    """A position in a listing, which continues after the memory of this time and sequence number."""
 
     occurred_at: datetime
     sequence: int

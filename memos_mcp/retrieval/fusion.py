@@ -24,10 +24,10 @@ and one that is 0.1 weaker 0.006. From 10 to 30 it hardly matters (`benchmarks/R
 """
 
 FIELD: Final = 50
-"""How many of the best are compared with the first to decide whether it stands out."""
+"""The number of best candidates that decide whether the first stands out."""
 
 STANDS_OUT: Final = 0.33
-"""How far a tool must stand above the field for an answer to be confident. At this value, as many questions whose right
+"""The distance from the field at which a tool makes an answer confident. At this value, as many questions whose right
 tool is there reach it as questions whose right tool is removed miss it (MetaTool,
 all-MiniLM-L6-v2; 0.29 to 0.45 on other sets)."""
 

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from memos_mcp.retrieval.fusion import Ranked
 
 RERANKED: Final = 20
-"""How many of the first candidates the model reads.
+"""The number of first candidates that the model reads.
 
 Each costs an inference over question and text that cannot be computed beforehand, and a candidate below twenty others
 is seldom the right one. The number does not depend on the limit of the answer: every page of an answer must rerank the

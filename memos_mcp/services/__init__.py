@@ -1,1 +1,1 @@
-"""What the product does, on ports only: no driver, no SQL, no MCP."""
+"""The use cases of the product. They work on ports only: no driver, no SQL, no MCP."""

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 BATCH: Final = 64
 LEASE: Final = timedelta(seconds=120)
-"""How long a claim is held. Processing stops at half of it, so that no point is written after the claim is lost."""
+"""The time a claim is held. Processing stops at half of it, so that no point is written after the claim is lost."""
 
 POLL_SECONDS: Final = 5.0
 HOUSEKEEPING_SECONDS: Final = 1.0
@@ -62,7 +62,7 @@ class Indexer:
 
     @property
     def error(self) -> str | None:
-        """What keeps the index from being searched, if anything does."""
+        """The reason why the index cannot be searched, if any."""
         return self._state.error
 
     @property

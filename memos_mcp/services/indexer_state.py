@@ -7,7 +7,7 @@ from memos_mcp.domain.index_queue import QueueState
 
 @dataclass(frozen=True, slots=True)
 class IndexerState:
-    """What the indexer knows of the index and its queue.
+    """The state of the index and its queue, as the indexer knows it.
 
     behind: an answer may lack something that was acknowledged before; true until the queue was seen empty.
     idle: nothing can be indexed now; an item that failed alone may still be queued.

@@ -68,7 +68,7 @@ class Gathered:
 
     @property
     def degraded(self) -> str | None:
-        """What could not be searched, if anything."""
+        """The reason why something could not be searched, if any."""
         return self.memories.degraded or self.tools.degraded
 
 

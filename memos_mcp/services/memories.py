@@ -35,7 +35,7 @@ RERANKER_SKIPPED: Final = "This answer continues without the reranker, as it beg
 
 @dataclass(frozen=True, slots=True)
 class SearchPosition:
-    """Where the next page of an answer starts, with its candidate limit, and whether its first hits were reranked.
+    """The start of the next page of an answer, its candidate limit, and whether its first hits were reranked.
 
     With another limit or order than on the pages before, some hits would be repeated and others lost.
     """

@@ -49,7 +49,7 @@ class IndexState(Protocol):
 
     @property
     def error(self) -> str | None:
-        """What keeps the index from being brought up to date, if anything does."""
+        """The reason why the index cannot be brought up to date, if any."""
         ...
 
     async def wait_until_opened(self) -> None:
@@ -82,7 +82,7 @@ class Search:
 
     @property
     def rerank_depth(self) -> int:
-        """How many of the first candidates the reranker reads, whatever the limit of the answer; 0 without one."""
+        """The number of first candidates that the reranker reads, whatever the limit of the answer; 0 without one."""
         return 0 if self._reranker is None else RERANKED
 
     async def candidates(
@@ -105,7 +105,7 @@ class Search:
     async def reranked(
         self, question: str, ranked: Sequence[Ranked], found: Mapping[UUID, Row], text_of: Callable[[Row, Ranked], str]
     ) -> tuple[Sequence[Ranked], str | None]:
-        """Return the `found` candidates in the reranker's order; if it fails, all unchanged, with the reason."""
+        """Return the `found` candidates in the reranker's order; if it fails, all unchanged, and the reason."""
         if self._reranker is None:
             return ranked, None
         live = [hit for hit in ranked if hit.item_id in found]

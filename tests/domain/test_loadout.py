@@ -1,4 +1,4 @@
-"""Who may use a loadout, what it reads, and what covers a need."""
+"""Admission to a loadout, its namespaces, and the relevance of hits to a need."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a second opinion does to an order."""
+"""Reranking of the first candidates."""
 
 from uuid import UUID
 
