@@ -1,0 +1,90 @@
+"""Programs that the documentation names and a test cannot run: each checks that its arguments would work."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def make(arguments: Sequence[str]) -> None:
+    """Print what the targets would run."""
+    for program in ("/usr/bin/make", "/bin/make", "/usr/local/bin/make"):
+        if Path(program).exists():
+            subprocess.run([program, "-n", "-C", str(ROOT), *arguments], check=True)
+            return
+    raise SystemExit("there is no make")
+
+
+def pip(arguments: Sequence[str]) -> None:
+    """Check that the distribution and its extra exist."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (wanted,) = arguments[1:]
+    name, extra = re.fullmatch(r"([\w-]+)\[(\w+)\]", wanted).groups()  # type: ignore[union-attr]
+    assert arguments[0] == "install"
+    assert name == project["name"]
+    assert extra in project["optional-dependencies"]
+
+
+def docker(arguments: Sequence[str]) -> None:
+    """Check what compose.yaml and the Dockerfile need of the settings that are given."""
+    if arguments[0] == "compose":
+        check_compose()
+    elif arguments[0] == "run":
+        after = arguments[arguments.index("memos-as") + 1 :]
+        settings = {word.partition("=")[0] for word in arguments if word.startswith("MEMOS_")}
+        assert list(after) == ["--in-process"] or settings == {"MEMOS_AUTH_TOKEN", "MEMOS_ALLOWED_HOSTS"}
+        assert "memos:/data" in arguments
+    else:
+        assert arguments[0] == "build"
+        assert (ROOT / "Dockerfile").is_file()
+
+
+def check_compose() -> None:
+    """Check that compose.yaml parses, and that the variables without a default are set."""
+    import yaml  # type: ignore[import-untyped]  # it ships no types
+
+    text = (ROOT / "compose.yaml").read_text()
+    assert yaml.safe_load(text)["services"].keys() == {"memos", "postgres", "qdrant"}
+    for name in re.findall(r"\$\{(\w+):\?", text):
+        assert os.environ.get(name), f"{name} is not set"
+
+
+def claude(arguments: Sequence[str]) -> None:
+    """Connect to the address that a client would be given, and list the tools."""
+    import anyio  # and what it imports here takes a second, which the others need not wait for
+
+    assert list(arguments[:4]) == ["mcp", "add", "--transport", "http"]
+    name, url, *rest = arguments[4:]
+    assert name == "memos"
+    headers = dict([rest[1].split(": ", 1)]) if rest[:1] == ["--header"] else {}
+    anyio.run(_list_tools, url, headers)
+
+
+async def _list_tools(url: str, headers: Mapping[str, str]) -> None:
+    import anyio
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
+    with anyio.fail_after(30):
+        async with (
+            httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+            Client(streamable_http_client(url, http_client=http)) as client,
+        ):
+            assert len((await client.list_tools()).tools) == 5
+
+
+PROGRAMS: Mapping[str, Callable[[Sequence[str]], None]] = {
+    "make": make,
+    "pip": pip,
+    "docker": docker,
+    "claude": claude,
+}
+
+if __name__ == "__main__":
+    PROGRAMS[sys.argv[1]](sys.argv[2:])
