@@ -1,7 +1,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /build
 
-# The locks change seldom and the source often: packages stand in layers of their own.
+# The locks change rarely and the source often, so the packages have image layers of their own.
 COPY requirements.lock requirements-dev.lock ./
 RUN python -m venv --without-pip /opt/memos-as \
     && pip --python /opt/memos-as/bin/python install --no-cache-dir --no-deps --require-hashes -r requirements.lock
@@ -13,12 +13,12 @@ COPY memos_mcp memos_mcp
 RUN python -m hatchling build -t wheel -d dist \
     && pip --python /opt/memos-as/bin/python install --no-cache-dir --no-deps dist/*.whl
 
-# A new named volume starts with the model in it; any other /data gets it at the first start.
+# A new named volume starts with the model; with any other /data the model is built at the first start.
 RUN /opt/memos-as/bin/python -c "from pathlib import Path; from memos_mcp.embedding.minilm import minilm_folder; assert minilm_folder(Path('/data'))"
 
 
 FROM python:3.13-slim
-# The embedded Postgres wants a user with a name.
+# The embedded Postgres needs a user with a name.
 RUN useradd --system --uid 10001 --user-group --home-dir /data --no-create-home memos
 COPY --from=build --chown=10001:10001 /data /data
 COPY --from=build /opt/memos-as /opt/memos-as
@@ -30,6 +30,6 @@ VOLUME /data
 EXPOSE 8766
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8766/readyz', timeout=4)"]
-# A client that launches a container over stdio gives --in-process: an engine would end with its bridge's container.
+# A client that launches a container over stdio passes --in-process: an engine would end with its bridge's container.
 ENTRYPOINT ["memos-as"]
 CMD ["serve", "--host", "0.0.0.0"]
