@@ -19,7 +19,7 @@ from pathlib import Path
 from figures import percentile, row, timed, verdict
 from line_client import PROTOCOL_VERSION, LineClient, connected, is_bridge, processes_of
 
-from memos_mcp.ipc.handshake import decode, greeting
+from memos_mcp.ipc.handshake import decode, request_line
 from memos_mcp.ipc.run_dir import RunDir
 
 BLOCK = 100
@@ -99,7 +99,7 @@ def engine_socket(home: Path) -> socket.socket:
     if connection is None:
         raise SystemExit("no engine listens")
     connection.settimeout(None)
-    connection.sendall(greeting("serve", {}))
+    connection.sendall(request_line("serve", {}))
     reply = decode(read_line(connection.fileno()))
     if reply is None or reply["answer"] != "welcome":
         raise SystemExit(f"the engine answered {reply}")

@@ -1,21 +1,24 @@
-"""A stand-in for the *services* behind the doors, so that a door can be tested by itself. It stores nothing real."""
+"""An app with stand-ins for its services, so that a transport can be tested by itself. It stores nothing."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import anyio
 
-from memos_mcp.app import App
+from memos_mcp.app import App, assemble
 from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.index import Span
 from memos_mcp.domain.memory import Memory, MemoryHit, MemoryPage, MemoryQuery, NewMemory, Stored
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, Registered, Tool, ToolHit, ToolPage, ToolQuery
 from memos_mcp.retrieval.pagination import fingerprint
+from memos_mcp.services.indexer import Indexer
+from memos_mcp.services.memories import Memories
+from memos_mcp.services.tools import Tools
 from memos_mcp.settings import Settings
 from memos_mcp.transports.http import serve_http
 from memos_mcp.transports.stdio import serve_stdio
@@ -25,15 +28,15 @@ QUESTION = fingerprint("a question")
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-@dataclass(slots=True)
-class StandInMemories:
-    """Keeps what it was handed and answers with `page`. Some contents have a meaning; see `store`."""
+class StandInMemories(Memories):
+    """Records what it gets and answers with `page`. Some contents have a meaning; see `store`."""
 
-    stored: list[NewMemory] = field(default_factory=list)
-    queries: list[MemoryQuery] = field(default_factory=list)
-    page: MemoryPage = field(default_factory=lambda: memory_page(()))
-    started: anyio.Event = field(default_factory=anyio.Event)
-    proceed: anyio.Event = field(default_factory=anyio.Event)
+    def __init__(self) -> None:
+        self.stored: list[NewMemory] = []
+        self.queries: list[MemoryQuery] = []
+        self.page = memory_page(())
+        self.started = anyio.Event()
+        self.proceed = anyio.Event()
 
     async def store(self, scope: Scope, new: NewMemory) -> Stored:
         assert scope == SCOPE
@@ -42,7 +45,7 @@ class StandInMemories:
             case "bug":
                 raise RuntimeError("postgresql://user:secret@host/db")
             case "outage":
-                raise StoreUnavailable("The memory is not reachable just now. Repeat the call.")
+                raise StoreUnavailable("The memory is currently not reachable. Repeat the call.")
             case "print":
                 print("stray")  # noqa: T201 - a stand-in for a library that prints
             case "wait":
@@ -58,13 +61,13 @@ class StandInMemories:
         return self.page
 
 
-@dataclass(slots=True)
-class StandInTools:
-    """Keeps what it was handed and answers with `page`."""
+class StandInTools(Tools):
+    """Records what it gets and answers with `page`."""
 
-    registered: list[NewTool] = field(default_factory=list)
-    queries: list[ToolQuery] = field(default_factory=list)
-    page: ToolPage = field(default_factory=lambda: ToolPage((), 0, 0))
+    def __init__(self) -> None:
+        self.registered: list[NewTool] = []
+        self.queries: list[ToolQuery] = []
+        self.page = ToolPage((), 0, 0)
 
     async def register(self, scope: Scope, new: NewTool) -> Registered:
         assert scope == SCOPE
@@ -78,36 +81,51 @@ class StandInTools:
         return self.page
 
 
-@dataclass(slots=True)
-class StandInIndexer:
-    """Says whether it has something to do."""
+class StandInIndexer(Indexer):
+    """Reports the state that a test sets."""
 
-    caught_up: bool = True
-    idle: bool = True
+    caught_up = True
+    idle = True
     error: str | None = None
 
+    def __init__(self) -> None: ...
 
-@dataclass(slots=True)
-class StandIn:
-    """What the doors use of an `App`."""
 
-    settings: Settings = field(default_factory=Settings)
-    indexer: StandInIndexer = field(default_factory=StandInIndexer)
-    memories: StandInMemories = field(default_factory=StandInMemories)
-    tools: StandInTools = field(default_factory=StandInTools)
-    parts: Mapping[str, str] = field(default_factory=lambda: {"postgres": "ok", "index": "ok"})
+@dataclass(frozen=True, slots=True)
+class StandInApp(App):
+    """An app whose memories, tools and indexer are stand-ins; the rest is real and connected to nothing."""
 
-    async def readiness(self) -> Mapping[str, str]:
+    memories: StandInMemories
+    tools: StandInTools
+    indexer: StandInIndexer
+    parts: dict[str, str]
+
+    async def readiness(self) -> dict[str, str]:
         return self.parts
 
-    @property
-    def app(self) -> App:
-        return cast("App", self)
+
+def stand_in(settings: Settings | None = None, parts: dict[str, str] | None = None) -> StandInApp:
+    """Return an app with stand-ins. `parts` is its readiness."""
+    app = assemble(settings or Settings())
+    return StandInApp(
+        settings=app.settings,
+        memories=StandInMemories(),
+        tools=StandInTools(),
+        ingestion=app.ingestion,
+        loadouts=app.loadouts,
+        indexer=StandInIndexer(),
+        doctor=app.doctor,
+        database=app.database,
+        index=app.index,
+        queue=app.queue,
+        log=app.log,
+        parts=parts or {"postgres": "ok", "index": "ok"},
+    )
 
 
 def memory_hit(number: int = 1, span: Span | None = None, **values: Any) -> MemoryHit:
     """Return a hit on a memory with these values."""
-    told = {"content": f"memory {number}", "tags": (), "metadata": {}, "session_id": None} | values
+    fields = {"content": f"memory {number}", "tags": (), "metadata": {}, "session_id": None} | values
     memory = Memory(
         memory_id=UUID(int=number),
         namespace=SCOPE.namespace,
@@ -119,7 +137,7 @@ def memory_hit(number: int = 1, span: Span | None = None, **values: Any) -> Memo
         expires_at=None,
         version=1,
         sequence=number,
-        **told,
+        **fields,
     )
     return MemoryHit(memory, (number,), 0.9, {"dense": 0.8}, span)
 
@@ -131,7 +149,7 @@ def memory_page(hits: Sequence[MemoryHit], *, more: bool = False, degraded: str 
 
 def tool_hit(number: int = 1, **values: Any) -> ToolHit:
     """Return a hit on a tool with these values."""
-    told = {
+    fields = {
         "tool_id": f"tool-{number}",
         "name": f"Tool {number}",
         "description": "Does something.",
@@ -140,16 +158,16 @@ def tool_hit(number: int = 1, **values: Any) -> ToolHit:
         "response_schema": None,
         "required_capabilities": (),
     } | values
-    return ToolHit(Tool(id=UUID(int=number), namespace=SCOPE.namespace, version=1, **told), 0.9, {"dense": 0.8})
+    return ToolHit(Tool(id=UUID(int=number), namespace=SCOPE.namespace, version=1, **fields), 0.9, {"dense": 0.8})
 
 
 def serve_stdio_alone() -> None:
-    """Serve a stand-in on this process's stdio, and say on stderr that the end was reached."""
-    anyio.run(serve_stdio, StandIn().app, SCOPE)
-    sys.stderr.write("closed in good order\n")
+    """Serve a stand-in on this process's stdio, and write to stderr that the end was reached."""
+    anyio.run(serve_stdio, stand_in(), SCOPE)
+    sys.stderr.write("closed cleanly\n")
 
 
 def serve_http_alone() -> None:
-    """Serve a stand-in over HTTP on any free port, and say on stderr that the end was reached."""
-    anyio.run(serve_http, StandIn().app, SCOPE, Settings(port=0))
-    sys.stderr.write("closed in good order\n")
+    """Serve a stand-in over HTTP on any free port, and write to stderr that the end was reached."""
+    anyio.run(serve_http, stand_in(), SCOPE, Settings(port=0))
+    sys.stderr.write("closed cleanly\n")

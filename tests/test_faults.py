@@ -1,4 +1,4 @@
-"""What clients and the engine do to each other when they are killed, or come all at once: nothing is lost or left."""
+"""Clients and engines that are killed or started all at once: nothing is lost, and no process or file remains."""
 
 import json
 import re
@@ -19,11 +19,11 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 BRIDGES = 20
 LEAVE_SECONDS = 5.0
-"""A bridge goes with its client in less than one; the rest is for a machine that does much else."""
+"""On an idle machine, a bridge exits less than a second after its client."""
 
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.slow)])
-def test_clients_go_on_when_their_engine_is_killed_and_nothing_acknowledged_is_lost(rounds: int) -> None:
+def test_clients_continue_when_their_engine_is_killed_and_nothing_acknowledged_is_lost(rounds: int) -> None:
     figures = benchmark("kill_engine", "--rounds", rounds)
     assert figures["kills"] == rounds
     assert figures["acknowledged"] > 0
@@ -41,7 +41,7 @@ def test_clients_go_on_when_their_engine_is_killed_and_nothing_acknowledged_is_l
 
 
 @pytest.mark.parametrize("clients", [12, pytest.param(200, marks=pytest.mark.slow)])
-def test_killed_clients_leave_no_bridge_and_no_file_and_the_one_engine_serves_on(clients: int) -> None:
+def test_killed_clients_leave_no_bridge_and_no_file_and_their_engine_keeps_serving(clients: int) -> None:
     figures = benchmark("client_churn", "--clients", clients)
     assert figures["kills"] == clients
     assert figures["slowest_to_leave"] < LEAVE_SECONDS
@@ -52,7 +52,7 @@ def test_killed_clients_leave_no_bridge_and_no_file_and_the_one_engine_serves_on
 
 
 @pytest.mark.parametrize("memories", [10, pytest.param(200, marks=pytest.mark.slow)])
-def test_what_eight_clients_store_at_once_is_there_once_and_found(memories: int) -> None:
+def test_memories_stored_by_eight_clients_at_once_are_stored_once_and_found(memories: int) -> None:
     figures = benchmark("engine_writers", "--bridges", 8, "--memories", memories)
     assert figures["acknowledged"] == figures["listed"] == 8 * memories
     assert figures["duplicates"] == 0
@@ -61,7 +61,7 @@ def test_what_eight_clients_store_at_once_is_there_once_and_found(memories: int)
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
-async def test_bridges_launched_in_one_moment_on_a_new_home_start_one_engine_that_answers_all(
+async def test_bridges_launched_at_once_on_a_new_home_start_one_engine_that_answers_all(
     tmp_path: Path, times: int
 ) -> None:
     for number in range(times):
@@ -71,8 +71,8 @@ async def test_bridges_launched_in_one_moment_on_a_new_home_start_one_engine_tha
             async with anyio.create_task_group() as tasks:
                 for server in servers:
                     tasks.start_soon(StdioRawClient(server).open)
-            told = await ask(RunDir(str(home)), "status") or {}
-            assert (told["pid"], told["clients"]) == (servers[0].engine, BRIDGES)
+            payload = await ask(RunDir(str(home)), "status") or {}
+            assert (payload["pid"], payload["clients"]) == (servers[0].engine, BRIDGES)
             for server in servers[1:]:
                 server.leave()
             servers[0].stop()
@@ -85,7 +85,7 @@ async def test_bridges_launched_in_one_moment_on_a_new_home_start_one_engine_tha
 
 
 def benchmark(name: str, *arguments: object) -> dict[str, Any]:
-    """Run a program of the benchmarks to its end; return its figures."""
+    """Run a benchmark; return its figures."""
     command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *map(str, arguments), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=900)
     figures: dict[str, Any] = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""What a client has asked and not been answered, and how its session began: what the next engine has to be told."""
+"""A session's requests without an answer, and its handshake: what is replayed to the next engine."""
 
 import json
 import re
@@ -11,14 +11,14 @@ _ANSWER: Final = re.compile(rb'\{"jsonrpc":"2\.0","id":(-?\d+|"(?:[^"\\]|\\.)*")
 
 
 class PendingRequest(NamedTuple):
-    """A request under way: its method, and its line where it can be sent again."""
+    """A request under way: its method, and its line if it can be sent again."""
 
     method: str
     line: bytes
 
 
 class Handshake(NamedTuple):
-    """The `initialize` that was answered, and whether the client has confirmed the answer."""
+    """The `initialize` request that was answered, and whether the client has confirmed the answer."""
 
     request_id: RequestId
     line: bytes
@@ -26,7 +26,7 @@ class Handshake(NamedTuple):
 
 
 class PendingRequests:
-    """Follows both directions of one session."""
+    """Tracks both directions of one session."""
 
     def __init__(self) -> None:
         self._open: dict[RequestId, PendingRequest] = {}
@@ -37,13 +37,13 @@ class PendingRequests:
     def under_way(self) -> bool:
         return bool(self._open)
 
-    def sent(self, line: bytes) -> None:
-        """Note a line of the client that has reached the engine."""
+    def record_sent(self, line: bytes) -> None:
+        """Record a line of the client that was sent to the engine."""
         message = _object(line)
         method, request_id = message.get("method"), message.get("id")
         if method == "notifications/initialized":
             self._confirm(line)
-        elif method == "notifications/cancelled":  # what is cancelled is never answered
+        elif method == "notifications/cancelled":  # a cancelled request is never answered
             params = message.get("params")
             cancelled = params.get("requestId") if isinstance(params, dict) else None
             if is_id(cancelled):
@@ -51,28 +51,28 @@ class PendingRequests:
         elif isinstance(method, str) and is_id(request_id):
             self._open[request_id] = PendingRequest(method, b"" if method == "tools/call" else line)
 
-    def answered(self, line: bytes) -> None:
-        """Note a line of the engine that goes to the client."""
+    def record_answer(self, line: bytes) -> None:
+        """Record a line of the engine that is sent to the client."""
         request_id, succeeded = answer_in(line)
-        asked = self._open.pop(request_id, None) if request_id is not None else None
-        if asked is not None and asked.method == "initialize" and succeeded and request_id is not None:
-            self.handshake = Handshake(request_id, asked.line, confirmed=bool(self._confirmed_early))
+        request = self._open.pop(request_id, None) if request_id is not None else None
+        if request is not None and request.method == "initialize" and succeeded and request_id is not None:
+            self.handshake = Handshake(request_id, request.line, confirmed=bool(self._confirmed_early))
             self._confirmed_early = b""
 
-    def abandoned(self) -> tuple[list[bytes], list[RequestId]]:
-        """Forget what is under way; return the lines that can be sent again, and the calls that are in doubt."""
-        again: list[bytes] = []
-        for asked in self._open.values():
-            again += [asked.line] if asked.line else []
-            if asked.method == "initialize" and self._confirmed_early:
-                again.append(self._confirmed_early)
-        in_doubt = [request_id for request_id, asked in self._open.items() if not asked.line]
+    def abandon(self) -> tuple[list[bytes], list[RequestId]]:
+        """Forget what is under way; return the lines to send again, and the ids of calls whose outcome is unknown."""
+        resent: list[bytes] = []
+        for request in self._open.values():
+            resent += [request.line] if request.line else []
+            if request.method == "initialize" and self._confirmed_early:
+                resent.append(self._confirmed_early)
+        unknown = [request_id for request_id, request in self._open.items() if not request.line]
         self._open.clear()
         self._confirmed_early = b""
-        return again, in_doubt
+        return resent, unknown
 
     def _confirm(self, line: bytes) -> None:
-        """Note that the client has confirmed the handshake; some do so before they have read its answer."""
+        """Record that the client has confirmed the handshake. Some clients do so before they have read its answer."""
         if self.handshake is not None:
             self.handshake = self.handshake._replace(confirmed=True)
         else:
@@ -98,7 +98,7 @@ def request_in(line: bytes) -> RequestId | None:
 
 
 def is_id(value: object) -> TypeGuard[RequestId]:
-    """Tell whether a value can be the id of a request."""
+    """Whether a value can be the id of a request."""
     return isinstance(value, str | int) and not isinstance(value, bool)
 
 
@@ -109,7 +109,7 @@ def error_line(request_id: RequestId | None, code: int, message: str) -> bytes:
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    """Return the object in a line; an empty one for whatever the engine will refuse."""
+    """Return the object in a line; an empty one for a line that the engine will refuse."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):

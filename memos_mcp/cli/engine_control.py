@@ -1,4 +1,4 @@
-"""The commands that run an engine, show it and end it."""
+"""The commands that run an engine, show its status and stop it."""
 
 import json
 import logging
@@ -23,58 +23,58 @@ from memos_mcp.settings import Settings
 logger = logging.getLogger(__name__)
 
 NO_ENGINE: Final = 3
-"""The exit code of `status` when no engine runs, as of services elsewhere."""
+"""The exit code of `status` when no engine runs, as for system services."""
 
-LEAVING_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 30.0
 SIGNAL_SECONDS: Final = 10.0
-LOOK_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.05
 LOG_BYTES: Final = 1_000_000
 OLD_LOGS: Final = 3
 
 
 async def engine(settings: Settings, *, ready: int | None) -> int:
-    """Serve the clients of the data folder's socket until nobody has come for a while.
+    """Serve the clients of the data folder's socket until none has come for a while.
 
-    `ready`: a descriptor that is told when the socket is there, which makes this a background process. It must be
-    there soon, so what takes long to import comes after it: the socket holds the clients until then.
+    ready: a file descriptor to write to when the socket listens; given, this is a background process. The socket must
+    listen soon, so slow imports come after it: clients wait in its backlog.
     """
-    place = RunDir(str(settings.home))
-    with _usable(place):
-        lock = await _take(place, replace=False)
+    run_dir = RunDir(str(settings.home))
+    with _usable(run_dir):
+        lock = await _lock_engine(run_dir, replace=False)
         if lock is None and ready is not None:
             return 0
         if lock is None:
-            raise Unavailable(f"An engine (process {place.holder()}) already serves {place.home}.")
+            raise Unavailable(f"An engine (process {run_dir.engine_pid()}) already serves {run_dir.home}.")
         if ready is not None:
-            _log_to_file(Path(place.log))
-        listener = place.listen()
+            _log_to_file(Path(run_dir.log))
+        listener = run_dir.listen()
     if ready is not None:
-        with suppress(BrokenPipeError):  # who started this has left: others may come
+        with suppress(BrokenPipeError):  # the process that started this one has exited; other clients may come
             os.write(ready, LISTENING)
         os.close(ready)
-    return await _run(settings, place, lock, listener, foreground=False)
+    return await _run(settings, run_dir, lock, listener, foreground=False)
 
 
 async def serve(settings: Settings) -> int:
-    """Serve any number of clients over HTTP and the data folder's socket until told to stop."""
+    """Serve any number of clients over HTTP and the data folder's socket until stopped."""
     from memos_mcp.transports.http import check_address
 
-    check_address(settings)  # before an engine in the background leaves for nothing
-    place = RunDir(str(settings.home))
-    with _usable(place):
-        async with _no_other_start(place):
-            lock = await _take(place, replace=True)
+    check_address(settings)  # before a background engine is stopped in vain
+    run_dir = RunDir(str(settings.home))
+    with _usable(run_dir):
+        async with _prevent_start(run_dir):
+            lock = await _lock_engine(run_dir, replace=True)
             if lock is None:
-                raise Unavailable(f"memos-as serve (process {place.holder()}) already serves {place.home}.")
-            listener = _listener(place)
-    return await _run(settings, place, lock, listener, foreground=True)
+                raise Unavailable(f"memos-as serve (process {run_dir.engine_pid()}) already serves {run_dir.home}.")
+            listener = _listener(run_dir)
+    return await _run(settings, run_dir, lock, listener, foreground=True)
 
 
-async def _run(settings: Settings, place: RunDir, lock: int, listener: socket | None, *, foreground: bool) -> int:
+async def _run(settings: Settings, run_dir: RunDir, lock: int, listener: socket | None, *, foreground: bool) -> int:
     from memos_mcp.engine.run import run_engine
 
     try:
-        await run_engine(settings, place, listener, foreground=foreground)
+        await run_engine(settings, run_dir, listener, foreground=foreground)
     finally:
         os.close(lock)
     return 0
@@ -82,36 +82,36 @@ async def _run(settings: Settings, place: RunDir, lock: int, listener: socket | 
 
 async def status(settings: Settings, *, as_json: bool) -> int:
     """Show the engine of the data folder; return `NO_ENGINE` when there is none."""
-    place = RunDir(str(settings.home))
-    with _usable(place):
-        told = await _heard(place, "status")
-    holder = place.holder()
-    if told is None and holder is not None:
-        raise Unavailable(f"The engine of {place.home} (process {holder}) does not answer. To end it: memos-as stop")
+    run_dir = RunDir(str(settings.home))
+    with _usable(run_dir):
+        payload = await _try_ask(run_dir, "status")
+    pid = run_dir.engine_pid()
+    if payload is None and pid is not None:
+        raise Unavailable(f"The engine of {run_dir.home} (process {pid}) does not answer. To stop it: memos-as stop")
     if as_json:
-        shown = {name: value for name, value in (told or {}).items() if name not in {"memos-as", "answer"}}
-        print(json.dumps({"running": told is not None, "home": place.home, **shown}))
+        shown = {name: value for name, value in (payload or {}).items() if name not in {"memos-as", "answer"}}
+        print(json.dumps({"running": payload is not None, "home": run_dir.home, **shown}))
     else:
-        print("\n".join(_lines(told)) if told else f"no engine runs for {place.home}")
-    return 0 if told else NO_ENGINE
+        print("\n".join(_status_lines(payload)) if payload else f"no engine runs for {run_dir.home}")
+    return 0 if payload else NO_ENGINE
 
 
 async def stop(settings: Settings) -> int:
-    """Ask the engine to leave, and wait until it has; end it if it does not."""
-    place = RunDir(str(settings.home))
-    with _usable(place):
-        print(await _ended(settings, place))
+    """Ask the engine to stop, and wait until it has; kill it if it does not."""
+    run_dir = RunDir(str(settings.home))
+    with _usable(run_dir):
+        print(await _stop_engine(settings, run_dir))
     return 0
 
 
 @asynccontextmanager
-async def _no_other_start(place: RunDir) -> AsyncIterator[None]:
-    """Keep clients from starting an engine when the one that they have leaves."""
-    place.prepare()
+async def _prevent_start(run_dir: RunDir) -> AsyncIterator[None]:
+    """Keep clients from starting another engine when theirs stops."""
+    run_dir.prepare()
     start = None
-    with anyio.move_on_after(LEAVING_SECONDS):
-        while (start := place.hold(START_LOCK)) is None:  # noqa: ASYNC110  # another process gives no event
-            await anyio.sleep(LOOK_SECONDS)
+    with anyio.move_on_after(STOP_SECONDS):
+        while (start := run_dir.try_lock(START_LOCK)) is None:  # noqa: ASYNC110  # another process gives no event
+            await anyio.sleep(POLL_SECONDS)
     try:
         yield
     finally:
@@ -119,116 +119,116 @@ async def _no_other_start(place: RunDir) -> AsyncIterator[None]:
             os.close(start)
 
 
-async def _take(place: RunDir, *, replace: bool) -> int | None:
-    """Return the data folder's lock once it is free, or None when an engine stays; `replace`: ask it to leave."""
-    place.prepare()
-    with anyio.move_on_after(LEAVING_SECONDS):
-        while (lock := place.hold(ENGINE_LOCK)) is None:
-            told = await _heard(place, "status")
-            if told is not None and not told["leaving"]:
-                if told["foreground"] or not replace:
+async def _lock_engine(run_dir: RunDir, *, replace: bool) -> int | None:
+    """Return the data folder's lock once it is free, or None when an engine keeps it. replace: ask it to stop."""
+    run_dir.prepare()
+    with anyio.move_on_after(STOP_SECONDS):
+        while (lock := run_dir.try_lock(ENGINE_LOCK)) is None:
+            payload = await _try_ask(run_dir, "status")
+            if payload is not None and not payload["leaving"]:
+                if payload["foreground"] or not replace:
                     return None
-                await _heard(place, "stop")
-            await anyio.sleep(LOOK_SECONDS)
+                await _try_ask(run_dir, "stop")
+            await anyio.sleep(POLL_SECONDS)
         os.truncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
         return lock
     raise Unavailable(
-        f"The engine of {place.home} (process {place.holder()}) has not left within {LEAVING_SECONDS:g} seconds. "
-        "To end it: memos-as stop"
+        f"The engine of {run_dir.home} (process {run_dir.engine_pid()}) has not stopped within {STOP_SECONDS:g} s. "
+        "To kill it: memos-as stop"
     )
 
 
-async def _heard(place: RunDir, want: Want) -> dict[str, Any] | None:
-    """Return what the engine answers, if it does."""
+async def _try_ask(run_dir: RunDir, want: Want) -> dict[str, Any] | None:
+    """Return the engine's answer, or None."""
     with suppress(TimeoutError):
-        return await ask(place, want)
+        return await ask(run_dir, want)
     return None
 
 
-async def _ended(settings: Settings, place: RunDir) -> str:
-    """End the engine, by force if need be; return what there is to say of it."""
-    process = place.holder()
-    if process is None:
-        await _clear_up(settings, place)
-        return f"no engine runs for {place.home}"
-    if await _leaves(place, process):
-        return f"the engine (process {process}) has left"
-    if await _ends(place, process, signal.SIGTERM):
-        return f"the engine (process {process}) did not answer; SIGTERM ended it"
-    if await _ends(place, process, signal.SIGKILL):
-        await _clear_up(settings, place)
-        return f"the engine (process {process}) did not answer; SIGKILL ended it. What it acknowledged is stored."
-    raise Unavailable(f"The engine of {place.home} (process {process}) cannot be ended.")
+async def _stop_engine(settings: Settings, run_dir: RunDir) -> str:
+    """Stop the engine, by force if necessary; return the message that reports it."""
+    pid = run_dir.engine_pid()
+    if pid is None:
+        await _clean_up(settings, run_dir)
+        return f"no engine runs for {run_dir.home}"
+    if await _stops_when_asked(run_dir, pid):
+        return f"the engine (process {pid}) has stopped"
+    if await _exits_on(run_dir, pid, signal.SIGTERM):
+        return f"the engine (process {pid}) did not answer; SIGTERM stopped it"
+    if await _exits_on(run_dir, pid, signal.SIGKILL):
+        await _clean_up(settings, run_dir)
+        return f"the engine (process {pid}) did not answer; SIGKILL stopped it. What it acknowledged is stored."
+    raise Unavailable(f"The engine of {run_dir.home} (process {pid}) cannot be stopped.")
 
 
-async def _leaves(place: RunDir, process: int) -> bool:
-    """Ask the engine to leave; tell whether it has. A client that goes on may have started the next one."""
-    with anyio.move_on_after(LEAVING_SECONDS), suppress(TimeoutError):
-        while place.holder() == process:
-            await ask(place, "stop")
-            await anyio.sleep(LOOK_SECONDS)
+async def _stops_when_asked(run_dir: RunDir, pid: int) -> bool:
+    """Ask the engine to stop; return whether it has. Another client may have started the next one."""
+    with anyio.move_on_after(STOP_SECONDS), suppress(TimeoutError):
+        while run_dir.engine_pid() == pid:
+            await ask(run_dir, "stop")
+            await anyio.sleep(POLL_SECONDS)
         return True
     return False
 
 
-async def _ends(place: RunDir, process: int, number: signal.Signals) -> bool:
-    """Send the engine a signal; tell whether that has ended it."""
+async def _exits_on(run_dir: RunDir, pid: int, number: signal.Signals) -> bool:
+    """Send the engine a signal; return whether it has exited."""
     with anyio.move_on_after(SIGNAL_SECONDS), suppress(ProcessLookupError):
-        os.kill(process, number)
-        while place.holder() == process:  # noqa: ASYNC110  # another process gives no event
-            await anyio.sleep(LOOK_SECONDS)
-    return place.holder() != process
+        os.kill(pid, number)
+        while run_dir.engine_pid() == pid:  # noqa: ASYNC110  # another process gives no event
+            await anyio.sleep(POLL_SECONDS)
+    return run_dir.engine_pid() != pid
 
 
-async def _clear_up(settings: Settings, place: RunDir) -> None:
-    """Remove the socket and stop the embedded Postgres that a killed engine has left behind."""
+async def _clean_up(settings: Settings, run_dir: RunDir) -> None:
+    """Remove the socket of a killed engine, and stop its embedded Postgres."""
     from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 
     with suppress(FileNotFoundError):  # there has never been one
-        if (lock := place.hold(ENGINE_LOCK)) is not None:
-            place.leave()
+        if (lock := run_dir.try_lock(ENGINE_LOCK)) is not None:
+            run_dir.remove_socket()
             os.close(lock)
     if settings.database_url is None:
         await EmbeddedPostgres(settings.home / "postgres").clear_up()
 
 
-def _lines(told: Mapping[str, Any]) -> list[str]:
-    stays = (
-        "it stays until it is stopped"
-        if told["foreground"]
-        else f"the engine leaves {told['idle_leaves_after']:g} s after the last"
+def _status_lines(payload: Mapping[str, Any]) -> list[str]:
+    lifetime = (
+        "the engine runs until it is stopped"
+        if payload["foreground"]
+        else f"the engine stops {payload['idle_leaves_after']:g} s after the last"
     )
     return [
-        f"memos-as {told['version']}, process {told['pid']}, since {told['started_at']}",
-        f"{'home:':10} {told['home']}",
-        f"{'clients:':10} {told['clients']} ({'it is leaving' if told['leaving'] else stays})",
-        f"{'http:':10} {told['http'] or 'closed'}",
-        *(f"{part + ':':10} {state}" for part, state in told["parts"].items()),
+        f"memos-as {payload['version']}, process {payload['pid']}, since {payload['started_at']}",
+        f"{'home:':10} {payload['home']}",
+        f"{'clients:':10} {payload['clients']} ({'the engine is stopping' if payload['leaving'] else lifetime})",
+        f"{'http:':10} {payload['http'] or 'closed'}",
+        *(f"{part + ':':10} {state}" for part, state in payload["parts"].items()),
     ]
 
 
-def _listener(place: RunDir) -> socket | None:
-    """Return the socket, unless the file system cannot hold one."""
+def _listener(run_dir: RunDir) -> socket | None:
+    """Return the socket, or None when the file system does not support sockets."""
     try:
-        return place.listen()
+        return run_dir.listen()
     except OSError as error:
-        logger.warning("%s cannot hold a socket (%s): serving HTTP alone", place.folder, error.strerror)
+        logger.warning("%s cannot hold a socket (%s): serving HTTP only", run_dir.folder, error.strerror)
         return None
 
 
 @contextmanager
-def _usable(place: RunDir) -> Iterator[None]:
+def _usable(run_dir: RunDir) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise Unavailable(
-            f"{place.home} cannot be used: {error.strerror}. Set MEMOS_HOME to a folder that this user may write to."
+            f"{run_dir.home} cannot be used: {error.strerror}. Set MEMOS_HOME to a folder that this user may write to."
         ) from error
 
 
 def _log_to_file(path: Path) -> None:
-    """Log to a file of bounded size, which also gets what is written to stdout and stderr."""
+    """Log to a file of bounded size; redirect stdout and stderr to it."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     _redirect(str(path))
     handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=OLD_LOGS, encoding="utf-8")

@@ -1,30 +1,30 @@
-"""The commands that serve: stdio and HTTP; and the demo that calls what they serve."""
+"""The commands that serve over stdio and HTTP, and the demo that calls such a server."""
 
 from memos_mcp.app import open_app
 from memos_mcp.cli.demo import run_demo
 from memos_mcp.domain.scope import Scope
 from memos_mcp.engine.admission import scope_of as named_scope
 from memos_mcp.settings import Settings
-from memos_mcp.transports.http import serve_http as serve_http_door
-from memos_mcp.transports.stdio import serve_stdio as serve_stdio_door
+from memos_mcp.transports.http import serve_http
+from memos_mcp.transports.stdio import serve_stdio
 
 
 async def stdio(settings: Settings) -> int:
     """Serve one client over standard input and output."""
     async with open_app(settings) as app:
-        await serve_stdio_door(app, scope_of(settings))
+        await serve_stdio(app, scope_of(settings))
     return 0
 
 
 async def serve_alone(settings: Settings) -> int:
-    """Serve any number of clients over HTTP until told to stop, on a system without engines."""
+    """Serve any number of clients over HTTP until a signal, on a system without engines."""
     async with open_app(settings) as app:
-        await serve_http_door(app, scope_of(settings), settings)
+        await serve_http(app, scope_of(settings), settings)
     return 0
 
 
 async def demo(_settings: Settings) -> int:
-    """Run the demo, which has a home of its own."""
+    """Run the demo, which has its own data folder."""
     return await run_demo()
 
 

@@ -1,4 +1,4 @@
-"""Decides whom an engine serves."""
+"""Decides which clients an engine serves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from memos_mcp.ipc.handshake import is_newer
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a client is answered that wants to be served. With "leaving", the engine makes room for another one."""
+    """The answer to a client that asks to be served. With "leaving", the engine stops and another one replaces it."""
 
     answer: Literal["welcome", "leaving", "refused"]
     reason: str | None = None
     note: str | None = None
 
-    def told(self) -> dict[str, str]:
-        """Return the members of the answer."""
-        members = {"answer": self.answer, "reason": self.reason, "note": self.note}
-        return {name: value for name, value in members.items() if value is not None}
+    def payload(self) -> dict[str, str]:
+        """Return the answer's fields."""
+        fields = {"answer": self.answer, "reason": self.reason, "note": self.note}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 def judge(own: str, version: str, differing: Sequence[str], *, others: bool, foreground: bool) -> Verdict:
     """Decide about a client of this version whose environment gives other values to the `differing` settings.
 
-    `others`: somebody else is being served. `foreground`: a person runs this engine, so that only a person ends it.
+    others: other clients are being served. foreground: a person runs this engine, so only a person stops it.
     """
     if differing and (others or foreground):
         return Verdict("refused", _refusal(", ".join(differing), foreground=foreground))
@@ -36,7 +36,7 @@ def judge(own: str, version: str, differing: Sequence[str], *, others: bool, for
     if differing:
         return Verdict("leaving", f"the next client has other settings: {', '.join(differing)}")
     if is_newer(version, own):
-        note = f"memos-as serve of version {own} serves this client of version {version}. Start it again to renew it."
+        note = f"memos-as serve of version {own} serves this client of version {version}. Restart it to update it."
         return Verdict("welcome", note=note)
     if is_newer(own, version):
         return Verdict("welcome", note=f"a newer engine, {own}, serves this client of version {version}")
@@ -60,5 +60,5 @@ def _refusal(names: str, *, foreground: bool) -> str:
         )
     return (
         f"The engine of this data folder serves other clients with other values of {names}. Give this client the same "
-        "values, or a MEMOS_HOME of its own, or end the other clients (memos-as stop ends the engine)."
+        "values, or a MEMOS_HOME of its own, or close the other clients (memos-as stop stops the engine)."
     )

@@ -1,4 +1,4 @@
-"""One connection of the engine's socket: who is it, what does it want, and serving it."""
+"""One connection to the engine's socket: the handshake, then MCP."""
 
 import logging
 import os
@@ -12,9 +12,9 @@ from memos_mcp import __version__
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.scope import Scope
 from memos_mcp.engine.admission import Verdict, judge, scope_of
-from memos_mcp.engine.clients import FAREWELL_SECONDS, ClientRegistry
-from memos_mcp.engine.control import first_line
-from memos_mcp.ipc.handshake import PREFIX, PROTOCOL, decode, encode
+from memos_mcp.engine.clients import NOTICE_SECONDS, ClientRegistry
+from memos_mcp.engine.control import run_steps
+from memos_mcp.ipc.handshake import PREFIX, PROTOCOL, decode, encode, read_line
 from memos_mcp.mcp_server.server import build_server
 from memos_mcp.transports.fd_streams import Receive, Send, receiving, sending
 from memos_mcp.transports.jsonrpc_lines import serve_lines
@@ -24,69 +24,69 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS: Final = 10.0
 
 
-async def attend(clients: ClientRegistry, connection: socket) -> None:
-    """Do what this connection asks for, and close it. Whatever goes wrong concerns nobody else."""
+async def handle_connection(clients: ClientRegistry, connection: socket) -> None:
+    """Answer this connection's request, and close it. An error affects no other connection."""
     with connection:
         try:
             receive, send = receiving(connection.fileno()), sending(connection.fileno())
-            line = rest = b""
-            with clients.patience():
-                line, rest = await first_line(receive)
-            await _answer(clients, line, _resumed(rest, receive), send)
+            line = b""
+            with clients.handshake_timeout():
+                line = await run_steps(read_line(connection))
+            await _answer(clients, line, receive, send)
         except OSError:
-            logger.debug("a client has gone", exc_info=True)
+            logger.debug("a client has disconnected", exc_info=True)
         except Exception:
             logger.exception("a connection failed")
 
 
 async def _answer(clients: ClientRegistry, line: bytes, receive: Receive, send: Send) -> None:
-    told = decode(line)
-    if told is None:
+    request = decode(line)
+    if request is None:
         if line.startswith(PREFIX):
             await send(encode(answer="refused", reason=f"This engine, {__version__}, speaks protocol {PROTOCOL}."))
         return
-    match told.get("want"):
+    match request.get("want"):
         case "serve":
-            await _serve(clients, told, receive, send)
+            await _serve(clients, request, receive, send)
         case "status":
             await send(encode(**await clients.status()))
         case "stop":
-            clients.leave("it was told to")
+            clients.stop("requested by memos-as stop")
             await send(encode(answer="leaving"))
         case _:
             await send(encode(answer="refused", reason="want must be serve, status or stop."))
 
 
-async def _serve(clients: ClientRegistry, told: Mapping[str, Any], receive: Receive, send: Send) -> None:
-    if clients.leaving.is_set():
-        await send(clients.farewell)
+async def _serve(clients: ClientRegistry, request: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    if clients.stopping.is_set():
+        await send(clients.shutdown_notice)
         return
     try:
-        scope = scope_of(told.get("namespace"), told.get("agent_id"))
+        scope = scope_of(request.get("namespace"), request.get("agent_id"))
     except Invalid as error:
         await send(encode(answer="refused", reason=str(error)))
         return
-    verdict = _verdict(clients, told)
+    verdict = _verdict(clients, request)
     if verdict.answer == "leaving":
-        clients.leave(str(verdict.reason))
-    answer = encode(**verdict.told(), pid=os.getpid(), version=__version__)
+        clients.stop(str(verdict.reason))
+    answer = encode(**verdict.payload(), pid=os.getpid(), version=__version__)
     if verdict.answer != "welcome":
         await send(answer)
         return
-    with clients.visit():
+    with clients.track_client():
         await send(answer)
-        await _converse(clients, scope, receive, send)
+        await _serve_mcp(clients, scope, receive, send)
 
 
-def _verdict(clients: ClientRegistry, told: Mapping[str, Any]) -> Verdict:
-    given = told.get("settings")
+def _verdict(clients: ClientRegistry, request: Mapping[str, Any]) -> Verdict:
+    given = request.get("settings")
     differing = clients.app.settings.differing(given if isinstance(given, dict) else {})
-    version = str(told.get("version"))
+    version = str(request.get("version"))
     return judge(__version__, version, differing, others=clients.in_use, foreground=clients.foreground)
 
 
-async def _converse(clients: ClientRegistry, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve MCP until the client leaves, or the engine does."""
+async def _serve_mcp(clients: ClientRegistry, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve MCP until the client disconnects or the engine stops."""
     reading, writing = anyio.CancelScope(), anyio.Lock()
 
     async def send_line(line: bytes) -> None:
@@ -94,33 +94,23 @@ async def _converse(clients: ClientRegistry, scope: Scope, receive: Receive, sen
             await send(line)
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_dismiss, clients, send_line, reading)
+        tasks.start_soon(_stop_reading, clients, send_line, reading)
         server = build_server(clients.app, scope)
         await serve_lines(server, receive, send_line, reading=reading, grace=GRACE_SECONDS)
         tasks.cancel_scope.cancel()
 
 
-async def _dismiss(clients: ClientRegistry, send_line: Send, reading: anyio.CancelScope) -> None:
-    """Once the engine leaves, tell the client; stop reading if it goes on sending."""
-    await clients.leaving.wait()
+async def _stop_reading(clients: ClientRegistry, send_line: Send, reading: anyio.CancelScope) -> None:
+    """Once the engine stops, send the shutdown notice; stop reading from a client that keeps sending."""
+    await clients.stopping.wait()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_tell, send_line, clients.farewell)
-        await anyio.sleep(FAREWELL_SECONDS)
+        tasks.start_soon(_send_notice, send_line, clients.shutdown_notice)
+        await anyio.sleep(NOTICE_SECONDS)
         reading.cancel()
 
 
-async def _tell(send_line: Send, line: bytes) -> None:
+async def _send_notice(send_line: Send, notice: bytes) -> None:
     try:
-        await send_line(line)
+        await send_line(notice)
     except OSError:
-        logger.debug("a client has gone", exc_info=True)
-
-
-def _resumed(rest: bytes, receive: Receive) -> Receive:
-    """Begin with bytes that were read already."""
-    unread = [rest] if rest else []
-
-    async def resume() -> bytes:
-        return unread.pop() if unread else await receive()
-
-    return resume
+        logger.debug("a client has disconnected", exc_info=True)

@@ -1,4 +1,4 @@
-"""Who is here, and whether the engine is leaving."""
+"""The clients of an engine, and whether it is stopping."""
 
 import logging
 import os
@@ -17,81 +17,81 @@ from memos_mcp.ipc.run_dir import RunDir
 
 logger = logging.getLogger(__name__)
 
-GREETING_SECONDS: Final = 10.0
-FAREWELL_SECONDS: Final = 2.0
-"""How long a client has, once it was told that the engine leaves, to say that it sends no more."""
+HANDSHAKE_SECONDS: Final = 10.0
+NOTICE_SECONDS: Final = 2.0
+"""How long a client has, after the shutdown notice, to end its requests."""
 
-FIRST_VISIT_SECONDS: Final = 10.0
+FIRST_CLIENT_SECONDS: Final = 10.0
 READY_SECONDS: Final = 2.0
 
 
 class ClientRegistry:
-    """Who is being served, and whether the engine is leaving. `left` is set when the last of them has gone."""
+    """Counts the clients, and stops the engine. `drained` is set when the engine is stopping and none remains."""
 
-    def __init__(self, app: App, place: RunDir, *, foreground: bool) -> None:
+    def __init__(self, app: App, run_dir: RunDir, *, foreground: bool) -> None:
         self.app = app
-        self.place = place
+        self.run_dir = run_dir
         self.foreground = foreground
         self.url: str | None = None
         self.failure: MemosError | None = None
-        self.leaving = anyio.Event()
-        self.left = anyio.Event()
+        self.stopping = anyio.Event()
+        self.drained = anyio.Event()
         self._clients = 0
-        self._unheard: set[anyio.CancelScope] = set()
+        self._handshakes: set[anyio.CancelScope] = set()
         self._started_at = datetime.now(UTC)
-        self._quiet_since = anyio.current_time() + FIRST_VISIT_SECONDS
+        self._idle_since = anyio.current_time() + FIRST_CLIENT_SECONDS
 
     @property
     def in_use(self) -> bool:
-        """Whether somebody is being served."""
+        """Whether a client is being served."""
         return self._clients > 0
 
     @property
-    def farewell(self) -> bytes:
-        """The line that tells a client to go elsewhere, or that nobody can serve it."""
+    def shutdown_notice(self) -> bytes:
+        """The line that sends a client to the next engine, or reports that none can serve it."""
         if self.failure is not None:
             return encode(answer="refused", reason=str(self.failure))
         return encode(answer="leaving")
 
-    def leave(self, reason: str) -> None:
-        """Begin to leave: who is here is told so, nobody else is let in."""
-        if self.leaving.is_set():
+    def stop(self, reason: str) -> None:
+        """Begin to stop: clients get the shutdown notice, and no new one is accepted."""
+        if self.stopping.is_set():
             return
-        logger.info("leaves: %s", reason)
-        self.leaving.set()
-        for scope in self._unheard:
-            scope.deadline = min(scope.deadline, anyio.current_time() + FAREWELL_SECONDS)
+        logger.info("stopping: %s", reason)
+        self.stopping.set()
+        for scope in self._handshakes:
+            scope.deadline = min(scope.deadline, anyio.current_time() + NOTICE_SECONDS)
 
-    def give_up(self, failure: MemosError) -> None:
-        """Leave because nobody can be served."""
+    def fail(self, failure: MemosError) -> None:
+        """Stop because no client can be served."""
         self.failure = failure
-        self.leave(str(failure))
+        self.stop(str(failure))
 
     @contextmanager
-    def visit(self) -> Iterator[None]:
-        """Count somebody as being served."""
+    def track_client(self) -> Iterator[None]:
+        """Count a client as being served."""
         self._clients += 1
         try:
             yield
         finally:
             self._clients -= 1
-            self._quiet_since = anyio.current_time()
+            self._idle_since = anyio.current_time()
 
     @contextmanager
-    def patience(self) -> Iterator[None]:
-        """Wait for a greeting, for a bounded time."""
-        with anyio.move_on_after(FAREWELL_SECONDS if self.leaving.is_set() else GREETING_SECONDS) as scope:
-            self._unheard.add(scope)
+    def handshake_timeout(self) -> Iterator[None]:
+        """Bound the time in which a client makes the handshake."""
+        with anyio.move_on_after(NOTICE_SECONDS if self.stopping.is_set() else HANDSHAKE_SECONDS) as scope:
+            self._handshakes.add(scope)
             try:
                 yield
             finally:
-                self._unheard.discard(scope)
+                self._handshakes.discard(scope)
 
     def is_idle(self, seconds: float) -> bool:
-        """Tell whether nobody has been served for so long, and nothing is being done."""
+        """Whether no client has been served for this long, and nothing is being indexed."""
         indexer = self.app.indexer
         is_busy = self.in_use or not (indexer.caught_up or indexer.idle or indexer.error)
-        return not is_busy and anyio.current_time() >= self._quiet_since + seconds
+        return not is_busy and anyio.current_time() >= self._idle_since + seconds
 
     async def status(self) -> dict[str, Any]:
         """Return what `memos-as status` shows."""
@@ -99,13 +99,13 @@ class ClientRegistry:
             "answer": "status",
             "pid": os.getpid(),
             "version": __version__,
-            "home": self.place.home,
+            "home": self.run_dir.home,
             "clients": self._clients,
             "http": self.url,
             "foreground": self.foreground,
             "started_at": self._started_at.isoformat(timespec="seconds"),
             "idle_leaves_after": None if self.foreground else self.app.settings.idle_seconds,
-            "leaving": self.leaving.is_set(),
+            "leaving": self.stopping.is_set(),
             "parts": await self._parts(),
         }
 

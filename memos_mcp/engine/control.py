@@ -1,37 +1,38 @@
-"""What is asked of an engine in one line and answered in one line."""
+"""Requests to an engine that one line asks and one line answers."""
 
-from typing import Any, Final
+from collections.abc import Generator
+from typing import Any, Final, TypeVar
 
 import anyio
 
-from memos_mcp.ipc.handshake import MAX_BYTES, Want, decode, greeting
+from memos_mcp.ipc import handshake
+from memos_mcp.ipc.handshake import Wait, Want, request_line
 from memos_mcp.ipc.run_dir import RunDir
-from memos_mcp.transports.fd_streams import Receive, receiving, sending
 
 ANSWER_SECONDS: Final = 5.0
 
+Result = TypeVar("Result")
 
-async def ask(place: RunDir, want: Want) -> dict[str, Any] | None:
-    """Return the engine's answer, or None when there is no engine, or no more; `TimeoutError` when it says nothing."""
-    connection = place.connect()
+
+async def ask(run_dir: RunDir, want: Want) -> dict[str, Any] | None:
+    """Return the engine's answer, or None when no engine runs; raise `TimeoutError` when it does not answer."""
+    connection = run_dir.connect()
     if connection is None:
         return None
     with connection, anyio.fail_after(ANSWER_SECONDS):
+        return await run_steps(handshake.ask(connection, request_line(want, {})))
+
+
+async def run_steps(steps: Generator[Wait, bool | None, Result]) -> Result:
+    """Run a generator of the handshake to its end, waiting for what it yields without blocking the event loop."""
+    readable: bool | None = None
+    while True:
         try:
-            await sending(connection.fileno())(greeting(want, {}))
-        except OSError:
-            return None
-        line, _ = await first_line(receiving(connection.fileno()))
-    return decode(line)
-
-
-async def first_line(receive: Receive) -> tuple[bytes, bytes]:
-    """Return the first line, and what has come in after it; nothing when it does not end, or ends too late."""
-    said = bytearray()
-    while b"\n" not in said and len(said) <= MAX_BYTES:
-        part = await receive()
-        if not part:
-            break
-        said += part
-    line, end, rest = said.partition(b"\n")
-    return (bytes(line), bytes(rest)) if end and len(line) <= MAX_BYTES else (b"", b"")
+            descriptor, seconds = steps.send(readable)
+        except StopIteration as finished:
+            result: Result = finished.value
+            return result
+        readable = False
+        with anyio.move_on_after(seconds):
+            await (anyio.sleep(seconds) if descriptor is None else anyio.wait_readable(descriptor))
+            readable = descriptor is not None

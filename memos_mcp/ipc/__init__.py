@@ -1,1 +1,1 @@
-"""How a bridge finds, starts and talks to the engine of a data folder. Standard library only: launches import it."""
+"""How a bridge finds, starts and talks to the engine of a data folder. Standard library only, for a fast launch."""

@@ -1,84 +1,82 @@
-"""Finds the engine of a data folder, or starts it."""
+"""Connects to the engine of a data folder, and starts one if there is none."""
 
 import os
 import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
-from memos_mcp.ipc.handshake import MAX_BYTES, decode
+from memos_mcp.ipc.handshake import Wait, ask
 from memos_mcp.ipc.launch import EngineLaunch
 from memos_mcp.ipc.run_dir import START_LOCK, RunDir
 
-SEEK_SECONDS: Final = 60.0
-"""Longer than an engine takes to leave, and the next one to begin, on a busy machine."""
+CONNECT_SECONDS: Final = 60.0
+"""Longer than one engine takes to stop and the next to start on a busy machine."""
 
-AGAIN_SECONDS: Final = 0.02
+RETRY_SECONDS: Final = 0.02
 
-LAUNCHES: Final = 5
-"""After so many engines that ended before they said welcome, another would do the same."""
+MAX_LAUNCHES: Final = 5
+"""After so many engines that exited before they answered, another one would do the same."""
 
-CAUSE_IN_LOG: Final = "The cause stands in logs/engine.log in the data folder (MEMOS_HOME)."
-
-Wait = tuple[int | None, float]
-"""A descriptor that should become readable, and for how many seconds that may be waited for."""
+SEE_LOG: Final = "See logs/engine.log in the data folder (MEMOS_HOME) for the cause."
 
 
 class Unreachable(Exception):
-    """There is no engine for this client, and why."""
+    """No engine serves this client; the message says why."""
 
 
-def seek(
-    place: RunDir, greeting: bytes, environment: Mapping[str, str], tell: Callable[[str], None]
+def connect(
+    run_dir: RunDir, request: bytes, environment: Mapping[str, str], report: Callable[[str], None]
 ) -> Generator[Wait, bool | None, socket.socket]:
-    """Return a connection on which the engine has said welcome; raise `Unreachable`.
+    """Return a connection whose engine has accepted this client; raise `Unreachable`.
 
-    Yields what to wait for, and is sent whether it came. At any one time one program starts an engine.
+    Yields what to wait for, and is sent whether it happened. At any one time one process starts an engine.
     """
-    deadline, tries = time.monotonic() + SEEK_SECONDS, iter(range(LAUNCHES))
+    deadline, launches = time.monotonic() + CONNECT_SECONDS, iter(range(MAX_LAUNCHES))
     try:
         while time.monotonic() < deadline:
-            connection = place.connect() or (yield from _start(place, environment, deadline, tries))
-            if connection is not None and (yield from _is_welcome(connection, greeting, deadline, tell)):
+            connection = run_dir.connect() or (yield from _start(run_dir, environment, deadline, launches))
+            if connection is not None and (yield from _is_welcome(connection, request, deadline, report)):
                 return connection
-            yield None, AGAIN_SECONDS
+            yield None, RETRY_SECONDS
     except OSError as error:
-        tell(f"{place.home}: {error}")
+        report(f"{run_dir.home}: {error}")
         raise Unreachable(
             f"The data folder cannot be used: {error.strerror}. Set MEMOS_HOME to a folder that this user may write to."
         ) from error
+    pid = run_dir.engine_pid()
     raise Unreachable(
-        f"The engine{_named(place)} did not answer within {SEEK_SECONDS:g} seconds. Repeat the call; "
-        "if that does not help, run: memos-as stop"
+        f"The engine{'' if pid is None else f' (process {pid})'} did not answer within {CONNECT_SECONDS:g} seconds. "
+        "Repeat the call; if that does not help, run: memos-as stop"
     )
 
 
 def _start(
-    place: RunDir, environment: Mapping[str, str], deadline: float, tries: Iterator[int]
+    run_dir: RunDir, environment: Mapping[str, str], deadline: float, launches: Iterator[int]
 ) -> Generator[Wait, bool | None, socket.socket | None]:
-    """Start an engine unless somebody else does; return a connection, or None when there is none yet."""
-    place.prepare()
-    while (lock := place.hold(START_LOCK)) is None:
-        yield None, AGAIN_SECONDS
-        if (connection := place.connect()) is not None or time.monotonic() > deadline:
+    """Start an engine unless another process does; return a connection, or None when there is none yet."""
+    run_dir.prepare()
+    while (lock := run_dir.try_lock(START_LOCK)) is None:
+        yield None, RETRY_SECONDS
+        if (connection := run_dir.connect()) is not None or time.monotonic() > deadline:
             return connection
     try:
-        return place.connect() or (yield from _launch(place, environment, deadline, tries))
+        return run_dir.connect() or (yield from _launch(run_dir, environment, deadline, launches))
     finally:
         os.close(lock)
 
 
 def _launch(
-    place: RunDir, environment: Mapping[str, str], deadline: float, tries: Iterator[int]
+    run_dir: RunDir, environment: Mapping[str, str], deadline: float, launches: Iterator[int]
 ) -> Generator[Wait, bool | None, socket.socket | None]:
-    if next(tries, None) is None:
-        raise Unreachable(f"The engine could not start. {CAUSE_IN_LOG}")
-    engine = EngineLaunch(place, environment)
+    if next(launches, None) is None:
+        raise Unreachable(f"The engine could not start. {SEE_LOG}")
+    engine = EngineLaunch(run_dir, environment)
     try:
         if not (yield engine.ready, deadline - time.monotonic()):
             return None
         if engine.listens():
-            return place.connect()
+            return run_dir.connect()
         if (reason := engine.reason()) is not None:
             raise Unreachable(f"The engine could not start: {reason}")
         return None
@@ -87,40 +85,18 @@ def _launch(
 
 
 def _is_welcome(
-    connection: socket.socket, greeting: bytes, deadline: float, tell: Callable[[str], None]
+    connection: socket.socket, request: bytes, deadline: float, report: Callable[[str], None]
 ) -> Generator[Wait, bool | None, bool]:
-    """Say who comes; tell whether the engine takes this client. It closes the connection otherwise."""
-    told: dict[str, Any] = {}
+    """Make the handshake; return whether the engine accepts this client. The connection is closed otherwise."""
+    answer, is_welcome = {}, False
     try:
-        told = (yield from _ask(connection, greeting, deadline)) or {}
-    except ConnectionError:
-        pass  # it left at this very moment
+        answer = (yield from ask(connection, request, deadline)) or {}
+        is_welcome = answer.get("answer") == "welcome"
     finally:
-        if told.get("answer") != "welcome":
+        if not is_welcome:
             connection.close()
-    if told.get("answer") == "refused":
-        raise Unreachable(str(told.get("reason")))
-    if "note" in told:
-        tell(str(told["note"]))
-    return told.get("answer") == "welcome"
-
-
-def _ask(
-    connection: socket.socket, question: bytes, deadline: float
-) -> Generator[Wait, bool | None, dict[str, Any] | None]:
-    """Return the engine's private answer, or None when it is gone or says something else."""
-    connection.sendall(question)
-    said = b""
-    while not said.endswith(b"\n") and len(said) < MAX_BYTES:
-        if not (yield connection.fileno(), deadline - time.monotonic()):
-            return None
-        part = connection.recv(MAX_BYTES, socket.MSG_PEEK)
-        if not part:
-            return None
-        said += connection.recv(part.find(b"\n") + 1 or len(part))  # what follows the line is for the client
-    return decode(said)
-
-
-def _named(place: RunDir) -> str:
-    holder = place.holder()
-    return "" if holder is None else f" (process {holder})"
+    if answer.get("answer") == "refused":
+        raise Unreachable(str(answer.get("reason")))
+    if "note" in answer:
+        report(str(answer["note"]))
+    return is_welcome

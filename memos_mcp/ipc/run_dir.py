@@ -1,4 +1,4 @@
-"""The private folder of one data folder's engine: its socket, and the locks that keep it the only one."""
+"""The private folder of an engine: its socket, and the locks that make it the only engine of its data folder."""
 
 import errno
 import fcntl
@@ -11,20 +11,20 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 ENGINE_LOCK: Final = "engine.lock"
-"""Held by the engine for as long as it lives; the file names its process."""
+"""Held by the engine for as long as it runs; the file holds its process id."""
 
 START_LOCK: Final = "start.lock"
-"""Held by whoever is starting an engine."""
+"""Held by the process that is starting an engine."""
 
 SOCKET: Final = "engine.sock"
 BACKLOG: Final = 1024
 
 MAX_PATH_BYTES: Final = 100
-"""A socket's path may have 104 bytes on macOS and 108 on Linux, the end mark included."""
+"""A socket's path may have 104 bytes on macOS and 108 on Linux, the terminating NUL included."""
 
 
 class RunDir:
-    """Where the engine of the data folder `home` is met."""
+    """The folder where clients connect to the engine of the data folder `home`."""
 
     def __init__(self, home: str) -> None:
         self.home = home
@@ -32,23 +32,23 @@ class RunDir:
         self.log = os.path.join(home, "logs", "engine.log")
 
     def prepare(self) -> None:
-        """Make the folder, for its owner alone; raise `OSError` when that cannot be."""
+        """Create the folder, with access for its owner only; raise `OSError` when that fails."""
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         if self._mode() & 0o077:
             os.chmod(self.folder, 0o700)
 
-    def hold(self, name: str) -> int | None:
-        """Lock a file of the folder; return its descriptor, or None when somebody else holds it."""
-        held = os.open(os.path.join(self.folder, name), os.O_RDWR | os.O_CREAT, 0o600)
+    def try_lock(self, name: str) -> int | None:
+        """Lock a file of the folder; return its file descriptor, or None when another process holds the lock."""
+        lock = os.open(os.path.join(self.folder, name), os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(held)
+            os.close(lock)
             return None
-        return held
+        return lock
 
-    def holder(self) -> int | None:
-        """Return the process that holds the engine's lock, or None: nobody does, or it has not said so yet."""
+    def engine_pid(self) -> int | None:
+        """Return the process that holds the engine's lock; None if there is none, or its id is not written yet."""
         with suppress(OSError, ValueError), open(os.path.join(self.folder, ENGINE_LOCK), "rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -57,9 +57,9 @@ class RunDir:
         return None
 
     def connect(self) -> socket.socket | None:
-        """Return a connection to the engine, which does not block; None when nobody listens, or too many wait.
+        """Return a non-blocking connection to the engine; None when none listens, or its backlog is full.
 
-        Raise `PermissionError` when it would be another user's: it is told what may be secret.
+        Raise `PermissionError` when the folder belongs to another user: the handshake may hold secrets.
         """
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(0)
@@ -76,8 +76,8 @@ class RunDir:
         return connection
 
     def listen(self) -> socket.socket:
-        """Return the engine's socket, in place of one that a killed engine left; its lock must be held."""
-        self.leave()
+        """Return the engine's socket; it replaces that of a killed engine. The engine's lock must be held."""
+        self.remove_socket()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with self._address() as address:
@@ -89,13 +89,13 @@ class RunDir:
         listener.settimeout(0)
         return listener
 
-    def leave(self) -> None:
-        """Remove the socket, so that nobody comes any more; the engine's lock must be held."""
+    def remove_socket(self) -> None:
+        """Remove the socket, so that no client connects any more. The engine's lock must be held."""
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(self.folder, SOCKET))
 
     def _mode(self) -> int:
-        """Return the mode of the folder, which must be this user's own."""
+        """Return the mode of the folder; raise `PermissionError` unless it belongs to this user."""
         found = os.lstat(self.folder)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, "it is not a folder of this user", self.folder)
@@ -103,7 +103,7 @@ class RunDir:
 
     @contextmanager
     def _address(self) -> Iterator[str]:
-        """Lend a path of the socket that is short enough: where the whole one is not, from inside its folder."""
+        """Yield a path of the socket that is short enough. Where the full one is not, work from inside its folder."""
         path = os.path.join(self.folder, SOCKET)
         if len(os.fsencode(path)) <= MAX_PATH_BYTES:
             yield path
@@ -118,25 +118,25 @@ class RunDir:
 
 
 def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings of an environment as they are read: names in upper case, without empty ones."""
+    """Return the settings in an environment: names in upper case, without empty values."""
     found = {name.upper(): value for name, value in environment.items() if value}
     return {name: value for name, value in found.items() if name.startswith("MEMOS_")}
 
 
 def home_of(environment: Mapping[str, str]) -> str:
-    """Return the data folder that an environment names; else the user's, where the system keeps a user's data.
+    """Return the data folder that an environment names; by default, one in the platform's folder for user data.
 
-    Raise `LookupError` when the user's folder, or the working folder, is needed for that and is not known.
+    Raise `LookupError` when the path depends on a home or working directory that is not known.
     """
     home = os.path.expanduser(settings_in(environment).get("MEMOS_HOME") or _default_home(environment))
     if os.path.isabs(home):
         return home
     if home.startswith("~"):
-        raise LookupError(f"{home}: the user's folder (~) is not known. Set MEMOS_HOME to a full path.")
+        raise LookupError(f"{home}: the home directory (~) is not known. Set MEMOS_HOME to a full path.")
     try:
         return os.path.join(os.getcwd(), home)
     except FileNotFoundError:
-        raise LookupError(f"{home}: the working folder is gone. Set MEMOS_HOME to a full path.") from None
+        raise LookupError(f"{home}: the working directory no longer exists. Set MEMOS_HOME to a full path.") from None
 
 
 def _default_home(environment: Mapping[str, str]) -> str:

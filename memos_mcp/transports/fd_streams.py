@@ -10,18 +10,18 @@ import anyio.lowlevel
 CHUNK_BYTES: Final = 64 * 1024
 
 Receive: TypeAlias = Callable[[], Awaitable[bytes]]
-"""Returns the next bytes, or none at the end."""
+"""Returns the next bytes, or b"" at the end."""
 
 Send: TypeAlias = Callable[[bytes], Awaitable[None]]
-"""Writes all of these bytes; raises `OSError` when nobody can read them any more."""
+"""Writes all of these bytes; raises `OSError` when the peer has closed."""
 
 
 def receiving(fd: int) -> Receive:
-    """Read from this descriptor, which the caller owns; a peer that is gone is an end like any other."""
+    """Read from this file descriptor, which the caller owns. A lost connection is an end like any other."""
     os.set_blocking(fd, False)
 
     async def receive() -> bytes:
-        # a peer that never stops sending must leave the loop to the others, and can be cancelled
+        # a peer that never stops sending must not keep the event loop from other tasks, nor from cancellation
         await anyio.lowlevel.checkpoint()
         while True:
             try:
@@ -35,14 +35,14 @@ def receiving(fd: int) -> Receive:
 
 
 def sending(fd: int) -> Send:
-    """Write to this descriptor, which the caller owns and may also read from."""
+    """Write to this file descriptor, which the caller owns and may also read from."""
     os.set_blocking(fd, False)
 
     async def send(data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
+        remaining = memoryview(data)
+        while remaining:
             try:
-                rest = rest[os.write(fd, rest) :]
+                remaining = remaining[os.write(fd, remaining) :]
             except BlockingIOError:
                 await anyio.wait_writable(fd)
 

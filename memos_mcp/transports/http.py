@@ -1,4 +1,4 @@
-"""The HTTP door: streamable HTTP at `/mcp`, SSE (deprecated) at `/sse`, `/healthz` and `/readyz`."""
+"""The HTTP transport: streamable HTTP at `/mcp`, SSE (deprecated) at `/sse`, `/healthz` and `/readyz`."""
 
 import ipaddress
 import signal
@@ -29,25 +29,25 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.ipc.line_buffer import KEPT_BYTES, MAX_LINE_BYTES
 from memos_mcp.mcp_server.server import build_server
 from memos_mcp.settings import Settings
-from memos_mcp.transports.jsonrpc_lines import Refused, parse, refuse_length
+from memos_mcp.transports.jsonrpc_lines import RejectedMessage, parse, reject_length
 
 GRACE_SECONDS: Final = 3
 READY_SECONDS: Final = 5.0
 
-Visit: TypeAlias = Callable[[], AbstractContextManager[None]]
+TrackClient: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 _LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
 class HttpServer:
-    """Listens from the start, serves until it is closed; requests under way then have `GRACE_SECONDS`.
+    """Listens from its construction, serves until closed; requests under way then have `GRACE_SECONDS`.
 
-    `visit` is entered for each request to the MCP transports, for as long as it is open.
+    `track_client` wraps each request to the MCP transports from its beginning to its end.
     """
 
-    def __init__(self, app: App, scope: Scope, settings: Settings, visit: Visit = nullcontext) -> None:
+    def __init__(self, app: App, scope: Scope, settings: Settings, track_client: TrackClient = nullcontext) -> None:
         config = uvicorn.Config(
-            build_http(app, scope, settings, visit),
+            build_http(app, scope, settings, track_client),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -60,52 +60,52 @@ class HttpServer:
         self.url = _url(self._listener)
 
     async def serve(self) -> None:
-        """Serve until the door is closed."""
+        """Serve until closed."""
         with self._listener:
             sys.stderr.write(f"memos-as serves {self.url}/mcp (and, deprecated, /sse)\n")
             await self._server.serve(sockets=[self._listener])
 
     def close(self) -> None:
-        """Take no new requests, and end serving once those under way have ended."""
-        self._server.handle_exit(signal.SIGTERM, None)  # rather than its flag: open streams end at this call alone
+        """Accept no new requests, and return from `serve` once those under way are finished."""
+        self._server.handle_exit(signal.SIGTERM, None)  # instead of its flag: only this closes open streams
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the process, which has more to close than this."""
+    """Leaves signals to the process, which has more to close than this server."""
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # it is declared a generator
         return super().capture_signals() if sys.platform == "win32" else nullcontext()
 
 
 async def serve_http(app: App, scope: Scope, settings: Settings) -> None:
-    """Serve until the process is told to stop. The caller closes the app."""
-    door = HttpServer(app, scope, settings)
+    """Serve until a signal stops the process. The caller closes the app."""
+    http = HttpServer(app, scope, settings)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_close_on_signal, door)
-        await door.serve()
+        tasks.start_soon(_close_on_signal, http)
+        await http.serve()
         tasks.cancel_scope.cancel()
 
 
-async def _close_on_signal(door: HttpServer) -> None:
+async def _close_on_signal(http: HttpServer) -> None:
     if sys.platform == "win32":
         return
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
-            door.close()
+            http.close()
 
 
-def build_http(app: App, scope: Scope, settings: Settings, visit: Visit = nullcontext) -> Starlette:
-    """Return the web application; raise `Invalid` when these settings would open the memory to strangers."""
+def build_http(app: App, scope: Scope, settings: Settings, track_client: TrackClient = nullcontext) -> Starlette:
+    """Return the web application; raise `Invalid` when these settings would let any other machine in."""
     check_address(settings)
     server = build_server(app, scope)
     security = _security(settings)
-    # SSE responses rather than `json_response=True`: only they cancel a handler whose client has left and keep a
-    # proxy awake while a query waits for the model. The price is small: a current client's call is answered with
-    # plain JSON all the same, as our tools report no progress; only handshake-era calls cost 0.5 ms more.
+    # SSE responses rather than `json_response=True`: only they cancel a handler whose client has disconnected
+    # and keep a proxy from timing out while a query waits for the model. The cost is small: a current client's call is
+    # answered with plain JSON all the same, as our tools report no progress; only handshake-era calls cost 0.5 ms more.
     manager = StreamableHTTPSessionManager(server, security_settings=security, max_request_body_size=MAX_LINE_BYTES)
     sse = SseServerTransport("/messages/", security_settings=security, max_request_body_size=MAX_LINE_BYTES)
     token = settings.auth_token.get_secret_value().encode() if settings.auth_token else None
-    guarded = partial(_Gate, security=TransportSecurityMiddleware(security), token=token, visit=visit)
+    guarded = partial(_Guard, security=TransportSecurityMiddleware(security), token=token, track_client=track_client)
     routes = [
         Route("/mcp", guarded(manager.handle_request)),
         Route("/sse", guarded(partial(_serve_sse, server, sse))),
@@ -117,12 +117,13 @@ def build_http(app: App, scope: Scope, settings: Settings, visit: Visit = nullco
 
 
 def check_address(settings: Settings) -> None:
-    """Raise `Invalid` when these settings would open the memory to strangers."""
+    """Raise `Invalid` when these settings would let any other machine in."""
     if _is_loopback(settings.host) or (settings.auth_token and settings.allowed_hosts):
         return
     raise Invalid(
-        f"Refusing to listen on {settings.host or 'every address'}: whoever reaches it could read and change every "
-        "memory. Set MEMOS_AUTH_TOKEN and MEMOS_ALLOWED_HOSTS (the names that clients use), or listen on 127.0.0.1."
+        f"Refusing to listen on {settings.host or 'every address'}: any client that reaches it could read and change "
+        "every memory. Set MEMOS_AUTH_TOKEN and MEMOS_ALLOWED_HOSTS (the names that clients use), or listen on "
+        "127.0.0.1."
     )
 
 
@@ -134,7 +135,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _security(settings: Settings) -> TransportSecuritySettings:
-    """Keep Host and Origin protection on at any address: the SDK would drop it for one that is not loopback."""
+    """Protect Host and Origin at any address: the SDK would not for one that is not loopback."""
     hosts, origins = list(settings.allowed_hosts), list(settings.allowed_origins)
     if _is_loopback(settings.host):
         hosts += _LOOPBACK_HOSTS
@@ -151,16 +152,16 @@ def _with_any_port(name: str) -> tuple[str, ...]:
     return (name,) if has_port else (name, f"{name}:*")
 
 
-class _Gate:
-    """Lets a request in to the MCP transports: right host and origin, right token, a body that is one message."""
+class _Guard:
+    """Admits a request to the MCP transports: right host, origin and token, and a body that is one message."""
 
     def __init__(
-        self, app: ASGIApp, *, security: TransportSecurityMiddleware, token: bytes | None, visit: Visit
+        self, app: ASGIApp, *, security: TransportSecurityMiddleware, token: bytes | None, track_client: TrackClient
     ) -> None:
         self._app = partial(_pass_messages, partial(_finish, app))
         self._security = security
         self._token = token
-        self._visit = visit
+        self._track_client = track_client
 
     async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
         request = Request(connection)
@@ -168,7 +169,7 @@ class _Gate:
         if refusal is not None:
             await refusal(connection, receive, send)
             return
-        with self._visit():
+        with self._track_client():
             await self._app(connection, receive, send)
 
     def _unauthorized(self, request: Request) -> Response | None:
@@ -182,7 +183,7 @@ class _Gate:
 
 
 async def _pass_messages(app: ASGIApp, connection: Connection, receive: Receive, send: Send) -> None:
-    """Refuse a body that is no message in the words of the other transports, and with the id it was meant to have."""
+    """Reject a body that is not a message with the same error as the other transports."""
     if connection["method"] != "POST":
         await app(connection, receive, send)
         return
@@ -191,12 +192,12 @@ async def _pass_messages(app: ASGIApp, connection: Connection, receive: Receive,
         body, whole = await _body(Request(connection, receive))
         if not whole:
             status = 413
-            refuse_length(body)
+            reject_length(body)
         parse(body)
     except ClientDisconnect:
         return
-    except Refused as refused:
-        answer = refused.answer.model_dump_json(by_alias=True, exclude_unset=True)
+    except RejectedMessage as rejected:
+        answer = rejected.answer.model_dump_json(by_alias=True, exclude_unset=True)
         await Response(answer, status, media_type="application/json")(connection, receive, send)
         return
     unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -208,7 +209,7 @@ async def _pass_messages(app: ASGIApp, connection: Connection, receive: Receive,
 
 
 async def _body(request: Request) -> tuple[bytes, bool]:
-    """Return the body, and whether it is whole: of one that is too long, only its beginning."""
+    """Return the body, and whether it is whole. Only the beginning is returned of one that is too long."""
     body = bytearray()
     async for part in request.stream():
         body += part
@@ -218,7 +219,7 @@ async def _body(request: Request) -> tuple[bytes, bool]:
 
 
 async def _finish(app: ASGIApp, connection: Connection, receive: Receive, send: Send) -> None:
-    """End the stream that a stop leaves open: else the client sees a broken one, and the log an error."""
+    """End a stream that is still open at shutdown: the client would see a broken one, and the log an error."""
     is_open = False
 
     async def watch(message: Message) -> None:
@@ -246,7 +247,7 @@ async def _healthz(_request: Request) -> Response:
 
 
 async def _readyz(app: App, _request: Request) -> Response:
-    """Ready means that Postgres answers: without the index or the model, answers are degraded but there are some."""
+    """Report readiness, which is that Postgres answers: without the index or the model, answers are only degraded."""
     parts = {"postgres": f"no answer within {READY_SECONDS:g} seconds"}
     with anyio.move_on_after(READY_SECONDS):
         parts = await app.readiness()
@@ -257,7 +258,7 @@ async def _readyz(app: App, _request: Request) -> Response:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # named as TCP: asyncio leaves Nagle's algorithm on for a socket of protocol 0, which costs 40 ms a call
+    # explicitly TCP: asyncio keeps Nagle's algorithm on for a socket of protocol 0, which costs 40 ms a call
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform != "win32":

@@ -1,4 +1,4 @@
-"""The stdio door: MCP on this process's stdin and stdout, which nothing else in the process can touch."""
+"""The stdio transport: MCP on this process's stdin and stdout, which no other code in the process can reach."""
 
 import asyncio
 import os
@@ -21,9 +21,9 @@ from memos_mcp.transports.jsonrpc_lines import serve_lines
 
 
 async def serve_stdio(app: App, scope: Scope) -> None:
-    """Serve one client until it closes stdin or the process is told to stop; the caller closes the app."""
+    """Serve one client until it closes stdin or a signal stops the process. The caller closes the app."""
     server = build_server(app, scope)
-    source, sink, shared = _claim()
+    source, sink, shared = _claim_streams()
     receive = _blocking_receive(source) if shared or not _is_pipe(source) else receiving(source)
     send = _blocking_send(sink) if shared or not _is_pipe(sink) else sending(sink)
     reading = anyio.CancelScope()
@@ -34,7 +34,7 @@ async def serve_stdio(app: App, scope: Scope) -> None:
 
 
 async def _stop_on_signal(reading: anyio.CancelScope, everything: anyio.CancelScope) -> None:
-    """End reading at the first signal, so that what is under way can finish; at the second, end everything."""
+    """Stop reading at the first signal, so that requests under way can finish; cancel everything at the second."""
     if sys.platform == "win32":
         return
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
@@ -44,11 +44,11 @@ async def _stop_on_signal(reading: anyio.CancelScope, everything: anyio.CancelSc
             reading.cancel()
 
 
-def _claim() -> tuple[int, int, bool]:
-    """Take the real stdin and stdout away: what prints goes to stderr, what reads finds the end.
+def _claim_streams() -> tuple[int, int, bool]:
+    """Move stdin and stdout to other file descriptors: code that prints writes to stderr, code that reads gets the end.
 
-    Also return whether they are one file, or stdout is that of stderr: then they must not be made non-blocking,
-    because others who hold it would meet errors.
+    Return both, and whether any two of stdin, stdout and stderr are one file. It must then stay in blocking mode,
+    because its other users would get errors.
     """
     files = [os.fstat(fd) for fd in (0, 1, 2)]
     shared = len({(file.st_dev, file.st_ino) for file in files}) < len(files)
@@ -61,7 +61,7 @@ def _claim() -> tuple[int, int, bool]:
 
 
 def _is_pipe(fd: int) -> bool:
-    """Whether the event loop can wait for it; a file or a terminal needs a thread."""
+    """Whether the event loop can wait for it. A file or a terminal needs a thread."""
     mode = os.fstat(fd).st_mode
     return sys.platform != "win32" and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
 
@@ -82,15 +82,15 @@ def _blocking_send(fd: int) -> Send:
     thread = _DaemonThread("stdout")
 
     async def send(data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[await thread.run(partial(os.write, fd, rest)) :]
+        remaining = memoryview(data)
+        while remaining:
+            remaining = remaining[await thread.run(partial(os.write, fd, remaining)) :]
 
     return send
 
 
 class _DaemonThread:
-    """Runs blocking calls one after the other, in a thread that never keeps the process alive."""
+    """Runs blocking calls one by one in a thread that never keeps the process alive."""
 
     def __init__(self, name: str) -> None:
         self._calls: SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]]] = SimpleQueue()

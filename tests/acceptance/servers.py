@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # asyncpg ships no types
 import psutil
 
-from memos_mcp.ipc.handshake import greeting
+from memos_mcp.ipc.handshake import request_line
 from memos_mcp.ipc.run_dir import RunDir
 
 START_SECONDS = 60
@@ -65,7 +65,7 @@ class Server:
     @property
     def engine(self) -> int | None:
         """The process that serves this home through its socket."""
-        return RunDir(str(self.home)).holder()
+        return RunDir(str(self.home)).engine_pid()
 
     def leave(self) -> None:
         """End the process as its users do; what else works for the home goes on."""
@@ -116,7 +116,7 @@ class Server:
             return
         with connection:
             connection.settimeout(STOP_SECONDS)
-            connection.sendall(greeting("stop", {}))
+            connection.sendall(request_line("stop", {}))
             assert b'"leaving"' in connection.recv(1_000)
         assert _within(STOP_SECONDS, lambda: self.engine is None), "the engine does not leave"
 

@@ -20,5 +20,5 @@ def client(home: Path) -> Iterator[Client]:
 
 
 @pytest.fixture
-def session(engine: Engine, client: Client) -> Session:  # noqa: ARG001  # it comes to be accepted
+def session(engine: Engine, client: Client) -> Session:  # noqa: ARG001  # it connects
     return engine.accept()

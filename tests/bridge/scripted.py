@@ -1,4 +1,4 @@
-"""A real bridge process, and an engine that says and does what a test wants: one end of the socket is the test."""
+"""A real bridge process between a client and an engine that are both scripted by the test."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from memos_mcp.bridge.main import ENDED_TEXT, UNREACHABLE
+from memos_mcp.bridge.main import STOPPED_TEXT, UNREACHABLE
 from memos_mcp.ipc.handshake import encode
 from memos_mcp.ipc.run_dir import ENGINE_LOCK, RunDir
 
@@ -19,10 +19,10 @@ ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "memos_mcp")
 SECONDS = 5.0
 IN_TIME = 3.0
-"""Of this it needs a fifth; the rest is for a machine that does much else."""
+"""A fifth of it is enough on an idle machine."""
 
 AT_ONCE = 0.55
-"""Less than the grace that it gives to answers under way."""
+"""Less than the time that the bridge gives to answers under way."""
 
 Message = dict[str, Any]
 
@@ -52,35 +52,35 @@ def lines(*messages: Message) -> bytes:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write as fast as it is read, and raise `TimeoutError` when it is not."""
+    """Write all of it; raise `TimeoutError` when nothing is read for `SECONDS`."""
     os.set_blocking(descriptor, False)
-    takes = select.poll()
-    takes.register(descriptor, select.POLLOUT)
-    rest = memoryview(data)
-    while rest:
-        if not takes.poll(SECONDS * 1000):
-            raise TimeoutError(f"{len(rest)} bytes are not read")
+    writable = select.poll()
+    writable.register(descriptor, select.POLLOUT)
+    remaining = memoryview(data)
+    while remaining:
+        if not writable.poll(SECONDS * 1000):
+            raise TimeoutError(f"{len(remaining)} bytes are not read")
         with suppress(BlockingIOError):
-            rest = rest[os.write(descriptor, rest) :]
+            remaining = remaining[os.write(descriptor, remaining) :]
 
 
-class Hearing:
-    """The lines that come from a descriptor, within bounds."""
+class LineReader:
+    """Reads lines from a file descriptor, with a timeout."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._held = bytearray()
+        self._buffered = bytearray()
 
     def line(self, seconds: float = SECONDS) -> bytes:
-        """Return the next line without its end; raise `EOFError` when there is none, `TimeoutError` if it is late."""
+        """Return the next line without its line break; raise `EOFError` at the end, `TimeoutError` if none comes."""
         searched = 0
-        while (end := self._held.find(b"\n", searched)) < 0:
-            searched = len(self._held)
+        while (end := self._buffered.find(b"\n", searched)) < 0:
+            searched = len(self._buffered)
             if not (chunk := self._receive(seconds)):
-                raise EOFError(bytes(self._held))
-            self._held += chunk
-        line = bytes(self._held[:end])
-        del self._held[: end + 1]
+                raise EOFError(bytes(self._buffered))
+            self._buffered += chunk
+        line = bytes(self._buffered[:end])
+        del self._buffered[: end + 1]
         return line
 
     def message(self) -> Message:
@@ -89,52 +89,52 @@ class Hearing:
     def messages(self, count: int) -> list[Message]:
         return [self.message() for _ in range(count)]
 
-    def has_something(self) -> bool:
-        """Wait until something has come; it is left there."""
+    def wait_readable(self) -> bool:
+        """Wait until there is something to read; return whether there is."""
         return bool(select.select([self._descriptor], [], [], SECONDS)[0])
 
     def rest(self) -> bytes:
-        """Return all that comes until the end."""
+        """Return everything until the end."""
         while chunk := self._receive():
-            self._held += chunk
-        return bytes(self._held)
+            self._buffered += chunk
+        return bytes(self._buffered)
 
     def _receive(self, seconds: float = SECONDS) -> bytes:
-        comes = select.poll()
-        comes.register(self._descriptor, select.POLLIN)
-        if not comes.poll(seconds * 1000):
-            raise TimeoutError(f"nothing came after {bytes(self._held[-200:])!r}")
+        readable = select.poll()
+        readable.register(self._descriptor, select.POLLIN)
+        if not readable.poll(seconds * 1000):
+            raise TimeoutError(f"nothing came after {bytes(self._buffered[-200:])!r}")
         return os.read(self._descriptor, 1 << 20)
 
 
 class Engine:
-    """Holds the lock of a data folder and listens; after each session the next connection is the next engine."""
+    """Holds the lock of a data folder and listens. Each further connection stands for the next engine."""
 
     def __init__(self, home: Path) -> None:
-        self.place = RunDir(str(home))
-        self.place.prepare()
-        lock = self.place.hold(ENGINE_LOCK)
+        self.run_dir = RunDir(str(home))
+        self.run_dir.prepare()
+        lock = self.run_dir.try_lock(ENGINE_LOCK)
         assert lock is not None
         self._lock = lock
-        self._listener = self.place.listen()
+        self._listener = self.run_dir.listen()
         self._listener.settimeout(SECONDS)
 
-    def accept(self, **told: Any) -> "Session":
-        """Take the next connection, read its greeting, and answer "welcome" or what else is to be told."""
+    def accept(self, **payload: Any) -> "Session":
+        """Accept the next connection, read its request, and answer "welcome" or this payload."""
         session = self.accept_silently()
-        session.tell(**(told or {"answer": "welcome"}))
+        session.send_private(**(payload or {"answer": "welcome"}))
         return session
 
     def accept_silently(self) -> "Session":
         connection, _ = self._listener.accept()
         return Session(connection.detach())
 
-    def is_sought(self) -> bool:
-        """Tell whether somebody has connected and not been accepted."""
+    def has_waiting_client(self) -> bool:
+        """Whether a client has connected and has not been accepted."""
         return bool(select.select([self._listener], [], [], 0)[0])
 
     def close(self) -> None:
-        self.place.leave()
+        self.run_dir.remove_socket()
         self._listener.close()
         os.close(self._lock)
 
@@ -144,17 +144,17 @@ class Session:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self.hearing = Hearing(descriptor)
-        self.greeting = self.hearing.message()
+        self.reader = LineReader(descriptor)
+        self.request = self.reader.message()
 
-    def hear(self) -> Message:
-        return self.hearing.message()
+    def read(self) -> Message:
+        return self.reader.message()
 
-    def say(self, *messages: Message) -> None:
+    def send(self, *messages: Message) -> None:
         self.write(lines(*messages))
 
-    def tell(self, **told: Any) -> None:
-        self.write(encode(**told))
+    def send_private(self, **payload: Any) -> None:
+        self.write(encode(**payload))
 
     def write(self, data: bytes) -> None:
         write_all(self.descriptor, data)
@@ -164,7 +164,7 @@ class Session:
 
 
 class Client:
-    """What a client holds of the bridge that it has launched."""
+    """The client's ends of the pipes of a bridge that it has launched."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin
@@ -172,48 +172,48 @@ class Client:
         assert process.stderr
         self.process = process
         self.stdin, self.stdout, self.stderr = process.stdin, process.stdout, process.stderr
-        self.hearing = Hearing(process.stdout.fileno())
+        self.reader = LineReader(process.stdout.fileno())
 
-    def hear(self) -> Message:
-        return self.hearing.message()
+    def read(self) -> Message:
+        return self.reader.message()
 
-    def say(self, *messages: Message) -> None:
+    def send(self, *messages: Message) -> None:
         self.write(lines(*messages))
 
     def write(self, data: bytes) -> None:
         write_all(self.stdin.fileno(), data)
 
-    def shakes_hands(self, session: Session) -> None:
+    def initialize(self, session: Session) -> None:
         """Open an MCP session with this engine."""
-        self.say(INITIALIZE)
-        assert session.hear() == INITIALIZE
-        session.say(answer("hello", serverInfo={}))
-        assert self.hear() == answer("hello", serverInfo={})
-        self.say(INITIALIZED)
-        assert session.hear() == INITIALIZED
+        self.send(INITIALIZE)
+        assert session.read() == INITIALIZE
+        session.send(answer("hello", serverInfo={}))
+        assert self.read() == answer("hello", serverInfo={})
+        self.send(INITIALIZED)
+        assert session.read() == INITIALIZED
 
-    def leaves(self, *, unanswered: int | None = None) -> None:
-        """Close the bridge's input: it has nothing more to say, and ends well."""
+    def close(self, *, unanswered: int | None = None) -> None:
+        """Close the bridge's input, and see it exit cleanly."""
         self.stdin.close()
-        self.sees_it_end(unanswered=unanswered)
+        self.wait_closed(unanswered=unanswered)
 
-    def sees_it_end(self, *, within: float = IN_TIME, unanswered: int | None = None) -> None:
-        """See the bridge end in good order and in time; its only words are an error for call 1 if that is left."""
+    def wait_closed(self, *, within: float = IN_TIME, unanswered: int | None = None) -> None:
+        """See the bridge exit cleanly and in time; its only output is an error for call 1, if that has no answer."""
         begun = time.monotonic()
         code = self.process.wait(SECONDS)
         took = time.monotonic() - begun
         if unanswered is not None:
-            left = self.hear()
-            assert (left["id"], left["error"]["code"]) == (1, unanswered)
-            assert "Repeat" in left["error"]["message"]
-        assert (code, self.hearing.rest()) == (0, b"")
-        assert self.stderr.read() == (f"memos-as: {ENDED_TEXT}\n".encode() if unanswered == UNREACHABLE else b"")
+            error = self.read()
+            assert (error["id"], error["error"]["code"]) == (1, unanswered)
+            assert "Repeat" in error["error"]["message"]
+        assert (code, self.reader.rest()) == (0, b"")
+        assert self.stderr.read() == (f"memos-as: {STOPPED_TEXT}\n".encode() if unanswered == UNREACHABLE else b"")
         assert took < within
 
 
 @contextmanager
 def launched(home: Path, cwd: Path = ROOT, **environment: str) -> Iterator[Client]:
-    """Launch a bridge for this data folder, as clients do: with little in its environment."""
+    """Launch a bridge for this data folder as clients do, with a small environment."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(
         COMMAND, cwd=cwd, env=environment_of(home, **environment), stdin=pipe, stdout=pipe, stderr=pipe

@@ -1,4 +1,4 @@
-"""How lines pass through the bridge while its engine lives."""
+"""How lines pass through the bridge while its engine runs."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tests.bridge.scripted import (
     ROOT,
     Client,
     Engine,
-    Hearing,
+    LineReader,
     Session,
     answer,
     call,
@@ -28,12 +28,12 @@ from tests.bridge.scripted import (
     launched,
     lines,
 )
-from tests.bridge.scripted import request as asking
+from tests.bridge.scripted import request as build_request
 
 MIB = 1024 * 1024
 
 
-def test_the_greeting_says_who_comes_and_the_settings_that_are_set(engine: Engine, home: Path) -> None:
+def test_the_request_names_the_scope_and_the_settings_that_are_set(engine: Engine, home: Path) -> None:
     with launched(
         home,
         MEMOS_NAMESPACE="team é",
@@ -43,7 +43,7 @@ def test_the_greeting_says_who_comes_and_the_settings_that_are_set(engine: Engin
         memos_qdrant_prefix="p",
         MEMOS_EMBEDDING_MODEL="",
     ) as client:
-        assert engine.accept().greeting == {
+        assert engine.accept().request == {
             "memos-as": 1,
             "want": "serve",
             "version": __version__,
@@ -51,11 +51,11 @@ def test_the_greeting_says_who_comes_and_the_settings_that_are_set(engine: Engin
             "agent_id": "ada",
             "settings": {"MEMOS_QDRANT_URL": "http://qdrant", "MEMOS_QDRANT_PREFIX": "p"},
         }
-        client.leaves()
+        client.close()
 
 
 @pytest.mark.parametrize("given", ["~/data", "./data", "data", "link", "d" * 200, "~/" + "d" * 200])
-def test_the_engine_is_met_wherever_its_home_is_and_however_it_is_written(given: str, home: Path) -> None:
+def test_the_engine_is_found_for_any_home_in_any_notation(given: str, home: Path) -> None:
     (home / "link").symlink_to("data")
     engine = Engine(home / ("data" if given == "link" else given.removeprefix("~/")))
     with launched(Path(given), cwd=home, HOME=str(home)) as client:
@@ -63,15 +63,15 @@ def test_the_engine_is_met_wherever_its_home_is_and_however_it_is_written(given:
     engine.close()
 
 
-def test_without_a_home_the_engine_is_met_in_the_users_data_folder(home: Path) -> None:
+def test_the_engine_is_found_in_the_users_data_folder_by_default(home: Path) -> None:
     engine = Engine(home / "memos-as")
     with launched(Path(), MEMOS_HOME="", XDG_DATA_HOME=str(home)) as client:
         serves(engine.accept(), client)
     engine.close()
 
 
-@pytest.mark.parametrize("given", ["~nobody-of-that-name/memory", "gone"])
-def test_a_home_that_cannot_be_told_is_said_in_one_line(given: str, home: Path) -> None:
+@pytest.mark.parametrize("given", ["~nobody-of-that-name/memory", "removed"])
+def test_an_unknown_home_is_reported_in_one_line(given: str, home: Path) -> None:
     (home / "cwd").mkdir()
     command = f"cd {shlex.quote(str(home / 'cwd'))}; rmdir ../cwd; exec {shlex.join(COMMAND)}"
     done = subprocess.run(["sh", "-c", command], env=environment_of(given), capture_output=True, text=True, check=False)
@@ -81,135 +81,133 @@ def test_a_home_that_cannot_be_told_is_said_in_one_line(given: str, home: Path) 
 
 
 def test_lines_pass_both_ways_unchanged_and_in_order(session: Session, client: Client) -> None:
-    said = [
+    sent = [
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{"a":"\\ud83d \xc3\xa9"}}}',
         b'{  "id" : "1", "method":"ping"  , "jsonrpc":"2.0", "extra":1e400 }',
         b'{"not": "closed"',
         b"no json at all",
         b"[]",
         b"7",
-        b'{"half a character": "\xc3"}',
+        b'{"invalid UTF-8": "\xc3"}',
         b'{"method":"tools/call","id":1.5}',
         b'{"id":' + b"1" * 5_000 + b',"method":"ping"}',
     ]
-    client.write(b"".join(line + b"\n" for line in said))
-    assert [session.hearing.line() for _ in said] == said
-    session.write(b"".join(line + b"\n" for line in reversed(said)))
-    assert [client.hearing.line() for _ in said] == said[::-1]
+    client.write(b"".join(line + b"\n" for line in sent))
+    assert [session.reader.line() for _ in sent] == sent
+    session.write(b"".join(line + b"\n" for line in reversed(sent)))
+    assert [client.reader.line() for _ in sent] == sent[::-1]
 
 
-def test_blank_lines_and_the_blanks_around_a_line_do_not_count(session: Session, client: Client) -> None:
+def test_blank_lines_and_blanks_around_a_line_are_dropped(session: Session, client: Client) -> None:
     client.write(b"\n\r\n  \t \n" + b' {"id":1,"method":"ping"} \r\n\n')
-    assert session.hearing.line() == b'{"id":1,"method":"ping"}'
+    assert session.reader.line() == b'{"id":1,"method":"ping"}'
     session.write(b"\n\n" + lines(answer(1)))
-    assert client.hear() == answer(1)
+    assert client.read() == answer(1)
 
 
-def test_a_line_that_comes_in_pieces_is_one_line(session: Session, client: Client) -> None:
+def test_a_line_in_several_chunks_is_one_line(session: Session, client: Client) -> None:
     line = lines(call(1, content="é" * 10))
     for byte in range(0, len(line), 7):
         client.write(line[byte : byte + 7])
-    assert session.hear() == call(1, content="é" * 10)
+    assert session.read() == call(1, content="é" * 10)
 
 
-def test_a_last_line_needs_no_end(session: Session, client: Client) -> None:
+def test_the_last_line_needs_no_line_break(session: Session, client: Client) -> None:
     client.write(lines(call(1)).rstrip())
     client.stdin.close()
-    assert session.hear() == call(1)
-    session.say(answer(1))
-    assert client.hear() == answer(1)
-    client.sees_it_end()
+    assert session.read() == call(1)
+    session.send(answer(1))
+    assert client.read() == answer(1)
+    client.wait_closed()
 
 
 def test_ten_mebibytes_pass_both_ways_at_once(session: Session, client: Client) -> None:
     big = "é" * (5 * MIB)
     with ThreadPoolExecutor() as threads:
-        sent = threads.submit(client.say, call(1, content=big))
-        said = threads.submit(session.say, answer(0, content=big))
-        heard = threads.submit(session.hear)
-        assert client.hear() == answer(0, content=big)
-        assert heard.result() == call(1, content=big)
-        assert (sent.result(), said.result()) == (None, None)
+        sent = threads.submit(client.send, call(1, content=big))
+        answered = threads.submit(session.send, answer(0, content=big))
+        received = threads.submit(session.read)
+        assert client.read() == answer(0, content=big)
+        assert received.result() == call(1, content=big)
+        assert (sent.result(), answered.result()) == (None, None)
 
 
 def test_a_thousand_calls_at_once_are_each_passed_and_answered(session: Session, client: Client) -> None:
     asked = [call(number, content="x" * 500) for number in range(1_000)]
     with ThreadPoolExecutor() as threads:
-        threads.submit(client.say, *asked)
-        assert session.hearing.messages(1_000) == asked
-        threads.submit(session.say, *map(answer, range(1_000)))
-        assert client.hearing.messages(1_000) == [answer(number) for number in range(1_000)]
-    client.leaves()
+        threads.submit(client.send, *asked)
+        assert session.reader.messages(1_000) == asked
+        threads.submit(session.send, *map(answer, range(1_000)))
+        assert client.reader.messages(1_000) == [answer(number) for number in range(1_000)]
+    client.close()
 
 
-def test_a_client_that_only_writes_is_held_back_and_loses_nothing(session: Session, client: Client) -> None:
+def test_a_client_that_only_writes_is_blocked_and_loses_nothing(session: Session, client: Client) -> None:
     count = 20_000
     padding = "x" * 1_000
 
     def echo() -> None:
         for _ in range(count):
-            session.say(answer(session.hear()["id"], padding=padding))
+            session.send(answer(session.read()["id"], padding=padding))
 
     with ThreadPoolExecutor() as threads:
         echoed = threads.submit(echo)
-        written = threads.submit(client.say, *[call(number, padding=padding) for number in range(count)])
+        written = threads.submit(client.send, *[call(number, padding=padding) for number in range(count)])
         wait_until_full(client.stdin.fileno())
         assert not written.done()
         assert kib_of(client, "VmHWM") < 40_000
-        heard = [client.hear()["id"] for _ in range(count)]
+        received = [client.read()["id"] for _ in range(count)]
         written.result()
         echoed.result()
-    assert heard == list(range(count))
+    assert received == list(range(count))
     assert kib_of(client, "VmHWM") < 40_000
-    client.leaves()
+    client.close()
 
 
-def test_answers_that_nobody_reads_wait_at_the_engine_even_while_calls_go_to_it(
-    session: Session, client: Client
-) -> None:
+def test_unread_answers_wait_in_the_engine_even_while_calls_are_sent_to_it(session: Session, client: Client) -> None:
     answers = memoryview(lines(answer("x", padding="x" * 1_000)) * 1_000)
     calls = lines(*[call(number, padding="x" * 1_000) for number in range(5_000)])
     os.set_blocking(session.descriptor, False)
-    said = heard = 0
+    sent = received = 0
     with ThreadPoolExecutor() as threads:
         written = threads.submit(client.write, calls)
-        while heard < len(calls):
+        while received < len(calls):
             with suppress(BlockingIOError):
-                said += os.write(session.descriptor, answers[said % len(answers) :])
+                sent += os.write(session.descriptor, answers[sent % len(answers) :])
             with suppress(BlockingIOError):
-                heard += len(os.read(session.descriptor, 4_096))
+                received += len(os.read(session.descriptor, 4_096))
         written.result()
-    assert said < 2 * MIB
+    assert sent < 2 * MIB
     assert kib_of(client, "VmHWM") < 40_000
 
 
-def test_an_engine_that_reads_nothing_holds_the_client_back(session: Session, client: Client) -> None:
+def test_an_engine_that_reads_nothing_blocks_the_client(session: Session, client: Client) -> None:
     asked = [call(number, padding="x" * 10_000) for number in range(1_000)]
     with ThreadPoolExecutor() as threads:
-        written = threads.submit(client.say, *asked)
+        written = threads.submit(client.send, *asked)
         wait_until_full(client.stdin.fileno())
         assert not written.done()
-        session.say(answer("early"))  # the other direction is not held back
-        assert client.hear() == answer("early")
-        assert session.hearing.messages(1_000) == asked
+        session.send(answer("early"))  # the other direction is not blocked
+        assert client.read() == answer("early")
+        assert session.reader.messages(1_000) == asked
 
 
 @pytest.mark.parametrize("request_id", [5, "five"])
-def test_a_line_over_the_limit_is_answered_and_the_next_call_works(
+def test_the_bridge_reports_an_oversized_line_and_the_next_call_works(
     request_id: int | str, session: Session, client: Client
 ) -> None:
-    client.say(call(request_id, content="x" * MAX_LINE_BYTES))
-    refused = client.hear()
+    client.send(call(request_id, content="x" * MAX_LINE_BYTES))
+    refused = client.read()
     assert (refused["id"], refused["error"]["code"]) == (request_id, -32600)
     assert "16 MiB" in refused["error"]["message"]
     serves(session, client)
 
 
-def test_an_answer_over_the_limit_becomes_an_error_and_the_next_call_works(session: Session, client: Client) -> None:
-    client.say(call(5))
-    assert session.hear() == call(5)
+def test_an_oversized_answer_becomes_an_error_and_the_next_call_works(session: Session, client: Client) -> None:
+    client.send(call(5))
+    assert session.read() == call(5)
     session.write(json.dumps(answer(5, content="x" * MAX_LINE_BYTES), separators=(",", ":")).encode() + b"\n")
-    refused = client.hear()
+    refused = client.read()
     assert (refused["id"], refused["error"]["code"]) == (5, -32603)
     serves(session, client)
 
@@ -219,30 +217,30 @@ def test_a_private_line_of_a_later_protocol_never_reaches_the_client(session: Se
     serves(session, client)
 
 
-def test_what_follows_a_welcome_at_once_is_heard(engine: Engine, client: Client) -> None:
+def test_lines_right_after_the_welcome_are_read(engine: Engine, client: Client) -> None:
     session = engine.accept_silently()
     session.write(encode(answer="welcome") + lines(answer("early")) + encode(answer="leaving"))
-    assert client.hear() == answer("early")
-    assert session.hearing.rest() == b"", "it has heard that the engine leaves"
-    client.leaves()
+    assert client.read() == answer("early")
+    assert session.reader.rest() == b"", "the bridge has read that the engine stops"
+    client.close()
 
 
-def test_a_welcome_may_come_in_pieces(engine: Engine, client: Client) -> None:
+def test_a_welcome_may_come_in_several_chunks(engine: Engine, client: Client) -> None:
     session = engine.accept_silently()
     welcome = encode(answer="welcome")
     for byte in welcome[:-1]:
         session.write(bytes([byte]))
-    client.say(call(1))
+    client.send(call(1))
     with pytest.raises(TimeoutError):
-        session.hearing.line(seconds=0.1)
+        session.reader.line(seconds=0.1)
     session.write(b"\n")
-    assert session.hear() == call(1)
+    assert session.read() == call(1)
 
 
-def test_what_an_engine_notes_at_its_welcome_is_told_to_the_people(engine: Engine, client: Client) -> None:
+def test_a_note_in_the_welcome_is_written_to_stderr(engine: Engine, client: Client) -> None:
     engine.accept(answer="welcome", note="the model is still loading")
-    assert Hearing(client.stderr.fileno()).line() == b"memos-as: the model is still loading"
-    client.leaves()
+    assert LineReader(client.stderr.fileno()).line() == b"memos-as: the model is still loading"
+    client.close()
 
 
 def test_the_bridge_imports_little_and_only_from_the_standard_library(home: Path) -> None:
@@ -260,6 +258,7 @@ def test_the_bridge_imports_little_and_only_from_the_standard_library(home: Path
         "memos_mcp.bridge.main",
         "memos_mcp.bridge.pending",
         "memos_mcp.bridge.client_io",
+        "memos_mcp.bridge.engine_link",
         "memos_mcp.ipc.line_buffer",
         "memos_mcp.ipc",
         *(f"memos_mcp.ipc.{name}" for name in ("connect", "handshake", "launch", "run_dir")),
@@ -279,19 +278,19 @@ def test_the_bridge_imports_little_and_only_from_the_standard_library(home: Path
 
 
 def serves(session: Session, client: Client) -> None:
-    """See a call and its answer pass, and the bridge end."""
-    client.say(asking("tools/list", "next"))
-    assert session.hear() == asking("tools/list", "next")
-    session.say(answer("next", tools=[]))
-    assert client.hear() == answer("next", tools=[])
-    client.leaves()
+    """See a call and its answer pass, and the bridge exit."""
+    client.send(build_request("tools/list", "next"))
+    assert session.read() == build_request("tools/list", "next")
+    session.send(answer("next", tools=[]))
+    assert client.read() == answer("next", tools=[])
+    client.close()
 
 
 def wait_until_full(descriptor: int) -> None:
-    """Wait until nobody has taken anything out of a pipe for a while."""
-    room = select.poll()
-    room.register(descriptor, select.POLLOUT)
-    while room.poll(300):
+    """Wait until a pipe has not become writable for a while."""
+    writable = select.poll()
+    writable.register(descriptor, select.POLLOUT)
+    while writable.poll(300):
         os.sched_yield()
 
 

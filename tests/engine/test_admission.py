@@ -19,27 +19,27 @@ def test_a_newer_client_gets_an_engine_of_its_own_version(others: bool, differin
     assert verdict == Verdict("leaving", "memos-as 1.10.0 takes over from 1.2.0")
 
 
-def test_a_newer_client_is_served_by_what_a_person_runs_and_told_so() -> None:
+def test_a_newer_client_is_served_by_a_foreground_engine_with_a_note() -> None:
     verdict = judge("1.2.0", "1.3.0", [], others=False, foreground=True)
     assert verdict.answer == "welcome"
     assert verdict.note is not None
     assert "1.2.0" in verdict.note
 
 
-def test_an_older_client_is_served_and_told_so() -> None:
+def test_an_older_client_is_served_with_a_note() -> None:
     verdict = judge("1.2.0", "1.1.0", [], others=False, foreground=False)
     assert verdict.answer == "welcome"
     assert verdict.note == "a newer engine, 1.2.0, serves this client of version 1.1.0"
 
 
-def test_other_settings_make_an_engine_leave_that_serves_nobody_else() -> None:
+def test_other_settings_replace_an_engine_without_other_clients() -> None:
     verdict = judge("1.2.0", "1.2.0", DATABASE, others=False, foreground=False)
     assert verdict == Verdict("leaving", "the next client has other settings: MEMOS_DATABASE_URL")
 
 
 @pytest.mark.parametrize("version", ["1.1.0", "1.2.0", "1.3.0"])
 @pytest.mark.parametrize(("others", "foreground"), [(True, False), (True, True), (False, True)])
-def test_other_settings_are_refused_by_name_where_that_would_cost_somebody_the_engine(
+def test_other_settings_are_refused_by_name_when_the_engine_is_in_use(
     version: str, others: bool, foreground: bool
 ) -> None:
     verdict = judge("1.2.0", version, [*DATABASE, "MEMOS_QDRANT_URL"], others=others, foreground=foreground)
@@ -49,9 +49,9 @@ def test_other_settings_are_refused_by_name_where_that_would_cost_somebody_the_e
     assert "MEMOS_HOME of its own" in verdict.reason
 
 
-def test_an_answer_tells_only_what_there_is() -> None:
-    assert Verdict("welcome").told() == {"answer": "welcome"}
-    assert Verdict("refused", "no").told() == {"answer": "refused", "reason": "no"}
+def test_an_answer_has_only_the_fields_that_are_set() -> None:
+    assert Verdict("welcome").payload() == {"answer": "welcome"}
+    assert Verdict("refused", "no").payload() == {"answer": "refused", "reason": "no"}
 
 
 @pytest.mark.parametrize("names", [("", "a"), ("n", "\n"), ("n", None), (1, "a"), ("n" * 256, "a")])
@@ -60,5 +60,5 @@ def test_a_scope_that_cannot_be_stored_is_refused(names: tuple[object, object]) 
         scope_of(*names)
 
 
-def test_a_scope_is_what_was_named() -> None:
+def test_a_scope_has_the_given_names() -> None:
     assert scope_of("team", "tester") == Scope("team", "tester")

@@ -6,7 +6,7 @@ from memos_mcp.ipc.run_dir import RunDir
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> RunDir:
-    place = RunDir(str(tmp_path / "home"))
-    place.prepare()
-    return place
+def run_dir(tmp_path: Path) -> RunDir:
+    run_dir = RunDir(str(tmp_path / "home"))
+    run_dir.prepare()
+    return run_dir

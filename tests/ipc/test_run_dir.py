@@ -11,17 +11,17 @@ from memos_mcp.ipc.run_dir import ENGINE_LOCK, SOCKET, START_LOCK, RunDir, home_
 from memos_mcp.settings import Settings
 
 
-def test_the_folder_is_its_owners_alone(place: RunDir) -> None:
-    assert mode_of(place.folder) == 0o700
+def test_only_the_owner_can_access_the_folder(run_dir: RunDir) -> None:
+    assert mode_of(run_dir.folder) == 0o700
 
 
-def test_a_folder_that_is_too_open_is_closed(place: RunDir) -> None:
-    Path(place.folder).chmod(0o755)
-    place.prepare()
-    assert mode_of(place.folder) == 0o700
+def test_the_permissions_of_a_folder_that_is_too_open_are_corrected(run_dir: RunDir) -> None:
+    Path(run_dir.folder).chmod(0o755)
+    run_dir.prepare()
+    assert mode_of(run_dir.folder) == 0o700
 
 
-def test_a_link_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+def test_a_link_instead_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(0o700)
     (tmp_path / "run").symlink_to("elsewhere")
     with pytest.raises(PermissionError, match="not a folder of this user") as refused:
@@ -30,69 +30,69 @@ def test_a_link_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_another_user_is_refused(place: RunDir) -> None:
-    os.chown(place.folder, 65534, 65534)
+def test_a_folder_of_another_user_is_refused(run_dir: RunDir) -> None:
+    os.chown(run_dir.folder, 65534, 65534)
     with pytest.raises(PermissionError, match="not a folder of this user"):
-        place.prepare()
+        run_dir.prepare()
 
 
-def test_a_lock_has_one_holder_until_it_lets_go(place: RunDir) -> None:
-    held = place.hold(START_LOCK)
+def test_a_lock_has_one_holder_until_it_is_released(run_dir: RunDir) -> None:
+    held = run_dir.try_lock(START_LOCK)
     assert held is not None
-    assert place.hold(START_LOCK) is None
+    assert run_dir.try_lock(START_LOCK) is None
     os.close(held)
-    again = place.hold(START_LOCK)
+    again = run_dir.try_lock(START_LOCK)
     assert again is not None
     os.close(again)
 
 
-def test_a_lock_does_not_outlive_the_process_that_held_it(place: RunDir) -> None:
+def test_a_lock_does_not_outlive_the_process_that_held_it(run_dir: RunDir) -> None:
     program = (
-        f"import os; from {RunDir.__module__} import RunDir; RunDir({place.home!r}).hold({ENGINE_LOCK!r}); os.abort()"
+        f"import os; from {RunDir.__module__} import RunDir; RunDir({run_dir.home!r}).hold({ENGINE_LOCK!r}); os.abort()"
     )
     subprocess.run([sys.executable, "-c", program], check=False)
-    held = place.hold(ENGINE_LOCK)
+    held = run_dir.try_lock(ENGINE_LOCK)
     assert held is not None
     os.close(held)
 
 
-def test_the_holder_of_the_engines_lock_is_named_in_it(place: RunDir) -> None:
-    assert place.holder() is None
-    held = place.hold(ENGINE_LOCK)
+def test_the_engines_lock_holds_the_engines_process_id(run_dir: RunDir) -> None:
+    assert run_dir.engine_pid() is None
+    held = run_dir.try_lock(ENGINE_LOCK)
     assert held is not None
-    assert place.holder() is None, "it has not said so yet"
+    assert run_dir.engine_pid() is None, "it has not written its id yet"
     os.write(held, b"4711")
-    assert place.holder() == 4711
+    assert run_dir.engine_pid() == 4711
     os.close(held)
-    assert place.holder() is None, "what it wrote is still there, but it is gone"
+    assert run_dir.engine_pid() is None, "its id is still in the file, but it has exited"
 
 
-def test_without_a_folder_there_is_nobody(tmp_path: Path) -> None:
-    place = RunDir(str(tmp_path / "none"))
-    assert place.holder() is None
-    assert place.connect() is None
+def test_there_is_no_engine_without_a_folder(tmp_path: Path) -> None:
+    run_dir = RunDir(str(tmp_path / "none"))
+    assert run_dir.engine_pid() is None
+    assert run_dir.connect() is None
 
 
-def test_a_socket_that_a_killed_engine_left_is_nobody_and_is_replaced(place: RunDir) -> None:
-    place.listen().close()
-    assert Path(place.folder, SOCKET).exists()
-    assert place.connect() is None
-    with place.listen():
-        connection = place.connect()
+def test_the_socket_of_a_killed_engine_is_replaced(run_dir: RunDir) -> None:
+    run_dir.listen().close()
+    assert Path(run_dir.folder, SOCKET).exists()
+    assert run_dir.connect() is None
+    with run_dir.listen():
+        connection = run_dir.connect()
         assert connection is not None
         connection.close()
-    place.leave()
-    assert not Path(place.folder, SOCKET).exists()
-    place.leave()
+    run_dir.remove_socket()
+    assert not Path(run_dir.folder, SOCKET).exists()
+    run_dir.remove_socket()
 
 
-def test_a_path_too_long_for_a_socket_is_reached_from_inside_without_moving_anybody(tmp_path: Path) -> None:
-    place = RunDir(str(tmp_path / ("d" * 120) / ("é" * 100)))
+def test_a_path_too_long_for_a_socket_works_and_keeps_the_working_directory(tmp_path: Path) -> None:
+    run_dir = RunDir(str(tmp_path / ("d" * 120) / ("é" * 100)))
     before = Path.cwd()
-    assert place.connect() is None
-    place.prepare()
-    with place.listen() as listener:
-        connection = place.connect()
+    assert run_dir.connect() is None
+    run_dir.prepare()
+    with run_dir.listen() as listener:
+        connection = run_dir.connect()
         assert connection is not None
         with connection:
             listener.settimeout(5)
@@ -101,40 +101,40 @@ def test_a_path_too_long_for_a_socket_is_reached_from_inside_without_moving_anyb
                 connection.settimeout(5)
                 assert connection.recv(1) == b"!"
     assert Path.cwd() == before
-    place.leave()
-    assert place.connect() is None
+    run_dir.remove_socket()
+    assert run_dir.connect() is None
 
 
-def test_a_connection_does_not_block(place: RunDir) -> None:
-    with place.listen() as listener, pytest.raises(BlockingIOError):
+def test_a_connection_does_not_block(run_dir: RunDir) -> None:
+    with run_dir.listen() as listener, pytest.raises(BlockingIOError):
         listener.accept()
-    with place.listen():
-        connection = place.connect()
+    with run_dir.listen():
+        connection = run_dir.connect()
         assert connection is not None
         with connection, pytest.raises(BlockingIOError):
             connection.recv(1)
 
 
-def test_somebody_elses_trouble_is_not_taken_for_an_absent_engine(tmp_path: Path) -> None:
+def test_other_errors_are_not_taken_for_an_absent_engine(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError):
         RunDir(str(tmp_path / "file")).connect()
 
 
-def test_settings_are_read_in_any_case_and_not_when_empty() -> None:
+def test_settings_are_read_in_any_case_and_empty_ones_are_ignored() -> None:
     environment = {"memos_home": "/h", "MEMOS_NAMESPACE": "", "Memos_Agent_Id": "ada", "OTHER": "x", "MEMO": "y"}
     assert settings_in(environment) == {"MEMOS_HOME": "/h", "MEMOS_AGENT_ID": "ada"}
 
 
 @pytest.mark.parametrize("given", ["/data", "~/memory", "~", "memory", "./memory", ""])
-def test_a_home_is_the_one_that_the_settings_read(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_is_the_same_as_in_the_settings(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MEMOS_HOME", given)
     assert Path(home_of(os.environ)) == Settings().home
 
 
 @pytest.mark.parametrize("data_home", [None, "", " ", "/data", "/data/", "relative", "~/data"])
-def test_the_default_home_is_where_the_system_keeps_a_users_data(
+def test_the_default_home_is_in_the_platforms_folder_for_user_data(
     data_home: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MEMOS_HOME", raising=False)
@@ -146,22 +146,20 @@ def test_the_default_home_is_where_the_system_keeps_a_users_data(
     assert Path(home_of(os.environ)) == platformdirs.macos.MacOS("memos-as").user_data_path
 
 
-def test_a_full_path_needs_no_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "gone").mkdir()
-    monkeypatch.chdir(tmp_path / "gone")
-    (tmp_path / "gone").rmdir()
+def test_a_full_path_needs_no_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "removed").mkdir()
+    monkeypatch.chdir(tmp_path / "removed")
+    (tmp_path / "removed").rmdir()
     assert home_of({"MEMOS_HOME": "/data"}) == "/data"
 
 
-def test_who_would_have_to_queue_for_a_place_in_the_queue_does_not_stand_still(
-    place: RunDir, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connecting_does_not_block_when_the_backlog_is_full(run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("memos_mcp.ipc.run_dir.BACKLOG", 0)
-    with place.listen():
-        first = place.connect()
+    with run_dir.listen():
+        first = run_dir.connect()
         assert first is not None
         with first:
-            assert place.connect() is None
+            assert run_dir.connect() is None
 
 
 def mode_of(path: str) -> int:

@@ -14,7 +14,7 @@ from memos_mcp.app import App
 from memos_mcp.domain.memory import MemoryFilter, MemoryQuery, NewMemory
 from memos_mcp.domain.tool import NewTool, ToolFilter, ToolPage, ToolQuery
 from memos_mcp.mcp_server.server import TOOLS, build_server
-from tests.stand_in import SCOPE, StandIn, memory_hit, memory_page, tool_hit
+from tests.stand_in import SCOPE, StandInApp, memory_hit, memory_page, stand_in, tool_hit
 
 pytestmark = pytest.mark.anyio
 
@@ -22,12 +22,12 @@ Era = Literal["legacy", "auto"]
 both_eras = pytest.mark.parametrize("era", ["legacy", "auto"])
 
 
-async def call(services: StandIn, tool: str, arguments: dict[str, Any], era: Era = "auto") -> Any:
-    async with Client(build_server(services.app, SCOPE), mode=era) as client:
+async def call(services: StandInApp, tool: str, arguments: dict[str, Any], era: Era = "auto") -> Any:
+    async with Client(build_server(services, SCOPE), mode=era) as client:
         return await client.call_tool(tool, arguments)
 
 
-async def refusal(services: StandIn, tool: str, arguments: dict[str, Any]) -> str:
+async def refusal(services: StandInApp, tool: str, arguments: dict[str, Any]) -> str:
     result = await call(services, tool, arguments)
     assert result.is_error
     return str(result.content[0].text)
@@ -53,7 +53,7 @@ async def test_a_client_is_greeted_and_sees_the_tools_without_touching_the_app(e
 
 
 async def test_every_tool_has_a_title_an_output_schema_and_honest_annotations() -> None:
-    async with Client(build_server(StandIn().app, SCOPE)) as client:
+    async with Client(build_server(stand_in(), SCOPE)) as client:
         listed = {tool.name: tool for tool in (await client.list_tools()).tools}
     assert all(tool.title and tool.output_schema and tool.annotations for tool in listed.values())
     read_only = {name for name, tool in listed.items() if tool.annotations and tool.annotations.read_only_hint}
@@ -61,14 +61,14 @@ async def test_every_tool_has_a_title_an_output_schema_and_honest_annotations() 
 
 
 async def test_the_list_of_tools_may_be_cached() -> None:
-    async with Client(build_server(StandIn().app, SCOPE), mode="2026-07-28") as client:
+    async with Client(build_server(stand_in(), SCOPE), mode="2026-07-28") as client:
         listed = await client.list_tools()
     assert (listed.ttl_ms, listed.cache_scope) == (300_000, "public")
 
 
 @both_eras
 async def test_a_store_hands_everything_to_the_service(era: Era) -> None:
-    services = StandIn()
+    services = stand_in()
     replaced = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
     result = await call(
         services,
@@ -100,7 +100,7 @@ async def test_a_store_hands_everything_to_the_service(era: Era) -> None:
 
 
 async def test_a_query_hands_everything_to_the_service() -> None:
-    services = StandIn()
+    services = stand_in()
     await call(
         services,
         "query_memory",
@@ -113,7 +113,7 @@ async def test_a_query_hands_everything_to_the_service() -> None:
 
 
 async def test_a_registration_hands_everything_to_the_service() -> None:
-    services = StandIn()
+    services = stand_in()
     given: dict[str, Any] = {"tool_id": "t", "name": "T", "description": "d", "endpoint_url": "https://x.example/t"}
     result = await call(services, "register_tool", given | {"request_schema": {"type": "object"}})
     assert services.tools.registered == [NewTool(**given, request_schema={"type": "object"}, required_capabilities=[])]
@@ -124,13 +124,13 @@ async def test_a_registration_hands_everything_to_the_service() -> None:
     ("arguments", "texts"), [({}, []), ({"query": "a"}, ["a"]), ({"queries": ["a", "b"]}, ["a", "b"])]
 )
 async def test_one_need_several_or_none_reach_the_service(arguments: dict[str, Any], texts: list[str]) -> None:
-    services = StandIn()
+    services = stand_in()
     await call(services, "discover_tools", arguments | {"agent_capabilities": []})
     assert services.tools.queries == [ToolQuery(texts, ToolFilter(None, []), 5)]
 
 
 async def test_one_need_and_several_at_once_are_refused() -> None:
-    message = await refusal(StandIn(), "discover_tools", {"query": "a", "queries": ["b"]})
+    message = await refusal(stand_in(), "discover_tools", {"query": "a", "queries": ["b"]})
     assert message.startswith("Give query or queries, not both")
 
 
@@ -147,7 +147,7 @@ async def test_one_need_and_several_at_once_are_refused() -> None:
 async def test_text_and_structure_carry_the_same_and_keep_the_output_schema(
     era: Era, tool: str, arguments: dict[str, Any]
 ) -> None:
-    services = StandIn()
+    services = stand_in()
     hits = [memory_hit(content='"quoted" 世界 \u0001', session_id="s", metadata={"a": [None]}), memory_hit(2)]
     services.memories.page = memory_page(hits, more=True, degraded="The index is not available.")
     services.tools.page = ToolPage([tool_hit(request_schema={"type": "object"}), tool_hit(2)], 9, 1)
@@ -160,8 +160,8 @@ async def test_text_and_structure_carry_the_same_and_keep_the_output_schema(
 
 
 async def test_an_empty_answer_still_says_its_total_its_cursor_and_that_it_is_not_degraded() -> None:
-    empty = await call(StandIn(), "query_memory", {})
-    none = await call(StandIn(), "discover_tools", {})
+    empty = await call(stand_in(), "query_memory", {})
+    none = await call(stand_in(), "discover_tools", {})
     nothing = {"memories": [], "total": 0, "next_cursor": None, "confident": None, "degraded": None}
     assert empty.structured_content == nothing
     assert none.structured_content == {
@@ -176,20 +176,20 @@ async def test_an_empty_answer_still_says_its_total_its_cursor_and_that_it_is_no
 
 @both_eras
 async def test_an_unknown_tool_is_a_protocol_error_with_the_names(era: Era) -> None:
-    async with Client(build_server(StandIn().app, SCOPE), mode=era) as client:
+    async with Client(build_server(stand_in(), SCOPE), mode=era) as client:
         with pytest.raises(MCPError, match="Did you mean 'store_memory'") as caught:
             await client.call_tool("store_memry", {})
     assert caught.value.code == -32602
 
 
 async def test_a_refused_input_is_an_error_result_with_the_domains_message() -> None:
-    assert await refusal(StandIn(), "store_memory", {"content": " \u200b"}) == (
+    assert await refusal(stand_in(), "store_memory", {"content": " \u200b"}) == (
         "content is empty. Give it at least one visible character."
     )
 
 
 async def test_an_outage_is_an_error_result_that_says_to_repeat() -> None:
-    assert "Repeat the call" in await refusal(StandIn(), "store_memory", {"content": "outage"})
+    assert "Repeat the call" in await refusal(stand_in(), "store_memory", {"content": "outage"})
 
 
 @both_eras
@@ -197,7 +197,7 @@ async def test_an_unexpected_failure_is_logged_and_its_text_is_hidden(
     era: Era, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
-        result = await call(StandIn(), "store_memory", {"content": "bug"}, era)
+        result = await call(stand_in(), "store_memory", {"content": "bug"}, era)
     text = result.content[0].text
     assert result.is_error
     assert "secret" not in text
@@ -206,8 +206,8 @@ async def test_an_unexpected_failure_is_logged_and_its_text_is_hidden(
 
 
 async def test_a_cancelled_call_is_cancelled_in_the_service() -> None:
-    services = StandIn()
-    async with Client(build_server(services.app, SCOPE)) as client, anyio.create_task_group() as tasks:
+    services = stand_in()
+    async with Client(build_server(services, SCOPE)) as client, anyio.create_task_group() as tasks:
         tasks.start_soon(client.call_tool, "store_memory", {"content": "wait"})
         await services.memories.started.wait()
         tasks.cancel_scope.cancel()

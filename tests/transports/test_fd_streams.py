@@ -21,26 +21,26 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 async def test_one_socket_is_read_and_written_at_once(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     data = os.urandom(4 << 20)
-    heard = {ours: b"", theirs: b""}
+    received = {ours: b"", theirs: b""}
 
-    async def hear(end: socket.socket) -> None:
+    async def read(end: socket.socket) -> None:
         receive = receiving(end.fileno())
         while chunk := await receive():
-            heard[end] += chunk
+            received[end] += chunk
 
-    async def say(end: socket.socket) -> None:
+    async def write(end: socket.socket) -> None:
         await sending(end.fileno())(data)
         end.shutdown(socket.SHUT_WR)
 
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             for end in pair:
-                tasks.start_soon(hear, end)
-                tasks.start_soon(say, end)
-    assert heard == {ours: data, theirs: data}
+                tasks.start_soon(read, end)
+                tasks.start_soon(write, end)
+    assert received == {ours: data, theirs: data}
 
 
-async def test_a_peer_that_is_gone_is_the_end_of_input_and_an_error_of_output(
+async def test_a_closed_peer_is_the_end_of_input_and_an_error_of_output(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, theirs = pair
@@ -59,18 +59,18 @@ async def expect_the_end(receive: Receive) -> None:
     assert await receive() == b""
 
 
-async def test_a_peer_that_leaves_in_the_middle_of_what_it_is_sent_is_an_error(
+async def test_a_peer_that_closes_while_it_is_sent_data_is_an_error(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, theirs = pair
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(leave_when_all_wait, theirs)
+            tasks.start_soon(close_when_all_wait, theirs)
             with pytest.raises(ConnectionError):
                 await sending(ours.fileno())(bytes(16 << 20))
 
 
-async def leave_when_all_wait(end: socket.socket) -> None:
+async def close_when_all_wait(end: socket.socket) -> None:
     await anyio.wait_all_tasks_blocked()
     end.close()
 
@@ -82,19 +82,19 @@ def endless() -> Iterator[int]:
     os.close(descriptor)
 
 
-async def test_a_peer_that_never_stops_sending_leaves_the_loop_to_others_and_can_be_cancelled(endless: int) -> None:
-    turns = 0
+async def test_a_peer_that_never_stops_sending_does_not_block_the_loop_and_can_be_cancelled(endless: int) -> None:
+    reads = 0
 
     async def read() -> None:
-        nonlocal turns
+        nonlocal reads
         receive = receiving(endless)
         while await receive():
-            turns += 1
-            assert turns < 1_000
+            reads += 1
+            assert reads < 1_000
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(read)
-        while not turns:
+        while not reads:
             await anyio.lowlevel.checkpoint()
         tasks.cancel_scope.cancel()
-    assert turns < 10
+    assert reads < 10

@@ -17,7 +17,7 @@ from memos_mcp.domain.errors import Invalid
 from memos_mcp.ipc.line_buffer import MAX_LINE_BYTES
 from memos_mcp.settings import Settings
 from memos_mcp.transports.http import build_http
-from tests.stand_in import SCOPE, StandIn
+from tests.stand_in import SCOPE, StandInApp, stand_in
 from tests.transports.test_jsonrpc_lines import ID_LAST, STORE
 
 pytestmark = pytest.mark.anyio
@@ -40,9 +40,9 @@ PATHS = ["/mcp", "/sse", "/messages/?session_id=1"]
 
 
 @asynccontextmanager
-async def door(services: StandIn | None = None, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the web application itself, without a socket between them."""
-    web = build_http((services or StandIn()).app, SCOPE, Settings(**settings))
+async def http_client(services: StandInApp | None = None, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the web application, without a socket between them."""
+    web = build_http(services or stand_in(), SCOPE, Settings(**settings))
     transport = httpx.ASGITransport(web)
     async with (
         web.router.lifespan_context(web),
@@ -60,8 +60,8 @@ def call(arguments: str = '"tags":[]', form: str = STORE) -> str:
 
 
 async def test_a_call_without_a_session_is_answered_as_json() -> None:
-    services = StandIn()
-    async with door(services) as client:
+    services = stand_in()
+    async with http_client(services) as client:
         answer = await post(client, call())
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     assert answer.json()["result"]["structuredContent"]["created"] is True
@@ -78,8 +78,8 @@ async def test_a_call_without_a_session_is_answered_as_json() -> None:
         ({"origin": "null"}, 403),
     ],
 )
-async def test_a_strange_host_or_origin_is_turned_away(path: str, headers: dict[str, str], status: int) -> None:
-    async with door() as client:
+async def test_another_host_or_origin_is_rejected(path: str, headers: dict[str, str], status: int) -> None:
+    async with http_client() as client:
         method = "GET" if path == "/sse" else "POST"
         answer = await client.request(method, path, content=call(), headers=HEADERS | headers)
     assert answer.status_code == status
@@ -89,8 +89,8 @@ async def test_a_strange_host_or_origin_is_turned_away(path: str, headers: dict[
     "headers",
     [{"host": "localhost"}, {"host": "[::1]:9"}, {"origin": "http://localhost:5173"}, {"origin": "http://127.0.0.1"}],
 )
-async def test_loopback_names_are_let_in(headers: dict[str, str]) -> None:
-    async with door() as client:
+async def test_loopback_names_are_admitted(headers: dict[str, str]) -> None:
+    async with http_client() as client:
         assert (await post(client, call(), **headers)).status_code == 200
 
 
@@ -98,7 +98,7 @@ async def test_loopback_names_are_let_in(headers: dict[str, str]) -> None:
 @pytest.mark.parametrize("half", [{}, {"auth_token": "s3cret"}, {"allowed_hosts": ("memos.example.com",)}])
 def test_another_address_is_refused_without_a_token_and_the_allowed_hosts(host: str, half: dict[str, Any]) -> None:
     with pytest.raises(Invalid, match="MEMOS_AUTH_TOKEN and MEMOS_ALLOWED_HOSTS"):
-        build_http(StandIn().app, SCOPE, Settings(host=host, **half))
+        build_http(stand_in(), SCOPE, Settings(host=host, **half))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -107,49 +107,51 @@ def test_another_address_is_refused_without_a_token_and_the_allowed_hosts(host: 
     [None, "s3cret", "Basic s3cret", "Bearer", "Bearer ", "Bearer s3cre", "Bearer s3crets", "Bearer grün"],
 )
 async def test_a_request_without_the_token_is_unauthorized(path: str, authorization: str | None) -> None:
-    told = HEADERS | {"host": "memos.example.com"} | ({"authorization": authorization} if authorization else {})
-    encoded = [(name.encode(), value.encode("latin-1")) for name, value in told.items()]
-    async with door(**LISTEN_ANYWHERE) as client:
+    sent = HEADERS | {"host": "memos.example.com"} | ({"authorization": authorization} if authorization else {})
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
+    async with http_client(**LISTEN_ANYWHERE) as client:
         answer = await client.request("GET" if path == "/sse" else "POST", path, content=call(), headers=encoded)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
 @pytest.mark.parametrize("host", ["memos.example.com", "memos.example.com:8443"])
-async def test_a_request_with_the_token_is_let_in(host: str) -> None:
-    async with door(**LISTEN_ANYWHERE) as client:
+async def test_a_request_with_the_token_is_admitted(host: str) -> None:
+    async with http_client(**LISTEN_ANYWHERE) as client:
         assert (await post(client, call(), host=host, **BEARER)).status_code == 200
 
 
 @pytest.mark.parametrize("headers", [{"host": "127.0.0.1:8766"}, {"host": "memos.example.com", "origin": "http://x"}])
-async def test_the_token_does_not_stand_in_for_host_and_origin(headers: dict[str, str]) -> None:
-    async with door(**LISTEN_ANYWHERE) as client:
+async def test_the_token_does_not_replace_host_and_origin(headers: dict[str, str]) -> None:
+    async with http_client(**LISTEN_ANYWHERE) as client:
         assert (await post(client, call(), **BEARER, **headers)).status_code in {403, 421}
 
 
-async def test_a_token_guards_a_loopback_address_too() -> None:
-    async with door(auth_token="s3cret") as client:
+async def test_a_token_protects_a_loopback_address_too() -> None:
+    async with http_client(auth_token="s3cret") as client:
         assert (await post(client, call())).status_code == 401
         assert (await post(client, call(), **BEARER)).status_code == 200
 
 
 @pytest.mark.parametrize("form", [STORE, ID_LAST], ids=["id first", "id last"])
 @pytest.mark.parametrize(
-    ("broken", "code"),
+    ("broken", "code", "request_id"),
     [
-        (r'"metadata":{"a":"\ud83d"}', -32602),
-        ('"metadata":{"a":%s}' % ("9" * 5_000), -32602),
-        ('"metadata":{"a":%s}' % ("[" * 200_000 + "]" * 200_000), -32602),
-        ('"metadata":{broken}', -32700),
+        (r'"metadata":{"a":"\ud83d"}', -32602, 7),
+        ('"metadata":{"a":%s}' % ("9" * 5_000), -32602, 7),
+        ('"metadata":{"a":%s}' % ("[" * 200_000 + "]" * 200_000), -32602, 7),
+        ('"metadata":{broken}', -32700, None),
     ],
-    ids=["half", "digits", "deep", "syntax"],
+    ids=["surrogate", "digits", "deep", "syntax"],
 )
 @pytest.mark.parametrize("era", ["modern", "legacy"])
-async def test_a_broken_call_is_answered_under_its_id(form: str, broken: str, code: int, era: str) -> None:
+async def test_a_broken_call_is_answered_under_its_id_if_it_is_json(
+    form: str, broken: str, code: int, request_id: int | None, era: str
+) -> None:
     version = "2026-07-28" if era == "modern" else "2025-11-25"
-    async with door() as client:
+    async with http_client() as client:
         answer = await post(client, call(broken, form), **{"mcp-protocol-version": version})
-        assert (answer.status_code, answer.json()["id"], answer.json()["error"]["code"]) == (400, 7, code)
+        assert (answer.status_code, answer.json()["id"], answer.json()["error"]["code"]) == (400, request_id, code)
         assert (await post(client, call())).status_code == 200
 
 
@@ -157,16 +159,16 @@ async def test_a_broken_call_is_answered_under_its_id(form: str, broken: str, co
     "body",
     [b"", b"[]", b"5", b"\xff", b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', call().replace('"id":7', '"id":7.5')],
 )
-async def test_what_is_no_message_is_a_bad_request(body: bytes | str) -> None:
-    async with door() as client:
+async def test_other_bodies_are_bad_requests(body: bytes | str) -> None:
+    async with http_client() as client:
         answer = await post(client, body)
     assert (answer.status_code, answer.json()["id"]) == (400, None)
 
 
 @pytest.mark.parametrize("number", ["NaN", "1e400", "-Infinity"])
 async def test_a_number_that_json_cannot_carry_is_never_stored(number: str) -> None:
-    services = StandIn()
-    async with door(services) as client:
+    services = stand_in()
+    async with http_client(services) as client:
         answer = await post(client, call(f'"metadata":{{"a":{number}}}'))
     assert answer.json()["result"]["isError"]
     assert services.memories.stored == []
@@ -174,7 +176,7 @@ async def test_a_number_that_json_cannot_carry_is_never_stored(number: str) -> N
 
 @pytest.mark.parametrize("path", ["/mcp", "/messages/?session_id=1"])
 async def test_a_body_beyond_the_limit_is_too_large(path: str) -> None:
-    async with door() as client:
+    async with http_client() as client:
         answer = await post(client, call(f'"session_id":"{"x" * MAX_LINE_BYTES}"'), path)
     assert answer.status_code == 413
     assert "16 MiB" in answer.json()["error"]["message"]
@@ -189,21 +191,21 @@ async def test_a_body_beyond_the_limit_is_too_large(path: str) -> None:
     ],
 )
 async def test_ready_means_that_postgres_answers(parts: dict[str, str], status: int, word: str) -> None:
-    async with door(StandIn(parts=parts), **LISTEN_ANYWHERE) as client:
+    async with http_client(stand_in(parts=parts), **LISTEN_ANYWHERE) as client:
         answer = await client.get("/readyz")
     assert answer.status_code == status
     assert answer.json() == {"status": word, "parts": parts}
 
 
-async def test_health_is_told_to_anyone() -> None:
-    async with door(**LISTEN_ANYWHERE) as client:
+async def test_health_needs_no_token() -> None:
+    async with http_client(**LISTEN_ANYWHERE) as client:
         answer = await client.get("/healthz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-async def test_a_call_whose_client_has_left_is_cancelled() -> None:
-    services = StandIn()
-    web = build_http(services.app, SCOPE, Settings())
+async def test_a_call_is_cancelled_when_its_client_disconnects() -> None:
+    services = stand_in()
+    web = build_http(services, SCOPE, Settings())
     body = [call().replace('"content":"x"', '"content":"wait"').encode()]
 
     async def receive() -> dict[str, Any]:
@@ -224,7 +226,7 @@ async def test_a_call_whose_client_has_left_is_cancelled() -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A server process on a port of its own choosing."""
+    """A server process on a free port."""
     with subprocess.Popen(COMMAND, cwd=ROOT, stderr=subprocess.PIPE) as process:
         try:
             assert process.stderr
@@ -248,13 +250,13 @@ async def test_a_client_of_either_era_is_served(
             assert result.structured_content["created"] is True
 
 
-def test_a_call_is_not_held_back_by_the_network(server: tuple[str, subprocess.Popen[bytes]]) -> None:
+def test_a_call_is_not_delayed_by_the_network(server: tuple[str, subprocess.Popen[bytes]]) -> None:
     with httpx.Client(base_url=server[0]) as client:
         took = sorted(client.post("/mcp", content=call(), headers=HEADERS).elapsed.total_seconds() for _ in range(20))
     assert took[2] < 0.03
 
 
-def test_the_server_stops_in_good_order_while_streams_are_open(server: tuple[str, subprocess.Popen[bytes]]) -> None:
+def test_the_server_stops_cleanly_while_streams_are_open(server: tuple[str, subprocess.Popen[bytes]]) -> None:
     url, process = server
     with httpx.Client() as client, client.stream("GET", url + "/sse") as stream:
         events = stream.iter_lines()
@@ -263,4 +265,4 @@ def test_the_server_stops_in_good_order_while_streams_are_open(server: tuple[str
         assert [line for line in events if line.startswith("event")] == []
         assert process.wait(timeout=10) == 0
     assert process.stderr
-    assert process.stderr.read() == b"closed in good order\n"
+    assert process.stderr.read() == b"closed cleanly\n"

@@ -14,7 +14,7 @@ from tests.transports.test_jsonrpc_lines import HELLO, notification, request, st
 
 COMMAND = [sys.executable, "-c", "from tests.stand_in import serve_stdio_alone; serve_stdio_alone()"]
 ROOT = Path(__file__).parents[2]
-GREETING = [request("initialize", "hello", **HELLO), notification("notifications/initialized")]
+HANDSHAKE = [request("initialize", "hello", **HELLO), notification("notifications/initialized")]
 
 
 def lines(*messages: dict[str, Any]) -> bytes:
@@ -27,20 +27,20 @@ def served() -> Iterator[subprocess.Popen[bytes]]:
     pipe = subprocess.PIPE
     with subprocess.Popen(COMMAND, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         try:
-            say(process, *GREETING)
-            assert hear(process)["id"] == "hello"
+            write(process, *HANDSHAKE)
+            assert read(process)["id"] == "hello"
             yield process
         finally:
             process.kill()
 
 
-def say(process: subprocess.Popen[bytes], *messages: dict[str, Any]) -> None:
+def write(process: subprocess.Popen[bytes], *messages: dict[str, Any]) -> None:
     assert process.stdin
     process.stdin.write(lines(*messages))
     process.stdin.flush()
 
 
-def hear(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+def read(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     assert process.stdout
     answer: dict[str, Any] = json.loads(process.stdout.readline())
     return answer
@@ -60,45 +60,45 @@ def interrupt(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGINT)
 
 
-def test_what_is_printed_goes_to_stderr_and_the_protocol_stays_clean() -> None:
+def test_printed_text_is_written_to_stderr_and_the_protocol_stays_clean() -> None:
     with served() as process:
-        say(process, store("print", 1), store("next", 2))
-        assert [hear(process)["id"], hear(process)["id"]] == [1, 2]
+        write(process, store("print", 1), store("next", 2))
+        assert [read(process)["id"], read(process)["id"]] == [1, 2]
         close_stdin(process)
         rest, errors = process.communicate(timeout=5)
     assert (process.returncode, rest) == (0, b"")
-    assert errors == b"stray\nclosed in good order\n"
+    assert errors == b"stray\nclosed cleanly\n"
 
 
 @pytest.mark.parametrize("stop", [close_stdin, terminate, interrupt])
-def test_a_stop_cuts_off_a_call_that_does_not_end(stop: Any) -> None:
+def test_a_call_that_does_not_finish_is_cancelled_on_shutdown(stop: Any) -> None:
     with served() as process:
-        say(process, store("wait", 5), store("meanwhile", 6))
-        assert hear(process)["id"] == 6
+        write(process, store("wait", 5), store("meanwhile", 6))
+        assert read(process)["id"] == 6
         started = time.monotonic()
         stop(process)
         answer, errors = process.communicate(timeout=5)
     assert time.monotonic() - started < 4
-    assert (process.returncode, errors) == (0, b"closed in good order\n")
+    assert (process.returncode, errors) == (0, b"closed cleanly\n")
     assert json.loads(answer)["id"] == 5
 
 
-def test_input_and_output_may_be_files(tmp_path: Path) -> None:
-    (tmp_path / "in").write_bytes(lines(*GREETING, store("from a file", 1)))
+def test_input_and_output_can_be_files(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(lines(*HANDSHAKE, store("from a file", 1)))
     with (tmp_path / "in").open("rb") as source, (tmp_path / "out").open("wb") as sink:
         process = subprocess.run(
             COMMAND, cwd=ROOT, stdin=source, stdout=sink, stderr=subprocess.PIPE, timeout=10, check=True
         )
     answers = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
     assert [answer["id"] for answer in answers] == ["hello", 1]
-    assert process.stderr == b"closed in good order\n"
+    assert process.stderr == b"closed cleanly\n"
 
 
 def test_output_that_shares_a_pipe_with_stderr_is_not_made_non_blocking() -> None:
-    messages = lines(*GREETING, *[store("x" * 1_000, number) for number in range(300)])
+    messages = lines(*HANDSHAKE, *[store("x" * 1_000, number) for number in range(300)])
     process = subprocess.run(
         COMMAND, cwd=ROOT, input=messages, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20, check=True
     )
     answers = process.stdout.splitlines()
     assert len(answers) == 302
-    assert answers[-1] == b"closed in good order"
+    assert answers[-1] == b"closed cleanly"
