@@ -135,7 +135,7 @@ async def _lock_engine(run_dir: RunDir, *, replace: bool) -> int | None:
         return lock
     raise Unavailable(
         f"The engine of {run_dir.home} (process {run_dir.engine_pid()}) has not stopped within {STOP_SECONDS:g} s. "
-        "To kill it: memos-as stop"
+        "To stop it: memos-as stop"
     )
 
 

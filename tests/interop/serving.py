@@ -83,7 +83,7 @@ def stdio_engine(home: Home, command: Sequence[str] = COMMAND) -> Iterator[None]
     """Let clients start bridges on this home; afterwards end the one engine that these have started."""
     yield
     stopped = run([*command, "stop"], seconds=STOP_SECONDS, env=home.env)
-    if stopped.returncode != 0 or "has left" not in stopped.stdout:
+    if stopped.returncode != 0 or "has stopped" not in stopped.stdout:
         raise Failed(f"the engine was not stopped: {tail(stopped.stdout + stopped.stderr)}")
 
 
