@@ -67,7 +67,7 @@ def parts(value: Any) -> Iterator[Any]:
 
 
 def trace() -> dict[str, list[str]]:
-    """Start tracing this process; return the files that hold each word, to which files are added as they are met."""
+    """Start tracing this process; return the files that hold each word, which grow as files are met."""
     found: dict[str, list[str]] = {word: [] for word in WORDS}
 
     def profile(frame: FrameType, event: str, result: Any) -> None:

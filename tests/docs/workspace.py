@@ -133,7 +133,7 @@ class Workspace:
 
     async def start_engine(self) -> None:
         """Start the engine unless one runs; `status` and `stop` need it."""
-        if RunDir(str(self.home)).holder() is None:
+        if RunDir(str(self.home)).engine_pid() is None:
             await self.call("query_memory", {})
 
     def _write(self, files: dict[str, str]) -> None:
