@@ -1,4 +1,4 @@
-"""What the program leaves on the disk is nobody else's to read, and its socket nobody else's to reach."""
+"""Other users can neither read the files that the program writes nor connect to its socket."""
 
 import os
 import subprocess
@@ -16,8 +16,8 @@ WRITTEN_BY_OTHERS = 0o022
 
 
 @pytest.fixture(autouse=True)
-def generous() -> Iterator[None]:
-    """What this process starts would let everybody read its files, unless it takes care."""
+def permissive_umask() -> Iterator[None]:
+    """Let child processes create files that everybody can read, unless they prevent it."""
     before = os.umask(0o022)
     yield
     os.umask(before)
@@ -25,13 +25,16 @@ def generous() -> Iterator[None]:
 
 def test_no_other_user_can_read_or_write_in_the_home(home: Path) -> None:
     home /= "new"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
     subprocess.run(
-        [sys.executable, "-m", "memos_mcp", "doctor"], env={**kept, "MEMOS_HOME": str(home)}, check=True, timeout=60
+        [sys.executable, "-m", "memos_mcp", "doctor"],
+        env={**inherited, "MEMOS_HOME": str(home)},
+        check=True,
+        timeout=60,
     )
-    left = [home, *home.iterdir()]
-    assert {"index", "models", "postgres", "postgres.lock"} <= {path.name for path in left}
-    assert open_to_others(left) == []
+    paths = [home, *home.iterdir()]
+    assert {"index", "models", "postgres", "postgres.lock"} <= {path.name for path in paths}
+    assert open_to_others(paths) == []
 
 
 @pytest.mark.anyio
@@ -39,9 +42,9 @@ async def test_no_other_user_can_reach_the_engine_or_read_its_log(home: Path) ->
     server = Server(home / "new")
     try:
         await StdioRawClient(server).open()
-        left = [server.home, *server.home.iterdir(), *server.home.glob("run/*"), *server.home.glob("logs/*")]
-        assert {"run", "engine.sock", "engine.lock", "logs", "engine.log"} <= {path.name for path in left}
-        assert open_to_others(left) == []
+        paths = [server.home, *server.home.iterdir(), *server.home.glob("run/*"), *server.home.glob("logs/*")]
+        assert {"run", "engine.sock", "engine.lock", "logs", "engine.log"} <= {path.name for path in paths}
+        assert open_to_others(paths) == []
     finally:
         server.stop()
 

@@ -1,4 +1,4 @@
-"""The tool that hands an agent what it starts a task with: `build_loadout`."""
+"""The tool `build_loadout`: it gives an agent the memories and tools to start a task with."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, NotRequired
@@ -23,7 +23,7 @@ Form = dict[str, Any]
 PackTokens = Annotated[int, Field(ge=0, le=MAX_PACK_TOKENS), BeforeValidator(whole)]
 
 _SAMPLE_SCORE: Final = 0.1234
-"""As long as a score gets."""
+"""The longest form of a score."""
 
 
 class BuildLoadout(StrictArguments):
@@ -52,7 +52,7 @@ class PackedMemory(TypedDict):
 
 
 class PackedTool(TypedDict):
-    """A tool in a pack. `omitted` names schemas that were left out for want of room."""
+    """A tool in a pack. `omitted` names schemas that were left out to fit the budget."""
 
     tool_id: str
     name: str
@@ -82,7 +82,7 @@ class Budgets(TypedDict):
 
 
 class LeftOut(TypedDict):
-    """Found, but without room. `withheld`: tools that ask for a capability which the agent lacks."""
+    """Found, but too large for the budget. `withheld`: tools that ask for a capability which the agent lacks."""
 
     memories: int
     tools: int
@@ -90,7 +90,7 @@ class LeftOut(TypedDict):
 
 
 class BuiltLoadout(TypedDict):
-    """The result of `build_loadout`. `missing` names pins that are gone."""
+    """The result of `build_loadout`. `missing` names pins that no longer exist."""
 
     name: str | None
     role: str | None
@@ -127,7 +127,7 @@ async def build_loadout(app: App, scope: Scope, arguments: BuildLoadout) -> Mapp
         "memories": memories,
         "tools": tools,
         "tokens": {"memories": _spent(memories, memory_budget), "tools": _spent(tools, tool_budget)},
-        "uncovered": [need for place, need in enumerate(gathered.needs) if place not in covered],
+        "uncovered": [need for index, need in enumerate(gathered.needs) if index not in covered],
         "missing": [*gathered.memories.missing, *gathered.tools.missing],
         "left_out": {
             "memories": memory_pack.left_out,
@@ -140,14 +140,14 @@ async def build_loadout(app: App, scope: Scope, arguments: BuildLoadout) -> Mapp
 
 
 def tokens(value: object) -> int:
-    """Estimate what a value costs a model, with the comma behind it: bytes of its compact JSON, by 4, rounded up."""
+    """Estimate the tokens of a value and the comma after it: UTF-8 bytes of its compact JSON / 4, rounded up."""
     return -(-(len(compact(value).encode()) + 1) // BYTES_PER_TOKEN)
 
 
 def _packed(
     proposals: Proposals[Hit], forms_of: Callable[[Hit], list[Form]], content_of: Callable[[Hit], object], budget: int
 ) -> tuple[Pack, list[Form]]:
-    """Return what was chosen, and the same as it is sent."""
+    """Return the pack, and its items in the form that is sent."""
     forms = {key: forms_of(hit) for key, hit in proposals.hits.items()}
     reasons = dict.fromkeys(proposals.hits, PINNED)
     for ask in proposals.asks:
@@ -161,7 +161,7 @@ def _packed(
 
 
 def _costs(forms: Sequence[Form], reason: str) -> list[int]:
-    """Return the most that each form can cost, whichever of its reasons it is given for."""
+    """Return the highest cost of each form, over all reasons that it can be sent with."""
     return [tokens(form | {"reason": reason, "score": _SAMPLE_SCORE, "tokens": 2 * MAX_PACK_TOKENS}) for form in forms]
 
 
@@ -171,7 +171,7 @@ def _sent(form: Form, reason: str, score: float | None) -> Form:
 
 
 def _memory_forms(hit: MemoryHit) -> list[Form]:
-    """Return the memory as it is, and with its best passage alone if that is shorter."""
+    """Return the whole memory and, if that is shorter, its best passage alone."""
     memory = hit.memory
     content = memory.content
     item = {
@@ -195,7 +195,7 @@ def _memory_content(hit: MemoryHit) -> object:
 
 
 def _tool_forms(hit: ToolHit) -> list[Form]:
-    """Return the tool with its schemas, without that of its response, and without any."""
+    """Return the tool with both schemas, without the response schema, and without either."""
     tool = hit.tool
     bare = {
         "tool_id": tool.tool_id,

@@ -21,7 +21,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE |
 
 
 def _time(value: object) -> object:
-    """Read RFC 3339; a time without a zone is left for the domain to refuse."""
+    """Parse RFC 3339. A time without a zone passes; the domain refuses it."""
     if isinstance(value, str) and _TIME.fullmatch(value):
         return datetime.fromisoformat(value.upper())
     raise ValueError
@@ -60,7 +60,7 @@ class StoreMemory(StrictArguments):
     importance: Unit = 0.5
     session_id: Annotated[str | None, Field(description="The conversation it belongs to.")] = None
     occurred_at: Annotated[Time | None, Field(description="When it happened, with zone; default now.")] = None
-    expires_at: Annotated[Time | None, Field(description="Gone from answers after this.")] = None
+    expires_at: Annotated[Time | None, Field(description="Hidden from results after this time.")] = None
     supersedes: Annotated[MemoryId | None, Field(description="memory_id that this one replaces.")] = None
 
 
@@ -80,7 +80,7 @@ class QueryMemory(StrictArguments):
     until: Annotated[Time | None, Field(description="occurred_at up to here.")] = None
     min_score: Annotated[Unit | None, Field(description="Leave out weaker matches.")] = None
     max_tokens: Annotated[TokenBudget | None, Field(description=_MAX_TOKENS)] = None
-    cursor: Annotated[str | None, Field(description="next_cursor of the same call, to go on.")] = None
+    cursor: Annotated[str | None, Field(description="next_cursor of the same call, to continue.")] = None
 
 
 class StoredMemory(TypedDict):
@@ -102,7 +102,7 @@ class Excerpt(TypedDict):
 
 
 class FoundMemory(TypedDict):
-    """A memory in an answer; `score` is null in a listing. `omitted` names what was left out for want of room."""
+    """A memory in an answer; `score` is null in a listing. `omitted` names what was left out to fit."""
 
     memory_id: str
     content: str
@@ -160,7 +160,7 @@ async def query_memory(app: App, scope: Scope, arguments: QueryMemory) -> Mappin
 
 
 def _size_limit(max_tokens: int | None) -> int:
-    """Return the size of the answer in characters; less than one hit needs is taken for what one hit needs."""
+    """Return the size of the answer in characters, at least what one hit needs."""
     return DEFAULT_CHARS if max_tokens is None else max(max_tokens, MIN_TOKENS) * CHARS_PER_TOKEN
 
 

@@ -1,6 +1,6 @@
-"""Keeps answers within what a client shows to its model, and says what was left out. Pure.
+"""Keeps answers within the size that clients show to a model, and reports what was left out. Pure.
 
-Sizes are characters of the compact JSON text: a quote or a control character in a content costs more than one.
+Sizes are characters of the compact JSON text: a quote or a control character in the content counts as several.
 """
 
 import json
@@ -21,7 +21,7 @@ MIN_TOKENS: Final = 200  # what one hit needs for its id, a few lines of content
 MAX_TOKENS: Final = HARD_CHARS // CHARS_PER_TOKEN
 
 USEFUL_CHARS: Final = 400
-LEAST_CHARS: Final = 120  # of a description: what tells one tool from the next
+MIN_DESCRIPTION_CHARS: Final = 120  # enough of a description to distinguish one tool from another
 SHARE_CHARS: Final = 1_200
 WORD_CHARS: Final = 32
 
@@ -36,12 +36,12 @@ _SPARED_LAST: Final = (
 
 
 def compact(value: object) -> str:
-    """Write JSON as it is sent: no spaces, no escapes but those that JSON needs."""
+    """Return JSON in the form that is sent: no spaces, only the escapes that JSON requires."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def fit_memories(page: MemoryPage, found: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:
-    """Return the answer with as many of these hits as fit `limit` characters; the first one always comes."""
+    """Return the answer with as many of these hits as fit into `limit` characters; the first is always included."""
     limit = min(limit, HARD_CHARS)
     cursors = [pagination.encode(hit.position, page.fingerprint) for hit in page.hits]
     answer: dict[str, Any] = {
@@ -61,25 +61,25 @@ def fit_memories(page: MemoryPage, found: Sequence[Mapping[str, Any]], limit: in
     return answer | ({"note": note} if note else {})
 
 
-def _fit(page: MemoryPage, found: Sequence[Mapping[str, Any]], room: int) -> list[Mapping[str, Any]]:
+def _fit(page: MemoryPage, found: Sequence[Mapping[str, Any]], available: int) -> list[Mapping[str, Any]]:
     sizes = [_size_up_to_the_limit(memory) + 1 for memory in found]
     rest = sum(sizes)
     shown: list[Mapping[str, Any]] = []
     for hit, memory, size in zip(page.hits, found, sizes, strict=True):
         rest -= size
-        share = min(room, max(room - rest, room // (len(found) - len(shown)), SHARE_CHARS))
-        fitting = _fit_memory(memory, hit.span or Span(0, 0), room - 1, share - 1, first=not shown)
+        share = min(available, max(available - rest, available // (len(found) - len(shown)), SHARE_CHARS))
+        fitting = _fit_memory(memory, hit.span or Span(0, 0), available - 1, share - 1, first=not shown)
         if fitting is None:
             break
         shown.append(fitting)
-        room -= _size(fitting) + 1
+        available -= _size(fitting) + 1
     return shown
 
 
 def fit_tools(
     page: ToolPage, found: Sequence[Mapping[str, Any]], schemas: Sequence[Mapping[str, Any]] | None
 ) -> dict[str, Any]:
-    """Return the answer with as many of these tools as fit; with `schemas`, the first one always has its own.
+    """Return the answer with as many of these tools as fit; with `schemas`, the first one always has its schemas.
 
     Descriptions are shortened before a tool is left out.
     """
@@ -95,35 +95,35 @@ def fit_tools(
         return answer
     count = len(found)
     longest = {"tools": [], "has_more": False, "note": _tool_note(count, count, count if schemas else 0, asked=count)}
-    room = DEFAULT_CHARS - _size(answer | longest)
-    shown = _fit_tools(found, room)
-    room -= sum(_size(tool) + 1 for tool in shown)
-    with_schemas, bare = (shown, 0) if schemas is None else _with_schemas(shown, schemas, room)
+    available = DEFAULT_CHARS - _size(answer | longest)
+    shown = _fit_tools(found, available)
+    available -= sum(_size(tool) + 1 for tool in shown)
+    with_schemas, bare = (shown, 0) if schemas is None else _with_schemas(shown, schemas, available)
     answer |= {"tools": with_schemas, "has_more": page.total > len(shown)}
     note = _tool_note(count - len(shown), sum("omitted" in tool for tool in shown), bare, asked=count)
     return answer | ({"note": note} if note else {})
 
 
-def excerpt(text: str, span: Span, room: int) -> Span:
-    """Return the widest span around `span` whose text fits `room` characters of JSON, cut between words."""
+def excerpt(text: str, span: Span, available: int) -> Span:
+    """Return the widest span around `span` whose text fits into `available` characters of JSON, cut between words."""
 
     def cost(width: int) -> int:
         return _size(text[slice(*_around(text, span, width))]) - 2
 
-    width = bisect_right(range(1, min(len(text), room) + 1), room, key=cost)
+    width = bisect_right(range(1, min(len(text), available) + 1), available, key=cost)
     return _at_words(text, _around(text, span, width))
 
 
 def _fit_memory(
-    memory: Mapping[str, Any], span: Span, room: int, share: int, *, first: bool
+    memory: Mapping[str, Any], span: Span, available: int, share: int, *, first: bool
 ) -> Mapping[str, Any] | None:
-    """Return the memory as it is if it fits the room, else an excerpt that leaves the memories after it theirs."""
+    """Return the whole memory if it fits, else an excerpt of at most `share`, which spares space for the next ones."""
     for spared in _SPARED_LAST if first else _SPARED_LAST[:1]:
         slim = _without(memory, spared)
-        if _size_up_to_the_limit(slim) <= room:
+        if _size_up_to_the_limit(slim) <= available:
             return slim
-        least = 1 if spared == _SPARED_LAST[-1] else USEFUL_CHARS
-        if (cut := _cut(slim, span, share, least)) is not None:
+        min_chars = 1 if spared == _SPARED_LAST[-1] else USEFUL_CHARS
+        if (cut := _cut(slim, span, share, min_chars)) is not None:
             return cut
     return None
 
@@ -134,15 +134,15 @@ def _without(item: Mapping[str, Any], spared: Sequence[str]) -> dict[str, Any]:
     return slim | ({"omitted": omitted} if omitted else {})
 
 
-def _cut(memory: Mapping[str, Any], span: Span, room: int, least: int) -> Mapping[str, Any] | None:
-    """Replace the content by an excerpt that fits, unless fewer than `least` characters remain for it."""
+def _cut(memory: Mapping[str, Any], span: Span, available: int, min_chars: int) -> Mapping[str, Any] | None:
+    """Replace the content with an excerpt that fits; return None if it would have fewer than `min_chars` characters."""
     content: str = memory["content"]
     length = len(content)
     bare = {**memory, "content": "", "excerpt": {"start": length, "end": length, "length": length}}
-    available = room - _size(bare)
-    if available < least:
+    remaining = available - _size(bare)
+    if remaining < min_chars:
         return None
-    part = excerpt(content, span, available)
+    part = excerpt(content, span, remaining)
     return bare | {
         "content": content[slice(*part)],
         "excerpt": {"start": part.start, "end": part.end, "length": length},
@@ -150,14 +150,14 @@ def _cut(memory: Mapping[str, Any], span: Span, room: int, least: int) -> Mappin
 
 
 def _around(text: str, span: Span, width: int) -> Span:
-    """Return `width` characters with `span` in their middle; a wider one contains every narrower one."""
+    """Return the span of `width` characters around `span`; a wider one contains every narrower one."""
     before = max(0, width - (span.end - span.start)) // 2
     start = max(0, min(span.start - before, len(text) - width))
     return Span(start, start + width)
 
 
 def _at_words(text: str, part: Span) -> Span:
-    """Move cuts inward to the nearest white space, when there is some close by."""
+    """Move both cuts inward to the next white space, if there is one within `WORD_CHARS` characters."""
     start, end = part
     if start > 0 and not text[start - 1].isspace():
         start += next((at + 1 for at, char in enumerate(text[start : start + WORD_CHARS]) if char.isspace()), 0)
@@ -166,47 +166,47 @@ def _at_words(text: str, part: Span) -> Span:
     return Span(start, end) if start < end else part
 
 
-def _fit_tools(found: Sequence[Mapping[str, Any]], room: int) -> list[Mapping[str, Any]]:
-    """Return the head of these tools that fits `room`, with as much of each description as lets all of them fit.
+def _fit_tools(found: Sequence[Mapping[str, Any]], available: int) -> list[Mapping[str, Any]]:
+    """Return the first of these tools that fit, with descriptions cut only as far as it takes to fit all of them.
 
-    Long lists of capabilities go before descriptions become less than useful.
+    Long lists of capabilities are dropped before descriptions become shorter than useful.
     """
-    if _taken([_sizes(tool) for tool in found], USEFUL_CHARS) > room:
+    if _taken([_sizes(tool) for tool in found], USEFUL_CHARS) > available:
         found = [_without_long_capabilities(tool) for tool in found]
     sizes = [_sizes(tool) for tool in found]
     longest = max(description for _, description in sizes)
     levels = range(1, int(longest * sqrt(len(found))) + 2)  # at the last one even the last tool is shown whole
-    level = bisect_right(levels, room, key=lambda level: _taken(sizes, level))
+    level = bisect_right(levels, available, key=lambda level: _taken(sizes, level))
     shown: list[Mapping[str, Any]] = []
-    for place, tool in enumerate(found):
-        fitting = _cut_description(tool, _cap(place, level))
-        room -= _size(fitting) + 1
-        if room < 0:
+    for index, tool in enumerate(found):
+        fitting = _cut_description(tool, _cap(index, level))
+        available -= _size(fitting) + 1
+        if available < 0:
             break
         shown.append(fitting)
     return shown
 
 
-def _cap(place: int, level: int) -> int:
-    """Return how much of a description is shown at a place in the order, in characters of JSON.
+def _cap(index: int, level: int) -> int:
+    """Return how much of the description of the tool at `index` is shown, in characters of JSON.
 
-    It falls gently, to a third at the tenth place, because the best tool for a need is often not the first.
+    It falls slowly, to a third for the tenth tool, because the best tool for a need is often not the first.
     """
-    return LEAST_CHARS + int(level / sqrt(place + 1))
+    return MIN_DESCRIPTION_CHARS + int(level / sqrt(index + 1))
 
 
 def _sizes(tool: Mapping[str, Any]) -> tuple[int, int]:
-    """Return what a tool costs without its description, and what that costs."""
+    """Return the size of a tool without its description, and the size of the description."""
     return _size({**tool, "description": ""}) + 1, _size(tool["description"]) - 2
 
 
 def _taken(sizes: Sequence[tuple[int, int]], level: int) -> int:
-    """Return the most that tools of these sizes take when their descriptions are cut at a level."""
-    return sum(bare + min(full, _cap(place, level) + _MARK_CHARS) for place, (bare, full) in enumerate(sizes))
+    """Return the maximum size of these tools when their descriptions are cut at a level."""
+    return sum(bare + min(full, _cap(index, level) + _MARK_CHARS) for index, (bare, full) in enumerate(sizes))
 
 
 def _cut_description(tool: Mapping[str, Any], cap: int) -> Mapping[str, Any]:
-    """Cut a description to `cap` characters of JSON, unless the mark that says so would cost what it saves."""
+    """Cut a description to `cap` characters of JSON, unless marking the cut would cost as much as it saves."""
     description: str = tool["description"]
     if _size(description) - 2 <= cap + _MARK_CHARS:
         return tool
@@ -216,21 +216,21 @@ def _cut_description(tool: Mapping[str, Any], cap: int) -> Mapping[str, Any]:
 
 
 def _without_long_capabilities(tool: Mapping[str, Any]) -> Mapping[str, Any]:
-    long = _size(tool["required_capabilities"]) > LEAST_CHARS
+    long = _size(tool["required_capabilities"]) > MIN_DESCRIPTION_CHARS
     return _without(tool, ["required_capabilities"]) if long else tool
 
 
 def _with_schemas(
-    tools: Sequence[Mapping[str, Any]], schemas: Sequence[Mapping[str, Any]], room: int
+    tools: Sequence[Mapping[str, Any]], schemas: Sequence[Mapping[str, Any]], available: int
 ) -> tuple[list[Mapping[str, Any]], int]:
-    """Add schemas while there is room, to the first tool in any case; count the tools that had to go without."""
+    """Add schemas while they fit, and always to the first tool; also return the number of tools without them."""
     answered: list[Mapping[str, Any]] = []
     bare = 0
-    for place, (tool, own) in enumerate(zip(tools, schemas, strict=False)):
+    for index, (tool, own) in enumerate(zip(tools, schemas, strict=False)):
         cost = _size(own) - 1 if own else 0
-        if place == 0 or cost <= room:
+        if index == 0 or cost <= available:
             answered.append({**tool, **own})
-            room -= cost
+            available -= cost
         else:
             answered.append(tool)
             bare += 1
@@ -263,7 +263,7 @@ def _tool_notes(left_out: int, shortened: int, bare: int, asked: int) -> Iterato
 
 
 def _size_up_to_the_limit(memory: Mapping[str, Any]) -> int:
-    """Return the size of a memory; of one that cannot fit whole, only enough to see that."""
+    """Return the size of a memory; content beyond the hard limit is not measured."""
     return _size({**memory, "content": memory["content"][:HARD_CHARS]})
 
 

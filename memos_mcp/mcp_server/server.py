@@ -1,4 +1,4 @@
-"""Builds the MCP server: the tools, and the one place where a failure becomes an answer."""
+"""Builds the MCP server: lists the tools, calls them, and answers every failure with an error."""
 
 import logging
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ _LIST_CACHE: Final = CacheHint(ttl_ms=300_000, scope="public")
 
 
 def build_server(app: App, scope: Scope) -> Server[Any]:
-    """Return a server that lends `app` to every connection; it opens and closes nothing."""
+    """Return a server that shares `app` between all connections; it opens and closes nothing."""
     tools = {tool.name: tool for tool in TOOLS}
     server: Server[Any] = Server(
         "memos-as",
@@ -102,7 +102,7 @@ async def _call_tool(
 
 
 def _answer(result: Mapping[str, Any]) -> types.CallToolResult:
-    """Give the same data twice: about half of the clients read only the text, others only the structure."""
+    """Send the same data twice: about half of the clients read only the text, others only the structure."""
     text = types.TextContent(type="text", text=compact(result))
     return types.CallToolResult(content=[text], structured_content=result)
 
@@ -112,7 +112,7 @@ def _failure(message: str) -> types.CallToolResult:
 
 
 async def _name_malformed_parameters(ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
-    """Say which parameter of a request is malformed, where the SDK only says that one is."""
+    """Name the malformed parameters of a request; the SDK only reports that there are some."""
     try:
         return await call_next(ctx)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What a tool is at this door: its contract, its compact input schema, and errors that a model can act on."""
+"""Defines a tool of the MCP server: its contract, its compact input schema, and errors that a model can act on."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -22,11 +22,11 @@ SHOWN_DIGITS: Final = 20
 Arguments = TypeVar("Arguments", bound=BaseModel)
 
 Strings: TypeAlias = Annotated[list[str], Field(fail_fast=True)]
-"""A list of which the first wrong entry is named: a message of millions of entries must not be answered by as many."""
+"""A list of strings. Only the first wrong entry is reported, so that millions of them do not make a huge answer."""
 
 
 class StrictArguments(BaseModel):
-    """Arguments exactly as they were sent: nothing is coerced, nothing unknown is accepted."""
+    """Arguments exactly as the client sent them: nothing is coerced, unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -35,7 +35,7 @@ class StrictArguments(BaseModel):
 class ToolDefinition(Generic[Arguments]):
     """One tool of the server: what a model reads about it, and the function that runs it.
 
-    `result` is a TypedDict; its JSON schema is the output schema. `call` answers with one, ready to be sent.
+    `result` is a TypedDict whose JSON schema is the output schema; `call` returns one, ready to be sent.
     """
 
     name: str
@@ -48,7 +48,7 @@ class ToolDefinition(Generic[Arguments]):
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
-        """The arguments' JSON schema without what a model does not need."""
+        """The JSON schema of the arguments, without the parts that a model does not need."""
         schema = self.arguments.model_json_schema()
         properties = {name: _compact(field) for name, field in schema.get("properties", {}).items()}
         required = {"required": schema["required"]} if schema.get("required") else {}
@@ -67,27 +67,27 @@ class ToolDefinition(Generic[Arguments]):
         )
 
     def parse(self, given: Mapping[str, Any]) -> Arguments:
-        """Return the arguments; raise `Invalid` naming everything that is wrong. null means "not given"."""
+        """Return the arguments; null means "not given". Raises `Invalid`, which names everything that is wrong."""
         properties, required = self.input_schema["properties"], self.input_schema.get("required", ())
         present = {name: value for name, value in given.items() if value is not None or name in required}
-        strangers = [name for name in given if name not in properties]
+        unexpected = [name for name in given if name not in properties]
         try:
             arguments = self.arguments.model_validate({name: present[name] for name in present.keys() & properties})
         except ValidationError as error:
             problems = list(dict.fromkeys(_problem(properties, problem) for problem in error.errors(include_url=False)))
-            raise Invalid(" ".join(problems + unknown("argument", strangers, properties))) from None
-        if strangers:
-            raise Invalid(" ".join(unknown("argument", strangers, properties)))
+            raise Invalid(" ".join(problems + unknown("argument", unexpected, properties))) from None
+        if unexpected:
+            raise Invalid(" ".join(unknown("argument", unexpected, properties)))
         return arguments
 
 
 def whole(value: object) -> object:
-    """Take 5.0 for 5, as JSON Schema does."""
+    """Convert 5.0 to 5: JSON Schema counts both as integers."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def unknown(noun: str, names: Sequence[str], known: Iterable[str]) -> list[str]:
-    """Say which names are unknown, what each may have meant, and which there are; nothing when all are known."""
+    """Return sentences with the unknown names, a guess for each and the known names; none if `names` is empty."""
     if not names:
         return []
     choices = list(known)
@@ -98,7 +98,7 @@ def unknown(noun: str, names: Sequence[str], known: Iterable[str]) -> list[str]:
 
 
 def expected(schema: Mapping[str, Any]) -> str:
-    """Describe in words what a property's schema admits."""
+    """Describe in words the values that a property's schema allows."""
     if "enum" in schema:
         return "one of " + ", ".join(map(json.dumps, schema["enum"]))
     if schema.get("format") == "date-time":
@@ -107,8 +107,8 @@ def expected(schema: Mapping[str, Any]) -> str:
         return "a memory_id, as a store or a query returned it"
     if schema["type"] == "array":
         return f"a list of {_count(schema)}strings"
-    least, most = schema.get("minimum"), schema.get("maximum")
-    span = "" if most is None else f" from {least:,} to {most:,}"
+    low, high = schema.get("minimum"), schema.get("maximum")
+    span = "" if high is None else f" from {low:,} to {high:,}"
     return {"string": "a string", "integer": "an integer", "number": "a number", "object": "an object"}[
         schema["type"]
     ] + span
@@ -128,32 +128,32 @@ def shown(value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Quote a caller's text in plain ASCII, so that nothing in it can spoil the message."""
+    """Quote a caller's text in ASCII, so that no character in it can break the message."""
     cut = text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
     return "'" + json.dumps(cut)[1:-1] + "'"
 
 
 def _guess(name: str, choices: Sequence[str]) -> str:
-    near = get_close_matches(name[:SHOWN_CHARS].lower(), choices, n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""
+    similar = get_close_matches(name[:SHOWN_CHARS].lower(), choices, n=1)
+    return f" Did you mean '{similar[0]}'?" if similar else ""
 
 
 def _problem(properties: Mapping[str, Any], problem: ErrorDetails) -> str:
-    field, *place = map(str, problem["loc"])
+    field, *index = map(str, problem["loc"])
     wanted = expected(properties[field])
     if problem["type"] == "missing":
         return f"{field} is required: {wanted}."
-    got = f"entry {place[0]} is" if place else "got"
+    got = f"entry {index[0]} is" if index else "got"
     return f"{field} must be {wanted}; {got} {shown(problem['input'])}."
 
 
 def _count(schema: Mapping[str, Any]) -> str:
-    least, most = schema.get("minItems"), schema.get("maxItems")
-    return f"{least} to {most} " if least is not None and most is not None else ""
+    low, high = schema.get("minItems"), schema.get("maxItems")
+    return f"{low} to {high} " if low is not None and high is not None else ""
 
 
 def _compact(field: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out titles and the null branch of optional parameters; a default of null goes without saying."""
+    """Drop titles, the null branch of optional parameters and defaults of null, which are implied."""
     short = {key: value for key, value in field.items() if key not in {"title", "anyOf", "additionalProperties"}}
     for branch in field.get("anyOf", ()):
         if branch.get("type") != "null":

@@ -1,4 +1,4 @@
-"""What `build_loadout` sends, and what it says that costs."""
+"""`build_loadout`: the pack that it sends, and the token counts that it reports."""
 
 import json
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ from tests.stand_in import SCOPE, memory_hit, tool_hit
 
 pytestmark = pytest.mark.anyio
 
-SCHEMA = {"type": "object", "properties": {"query": {"type": "string", "description": "what to look for " * 9}}}
+SCHEMA = {"type": "object", "properties": {"query": {"type": "string", "description": "what to search " * 9}}}
 
 
 class StandInLoadouts:
-    """Answers with what it was given, and keeps what it was asked."""
+    """Returns the loadout it was given, and records the requests."""
 
     def __init__(self, gathered: Gathered | None = None) -> None:
         self.gathered = gathered
@@ -44,7 +44,7 @@ class StandInLoadouts:
 
 
 class OnlyLoadouts:
-    """What the tool uses of an `App`."""
+    """The part of an `App` that the tool uses."""
 
     def __init__(self, gathered: Gathered | None = None) -> None:
         self.loadouts = StandInLoadouts(gathered)
@@ -57,7 +57,7 @@ class OnlyLoadouts:
 def gathered(
     memories: Sequence[MemoryHit] = (), tools: Sequence[ToolHit] = (), pins: int = 0, **parts: Any
 ) -> Gathered:
-    """Hits that all cover the task; the first `pins` of each kind are pinned."""
+    """Return hits that all cover the task; the first `pins` of each kind are pinned."""
     remembered = Proposals(hits={str(hit.memory.memory_id): hit for hit in memories})
     registered = Proposals(hits={hit.tool.tool_id: hit for hit in tools})
     for proposals in (remembered, registered):
@@ -90,7 +90,7 @@ tools = st.lists(texts, max_size=6, unique=True).map(
 
 
 @given(memories, tools, st.integers(0, 600), st.integers(0, 600))
-async def test_each_item_costs_what_it_says_and_all_of_them_stay_within_the_budgets(
+async def test_reported_tokens_match_the_items_and_stay_within_the_budgets(
     memories: list[MemoryHit], tools: list[ToolHit], memory_tokens: int, tool_tokens: int
 ) -> None:
     packed = await build(gathered(memories, tools), memory_tokens=memory_tokens, tool_tokens=tool_tokens)
@@ -104,7 +104,7 @@ async def test_each_item_costs_what_it_says_and_all_of_them_stay_within_the_budg
     assert len(packed["tools"]) + packed["left_out"]["tools"] == len(tools)
 
 
-async def test_what_fits_comes_whole_in_the_order_of_the_pack() -> None:
+async def test_items_that_fit_are_sent_whole_in_the_order_of_the_pack() -> None:
     first, second = memory_hit(1, content="Grüße, 世界 😀", tags=("a",)), memory_hit(2)
     tool = tool_hit(request_schema=SCHEMA, required_capabilities=("network",))
     given = gathered([first, second], [tool], name="x", role="You are x.", capabilities=("network",))
@@ -160,7 +160,7 @@ async def test_what_fits_comes_whole_in_the_order_of_the_pack() -> None:
 @pytest.mark.parametrize(
     ("budget", "omitted"), [(400, None), (150, ["response_schema"]), (60, ["request_schema", "response_schema"])]
 )
-async def test_a_tool_goes_without_schemas_that_have_no_room_and_says_so(
+async def test_a_tool_is_sent_without_schemas_that_do_not_fit_and_names_them(
     budget: int, omitted: list[str] | None
 ) -> None:
     packed = await build(gathered((), [tool_hit(request_schema=SCHEMA, response_schema=SCHEMA)]), tool_tokens=budget)
@@ -170,7 +170,7 @@ async def test_a_tool_goes_without_schemas_that_have_no_room_and_says_so(
     assert ("1 tools lack a schema" in packed.get("note", "")) == bool(omitted)
 
 
-async def test_pins_beyond_the_budget_are_in_alone_and_the_answer_says_so() -> None:
+async def test_pins_beyond_the_budget_are_sent_alone_and_the_note_reports_it() -> None:
     hits = [memory_hit(1, content="a" * 900), memory_hit(2), memory_hit(3)]
     packed = await build(gathered(hits, (), pins=1), memory_tokens=100)
     assert [(memory["reason"], len(memory["content"])) for memory in packed["memories"]] == [("pinned", 900)]
@@ -181,7 +181,7 @@ async def test_pins_beyond_the_budget_are_in_alone_and_the_answer_says_so() -> N
     assert packed["uncovered"] == []
 
 
-async def test_pins_of_megabytes_come_in_parts_that_are_marked() -> None:
+async def test_pins_of_megabytes_are_sent_as_marked_excerpts() -> None:
     hits = [memory_hit(number, content=f"{number} " + "long text " * 25_000) for number in range(1, 9)]
     packed = await build(gathered(hits, (), pins=8))
     assert len(packed["memories"]) == 8
@@ -191,7 +191,7 @@ async def test_pins_of_megabytes_come_in_parts_that_are_marked() -> None:
         assert memory["excerpt"]["length"] == 250_002
 
 
-async def test_the_files_budgets_count_unless_the_call_names_others() -> None:
+async def test_the_budgets_of_the_loadout_file_apply_unless_the_call_overrides_them() -> None:
     given = gathered(memory_tokens=7, tool_tokens=8)
     assert [spent["budget"] for spent in (await build(given))["tokens"].values()] == [7, 8]
     packed = await build(given, memory_tokens=0, tool_tokens=9.0)
@@ -199,7 +199,7 @@ async def test_the_files_budgets_count_unless_the_call_names_others() -> None:
 
 
 @pytest.mark.parametrize("era", ["legacy", "auto"])
-async def test_a_client_gets_the_pack_in_the_form_that_was_announced(era: Any) -> None:
+async def test_a_client_gets_a_pack_that_matches_the_output_schema(era: Any) -> None:
     given = gathered([memory_hit(1, Span(3, 9), content="word " * 2_000)], [tool_hit(request_schema=SCHEMA)], name="x")
     services = OnlyLoadouts(given)
     async with Client(build_server(services.app, SCOPE), mode=era) as client:
@@ -213,7 +213,7 @@ async def test_a_client_gets_the_pack_in_the_form_that_was_announced(era: Any) -
     assert json.loads(cast("Any", result.content[0]).text) == result.structured_content
 
 
-async def test_a_loadout_that_is_not_there_is_an_error_for_the_model() -> None:
+async def test_an_unknown_loadout_is_an_error_for_the_model() -> None:
     async with Client(build_server(OnlyLoadouts().app, SCOPE)) as client:
         result = await client.call_tool("build_loadout", {"task": "x", "name": "y"})
     assert result.is_error

@@ -41,7 +41,7 @@ def fitted(page: MemoryPage, limit: int = DEFAULT_CHARS) -> dict[str, Any]:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(hits(), max_size=6), limits, st.booleans(), st.sampled_from([None, "A sentence of the services. " * 6]))
-def test_an_answer_never_exceeds_its_limit_and_the_first_hit_always_comes(
+def test_an_answer_never_exceeds_its_limit_and_always_has_the_first_hit(
     found: list[MemoryHit], limit: int, more: bool, degraded: str | None
 ) -> None:
     page = memory_page(found, more=more, degraded=degraded)
@@ -54,7 +54,7 @@ def test_an_answer_never_exceeds_its_limit_and_the_first_hit_always_comes(
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(hits(), min_size=1, max_size=6), limits, st.booleans())
-def test_what_is_shown_is_the_head_of_the_page_and_the_cursor_goes_on_right_after_it(
+def test_the_first_hits_of_the_page_are_shown_and_the_cursor_continues_right_after_them(
     found: list[MemoryHit], limit: int, more: bool
 ) -> None:
     numbered = [
@@ -70,14 +70,14 @@ def test_what_is_shown_is_the_head_of_the_page_and_the_cursor_goes_on_right_afte
 
 @settings(max_examples=40, deadline=None)
 @given(hits(), limits)
-def test_an_excerpt_is_that_part_of_the_content_which_it_says(hit: MemoryHit, limit: int) -> None:
+def test_an_excerpt_is_the_part_of_the_content_between_its_offsets(hit: MemoryHit, limit: int) -> None:
     shown = fitted(memory_page([hit]), limit)["memories"][0]
     part = shown.get("excerpt", {"start": 0, "end": len(hit.memory.content), "length": len(hit.memory.content)})
     assert hit.memory.content[part["start"] : part["end"]] == shown["content"]
     assert part["length"] == len(hit.memory.content)
 
 
-def test_an_answer_that_fits_is_left_as_it_is() -> None:
+def test_an_answer_that_fits_is_unchanged() -> None:
     page = memory_page([memory_hit(1), memory_hit(2)])
     assert fitted(page) == {
         "memories": [shown_memory(hit) for hit in page.hits],
@@ -97,8 +97,8 @@ def test_hits_that_do_not_fit_are_counted() -> None:
 
 def test_a_long_first_memory_is_shown_around_its_best_passage() -> None:
     content = "before " * 5_000 + "NEEDLE " + "after " * 5_000
-    place = content.index("NEEDLE")
-    answer = fitted(memory_page([memory_hit(1, Span(place, place + 6), content=content)]))
+    start = content.index("NEEDLE")
+    answer = fitted(memory_page([memory_hit(1, Span(start, start + 6), content=content)]))
     shown = answer["memories"][0]
     assert "NEEDLE" in shown["content"]
     assert shown["content"].startswith("before")
@@ -107,12 +107,12 @@ def test_a_long_first_memory_is_shown_around_its_best_passage() -> None:
     assert "max_tokens" in answer["note"]
 
 
-def test_a_long_memory_further_down_becomes_an_excerpt_while_there_is_room() -> None:
+def test_a_long_memory_further_down_becomes_an_excerpt_while_one_fits() -> None:
     answer = fitted(memory_page([memory_hit(1), memory_hit(2, content="word " * 4_000)]))
     assert [("excerpt" in memory) for memory in answer["memories"]] == [False, True]
 
 
-def test_a_long_memory_leaves_the_ones_after_it_their_room() -> None:
+def test_a_long_memory_leaves_space_for_the_ones_after_it() -> None:
     long = "word " * 40_000
     mixed = fitted(memory_page([memory_hit(1, content=long), *(memory_hit(n, content="y" * 400) for n in range(2, 8))]))
     assert [("excerpt" in memory) for memory in mixed["memories"]] == [True] + [False] * 6
@@ -121,21 +121,21 @@ def test_a_long_memory_leaves_the_ones_after_it_their_room() -> None:
     assert [len(memory["content"]) > 1_000 for memory in many["memories"]] == [True] * 5
 
 
-def test_metadata_that_leaves_no_room_is_named_as_omitted() -> None:
+def test_omitted_names_metadata_that_does_not_fit() -> None:
     page = memory_page([memory_hit(1, content="short", metadata={"big": "x" * 9_000}, tags=["a"])])
     assert fitted(page)["memories"][0]["omitted"] == ["metadata"]
     assert "omitted" not in fitted(page, HARD_CHARS)["memories"][0]
 
 
 @given(texts(3_000), st.integers(1, 3_000), st.data())
-def test_the_widest_excerpt_that_fits_is_taken(text: str, room: int, data: st.DataObject) -> None:
+def test_the_widest_excerpt_that_fits_is_taken(text: str, available: int, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text) - 1))
-    part = excerpt(text, Span(start, data.draw(st.integers(start, len(text)))), room)
+    part = excerpt(text, Span(start, data.draw(st.integers(start, len(text)))), available)
     cost = len(compact(text[slice(*part)])) - 2
-    assert cost <= room
-    assert cost >= min(room - 6 - 2 * 32 * 6, len(compact(text)) - 2 - 2 * 32 * 6)
+    assert cost <= available
+    assert cost >= min(available - 6 - 2 * 32 * 6, len(compact(text)) - 2 - 2 * 32 * 6)
 
 
 @pytest.mark.parametrize("value", ['a"b', "\x01", "é😀", {"a": [1, None, True]}])
-def test_compact_json_is_what_json_reads_back(value: object) -> None:
+def test_compact_json_can_be_parsed_back(value: object) -> None:
     assert json.loads(compact(value)) == value

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memos_mcp.domain.tool import ToolHit, ToolPage
-from memos_mcp.mcp_server.response_budget import DEFAULT_CHARS, HARD_CHARS, LEAST_CHARS, compact, fit_tools
+from memos_mcp.mcp_server.response_budget import DEFAULT_CHARS, HARD_CHARS, MIN_DESCRIPTION_CHARS, compact, fit_tools
 from tests.mcp_server.costly import texts
 from tests.stand_in import tool_hit
 
@@ -55,7 +55,7 @@ def test_an_answer_with_tools_never_exceeds_its_limit(found: list[ToolHit], full
 
 @settings(max_examples=60, deadline=None)
 @given(pages, st.booleans())
-def test_tools_are_the_head_of_the_page_and_what_is_cut_of_them_is_named(found: list[ToolHit], full: bool) -> None:
+def test_the_first_tools_of_the_page_are_shown_and_name_what_was_cut(found: list[ToolHit], full: bool) -> None:
     answer = fitted_tools(found, full=full)
     for tool, whole in zip(answer["tools"], map(shown_tool, found), strict=False):
         cut = [name for name in whole if tool.get(name) != whole[name]]
@@ -69,20 +69,23 @@ def test_tools_are_the_head_of_the_page_and_what_is_cut_of_them_is_named(found: 
 
 @settings(max_examples=60, deadline=None)
 @given(pages)
-def test_no_tool_is_left_out_while_another_has_more_than_the_least(found: list[ToolHit]) -> None:
+def test_no_tool_is_left_out_while_another_has_more_than_the_minimum(found: list[ToolHit]) -> None:
     answer = fitted_tools(found)
     shown = answer["tools"]
     if len(shown) == len(found):
         return
-    assert all(len(compact(tool["description"])) - 2 <= LEAST_CHARS + len(MARK) for tool in shown)
-    assert all(len(compact(tool.get("required_capabilities"))) <= LEAST_CHARS for tool in shown)
-    following = shown_tool(found[len(shown)]) | {"description": "x" * LEAST_CHARS, "required_capabilities": []}
+    assert all(len(compact(tool["description"])) - 2 <= MIN_DESCRIPTION_CHARS + len(MARK) for tool in shown)
+    assert all(len(compact(tool.get("required_capabilities"))) <= MIN_DESCRIPTION_CHARS for tool in shown)
+    following = shown_tool(found[len(shown)]) | {
+        "description": "x" * MIN_DESCRIPTION_CHARS,
+        "required_capabilities": [],
+    }
     assert len(compact(answer)) + len(compact(following)) + len(MARK) > DEFAULT_CHARS - 400  # for the note and marks
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 12), st.data())
-def test_tools_that_fit_are_left_as_they_are(count: int, data: st.DataObject) -> None:
+def test_tools_that_fit_are_unchanged(count: int, data: st.DataObject) -> None:
     lengths = data.draw(st.lists(st.integers(1, 1_600), min_size=count, max_size=count))
     found = [tool_hit(number, description="x" * length) for number, length in enumerate(lengths)]
     whole = {"tools": [shown_tool(hit) for hit in found], "total": count, "has_more": False, "withheld": 0}
@@ -90,43 +93,43 @@ def test_tools_that_fit_are_left_as_they_are(count: int, data: st.DataObject) ->
     assert (fitted_tools(found) == whole) == (len(compact(whole)) <= DEFAULT_CHARS)
 
 
-def test_ten_tools_that_were_asked_for_come_with_shortened_descriptions_the_best_with_the_longest() -> None:
+def test_ten_tools_have_shortened_descriptions_and_the_best_has_the_longest() -> None:
     answer = fitted_tools([tool_hit(number, description=LONG) for number in range(10)])
     lengths = [len(tool["description"]) for tool in answer["tools"]]
     assert len(lengths) == 10
     assert lengths == sorted(lengths, reverse=True)
     assert 1.5 < lengths[0] / lengths[-1] < 3
-    assert lengths[-1] > 2 * LEAST_CHARS
+    assert lengths[-1] > 2 * MIN_DESCRIPTION_CHARS
     assert all(LONG[length] == " " for length in lengths)
     assert answer["note"] == "10 shortened, see omitted: ask again with the tool_id as query and limit=1."
     assert len(compact(answer)) > 0.9 * DEFAULT_CHARS
 
 
-@pytest.mark.parametrize("place", [0, 4, 9])
+@pytest.mark.parametrize("index", [0, 4, 9])
 @pytest.mark.parametrize("text", [LONG * 6, '"quoted" ' * 2_500, "\x01 " * 4_000], ids=["words", "quotes", "controls"])
-def test_a_very_long_description_takes_only_what_the_short_ones_leave(place: int, text: str) -> None:
-    found = [tool_hit(number, description=text if number == place else "Short. " * 40) for number in range(10)]
+def test_a_very_long_description_takes_only_the_space_that_the_short_ones_leave(index: int, text: str) -> None:
+    found = [tool_hit(number, description=text if number == index else "Short. " * 40) for number in range(10)]
     answer = fitted_tools(found)
-    assert [tool["tool_id"] for tool in answer["tools"] if "omitted" in tool] == [f"tool-{place}"]
+    assert [tool["tool_id"] for tool in answer["tools"] if "omitted" in tool] == [f"tool-{index}"]
     assert len(answer["tools"]) == 10
     assert 0.9 * DEFAULT_CHARS < len(compact(answer)) <= DEFAULT_CHARS
 
 
-def test_two_long_descriptions_at_the_end_share_what_the_short_ones_leave() -> None:
+def test_two_long_descriptions_at_the_end_share_the_space_that_the_short_ones_leave() -> None:
     found = [tool_hit(number, description=LONG if number >= 8 else "Short.") for number in range(10)]
     answer = fitted_tools(found)
     assert ["omitted" in tool for tool in answer["tools"]] == [False] * 8 + [True] * 2
     assert len(compact(answer)) > 0.9 * DEFAULT_CHARS
 
 
-def test_a_description_is_not_cut_where_the_mark_would_cost_what_it_saves() -> None:
-    found = [tool_hit(number, description="x" * (LEAST_CHARS + len(MARK))) for number in range(50)]
+def test_a_description_is_not_cut_if_the_mark_would_cost_as_much_as_it_saves() -> None:
+    found = [tool_hit(number, description="x" * (MIN_DESCRIPTION_CHARS + len(MARK))) for number in range(50)]
     shown = fitted_tools(found)["tools"]
     assert 10 < len(shown) < 50
     assert all("omitted" not in tool for tool in shown)
 
 
-def test_fifty_tools_come_as_far_as_the_least_of_each_has_room() -> None:
+def test_of_fifty_tools_as_many_are_shown_as_fit_with_minimal_descriptions() -> None:
     answer = fitted_tools([tool_hit(number, description=LONG) for number in range(50)])
     left_out = 50 - len(answer["tools"])
     assert len(answer["tools"]) > 20
@@ -134,14 +137,14 @@ def test_fifty_tools_come_as_far_as_the_least_of_each_has_room() -> None:
     assert answer["has_more"]
 
 
-def test_the_limit_holds_to_the_character() -> None:
+def test_the_limit_is_used_to_the_last_characters() -> None:
     others = [tool_hit(number, description="x" * 4_000) for number in range(1, 50)]
     urls = [f"https://tools.example.com/{'x' * length}" for length in range(300)]
     answers = [fitted_tools([tool_hit(0, endpoint_url=url), *others]) for url in urls]
     assert DEFAULT_CHARS - 10 <= max(len(compact(answer)) for answer in answers) <= DEFAULT_CHARS
 
 
-def test_long_lists_of_capabilities_go_before_descriptions_become_less_than_useful() -> None:
+def test_long_lists_of_capabilities_are_dropped_before_descriptions_become_too_short() -> None:
     capabilities = [f"capability-{number}" for number in range(50)]
     found = [tool_hit(number, description=LONG, required_capabilities=capabilities) for number in range(9)]
     short = tool_hit(9, description="Short.", required_capabilities=["network"])
@@ -155,7 +158,7 @@ def test_long_lists_of_capabilities_go_before_descriptions_become_less_than_usef
     assert [tool["required_capabilities"] for tool in tools] == [capabilities] * 2
 
 
-def test_a_tool_that_was_shortened_comes_whole_with_its_schemas_when_it_is_asked_for_alone() -> None:
+def test_a_shortened_tool_is_sent_whole_with_its_schemas_when_it_is_asked_for_alone() -> None:
     found = [tool_hit(number, description="x" * 4_000, request_schema={"title": "y" * 29_000}) for number in range(5)]
     assert "4 without their schemas" in fitted_tools(found, full=True)["note"]
     alone = fitted_tools(found[4:], full=True)
@@ -163,13 +166,13 @@ def test_a_tool_that_was_shortened_comes_whole_with_its_schemas_when_it_is_asked
     assert "note" not in alone
 
 
-def test_a_tool_that_is_alone_is_not_asked_for_again() -> None:
+def test_the_note_on_a_single_tool_does_not_advise_to_ask_for_it_again() -> None:
     answer = fitted_tools([tool_hit(1, description="\x01" * 4_000)])
     assert answer["note"] == "1 shortened, see omitted."
     assert len(compact(answer)) > 0.9 * DEFAULT_CHARS
 
 
-def test_schemas_are_added_while_there_is_room_and_their_lack_is_said() -> None:
+def test_schemas_are_added_while_they_fit_and_the_note_counts_the_missing_ones() -> None:
     schema = {"type": "object", "description": "x" * 3_000}
     answer = fitted_tools([tool_hit(number, request_schema=schema) for number in range(1, 5)], full=True)
     assert ["request_schema" in tool for tool in answer["tools"]] == [True, True, False, False]

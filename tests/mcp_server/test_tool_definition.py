@@ -17,7 +17,7 @@ def refusal(tool: str, arguments: dict[str, Any]) -> str:
     return str(caught.value)
 
 
-def test_what_a_model_reads_of_the_tools_stays_within_7500_bytes() -> None:
+def test_the_tool_descriptions_for_a_model_stay_within_7500_bytes() -> None:
     visible = [{"name": t.name, "description": t.description, "inputSchema": t.input_schema} for t in TOOLS]
     assert len(json.dumps(visible, separators=(",", ":"), ensure_ascii=False).encode()) <= 7_500
 
@@ -36,7 +36,7 @@ def test_the_instructions_are_short() -> None:
         ("build_loadout", ["task"], {}),
     ],
 )
-def test_the_listed_schema_names_what_is_required_and_the_defaults(
+def test_the_listed_schema_names_required_arguments_and_defaults(
     name: str, required: list[str], defaults: dict[str, Any]
 ) -> None:
     schema = BY_NAME[name].input_schema
@@ -44,7 +44,7 @@ def test_the_listed_schema_names_what_is_required_and_the_defaults(
     assert {key: field["default"] for key, field in schema["properties"].items() if "default" in field} == defaults
 
 
-def test_the_parameters_are_those_of_the_contract() -> None:
+def test_the_parameters_match_the_contract() -> None:
     assert {tool.name: " ".join(tool.input_schema["properties"]) for tool in TOOLS} == {
         "store_memory": ("content kind tags metadata importance session_id occurred_at expires_at supersedes"),
         "query_memory": ("query limit kind tags metadata session_id agent_id since until min_score max_tokens cursor"),
@@ -55,30 +55,30 @@ def test_the_parameters_are_those_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
-def test_a_listed_schema_carries_no_clutter_and_refuses_strangers(tool: Any) -> None:
+def test_a_listed_schema_has_no_clutter_and_refuses_unknown_arguments(tool: Any) -> None:
     text = json.dumps(tool.input_schema)
     assert tool.input_schema["additionalProperties"] is False
     assert [word for word in ("anyOf", '"title"', "$defs", "null", '"ge"', '"le"') if word in text] == []
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
-def test_every_optional_parameter_takes_null_as_not_given(tool: Any) -> None:
+def test_null_for_an_optional_parameter_counts_as_not_given(tool: Any) -> None:
     required = dict.fromkeys(tool.input_schema.get("required", []), "x")
     optional = dict.fromkeys(tool.input_schema["properties"].keys() - required.keys())
     assert tool.parse(required | optional) == tool.parse(required)
 
 
 @pytest.mark.parametrize("text", ["null", "5", "true", '{"a": 1}', "[1]", "  ", "NaN"])
-def test_a_string_is_taken_as_it_is(text: str) -> None:
+def test_a_string_is_never_parsed_or_trimmed(text: str) -> None:
     assert STORE.parse({"content": text}).content == text
     assert QUERY.parse({"query": text}).query == text
 
 
-def test_a_whole_number_may_be_written_with_a_fraction_of_zero() -> None:
+def test_an_integer_may_be_written_with_a_fraction_of_zero() -> None:
     assert QUERY.parse({"limit": 5.0}).limit == 5
 
 
-def test_a_time_keeps_its_zone_and_a_time_without_one_is_left_to_the_domain() -> None:
+def test_a_time_keeps_its_zone_and_may_have_none() -> None:
     assert QUERY.parse({"since": "2026-05-01T14:00:00+02:00"}).since == datetime(2026, 5, 1, 12, tzinfo=UTC)
     assert QUERY.parse({"since": "2026-05-01T12:00:00.123456789z"}).since.microsecond == 123456
     assert QUERY.parse({"since": "2026-05-01"}).since.tzinfo is None
@@ -149,18 +149,18 @@ def test_a_time_keeps_its_zone_and_a_time_without_one_is_left_to_the_domain() ->
         ),
     ],
 )
-def test_an_argument_error_says_what_was_expected_and_what_came(
+def test_an_argument_error_names_the_expected_and_the_received_value(
     tool: str, arguments: dict[str, Any], message: str
 ) -> None:
     assert refusal(tool, arguments) == message
 
 
-def test_several_problems_come_in_one_message() -> None:
+def test_one_message_names_all_problems() -> None:
     message = refusal("query_memory", {"limit": 0, "kind": "x", "cursor": 1, "topk": 3})
     assert [name for name in ("limit must", "kind must", "cursor must", "'topk'") if name not in message] == []
 
 
-def test_an_error_never_echoes_a_long_value() -> None:
+def test_an_error_never_repeats_a_long_value() -> None:
     secret = "password-" * 10_000
     message = refusal(
         "query_memory", {"limit": secret, secret: 1, "tags": [secret, 1]} | {f"x{i}": 1 for i in range(999)}
@@ -182,19 +182,21 @@ def test_an_error_never_echoes_a_long_value() -> None:
         ("build_loadout", {"task": "x"}, "needs"),
     ],
 )
-def test_of_a_hundred_thousand_wrong_entries_one_is_named(tool: str, arguments: dict[str, Any], field: str) -> None:
+def test_only_the_first_of_a_hundred_thousand_wrong_entries_is_named(
+    tool: str, arguments: dict[str, Any], field: str
+) -> None:
     message = refusal(tool, arguments | {field: ["a", *range(100_000)]})
     assert message.startswith(f"{field} must be a list of ")
     assert message.endswith("strings; entry 1 is 0.")
     assert len(message) < 100
 
 
-def test_an_unknown_argument_is_refused_also_when_it_is_null() -> None:
+def test_an_unknown_argument_is_refused_even_if_it_is_null() -> None:
     assert refusal("query_memory", {"querry": None}).startswith("Unknown argument 'querry'. Did you mean 'query'?")
 
 
 @pytest.mark.parametrize(
     "time", ["2026-13-01T00:00:00Z", "2026-05-01T25:00:00Z", "2026-W18-5", "20260501", "2026-05-01T12:00:00+99:00", ""]
 )
-def test_what_is_no_rfc_3339_time_is_refused(time: str) -> None:
+def test_a_time_that_is_not_rfc_3339_is_refused(time: str) -> None:
     assert refusal("query_memory", {"until": time}).startswith("until must be a time with a zone")
