@@ -197,7 +197,7 @@ async def served(home: Path, *arguments: str) -> AsyncIterator[StdioRawClient]:
         raise
     if server.process.returncode is None:
         server.stop()
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.log
 
 
 async def caught_up(client: StdioRawClient) -> None:

@@ -78,7 +78,7 @@ async def test_bridges_launched_at_once_on_a_new_home_start_one_engine_that_answ
             servers[0].stop()
             log = (home / "logs" / "engine.log").read_text()
             assert len(re.findall(rf"serves {re.escape(str(home))}$", log, re.MULTILINE)) == 1
-            assert "Traceback" not in servers[0].said
+            assert "Traceback" not in servers[0].log
         finally:
             for server in servers:
                 server.kill()

@@ -1,4 +1,4 @@
-"""What the memory service answered, checked whole: another server, or a later one, may stand there. Pure."""
+"""Answers of the memory service, fully validated: it may be another server, or a later version. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from memos_mcp.orchestrator.payload import KnownMemory, KnownTool
 
 REASON_CHARS: Final = 300
-PLACE_CHARS: Final = 80
+PATH_CHARS: Final = 80
 
 _SCHEMAS: Final = frozenset({"request_schema", "response_schema"})
 
@@ -19,14 +19,14 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class MemoryDown:
-    """The service did not give what was asked for: it is down, slow, refused, or is another. `reason` says which."""
+    """The service gave no usable answer: it is down, slow, refused or not memOS.as. `reason` says which."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """An answer with memories or tools; `degraded` says why it may be incomplete."""
+    """Memories and tools from an answer; `degraded` gives the reason why it may be incomplete."""
 
     memories: Sequence[KnownMemory] = ()
     tools: Sequence[KnownTool] = ()
@@ -37,13 +37,13 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True)
 class ShownTool(KnownTool):
-    """A tool as an answer had room for it; `omitted` names what was left out or shortened."""
+    """A tool as an answer shows it; `omitted` names what was left out or shortened."""
 
     omitted: Sequence[str] = ()
 
     @property
     def known(self) -> KnownTool:
-        """The tool without that mark, which is no business of an agent."""
+        """The tool without `omitted`, which an agent does not need."""
         return KnownTool(*(getattr(self, field.name) for field in fields(KnownTool)))
 
 
@@ -62,20 +62,20 @@ class DiscoverToolsResult(BaseModel):
     note: str | None = None
 
     def is_incomplete(self, tool: ShownTool) -> bool:
-        """Tell whether anything of this tool was left out or shortened, which `omitted` names, or may have been."""
+        """Return whether a part of this tool was, or may have been, left out or shortened."""
         return bool(tool.omitted) or self.may_lack_schemas(tool)
 
     def may_lack_schemas(self, tool: ShownTool) -> bool:
-        """Tell whether a schema may have been left out, so that what is sent to the tool, or comes back, is unchecked.
+        """Return whether a schema may have been left out, so that arguments or answers would not be checked.
 
-        `build_loadout` names those in `omitted`; `discover_tools` leaves out both, and has but a note for it.
+        `build_loadout` names such schemas in `omitted`; `discover_tools` leaves out both and only adds a note.
         """
         bare = tool.request_schema is None and tool.response_schema is None
         return not _SCHEMAS.isdisjoint(tool.omitted) or (self.note is not None and bare)
 
 
 class BuildLoadoutResult(QueryMemoryResult, DiscoverToolsResult):
-    """The answer of `build_loadout`; `missing` names pins that are gone."""
+    """The answer of `build_loadout`; `missing` names pins that no longer exist."""
 
     role: str | None = None
     uncovered: Sequence[str] = ()
@@ -83,8 +83,8 @@ class BuildLoadoutResult(QueryMemoryResult, DiscoverToolsResult):
 
     @property
     def shortfall(self) -> str | None:
-        """Why the pack may be incomplete."""
-        return self.degraded or (f"pinned but gone: {', '.join(self.missing)}" if self.missing else None)
+        """The reason why the pack may be incomplete, if there is one."""
+        return self.degraded or (f"pinned but missing: {', '.join(self.missing)}" if self.missing else None)
 
 
 class StoreMemoryResult(BaseModel):
@@ -94,7 +94,7 @@ class StoreMemoryResult(BaseModel):
 
 
 def read(result: CallToolResult, shape: type[Answer]) -> Answer | MemoryDown:
-    """Return the answer of a tool, or why the service refused; raise ValidationError when it has another shape."""
+    """Return the answer of a tool, or the reason of a refusal; raise ValidationError if it has another shape."""
     texts = [part.text for part in result.content if isinstance(part, TextContent)]
     if result.is_error:
         return MemoryDown(f"it refused: {' '.join(texts)[:REASON_CHARS]}")
@@ -104,9 +104,9 @@ def read(result: CallToolResult, shape: type[Answer]) -> Answer | MemoryDown:
 
 
 def unreadable(error: Exception) -> MemoryDown:
-    """Say where an answer is not what it should be; what stands there instead may be long, or private."""
-    place = ""
+    """Return the path to the first wrong value of an answer, without the value: it may be long or private."""
+    path = ""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = "/".join(map(str, first["loc"]))[:PLACE_CHARS]
-    return MemoryDown(f"its answer cannot be read (at {place})" if place else "its answer cannot be read")
+        path = "/".join(map(str, first["loc"]))[:PATH_CHARS]
+    return MemoryDown(f"its answer cannot be read (at {path})" if path else "its answer cannot be read")

@@ -1,4 +1,4 @@
-"""Cortex, the reasoning core: the port to a language model that can ask for tool calls. Pure."""
+"""Cortex, the reasoning core: the port to a language model that can request tool calls. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ Speaker: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 
 class CortexDown(Exception):
-    """The reasoning core cannot be reached or refuses; the message says why, without an address or a key."""
+    """The reasoning core cannot be reached or refuses. The message gives the reason without an address or a key."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call that Cortex asks for. `arguments` is what it wrote: JSON text, which may be wrong."""
+    """A call that Cortex requests. `arguments` is JSON text as the model wrote it, possibly invalid."""
 
     call_id: str
     tool_id: str
@@ -24,7 +24,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """What Cortex said: calls to make, or, without any, its answer."""
+    """A response of Cortex: the calls to make, or its answer if there are none."""
 
     text: str = ""
     tool_calls: Sequence[ToolCall] = ()
@@ -32,7 +32,7 @@ class Thought:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of the conversation; `call_id` names the call that a `tool` message answers."""
+    """A message of the conversation; `call_id` names the call that a `tool` message answers."""
 
     speaker: Speaker
     text: str
@@ -44,7 +44,7 @@ class Cortex(Protocol):
     """A language model. It must accept tools that it does not use, and may name ones that it was not given."""
 
     async def think(self, messages: Sequence[Message], tools: Sequence[KnownTool]) -> Thought:
-        """Return the next turn; raise `CortexDown` when there is none to be had."""
+        """Return the next response; raise `CortexDown` if there is none."""
         ...
 
     async def close(self) -> None: ...

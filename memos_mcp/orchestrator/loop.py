@@ -1,4 +1,4 @@
-"""The loop: enrich a task, let Cortex think, call the tools that it asks for until it answers; keep the outcome."""
+"""The loop: enrich a task, ask Cortex and call the tools that it requests until it answers, keep the outcome."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,13 +16,13 @@ from memos_mcp.orchestrator.memory_service import Launch, MemoryService
 from memos_mcp.orchestrator.payload import TaskPayload, as_data
 from memos_mcp.orchestrator.tool_caller import ToolAnswer, ToolCaller, ToolFailure
 
-Happening: TypeAlias = Literal["enriched", "thought", "calling", "answered", "failed", "ended", "stored", "not stored"]
+StepKind: TypeAlias = Literal["enriched", "thought", "calling", "answered", "failed", "ended", "stored", "not stored"]
 Ending: TypeAlias = Literal["answered", "out of steps", "out of time", "cortex down"]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds a delegation: thoughts, seconds of the loop, calls of one thought, characters of an answer shown."""
+    """The limits of a delegation: thoughts, seconds of the loop, calls per thought, characters per tool answer."""
 
     steps: int = 12
     seconds: float = 300.0
@@ -32,9 +32,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that happened, in a line of text; `detail` holds it as JSON values."""
+    """Something that happened, as a line of text; `detail` holds it as JSON values."""
 
-    happening: Happening
+    happening: StepKind
     text: str
     detail: Mapping[str, Any] = field(default_factory=dict)
 
@@ -44,7 +44,7 @@ Observer: TypeAlias = Callable[[Step], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a task. `ended` tells whether `result` is an answer; `stored` is the memory that keeps it."""
+    """The outcome of a task. `ended` says whether `result` is an answer; `stored` is the memory_id of its memory."""
 
     task_id: str
     payload: TaskPayload
@@ -57,12 +57,12 @@ class Outcome:
 
     @property
     def enrichment(self) -> str:
-        """What the task was enriched with: `full`, `partial: ...` or `none: <reason>`."""
+        """How complete the enrichment was: `full`, `partial: ...` or `none: <reason>`."""
         return self.payload.enrichment
 
 
 class Orchestrator:
-    """Delegates tasks to Cortex, with what memOS.as knows about them. Delegations may run side by side."""
+    """Delegates tasks to Cortex, enriched by memOS.as. Delegations may run concurrently."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Orchestrator:
         limits: Limits | None = None,
         observe: Observer | None = None,
     ) -> AsyncIterator[Self]:
-        """Hold the memory service (`MemoryService`) and the tools at these hosts (`ToolCaller`); close all after."""
+        """Open the memory service (`MemoryService`) and a `ToolCaller` for these hosts; close everything on exit."""
         caller = ToolCaller(hosts, private_hosts=private_hosts)
         try:
             async with MemoryService(memory, token=token) as service:
@@ -109,14 +109,14 @@ class Orchestrator:
         capabilities: Sequence[str] | None = None,
         task_id: str | None = None,
     ) -> Outcome:
-        """Enrich a task, have it done, and store what came of it. Raises for nothing that a service does.
+        """Enrich a task, run it, and store its outcome. Failures of services never raise.
 
-        `agent` names a loadout. Without one, or when the service has none of that name, memories and tools are asked
-        for by the task and its `needs`. `task_id` is the session of the memory; a new one by default.
+        `agent` names a loadout. Without one, or if the service has none of that name, memories and tools are searched
+        by the task and its `needs`. `task_id` is the session of the memory; a new one by default.
         """
         payload = await self.enrich(task, agent, needs=needs, capabilities=capabilities)
         run = _Run(self._cortex, self._caller, self._limits, self._observe, payload)
-        run.saw("enriched", f"{payload.enrichment}; {_listed(payload)}", payload.as_json())
+        run.record("enriched", f"{payload.enrichment}; {_listed(payload)}", payload.as_json())
         ended = await run.work()
         task_id = task_id or uuid4().hex
         stored = await self._keep(run, task_id, agent, ended)
@@ -139,14 +139,14 @@ class Orchestrator:
         needs: Sequence[str] = (),
         capabilities: Sequence[str] | None = None,
     ) -> TaskPayload:
-        """Ask for the agent's loadout, or memories and tools, and for the outcomes of similar tasks, side by side."""
+        """Request the agent's loadout, or memories and tools, and the outcomes of similar tasks, concurrently."""
         return await enrich(self._memory, task, agent, needs, capabilities)
 
     async def _keep(self, run: "_Run", task_id: str, agent: str | None, ended: Ending) -> str | None:
-        """Store the outcome; return its memory_id, or None when there is nothing to keep or nobody who keeps it."""
+        """Store the outcome; return its memory_id, or None if there is nothing to store or the service is down."""
         if ended == "cortex down" and not run.used:
             return None
-        facts = {
+        metadata = {
             "task_id": task_id,
             "agent": agent,
             "ended": ended,
@@ -155,16 +155,16 @@ class Orchestrator:
             "enrichment": run.payload.enrichment.partition(":")[0],
         }
         content = outcome_text(run.payload.task, run.result, ended, list(run.used), run.failures)
-        stored = await self._memory.store(content, session_id=task_id, tags=[OUTCOME_TAG], metadata=facts)
+        stored = await self._memory.store(content, session_id=task_id, tags=[OUTCOME_TAG], metadata=metadata)
         if isinstance(stored, MemoryDown):
-            run.saw("not stored", stored.reason)
+            run.record("not stored", stored.reason)
             return None
-        run.saw("stored", f"the outcome as memory {stored}", {"memory_id": stored, "content": content, **facts})
+        run.record("stored", f"the outcome as memory {stored}", {"memory_id": stored, "content": content, **metadata})
         return stored
 
 
 class _Run:
-    """One delegation under way."""
+    """One running delegation."""
 
     def __init__(
         self, cortex: Cortex, caller: ToolCaller, limits: Limits, observe: Observer | None, payload: TaskPayload
@@ -174,15 +174,15 @@ class _Run:
         self._limits = limits
         self._observe = observe
         self._tools = {tool.tool_id: tool for tool in payload.tools}
-        self._said = [Message("system", payload.instructions), Message("user", payload.text)]
+        self._messages = [Message("system", payload.instructions), Message("user", payload.text)]
         self.payload = payload
         self.result = ""
         self.steps: list[Step] = []
         self.used: dict[str, None] = {}
         self.failures: list[ToolFailure] = []
 
-    def saw(self, happening: Happening, text: str, detail: Mapping[str, Any] | None = None) -> None:
-        """Keep a step, and show it to whoever looks on."""
+    def record(self, happening: StepKind, text: str, detail: Mapping[str, Any] | None = None) -> None:
+        """Add a step, and pass it to the observer."""
         step = Step(happening, text, detail or {})
         self.steps.append(step)
         if self._observe is not None:
@@ -193,20 +193,20 @@ class _Run:
         ended: Ending = "out of time"
         with anyio.move_on_after(self._limits.seconds):
             ended = await self._think_and_call()
-        self.saw("ended", f"{ended}: {self.result}" if self.result else ended)
+        self.record("ended", f"{ended}: {self.result}" if self.result else ended)
         return ended
 
     async def _think_and_call(self) -> Ending:
         for number in range(1, self._limits.steps + 1):
             if number == self._limits.steps > 1:
-                self._said.append(Message("user", "This is the last step: answer now, without a tool call."))
+                self._messages.append(Message("user", "This is the last step: answer now, without a tool call."))
             try:
-                thought = await self._cortex.think(self._said, list(self._tools.values()))
+                thought = await self._cortex.think(self._messages, list(self._tools.values()))
             except CortexDown as down:
                 self.result = self.result or f"{down}"
                 return "cortex down"
             self.result = thought.text or self.result
-            self.saw(
+            self.record(
                 "thought", thought.text or _calls(thought), {"tool_calls": [asdict(c) for c in thought.tool_calls]}
             )
             if not thought.tool_calls:
@@ -216,42 +216,42 @@ class _Run:
         return "out of steps"
 
     async def _call_all(self, thought: Thought) -> None:
-        """Make the calls of a thought side by side, and tell Cortex what came of each."""
-        self._said.append(Message("assistant", thought.text, thought.tool_calls))
+        """Make the calls of a thought concurrently, and add their results to the messages for Cortex."""
+        self._messages.append(Message("assistant", thought.text, thought.tool_calls))
         limit = self._limits.calls
         answers: dict[int, ToolAnswer | ToolFailure] = {
-            place: ToolFailure(call.tool_id, f"At most {limit} calls are made at once.", retryable=True)
-            for place, call in enumerate(thought.tool_calls[limit:], limit)
+            index: ToolFailure(call.tool_id, f"At most {limit} calls are made at once.", retryable=True)
+            for index, call in enumerate(thought.tool_calls[limit:], limit)
         }
         self.failures += [answer for answer in answers.values() if isinstance(answer, ToolFailure)]
 
-        async def make(place: int, call: ToolCall) -> None:
-            answers[place] = await self._call(call)
+        async def make(index: int, call: ToolCall) -> None:
+            answers[index] = await self._call(call)
 
         async with anyio.create_task_group() as calls:
-            for place, call in enumerate(thought.tool_calls[:limit]):
-                calls.start_soon(make, place, call)
-        for place, call in enumerate(thought.tool_calls):
-            self._said.append(Message("tool", self._told(answers[place]), call_id=call.call_id))
+            for index, call in enumerate(thought.tool_calls[:limit]):
+                calls.start_soon(make, index, call)
+        for index, call in enumerate(thought.tool_calls):
+            self._messages.append(Message("tool", self._result_text(answers[index]), call_id=call.call_id))
 
     async def _call(self, call: ToolCall) -> ToolAnswer | ToolFailure:
         tool = self._tools.get(call.tool_id)
-        self.saw("calling", f"{call.tool_id} {call.arguments}", asdict(call))
+        self.record("calling", f"{call.tool_id} {call.arguments}", asdict(call))
         answer = self._unknown(call) if tool is None else await self._caller.call(tool, call.arguments)
         if isinstance(answer, ToolFailure):
             self.failures.append(answer)
-            self.saw("failed", f"{answer.tool_id}: {answer.what}", asdict(answer))
+            self.record("failed", f"{answer.tool_id}: {answer.what}", asdict(answer))
         else:
             self.used[answer.tool_id] = None
-            self.saw("answered", f"{answer.tool_id}: {as_data(answer.value)[:500]}", asdict(answer))
+            self.record("answered", f"{answer.tool_id}: {as_data(answer.value)[:500]}", asdict(answer))
         return answer
 
     def _unknown(self, call: ToolCall) -> ToolFailure:
         known = ", ".join(self._tools) or "none"
         return ToolFailure(call.tool_id[:80], f"There is no such tool here. Tools: {known}.")
 
-    def _told(self, answer: ToolAnswer | ToolFailure) -> str:
-        """Write what came of a call as data for Cortex, cut where it is longer than a model should read."""
+    def _result_text(self, answer: ToolAnswer | ToolFailure) -> str:
+        """Return the result of a call as data for Cortex, cut if it is longer than a model should read."""
         if isinstance(answer, ToolFailure):
             return as_data({"failed": answer.what, "retryable": answer.retryable})
         text, limit = as_data({"answer": answer.value}), self._limits.answer_chars

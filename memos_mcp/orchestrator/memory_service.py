@@ -1,4 +1,4 @@
-"""The memory service, memOS.as, as the orchestrator holds it: a client over MCP that reconnects and never raises."""
+"""The client of the memory service (memOS.as) over MCP: it reconnects, and its calls never raise."""
 
 import logging
 import sys
@@ -32,7 +32,7 @@ ATTEMPTS: Final = 2
 MAX_NEEDS: Final = 8
 
 _LOST: Final = frozenset({-32000, -32050})
-"""JSON-RPC errors of a connection that was closed, and of an engine that died during the call."""
+"""JSON-RPC error codes of a closed connection, and of an engine that died during the call."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 class Launch:
     """How to start the service over stdio; without a command, this Python's `memos-as`.
 
-    Of this process's environment the service gets little more than PATH and HOME: name in `env` what it needs
+    The service inherits little more than PATH and HOME from this process: `env` must hold the variables that it needs
     (`MEMOS_HOME`, `MEMOS_NAMESPACE`, `MEMOS_AGENT_ID`).
     """
 
@@ -52,7 +52,7 @@ class Launch:
 
 @dataclass(slots=True)
 class _Connection:
-    """One attempt to connect: `settled` once it has a client or a reason why not, `lost` when that is over."""
+    """A connection attempt. `settled` is set once there is a client or a failure `reason`, `lost` when it is over."""
 
     settled: anyio.Event = field(default_factory=anyio.Event)
     lost: anyio.Event = field(default_factory=anyio.Event)
@@ -61,10 +61,10 @@ class _Connection:
 
 
 class MemoryService:
-    """The service at a URL (streamable HTTP, with a bearer token if it wants one), or launched over stdio.
+    """The service at a URL (streamable HTTP, with a bearer token if it requires one), or launched over stdio.
 
-    Entering begins to connect and waits for nothing; a connection that was lost is made anew by the next call.
-    Every call ends within `timeout` seconds, the time for connecting included.
+    Entering starts to connect without waiting; the next call replaces a lost connection.
+    Every call returns within `timeout` seconds, including the time to connect.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class MemoryService:
         tasks, self._tasks, self._connection = self._tasks, None, None
         if tasks is not None:
             tasks.cancel_scope.cancel()
-            await tasks.__aexit__(None, None, None)  # given the caller's error, it would wrap it in a group
+            await tasks.__aexit__(None, None, None)  # passed the caller's error, it would wrap it in a group
 
     async def query(self, text: str, *, limit: int = 8, tags: Sequence[str] = ()) -> Knowledge | MemoryDown:
         """Find memories by meaning and words, best first; those with all of `tags`."""
@@ -98,11 +98,11 @@ class MemoryService:
     async def discover(
         self, needs: Sequence[str], *, limit: int = 5, capabilities: Sequence[str] | None = None
     ) -> Knowledge | MemoryDown:
-        """Find tools for these needs, with their whole schemas; `capabilities` are what the agent may use."""
+        """Find tools for these needs, with complete schemas; `capabilities` are those of the agent."""
         answer = await self._discover(capabilities, queries=needs[:MAX_NEEDS], limit=limit)
         if isinstance(answer, MemoryDown):
             return answer
-        return Knowledge(tools=await self._whole(answer), degraded=answer.degraded)
+        return Knowledge(tools=await self._complete_tools(answer), degraded=answer.degraded)
 
     async def loadout(self, task: str, name: str, *, needs: Sequence[str] = ()) -> Knowledge | MemoryDown:
         """Build the pack of a loadout for a task: role, memories, tools, and the needs that nothing covers."""
@@ -112,7 +112,7 @@ class MemoryService:
             return answer
         return Knowledge(
             memories=answer.memories,
-            tools=await self._whole(answer),
+            tools=await self._complete_tools(answer),
             degraded=answer.shortfall,
             role=answer.role or "",
             uncovered=answer.uncovered,
@@ -135,21 +135,21 @@ class MemoryService:
         )
         return answer if isinstance(answer, MemoryDown) else answer.memory_id
 
-    async def _discover(self, capabilities: Sequence[str] | None, **asked: Any) -> DiscoverToolsResult | MemoryDown:
+    async def _discover(self, capabilities: Sequence[str] | None, **arguments: Any) -> DiscoverToolsResult | MemoryDown:
         scope = {} if capabilities is None else {"agent_capabilities": list(capabilities)}
-        return await self._call("discover_tools", {**asked, **scope, "detail": "full"}, DiscoverToolsResult)
+        return await self._call("discover_tools", {**arguments, **scope, "detail": "full"}, DiscoverToolsResult)
 
-    async def _whole(self, answer: DiscoverToolsResult) -> list[KnownTool]:
-        """Return the tools of an answer, asked for again where they did not fit it whole.
+    async def _complete_tools(self, answer: DiscoverToolsResult) -> list[KnownTool]:
+        """Return the tools of an answer. Those that did not fit completely are requested again, one at a time.
 
-        What cannot be checked is not offered; what was merely shortened stays as it is when memory is down by now.
+        If that fails, a shortened tool is kept. One that may lack a schema is dropped: its calls could not be checked.
         """
         tools: list[KnownTool] = []
         for tool in answer.tools:
             if not answer.is_incomplete(tool):
                 tools.append(tool.known)
                 continue
-            alone = await self._discover(None, query=tool.tool_id, limit=1)  # an answer has room for one tool
+            alone = await self._discover(None, query=tool.tool_id, limit=1)  # one tool always fits
             if isinstance(alone, MemoryDown):
                 hits = [] if answer.may_lack_schemas(tool) else [tool]
             else:
@@ -158,8 +158,8 @@ class MemoryService:
         return tools
 
     async def _call(self, tool: str, arguments: Mapping[str, Any], shape: type[Answer]) -> Answer | MemoryDown:
-        """Call a tool of the service, once more when the connection was lost: all of them can be repeated."""
-        down = MemoryDown("it is not held")
+        """Call a tool of the service, and once more if the connection was lost: all of them can be repeated."""
+        down = MemoryDown("it is not connected")
         try:
             with anyio.fail_after(self._timeout):
                 for _ in range(ATTEMPTS):
@@ -180,7 +180,7 @@ class MemoryService:
         return down
 
     def _current(self) -> _Connection:
-        """Return the connection, or begin to make one where there is none."""
+        """Return the current connection; start a new one if there is none."""
         if self._tasks is None:
             raise RuntimeError("a memory service is used inside its `async with`")
         if self._connection is None or self._connection.lost.is_set():
@@ -189,7 +189,7 @@ class MemoryService:
         return self._connection
 
     async def _connect(self, connection: _Connection) -> None:
-        """Hold one connection until it is lost: in a task of its own, as a client must be closed by who opened it."""
+        """Hold one connection until it is lost. It has its own task, as the task that opens a client must close it."""
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + self._timeout) as scope:
                 async with self._client() as client:
@@ -228,28 +228,28 @@ def _stdio(launch: Launch) -> StdioServerParameters:
 async def _ask(
     connection: _Connection, client: Client, tool: str, arguments: Mapping[str, Any], shape: type[Answer]
 ) -> Answer | MemoryDown:
-    """Call a tool; a connection that fails counts as lost, one whose server refuses or says something else does not."""
+    """Call a tool. A connection that fails is lost; one whose server refuses or answers something else is not."""
     try:
         return read(await client.call_tool(tool, dict(arguments)), shape)
     except MCPError as error:
-        logger.info("%s came to nothing: %s", tool, error.code)
+        logger.info("%s failed: %s", tool, error.code)
         if error.code in _LOST:
             connection.lost.set()
             return MemoryDown("the connection to it was lost")
         return MemoryDown(f"it refused: {error.message[:REASON_CHARS]}")
     except (ValidationError, RuntimeError) as error:  # the client raises these for what is not MCP, or not as listed
         down = unreadable(error)
-        logger.warning("%s came to nothing: %s", tool, down.reason)
+        logger.warning("%s failed: %s", tool, down.reason)
         return down
     except Exception as error:
-        logger.warning("%s came to nothing: %s", tool, _leaf(error))
-        logger.debug("%s came to nothing", tool, exc_info=error)
+        logger.warning("%s failed: %s", tool, _leaf(error))
+        logger.debug("%s failed", tool, exc_info=error)
         connection.lost.set()
         return MemoryDown("the connection to it was lost")
 
 
 def _leaf(error: BaseException) -> str:
-    """Name what went wrong first inside the groups that task groups make of it."""
+    """Describe the first error inside the exception groups of task groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

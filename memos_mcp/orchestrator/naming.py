@@ -1,4 +1,4 @@
-"""Names for tools that a model's interface admits: letters, digits, `_` and `-`, 64 at most. Pure."""
+"""Names for tools that model APIs accept: at most 64 letters, digits, `_` and `-`. Pure."""
 
 import re
 from collections import Counter
@@ -13,9 +13,9 @@ _ILLEGAL: Final = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
 def function_names(tool_ids: Collection[str]) -> dict[str, str]:
-    """Return a legal name for each tool_id, no two alike. An id that is legal keeps its name.
+    """Return a unique legal name for each tool_id. A legal id is its own name.
 
-    The others have what is illegal replaced by `_`, and a hash of the id behind where that would not be unique.
+    Other ids have illegal characters replaced by `_`, with a hash of the id appended if that is not unique.
     """
     plain = {tool_id: _legal(tool_id) for tool_id in tool_ids}
     count = Counter(plain.values())

@@ -1,6 +1,6 @@
-"""Cortex at any endpoint that speaks the OpenAI protocol: Ollama, vLLM, a vendor.
+"""Cortex behind any endpoint with the OpenAI protocol: Ollama, vLLM, a vendor.
 
-Built on `openai` rather than `pydantic-ai-slim`: the loop is ours, and a client is all that it needs.
+It uses `openai` rather than `pydantic-ai-slim`, because the loop of this package needs only a client.
 """
 
 import json
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from memos_mcp.orchestrator.cortex import CortexDown, Message, Thought, ToolCall
 from memos_mcp.orchestrator.naming import function_names
-from memos_mcp.orchestrator.payload import KnownTool, whole_characters
+from memos_mcp.orchestrator.payload import KnownTool, replace_surrogates
 
 _ANYTHING: Final = {"type": "object", "properties": {}}
 
@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 class OpenAICortex:
     """A model behind an OpenAI-compatible endpoint, asked by chat completions with tools.
 
-    `timeout` is seconds for one thought; `max_retries` is how often a thought is asked for again when the endpoint is
-    busy or away. Without an `api_key` (Ollama, vLLM) a placeholder is sent.
+    `timeout` is seconds for one response; `max_retries` is how often a request is repeated when the endpoint is busy
+    or unreachable. Without an `api_key` (Ollama, vLLM) a placeholder is sent.
     """
 
     def __init__(
@@ -48,18 +48,18 @@ class OpenAICortex:
         self._client: Any = None
 
     async def think(self, messages: Sequence[Message], tools: Sequence[KnownTool]) -> Thought:
-        """Return the model's next turn; raise `CortexDown` when there is none to be had."""
-        client = await self._opened()
+        """Return the model's next response; raise `CortexDown` if there is none."""
+        client = await self._shared_client()
         from openai import OpenAIError
 
         called = [call.tool_id for message in messages for call in message.tool_calls]
         names = function_names({tool.tool_id: None for tool in tools} | dict.fromkeys(called))
-        asked: dict[str, Any] = {"model": self._model, "messages": [_turn(message, names) for message in messages]}
+        request: dict[str, Any] = {"model": self._model, "messages": [_message(message, names) for message in messages]}
         if tools:
-            asked["tools"] = [_definition(tool, names[tool.tool_id]) for tool in tools]
+            request["tools"] = [_definition(tool, names[tool.tool_id]) for tool in tools]
         try:
             with anyio.fail_after(self._timeout * (self._max_retries + 1)):
-                answer = await client.chat.completions.create(**asked)
+                answer = await client.chat.completions.create(**request)
         except (OpenAIError, TimeoutError, ValueError) as error:
             logger.warning("Cortex gave no answer: %s", type(error).__name__)
             raise CortexDown(_reason(error)) from error
@@ -70,14 +70,14 @@ class OpenAICortex:
         if self._client is not None:
             await self._client.close()
 
-    async def _opened(self) -> Any:
-        """Return the client; the package takes long to import, so that it is imported in a thread."""
+    async def _shared_client(self) -> Any:
+        """Return the client. A thread creates it, because the package takes long to import."""
         async with self._lock:
             if self._client is None:
-                self._client = await anyio.to_thread.run_sync(self._open)
+                self._client = await anyio.to_thread.run_sync(self._new_client)
             return self._client
 
-    def _open(self) -> Any:
+    def _new_client(self) -> Any:
         from openai import AsyncOpenAI
 
         return AsyncOpenAI(
@@ -88,39 +88,39 @@ class OpenAICortex:
         )
 
 
-def _turn(message: Message, names: Mapping[str, str]) -> dict[str, Any]:
-    turn: dict[str, Any] = {"role": message.speaker, "content": whole_characters(message.text)}
+def _message(message: Message, names: Mapping[str, str]) -> dict[str, Any]:
+    sent: dict[str, Any] = {"role": message.speaker, "content": replace_surrogates(message.text)}
     if message.call_id is not None:
-        turn["tool_call_id"] = message.call_id
+        sent["tool_call_id"] = message.call_id
     if message.tool_calls:
-        turn["tool_calls"] = [
+        sent["tool_calls"] = [
             {
                 "id": call.call_id,
                 "type": "function",
-                "function": {"name": names[call.tool_id], "arguments": _readable(call.arguments)},
+                "function": {"name": names[call.tool_id], "arguments": _parseable(call.arguments)},
             }
             for call in message.tool_calls
         ]
-    return turn
+    return sent
 
 
-def _readable(arguments: str) -> str:
-    """Return arguments that a server can parse, as the templates of local models do: anything else as nothing."""
+def _parseable(arguments: str) -> str:
+    """Return the arguments, or `{}` if they are no JSON object: the templates of local models parse them."""
     try:
-        return whole_characters(arguments) if isinstance(json.loads(arguments), dict) else "{}"
+        return replace_surrogates(arguments) if isinstance(json.loads(arguments), dict) else "{}"
     except (ValueError, RecursionError):
         return "{}"
 
 
 def _definition(tool: KnownTool, name: str) -> dict[str, Any]:
-    """Describe a tool as a function. Keywords that are ours (`x-...`) are no business of the model."""
+    """Describe a tool as a function, without our own keywords (`x-...`), which the model does not need."""
     schema = {key: value for key, value in (tool.request_schema or _ANYTHING).items() if not key.startswith("x-")}
     function = {"name": name, "description": f"{tool.name}: {tool.description}", "parameters": schema}
     return {"type": "function", "function": function}
 
 
 def _thought(answer: Any, tool_ids: Mapping[str, str]) -> Thought:
-    """Read an answer without trust in its form: endpoints differ in what they leave out."""
+    """Parse an answer defensively: endpoints differ in the fields that they leave out."""
     choices = getattr(answer, "choices", None)
     message = getattr(choices[0], "message", None) if choices else None
     if message is None:
@@ -136,7 +136,7 @@ def _thought(answer: Any, tool_ids: Mapping[str, str]) -> Thought:
 
 
 def _reason(error: Exception) -> str:
-    """Say what went wrong without an address, a key or what the endpoint said, which may hold either."""
+    """Describe an error without an address, a key or the endpoint's own text, which may contain either."""
     status = getattr(error, "status_code", None)
     if status is not None:
         return f"the model's endpoint answered with status {status}"

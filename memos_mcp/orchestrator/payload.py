@@ -1,4 +1,4 @@
-"""What an agent is handed with its task: who it is, what is remembered, which tools there are. Pure.
+"""The payload of a task: the agent's role, memories and tools. Pure.
 
 The text of memories and tools was written by others. It is shown as data: JSON between tags that it cannot close.
 """
@@ -18,7 +18,7 @@ RULES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class KnownMemory:
-    """A memory as an agent is handed it; `reason` says why it was chosen."""
+    """A memory as an agent sees it; `reason` says why it was chosen."""
 
     memory_id: str
     content: str
@@ -29,7 +29,7 @@ class KnownMemory:
 
 @dataclass(frozen=True, slots=True)
 class KnownTool:
-    """A registered tool as an agent is handed it: an HTTP endpoint and its schemas."""
+    """A registered tool as an agent sees it: an HTTP endpoint and its schemas."""
 
     tool_id: str
     name: str
@@ -43,7 +43,7 @@ class KnownTool:
 
 @dataclass(frozen=True, slots=True)
 class TaskPayload:
-    """A task, and what it was enriched with.
+    """A task with its enrichment.
 
     `enrichment` is `full`, `partial: <what is missing>` or `none: <reason>`.
     """
@@ -58,15 +58,15 @@ class TaskPayload:
 
     @property
     def instructions(self) -> str:
-        """The system message: the agent's role, and how to treat what it is handed."""
+        """The system message: the agent's role and the rules."""
         return f"{self.role}\n\n{RULES}" if self.role else RULES
 
     @property
     def text(self) -> str:
-        """The user message: the task first, then what is known, as data."""
+        """The user message: the task first, then memories and tools as data."""
         parts = [f"Task: {self.task}"]
         if self.memories:
-            parts.append(_block("memories", [_lean(asdict(memory)) for memory in self.memories]))
+            parts.append(_block("memories", [_without_empty(asdict(memory)) for memory in self.memories]))
         if self.tools:
             parts.append(_block("tools", [_shown(tool) for tool in self.tools]))
         if self.uncovered:
@@ -82,13 +82,13 @@ class TaskPayload:
 
 
 def as_data(value: object) -> str:
-    """Write JSON in which no tag can stand: `<` is written as its escape, and so is half a character."""
+    """Return JSON that cannot contain a tag: `<` and unpaired surrogates are escaped."""
     text = json.dumps(value, ensure_ascii=False, default=list).replace("<", "\\u003c")
     return text.encode(errors="backslashreplace").decode()
 
 
-def whole_characters(text: str) -> str:
-    """Replace what can be neither sent nor stored: NUL, and halves of characters."""
+def replace_surrogates(text: str) -> str:
+    """Replace characters that can be neither sent nor stored: NUL and unpaired surrogates."""
     return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
 
 
@@ -97,9 +97,11 @@ def _block(name: str, entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _shown(tool: KnownTool) -> dict[str, Any]:
-    """Leave out the schemas, which Cortex gets as definitions, and the address, which is the caller's business."""
-    return _lean({"tool_id": tool.tool_id, "name": tool.name, "description": tool.description, "reason": tool.reason})
+    """Leave out the schemas, which Cortex gets as tool definitions, and the URL, which only the caller needs."""
+    return _without_empty(
+        {"tool_id": tool.tool_id, "name": tool.name, "description": tool.description, "reason": tool.reason}
+    )
 
 
-def _lean(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _without_empty(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if value}

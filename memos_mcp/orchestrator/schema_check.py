@@ -13,51 +13,51 @@ from memos_mcp.domain.json_schema import NAMED_SCHEMAS, VALUES, dialects
 
 SHOWN_CHARS: Final = 200
 
-_NOWHERE: Final[Registry[Any]] = Registry()
-"""Without it, jsonschema would fetch what a `$ref` names."""
+_EMPTY_REGISTRY: Final[Registry[Any]] = Registry()
+"""Without it, jsonschema would fetch the targets of `$ref`."""
 
 
-class Unusable(Exception):
-    """A schema that nothing can be checked against; the message says why."""
+class UnusableSchema(Exception):
+    """A schema cannot be used to check values. The message gives the reason."""
 
 
-def problem(schema: Mapping[str, Any] | None, value: Any) -> str | None:
-    """Say what is wrong with a value, or None; raise `Unusable` when the schema is no schema."""
+def find_violation(schema: Mapping[str, Any] | None, value: Any) -> str | None:
+    """Return the first violation of the schema, or None; raise `UnusableSchema` if the schema is invalid."""
     if schema is None:
         return None
     try:
         error = best_match(_validator(schema).iter_errors(value))
     except SchemaError as flaw:
-        raise Unusable(f"it is not JSON Schema: {_short(flaw.message)}") from None
+        raise UnusableSchema(f"it is not JSON Schema: {_short(flaw.message)}") from None
     except Unresolvable:
-        raise Unusable("it refers to something that is not in it") from None
-    except (RecursionError, ValueError, TypeError, ArithmeticError):  # a bad pattern, a circle, 1e999
-        raise Unusable("nothing can be checked against it") from None
+        raise UnusableSchema("it refers to something that is not in it") from None
+    except (RecursionError, ValueError, TypeError, ArithmeticError):  # a bad pattern, a circular reference, 1e999
+        raise UnusableSchema("nothing can be checked against it") from None
     if error is None:
         return None
-    place = "/".join(str(step) for step in error.absolute_path)
-    return f"{f'at {place[:80]}: ' if place else ''}{_short(error.message)}"
+    path = "/".join(map(str, error.absolute_path))
+    return f"{f'at {path[:80]}: ' if path else ''}{_short(error.message)}"
 
 
 def _validator(schema: Mapping[str, Any]) -> Validator:
-    """Return the validator of the first dialect that the schema fits; raise `SchemaError` when it fits none.
+    """Return a validator of the first dialect that accepts the schema; raise `SchemaError` if none does.
 
-    A schema without `$schema` may be of OpenAPI 3.0, which has `nullable`.
+    A schema without `$schema` may be OpenAPI 3.0, which has `nullable`.
     """
-    whole = dict(schema) if "$schema" in schema else _with_null(schema)
+    converted = dict(schema) if "$schema" in schema else _with_null(schema)
     for dialect in (possible := dialects(schema) or (Draft202012Validator,)):
         try:
-            dialect.check_schema(whole)
+            dialect.check_schema(converted)
         except SchemaError:
             if dialect is possible[-1]:
                 raise
         else:
-            return dialect(whole, registry=_NOWHERE)
+            return dialect(converted, registry=_EMPTY_REGISTRY)
     raise AssertionError("unreachable: there is always a dialect")
 
 
 def _with_null(schema: Any) -> Any:
-    """Write `nullable: true` as JSON Schema has it: null is one of the types, and of the enum."""
+    """Convert `nullable: true` to JSON Schema: null becomes one of the types and of the enum."""
     if isinstance(schema, list):
         return [_with_null(part) for part in schema]
     if not isinstance(schema, Mapping):

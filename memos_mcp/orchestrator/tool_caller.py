@@ -1,4 +1,4 @@
-"""Calls registered tools over HTTP: checked before and after, only where it was allowed, and bounded in every way."""
+"""Calls registered tools over HTTP: only at allowed hosts, with checked arguments and answers, within limits."""
 
 import json
 import logging
@@ -11,9 +11,9 @@ import anyio
 import httpx2
 from httpx2 import codes
 
-from memos_mcp.orchestrator.allowed_hosts import OutOfReach, Reach, Resolve, Target, system_resolve
+from memos_mcp.orchestrator.allowed_hosts import AllowedHosts, HostNotAllowed, Resolve, Target, system_resolve
 from memos_mcp.orchestrator.payload import KnownTool
-from memos_mcp.orchestrator.schema_check import Unusable, problem
+from memos_mcp.orchestrator.schema_check import UnusableSchema, find_violation
 
 ATTEMPTS: Final = 3
 BACKOFF_SECONDS: Final = 0.2
@@ -22,14 +22,14 @@ SHOWN_CHARS: Final = 300
 
 _BUSY: Final = frozenset({429, 502, 503, 504})
 _REDIRECTS: Final = {"GET": frozenset({301, 302, 303, 307, 308}), "POST": frozenset({307, 308})}
-"""The answers that ask for the same request elsewhere."""
+"""The status codes that redirect the same request."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswer:
-    """What a tool answered: JSON, which agrees with its response_schema; or text, if it has none."""
+    """The answer of a tool: JSON that matches its response_schema, or text if the tool has none."""
 
     tool_id: str
     value: Any
@@ -37,7 +37,7 @@ class ToolAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ToolFailure:
-    """Why a call came to nothing, in words for Cortex; `retryable`: the same call may succeed later."""
+    """Why a call failed, in words for Cortex; `retryable`: the same call may succeed later."""
 
     tool_id: str
     what: str
@@ -52,7 +52,7 @@ class _Answer:
 
 
 class _Failed(Exception):
-    """A call came to nothing. `again`: nothing has happened by it, so that it may be made again here and now."""
+    """A call failed. `again`: it had no effect, so that it may be repeated at once."""
 
     def __init__(self, what: str, *, retryable: bool = False, again: bool = False) -> None:
         super().__init__(what)
@@ -61,12 +61,12 @@ class _Failed(Exception):
 
 
 class ToolCaller:
-    """Calls tools at the hosts that are allowed, and nowhere else.
+    """Calls tools at allowed hosts only.
 
     `hosts` are exact names or addresses, with a port if it is not the scheme's (`search.example.com`,
     `tools.example.com:8443`); they are called at public addresses only. `private_hosts` may also be at loopback or
     private addresses (`127.0.0.1:8801`). `seconds` bounds a call with its retries and redirects, `connect_seconds` the
-    connection, `max_bytes` the answer. `trust` says whose certificates count, by default those the system trusts.
+    connection, `max_bytes` the answer. `trust` holds the trusted certificates, by default those of the system.
     """
 
     def __init__(
@@ -80,38 +80,38 @@ class ToolCaller:
         trust: ssl.SSLContext | None = None,
         resolve: Resolve = system_resolve,
     ) -> None:
-        self._reach = Reach(hosts, private_hosts, resolve)
+        self._allowed_hosts = AllowedHosts(hosts, private_hosts, resolve)
         self._timeout = httpx2.Timeout(seconds, connect=connect_seconds)
         self._seconds = seconds
         self._trust = trust
         self._max_bytes = max_bytes
 
     async def call(self, tool: KnownTool, arguments: str) -> ToolAnswer | ToolFailure:
-        """Call a tool with arguments as Cortex wrote them: the JSON text of an object. Never raises."""
+        """Call a tool with the arguments as Cortex wrote them: the JSON text of an object. Never raises."""
         try:
             with anyio.fail_after(self._seconds):
                 given = await _checked_arguments(tool, arguments)
-                answer = await self._insist(tool, given)
+                answer = await self._call_with_retries(tool, given)
                 return ToolAnswer(tool.tool_id, await _checked_answer(tool, answer))
-        except (_Failed, OutOfReach) as failure:
+        except (_Failed, HostNotAllowed) as failure:
             return ToolFailure(tool.tool_id, f"{failure}.", failure.retryable)
         except TimeoutError:
             return ToolFailure(tool.tool_id, f"It did not answer within {self._seconds:g} s.", retryable=True)
 
-    async def _insist(self, tool: KnownTool, arguments: Mapping[str, Any]) -> _Answer:
-        """Make a call, again and after a while where it is safe to do so."""
+    async def _call_with_retries(self, tool: KnownTool, arguments: Mapping[str, Any]) -> _Answer:
+        """Make a call; repeat it with a growing delay if that is safe."""
         for attempt in range(1, ATTEMPTS):
             try:
-                return await self._follow(tool, arguments)
+                return await self._call_with_redirects(tool, arguments)
             except _Failed as failure:
                 if not failure.again:
                     raise
             await anyio.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
-        return await self._follow(tool, arguments)
+        return await self._call_with_redirects(tool, arguments)
 
-    async def _follow(self, tool: KnownTool, arguments: Mapping[str, Any]) -> _Answer:
-        """Make a call, and follow where it is redirected on the same host, at the addresses that were looked at."""
-        target = await self._reach.target(tool.endpoint_url)
+    async def _call_with_redirects(self, tool: KnownTool, arguments: Mapping[str, Any]) -> _Answer:
+        """Make a call and follow redirects on the same host, at the addresses that were checked."""
+        target = await self._allowed_hosts.target(tool.endpoint_url)
         method = "GET" if _wants_get(tool) else "POST"
         url = target.url
         if method == "GET":
@@ -120,14 +120,14 @@ class ToolCaller:
             request = {"json": dict(arguments)} if method == "POST" else {}
             answer = await self._send(method, replace(target, url=url), request)
             if answer.status not in _REDIRECTS["GET"] or "location" not in answer.headers:
-                return _judged(answer, again=method == "GET")
+                return _checked_status(answer, again=method == "GET")
             url = _redirected(url, answer.headers["location"])
             if answer.status not in _REDIRECTS[method]:
                 raise _Failed("It redirects a POST to what would be a GET, which is not followed")
         raise _Failed("It redirects in circles")
 
     async def _send(self, method: str, target: Target, content: Mapping[str, Any]) -> _Answer:
-        """Send one request to the first of the addresses that takes the connection."""
+        """Send one request to the first of the addresses that accepts the connection."""
         for address in target.addresses[:-1]:
             try:
                 return await self._exchange(method, target.url, address, content)
@@ -145,10 +145,10 @@ class ToolCaller:
             raise _Failed("It broke off the answer", retryable=True, again=method == "GET") from error
 
     async def _exchange(self, method: str, url: httpx2.URL, address: str, content: Mapping[str, Any]) -> _Answer:
-        """Send one request to this very address, under the name that the URL gives."""
+        """Send one request to this address, with the host name of the URL."""
         headers = {"host": url.netloc.decode("ascii"), "accept": "application/json", "accept-encoding": "identity"}
         async with (
-            httpx2.AsyncClient(trust_env=False, timeout=self._timeout, verify=await self._verify(url)) as client,
+            httpx2.AsyncClient(trust_env=False, timeout=self._timeout, verify=await self._certificates(url)) as client,
             client.stream(
                 method,
                 url.copy_with(host=address),
@@ -159,8 +159,8 @@ class ToolCaller:
         ):
             return _Answer(response.status_code, response.headers, await self._read(response))
 
-    async def _verify(self, url: httpx2.URL) -> ssl.SSLContext:
-        """Return whose certificates count; the system's take so long to read that it is done once, in a thread."""
+    async def _certificates(self, url: httpx2.URL) -> ssl.SSLContext:
+        """Return the trusted certificates. Those of the system load slowly: once, in a thread."""
         if url.scheme == "http":
             return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self._trust is None:
@@ -168,7 +168,7 @@ class ToolCaller:
         return self._trust
 
     async def _read(self, response: httpx2.Response) -> bytes:
-        """Read the body as it was sent, no further than the limit: compressed, it could be of any size."""
+        """Read the uncompressed body up to the limit: a compressed one could expand to any size."""
         if response.headers.get("content-encoding", "identity") != "identity":
             raise _Failed("It answered compressed, which it was asked not to")
         body = bytearray()
@@ -184,7 +184,7 @@ def _wants_get(tool: KnownTool) -> bool:
 
 
 def _query(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Write arguments as query parameters: lists repeated, objects as JSON, null left out."""
+    """Convert arguments to query parameters: lists repeated, objects as JSON, null left out."""
     return {
         name: [_text(entry) for entry in value] if isinstance(value, list) else _text(value)
         for name, value in arguments.items()
@@ -198,20 +198,20 @@ def _text(value: object) -> str:
 
 def _redirected(url: httpx2.URL, location: str) -> httpx2.URL:
     try:
-        there = url.join(location)
+        target = url.join(location)
     except httpx2.InvalidURL:
         raise _Failed("It redirects to something that is not a URL") from None
-    if (there.scheme, there.host, there.port) != (url.scheme, url.host, url.port) or there.userinfo:
+    if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port) or target.userinfo:
         raise _Failed("It redirects to another host, which is not followed")
-    return there
+    return target
 
 
-def _judged(answer: _Answer, *, again: bool) -> _Answer:
+def _checked_status(answer: _Answer, *, again: bool) -> _Answer:
     if codes.is_success(answer.status):
         return answer
-    said = " ".join(answer.body[: SHOWN_CHARS * 4].decode(errors="replace").split())[:SHOWN_CHARS]
+    body = " ".join(answer.body[: SHOWN_CHARS * 4].decode(errors="replace").split())[:SHOWN_CHARS]
     busy = answer.status in _BUSY
-    what = f"It answered with status {answer.status}" + (f": {said}" if said else "")
+    what = f"It answered with status {answer.status}" + (f": {body}" if body else "")
     raise _Failed(what.rstrip("."), retryable=busy or codes.is_server_error(answer.status), again=busy and again)
 
 
@@ -225,10 +225,10 @@ async def _checked_arguments(tool: KnownTool, text: str) -> dict[str, Any]:
     try:
         json.dumps(arguments, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise _Failed("The arguments hold half a character (a lone surrogate)") from None
-    wrong = await _problem(tool.request_schema, arguments, "request_schema")
-    if wrong is not None:
-        raise _Failed(f"The arguments do not agree with its request_schema: {wrong}".rstrip("."))
+        raise _Failed("The arguments contain an unpaired surrogate") from None
+    violation = await _violation(tool.request_schema, arguments, "request_schema")
+    if violation is not None:
+        raise _Failed(f"The arguments do not agree with its request_schema: {violation}".rstrip("."))
     return arguments
 
 
@@ -240,17 +240,17 @@ async def _checked_answer(tool: KnownTool, answer: _Answer) -> Any:
         if tool.response_schema is None:
             return text
         raise _Failed("Its answer is not JSON, as its response_schema says that it is") from None
-    wrong = await _problem(tool.response_schema, value, "response_schema")
-    if wrong is not None:
-        raise _Failed(f"Its answer does not agree with its response_schema: {wrong}".rstrip("."))
+    violation = await _violation(tool.response_schema, value, "response_schema")
+    if violation is not None:
+        raise _Failed(f"Its answer does not agree with its response_schema: {violation}".rstrip("."))
     return value
 
 
-async def _problem(schema: Mapping[str, Any] | None, value: Any, name: str) -> str | None:
-    """Check in a thread: a megabyte of JSON, or a pattern made to be slow, must not hold up the rest."""
+async def _violation(schema: Mapping[str, Any] | None, value: Any, name: str) -> str | None:
+    """Check a value in a thread: a megabyte of JSON or a maliciously slow pattern must not block the event loop."""
     try:
-        return await anyio.to_thread.run_sync(problem, schema, value, abandon_on_cancel=True)
-    except Unusable as flaw:
+        return await anyio.to_thread.run_sync(find_violation, schema, value, abandon_on_cancel=True)
+    except UnusableSchema as flaw:
         raise _Failed(f"Its {name} cannot be used: {flaw}") from None
 
 

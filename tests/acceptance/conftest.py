@@ -1,4 +1,4 @@
-"""Two homes for the whole folder, one for each transport, and a client of each."""
+"""Two servers for all acceptance tests, one for each transport, and a client of each."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack
@@ -21,13 +21,13 @@ from tests.acceptance.servers import Server, share_model
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the first server builds the model for all."""
+    """A folder for the embedding model, which the first server builds for all of them."""
     return tmp_path_factory.mktemp("models")
 
 
 @pytest.fixture(scope="package")
 def servers(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Mapping[str, Server]]:
-    """A bridge with its engine, and a server of HTTP, stopped and seen to be gone at the end."""
+    """A bridge with its engine, and an HTTP server; both must have stopped at the end."""
     homes = tmp_path_factory.mktemp("homes")
     with ExitStack() as stack:
         stdio = Server(share_model(homes / "stdio", models))
@@ -35,23 +35,23 @@ def servers(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[
         http = Server(share_model(homes / "http", models), ("serve", "--port", "0"))
         stack.callback(http.stop)
         yield {"stdio": stdio, "http": http}
-    for said in (stdio.said, http.said):
-        assert "serves" in said
-        assert "incident" not in said
-        assert "Traceback" not in said
+    for log in (stdio.log, http.log):
+        assert "serves" in log
+        assert "incident" not in log
+        assert "Traceback" not in log
 
 
 @pytest.fixture(scope="package")
-async def doors(servers: Mapping[str, Server]) -> AsyncIterator[Mapping[str, RawClient]]:
-    """A client of each server, which has stored the memory that nothing may lose."""
+async def clients(servers: Mapping[str, Server]) -> AsyncIterator[Mapping[str, RawClient]]:
+    """A client of each server; it has stored the memory that must survive every test."""
     http = HttpRawClient(servers["http"])
-    doors: dict[str, RawClient] = {"stdio": await StdioRawClient(servers["stdio"]).open(), "http": http}
-    for client in doors.values():
+    clients: dict[str, RawClient] = {"stdio": await StdioRawClient(servers["stdio"]).open(), "http": http}
+    for client in clients.values():
         assert (await client.call("store_memory", {"content": SENTINEL, "session_id": "sentinel"})).data["created"]
         await until(partial(_answers_by_meaning, client))
-        client.patience = ANSWER_SECONDS
-    yield doors
-    for client in doors.values():
+        client.timeout = ANSWER_SECONDS
+    yield clients
+    for client in clients.values():
         found = (await client.call("query_memory", {"query": "spare key of the lighthouse", "limit": 3})).data
         assert SENTINEL in [memory["content"] for memory in found["memories"]]
         assert found["degraded"] is None
@@ -59,9 +59,9 @@ async def doors(servers: Mapping[str, Server]) -> AsyncIterator[Mapping[str, Raw
 
 
 @pytest.fixture(params=["stdio", "http"])
-async def client(request: pytest.FixtureRequest, doors: Mapping[str, RawClient]) -> AsyncIterator[RawClient]:
-    """A client; after the test its server must be as well as before."""
-    async with unharmed(doors[request.param]) as client:
+async def client(request: pytest.FixtureRequest, clients: Mapping[str, RawClient]) -> AsyncIterator[RawClient]:
+    """A client whose server must work as before after the test."""
+    async with unharmed(clients[request.param]) as client:
         yield client
 
 

@@ -1,4 +1,4 @@
-"""Clients that send anything at all, as SDK clients refuse to, over both transports."""
+"""Clients for both transports that can send any bytes, which SDK clients refuse to do."""
 
 import base64
 import itertools
@@ -18,13 +18,13 @@ import httpx2
 from tests.acceptance.servers import Server
 
 ANSWER_SECONDS = 10.0
-"""No input may keep its sender waiting for longer."""
+"""The maximum time for the answer to any input."""
 
 START_SECONDS = 60.0
-"""The first call waits for a new home: a database is made, a model is built."""
+"""The first call of a new server waits until the database is created and the model is built."""
 
 SENTINEL = "The lighthouse keeper's spare key hangs behind the barometer."
-"""Stored before anything else on every server; no bad input may lose it."""
+"""Stored first on every server; no bad input may lose it."""
 
 HANDSHAKE = "2025-11-25"
 SESSIONLESS = "2026-07-28"
@@ -33,20 +33,20 @@ META = {
     "io.modelcontextprotocol/clientCapabilities": {},
     "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
 }
-NEVER_SAID = re.compile(r"asyncpg|traceback|postgres|/tmp|pydantic|qdrant|site-packages|/usr/|\.py\b", re.IGNORECASE)
-"""What an answer must not hold: drivers, places, the inside of the program."""
+INTERNALS = re.compile(r"asyncpg|traceback|postgres|/tmp|pydantic|qdrant|site-packages|/usr/|\.py\b", re.IGNORECASE)
+"""Names that an answer must not contain: drivers, paths, internals of the program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A JSON-RPC answer, and over HTTP its status."""
+    """A JSON-RPC answer, with its status over HTTP."""
 
     message: Mapping[str, Any]
     status: int = 200
 
     @property
     def data(self) -> Any:
-        """The structured result of a tool call that succeeded; the same must stand in its text."""
+        """The structured result of a successful tool call, which must equal its text."""
         result = self.message.get("result")
         assert result is not None, self.message
         assert not result.get("isError"), result["content"]
@@ -55,7 +55,7 @@ class Answer:
 
     @property
     def refusal(self) -> str:
-        """Why the tool or the protocol refused."""
+        """The error message of the tool or the protocol."""
         error = self.message.get("error")
         if error is not None:
             return str(error["message"])
@@ -64,32 +64,32 @@ class Answer:
 
     @property
     def code(self) -> int | None:
-        """The code of a protocol error; None for what a tool answered."""
+        """The code of a protocol error; None for the answer of a tool."""
         error = self.message.get("error")
         return None if error is None else int(error["code"])
 
 
 class RawClient(Protocol):
-    """One client of one server. A call's arguments may be given as raw JSON text."""
+    """A client of one server. The arguments of a call may be raw JSON text."""
 
     name: str
     server: Server
-    patience: float
+    timeout: float
 
     async def call(self, tool: str, arguments: Mapping[str, Any] | str) -> Answer: ...
 
     async def ask(self, method: str, params: Mapping[str, Any] | str) -> Answer: ...
 
     async def send(self, body: bytes) -> Answer:
-        """Send these bytes as one message; the answer is the next that comes."""
+        """Send these bytes as one message and return the next answer."""
         ...
 
     async def together(self, tool: str, arguments: Sequence[Mapping[str, Any]]) -> list[Answer]:
-        """Make these calls all at once."""
+        """Make these calls concurrently."""
         ...
 
 
-AnyDoor = TypeVar("AnyDoor", bound=RawClient)
+AnyClient = TypeVar("AnyClient", bound=RawClient)
 
 
 class StdioRawClient:
@@ -99,7 +99,7 @@ class StdioRawClient:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.patience = START_SECONDS
+        self.timeout = START_SECONDS
         assert server.process.stdin is not None
         assert server.process.stdout is not None
         self._stdin, self._stdout = server.process.stdin.fileno(), server.process.stdout.fileno()
@@ -109,9 +109,9 @@ class StdioRawClient:
         self._ids = itertools.count(int(time.monotonic() * 1_000) * 1_000)
 
     async def open(self) -> Self:
-        """Shake hands, once for each process."""
+        """Perform the handshake, once for each process."""
         params = {"protocolVersion": HANDSHAKE, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
-        with anyio.fail_after(self.patience):
+        with anyio.fail_after(self.timeout):
             answer = await self._exchange(message(0, "initialize", json.dumps(params)))
         assert answer.message["result"]["protocolVersion"] == HANDSHAKE
         await self.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
@@ -127,7 +127,7 @@ class StdioRawClient:
         return answer
 
     async def send(self, body: bytes) -> Answer:
-        with anyio.fail_after(self.patience):
+        with anyio.fail_after(self.timeout):
             return await self._exchange(body)
 
     async def together(self, tool: str, arguments: Sequence[Mapping[str, Any]]) -> list[Answer]:
@@ -136,7 +136,7 @@ class StdioRawClient:
             message(number, "tools/call", call_params(tool, one)) + b"\n"
             for number, one in zip(numbers, arguments, strict=True)
         ]
-        with anyio.fail_after(self.patience):
+        with anyio.fail_after(self.timeout):
             await self.write(b"".join(lines))
             answers = [await self.read() for _ in lines]
         by_number = {answer.message["id"]: answer for answer in answers}
@@ -151,7 +151,7 @@ class StdioRawClient:
                 await anyio.wait_writable(self._stdin)
 
     async def read(self) -> Answer:
-        """Return the next answer; what is no answer (a notification) is passed over."""
+        """Return the next answer, skipping notifications."""
         while True:
             while b"\n" not in self._rest:
                 await anyio.wait_readable(self._stdout)
@@ -169,13 +169,13 @@ class StdioRawClient:
 
 
 class HttpRawClient:
-    """Posts one message a request, without a session, as clients of today do."""
+    """A client that posts one message per request without a session, as current clients do."""
 
     name = "http"
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.patience = START_SECONDS
+        self.timeout = START_SECONDS
         self._ids = itertools.count(1)
         self._client = httpx2.AsyncClient(verify=False, trust_env=False, timeout=None)
 
@@ -194,24 +194,24 @@ class HttpRawClient:
         return await self._post(body, "tools/call", "query_memory")
 
     async def together(self, tool: str, arguments: Sequence[Mapping[str, Any]]) -> list[Answer]:
-        """Make each call on a connection of its own."""
+        """Make each call on its own connection."""
         answers: list[Answer] = []
 
         async def call(client: HttpRawClient, one: Mapping[str, Any]) -> None:
             answers.append(await client.call(tool, one))
 
         async with AsyncExitStack() as stack:
-            doors = [HttpRawClient(self.server) for _ in arguments]
-            for client in doors:
+            clients = [HttpRawClient(self.server) for _ in arguments]
+            for client in clients:
                 stack.push_async_callback(client.close)
-            with anyio.fail_after(self.patience):
+            with anyio.fail_after(self.timeout):
                 async with anyio.create_task_group() as tasks:
-                    for client, one in zip(doors, arguments, strict=True):
+                    for client, one in zip(clients, arguments, strict=True):
                         tasks.start_soon(call, client, one)
         return answers
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> httpx2.Response:
-        with anyio.fail_after(self.patience):
+        with anyio.fail_after(self.timeout):
             response = await self._client.post(f"{self.server.url}/mcp", content=body, headers=dict(headers))
         assert_discreet(response.content)
         return response
@@ -242,7 +242,7 @@ class HttpRawClient:
 
 
 def message(number: int, method: str, params: Mapping[str, Any] | str) -> bytes:
-    """Write a request; what JSON does not have (NaN, lone surrogates) is written as many programs do."""
+    """Return a request; values that JSON lacks (NaN, unpaired surrogates) are written as many programs do."""
     given = params if isinstance(params, str) else json.dumps(params)
     return f'{{"jsonrpc":"2.0","id":{number},"method":"{method}","params":{given}}}'.encode()
 
@@ -253,22 +253,22 @@ def call_params(tool: str, arguments: Mapping[str, Any] | str, meta: Mapping[str
     return f'{{"name":{json.dumps(tool)},"arguments":{given}{tail}}}'
 
 
-def assert_discreet(said: bytes) -> None:
-    """An answer speaks of the input, never of what the server is made of or where it lives."""
-    leak = NEVER_SAID.search(said.decode())
-    assert leak is None, said[:2_000]
+def assert_discreet(answer: bytes) -> None:
+    """Fail if an answer reveals internals or paths of the server."""
+    leak = INTERNALS.search(answer.decode())
+    assert leak is None, answer[:2_000]
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until this holds, which nothing announces."""
+    """Poll until the condition holds."""
     with anyio.fail_after(30):
         while not await condition():  # noqa: ASYNC110 - it holds in another process, which sends no event
             await anyio.sleep(0.05)
 
 
 @asynccontextmanager
-async def unharmed(client: AnyDoor) -> AsyncIterator[AnyDoor]:
-    """Lend a client: then the same processes live, answer the next call, and have what was stored before all else."""
+async def unharmed(client: AnyClient) -> AsyncIterator[AnyClient]:
+    """Yield a client; afterwards the same processes must run, answer the next call and still have the sentinel."""
     engine = client.server.engine
     assert engine is not None
     yield client
@@ -279,7 +279,7 @@ async def unharmed(client: AnyDoor) -> AsyncIterator[AnyDoor]:
 
 
 async def refused(client: RawClient, tool: str, arguments: Mapping[str, Any] | str) -> str:
-    """Make a call that must be refused and change nothing; return why it was."""
+    """Make a call that must be refused and change nothing; return the error message."""
     before = await count(client, tool)
     answer = await client.call(tool, arguments)
     assert await count(client, tool) == before
@@ -289,13 +289,13 @@ async def refused(client: RawClient, tool: str, arguments: Mapping[str, Any] | s
 
 
 async def count(client: RawClient, tool: str) -> int:
-    """How many there are of what this tool would add to."""
+    """Return the number of memories or tools that this tool could add to."""
     counting = {"store_memory": "query_memory", "register_tool": "discover_tools"}.get(tool)
     return 0 if counting is None else int((await client.call(counting, {"limit": 1})).data["total"])
 
 
 async def stored(client: RawClient, **arguments: Any) -> dict[str, Any]:
-    """Store a memory in a session of its own and return it as it is read back, whole."""
+    """Store a memory in its own session, query it and return it completely."""
     session = arguments.setdefault("session_id", uuid4().hex)
     answer = (await client.call("store_memory", arguments)).data
     assert answer["created"]
@@ -305,7 +305,7 @@ async def stored(client: RawClient, **arguments: Any) -> dict[str, Any]:
 
 
 async def registered(client: RawClient, **arguments: Any) -> dict[str, Any]:
-    """Register a tool and return it as it is read back by its id, schemas included."""
+    """Register a tool, discover it by its id and return it with its schemas."""
     tool = tool_arguments(**arguments)
     assert (await client.call("register_tool", tool)).data["outcome"] == "created"
     found = (await client.call("discover_tools", {"query": tool["tool_id"], "limit": 1, "detail": "full"})).data
@@ -314,6 +314,6 @@ async def registered(client: RawClient, **arguments: Any) -> dict[str, Any]:
 
 
 def tool_arguments(**changes: Any) -> dict[str, Any]:
-    """The arguments of a registration that is good but for these."""
-    good = {"tool_id": uuid4().hex, "name": "weather", "description": "Tells the weather of a place."}
-    return {**good, "endpoint_url": "https://example.org/weather", **changes}
+    """Return valid arguments of a registration with these changes."""
+    valid = {"tool_id": uuid4().hex, "name": "weather", "description": "Returns the weather of a city."}
+    return {**valid, "endpoint_url": "https://example.org/weather", **changes}

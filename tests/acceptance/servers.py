@@ -1,4 +1,4 @@
-"""Real processes with a home of their own: a client's bridge and the engine that it starts, or a server."""
+"""Real processes with their own home: the bridge of a client and the engine that it starts, or a server."""
 
 import os
 import re
@@ -20,13 +20,13 @@ from memos_mcp.ipc.run_dir import RunDir
 
 START_SECONDS = 60
 STOP_SECONDS = 20
-GONE_SECONDS = 10
-"""So long after an engine has let go of its home, its process must have ended."""
+EXIT_SECONDS = 10
+"""The maximum time between the release of a home by its engine and the exit of the process."""
 
 
 @dataclass
 class Server:
-    """A process on a home, started when it is made: without arguments a bridge, which has an engine beside it."""
+    """A process with a home, started by the constructor; without arguments a bridge, which starts an engine."""
 
     home: Path
     arguments: tuple[str, ...] = ()
@@ -47,28 +47,28 @@ class Server:
             )
 
     @property
-    def said(self) -> str:
-        """What this process and the engines of its home have logged."""
-        logs = [self._stderr, *(self.home / "logs").glob("engine.log*")]
-        return "".join(log.read_text() for log in logs)
+    def log(self) -> str:
+        """The log of this process and of the engines of its home."""
+        files = [self._stderr, *(self.home / "logs").glob("engine.log*")]
+        return "".join(file.read_text() for file in files)
 
     @property
     def url(self) -> str:
-        """Where an HTTP server listens."""
+        """The URL of an HTTP server."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             if found := re.search(r"serves (http://\S+)/mcp", self._stderr.read_text()):
                 return found[1]
             time.sleep(0.02)
-        raise AssertionError(self.said)
+        raise AssertionError(self.log)
 
     @property
     def engine(self) -> int | None:
-        """The process that serves this home through its socket."""
+        """The id of the process that serves this home through its socket."""
         return RunDir(str(self.home)).engine_pid()
 
     def leave(self) -> None:
-        """End the process as its users do; what else works for the home goes on."""
+        """Stop the process as users do; other processes of the home continue."""
         if "serve" in self.arguments:
             self.process.send_signal(signal.SIGTERM)
         if self.process.stdin is not None:
@@ -79,31 +79,31 @@ class Server:
             self.process.kill()
             if self.process.stdout is not None:
                 self.process.stdout.close()
-        assert code == 0, self.said
+        assert code == 0, self.log
 
     def stop(self) -> None:
-        """End the process as its users do, and its engine, and see that they leave nothing behind."""
+        """Stop the process as users do, and its engine, and check that no process remains."""
         try:
             self.leave()
             self._stop_engine()
-            assert _within(GONE_SECONDS, lambda: not self._processes()), self._processes()
+            assert _within(EXIT_SECONDS, lambda: not self._processes()), self._processes()
             assert not self._postmaster.exists(), "Postgres still runs"
         finally:
             self.kill()
 
     def kill(self) -> None:
-        """End whatever works for the home."""
+        """Kill all processes of the home."""
         self.process.kill()
         self.process.wait()
-        left = self._processes()
-        for process in left:
+        remaining = self._processes()
+        for process in remaining:
             with suppress(psutil.NoSuchProcess):
                 process.terminate()
-        for process in psutil.wait_procs(left, STOP_SECONDS)[1]:
+        for process in psutil.wait_procs(remaining, STOP_SECONDS)[1]:
             process.kill()
 
     async def rows(self, query: str, *values: object) -> list[Any]:
-        """Ask the server's own database what it really holds."""
+        """Query the database of the server directly."""
         lines = self._postmaster.read_text().splitlines()
         connection = await asyncpg.connect(host=lines[4], port=int(lines[3]), user="postgres", database="memos")
         try:
@@ -118,14 +118,14 @@ class Server:
             connection.settimeout(STOP_SECONDS)
             connection.sendall(request_line("stop", {}))
             assert b'"leaving"' in connection.recv(1_000)
-        assert _within(STOP_SECONDS, lambda: self.engine is None), "the engine does not leave"
+        assert _within(STOP_SECONDS, lambda: self.engine is None), "the engine does not stop"
 
     def _processes(self) -> list[psutil.Process]:
-        """Return what works for this home: such processes have it in their environment or in their command."""
+        """Return the processes of this home: those with its path in their environment or command line."""
         home, found = os.fsencode(self.home), []
         for process in psutil.process_iter(["environ", "cmdline", "status"]):
-            told = [*(process.info["environ"] or {}).values(), *(process.info["cmdline"] or [])]
-            if process.info["status"] != psutil.STATUS_ZOMBIE and any(home in os.fsencode(one) for one in told):
+            values = [*(process.info["environ"] or {}).values(), *(process.info["cmdline"] or [])]
+            if process.info["status"] != psutil.STATUS_ZOMBIE and any(home in os.fsencode(value) for value in values):
                 found.append(process)
         return found
 
@@ -139,7 +139,7 @@ class Server:
 
 
 def share_model(home: Path, models: Path) -> Path:
-    """Let a new home use the model that another one built; return the home."""
+    """Link the models of a new home to a shared folder; return the home."""
     home.mkdir(parents=True, exist_ok=True)
     models.mkdir(exist_ok=True)
     (home / "models").symlink_to(models)

@@ -1,4 +1,4 @@
-"""What many clients do in the same moment ends as if they had done it one after the other."""
+"""Concurrent calls of many clients have the same result as sequential ones."""
 
 from collections import Counter
 from uuid import uuid4
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_same_content_from_50_clients_at_once_is_one_memory(client: RawClient) -> None:
-    content, session = f"told by everyone {uuid4()}", uuid4().hex
+    content, session = f"stored by everyone {uuid4()}", uuid4().hex
     answers = await client.together("store_memory", [{"content": content, "session_id": session}] * 50)
     stored = [answer.data for answer in answers]
     assert Counter(answer["created"] for answer in stored) == {True: 1, False: 49}
@@ -29,7 +29,9 @@ async def test_a_tool_that_many_register_at_once_is_created_once(client: RawClie
     assert {answer["version"] for answer in answers} == {1}
 
 
-async def test_two_registrations_of_one_id_at_once_both_count_and_the_later_stays(client: RawClient) -> None:
+async def test_two_concurrent_registrations_of_one_id_make_two_versions_and_the_later_one_stays(
+    client: RawClient,
+) -> None:
     tool_id = uuid4().hex
     tools = [tool_arguments(tool_id=tool_id, name=f"by client {number}") for number in range(2)]
     answers = [answer.data for answer in await client.together("register_tool", tools)]
@@ -40,7 +42,7 @@ async def test_two_registrations_of_one_id_at_once_both_count_and_the_later_stay
     assert row["count"] == 1
 
 
-async def test_of_20_corrections_of_one_memory_at_once_one_counts(client: RawClient) -> None:
+async def test_only_one_of_20_concurrent_corrections_of_a_memory_succeeds(client: RawClient) -> None:
     session = uuid4().hex
     old = (await client.call("store_memory", {"content": "the old plan", "session_id": session})).data["memory_id"]
     corrections = [{"content": f"plan {n}", "session_id": session, "supersedes": old} for n in range(20)]
@@ -51,7 +53,7 @@ async def test_of_20_corrections_of_one_memory_at_once_one_counts(client: RawCli
     assert len(created) == 1
 
 
-async def test_good_calls_between_bad_ones_are_all_answered(client: RawClient) -> None:
+async def test_valid_calls_between_invalid_ones_are_all_answered(client: RawClient) -> None:
     session = uuid4().hex
     calls = [
         {"content": f"good {number}", "session_id": session} if number % 2 else {"content": "\x00", "tags": number}

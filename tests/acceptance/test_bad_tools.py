@@ -1,4 +1,4 @@
-"""Endpoints and schemas: what no agent could use is refused, nothing is ever fetched or run."""
+"""Endpoints and schemas that no agent could use are refused; nothing is ever fetched or executed."""
 
 import json
 import socket
@@ -42,7 +42,7 @@ BAD_URLS = [
 ]
 GOOD_URLS = [
     "http://localhost:8080/",
-    "https://[2001:db8::1]:8443/weather?place=a%20b#today",
+    "https://[2001:db8::1]:8443/weather?city=a%20b#today",
     "HTTPS://EXAMPLE.ORG",
     "https://müller.example/wetter?ort=köln",
     "https://example.org/" + "x" * 1_004,
@@ -62,7 +62,7 @@ async def test_an_unusual_endpoint_is_kept_exactly(client: RawClient, url: str) 
     assert (await registered(client, endpoint_url=url))["endpoint_url"] == url
 
 
-async def test_registering_a_tool_calls_nobody(client: RawClient) -> None:
+async def test_registering_a_tool_makes_no_request(client: RawClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
@@ -96,7 +96,7 @@ async def test_registering_a_tool_calls_nobody(client: RawClient) -> None:
     ],
     ids=json.dumps,
 )
-async def test_what_is_no_json_schema_is_refused(client: RawClient, field: str, schema: dict[str, Any]) -> None:
+async def test_an_invalid_json_schema_is_refused(client: RawClient, field: str, schema: dict[str, Any]) -> None:
     reason = await refused(client, "register_tool", tool_arguments(**{field: schema}))
     assert f"{field} is not JSON Schema" in reason
 
@@ -110,7 +110,7 @@ async def test_an_unknown_dialect_is_refused(client: RawClient, dialect: str) ->
 
 
 @pytest.mark.parametrize("dialect", [5, None, ["a"], {"a": 1}], ids=json.dumps)
-async def test_a_dialect_that_is_no_text_is_refused(client: RawClient, dialect: Any) -> None:
+async def test_a_dialect_that_is_not_a_string_is_refused(client: RawClient, dialect: Any) -> None:
     assert "$schema" in await refused(client, "register_tool", tool_arguments(request_schema={"$schema": dialect}))
 
 
@@ -119,7 +119,7 @@ async def test_a_dialect_that_is_no_text_is_refused(client: RawClient, dialect: 
     ["https://example.org/schema.json", "other.json", "other.json#/$defs/a", "file:///etc/passwd", "urn:x:y", "//x"],
 )
 @pytest.mark.parametrize("keyword", ["$ref", "$dynamicRef"])
-async def test_a_reference_to_another_document_is_refused(client: RawClient, keyword: str, target: str) -> None:
+async def test_an_external_reference_is_refused(client: RawClient, keyword: str, target: str) -> None:
     schema = {"properties": {"a": {"anyOf": [{"type": "null"}, {keyword: target}]}}}
     reason = await refused(client, "register_tool", tool_arguments(request_schema=schema))
     assert "refers to another document" in reason
@@ -152,7 +152,7 @@ async def test_an_unusual_schema_is_kept_exactly(client: RawClient, schema: dict
 @pytest.mark.parametrize(
     "pattern", ["(a+)+$", "^(([a-z])+.)+[A-Z]([a-z])+$", "(x+x+)+y", "(.*.*.*.*.*.*)*$", "(?:a|aa)+$"]
 )
-async def test_a_slow_pattern_is_kept_and_never_run(client: RawClient, pattern: str) -> None:
+async def test_a_slow_pattern_is_kept_and_never_executed(client: RawClient, pattern: str) -> None:
     bait = "a" * 40 + "!"
     schema = {
         "properties": {"a": {"type": "string", "pattern": pattern, "default": bait, "examples": [bait], "const": bait}},
@@ -187,13 +187,13 @@ async def test_schemas_too_large_are_refused_with_the_limit(client: RawClient) -
     assert "30,000" in await refused(client, "register_tool", both)
 
 
-async def test_a_schema_up_to_the_limit_comes_back_whole(client: RawClient) -> None:
+async def test_a_schema_up_to_the_limit_is_returned_whole(client: RawClient) -> None:
     schema = {"$comment": "x" * 29_985}
     assert len(json.dumps(schema, separators=(",", ":"))) == 30_000
     assert (await registered(client, request_schema=schema))["request_schema"] == schema
 
 
-async def test_registering_again_updates_and_says_so(client: RawClient) -> None:
+async def test_registering_a_tool_again_updates_it(client: RawClient) -> None:
     tool_id = uuid4().hex
     outcomes = [
         (await client.call("register_tool", tool_arguments(tool_id=tool_id, name=name))).data

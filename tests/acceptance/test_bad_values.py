@@ -1,4 +1,4 @@
-"""Numbers, nesting, times, ids, cursors and arguments that are not what the contract says."""
+"""Numbers, nesting, times, ids, cursors and arguments that violate the contract."""
 
 import base64
 import json
@@ -12,14 +12,14 @@ from tests.acceptance.raw_clients import RawClient, refused, registered, stored,
 
 pytestmark = pytest.mark.anyio
 
-JSON_PLACES = [
+JSON_ARGUMENTS = [
     ("store_memory", '{"content":"x","metadata":{"a":VALUE}}'),
     ("query_memory", '{"metadata":{"a":VALUE}}'),
     ("query_memory", '{"query":"x","metadata":{"a":VALUE}}'),
     ("register_tool", json.dumps(tool_arguments(request_schema={"default": "VALUE"})).replace('"VALUE"', "VALUE")),
     ("register_tool", json.dumps(tool_arguments(response_schema={"default": "VALUE"})).replace('"VALUE"', "VALUE")),
 ]
-PLACE_NAMES = ["stored-metadata", "listed-metadata", "queried-metadata", "request-schema", "response-schema"]
+ARGUMENT_NAMES = ["stored-metadata", "listed-metadata", "queried-metadata", "request-schema", "response-schema"]
 
 
 def nested(depth: int, opening: str, closing: str) -> str:
@@ -27,7 +27,7 @@ def nested(depth: int, opening: str, closing: str) -> str:
 
 
 @pytest.mark.parametrize("depth", [65, 1_000, 200_000])
-@pytest.mark.parametrize(("tool", "arguments"), JSON_PLACES, ids=PLACE_NAMES)
+@pytest.mark.parametrize(("tool", "arguments"), JSON_ARGUMENTS, ids=ARGUMENT_NAMES)
 async def test_deep_nesting_is_refused(client: RawClient, tool: str, arguments: str, depth: int) -> None:
     for opening, closing in (("[", "]"), ('{"a":', "}")):
         reason = await refused(client, tool, arguments.replace("VALUE", nested(depth, opening, closing)))
@@ -40,13 +40,13 @@ async def test_nesting_up_to_the_limit_is_stored_exactly(client: RawClient) -> N
     assert (await stored(client, content="deep", metadata=metadata))["metadata"] == metadata
 
 
-@pytest.mark.parametrize(("tool", "arguments"), JSON_PLACES, ids=PLACE_NAMES)
+@pytest.mark.parametrize(("tool", "arguments"), JSON_ARGUMENTS, ids=ARGUMENT_NAMES)
 async def test_a_number_that_json_cannot_carry_is_refused(client: RawClient, tool: str, arguments: str) -> None:
     for number in ("1e400", "-1e400", "NaN", "Infinity", "-Infinity", "1" * 5_000, "-" + "1" * 5_000):
         assert "number" in await refused(client, tool, arguments.replace("VALUE", number))
 
 
-@pytest.mark.parametrize(("tool", "arguments"), JSON_PLACES, ids=PLACE_NAMES)
+@pytest.mark.parametrize(("tool", "arguments"), JSON_ARGUMENTS, ids=ARGUMENT_NAMES)
 async def test_an_integer_beyond_64_bits_is_refused(client: RawClient, tool: str, arguments: str) -> None:
     for number in (10**19, -(10**19), 2**63, 10**300):
         assert "integer beyond 64 bits" in await refused(client, tool, arguments.replace("VALUE", str(number)))
@@ -75,7 +75,7 @@ async def test_a_float_is_kept_exactly(client: RawClient, number: str) -> None:
     assert found.data["tools"][0]["request_schema"] == {"maximum": float(number)}
 
 
-async def test_of_duplicate_keys_the_last_counts(client: RawClient) -> None:
+async def test_the_last_of_duplicate_keys_counts(client: RawClient) -> None:
     session = uuid4().hex
     raw = f'{{"content":"one","content":"two {session}","session_id":"{session}","metadata":{{"a":1,"a":2}}}}'
     assert (await client.call("store_memory", raw)).data["created"]
@@ -192,7 +192,7 @@ REQUIRED = [("store_memory", "content"), ("build_loadout", "task")] + [
 OPTIONAL = [(tool, name) for tool, names in TYPES.items() for name in names if (tool, name) not in REQUIRED]
 
 
-async def test_the_tables_here_name_every_argument_of_every_tool(client: RawClient) -> None:
+async def test_the_tables_of_this_module_name_every_argument_of_every_tool(client: RawClient) -> None:
     listed = (await client.ask("tools/list", {})).message["result"]["tools"]
     assert {tool["name"]: set(tool["inputSchema"]["properties"]) for tool in listed} == {
         tool: set(names) for tool, names in TYPES.items()
@@ -212,14 +212,14 @@ async def test_an_argument_of_the_wrong_type_is_refused_by_name(
 
 
 @pytest.mark.parametrize(("tool", "name"), REQUIRED)
-async def test_a_missing_argument_is_asked_for_by_name(client: RawClient, tool: str, name: str) -> None:
+async def test_a_missing_argument_is_named(client: RawClient, tool: str, name: str) -> None:
     without = {other: value for other, value in GOOD[tool].items() if other != name}
     assert f"{name} is required" in await refused(client, tool, without)
     assert f"{name} must be a string" in await refused(client, tool, {**without, name: None})
 
 
 @pytest.mark.parametrize(("tool", "name"), OPTIONAL)
-async def test_null_for_an_optional_argument_is_as_good_as_none(client: RawClient, tool: str, name: str) -> None:
+async def test_null_for_an_optional_argument_counts_as_not_given(client: RawClient, tool: str, name: str) -> None:
     good = GOOD | {"store_memory": {"content": f"null for {name}"}, "register_tool": tool_arguments()}
     assert (await client.call(tool, {**good[tool], name: None})).data
 
@@ -258,19 +258,19 @@ async def test_thousands_of_unknown_arguments_get_a_short_answer(client: RawClie
     assert len(reason) < 1_000
 
 
-async def test_everything_that_is_wrong_is_said_at_once(client: RawClient) -> None:
+async def test_one_error_names_everything_that_is_wrong(client: RawClient) -> None:
     reason = await refused(client, "store_memory", {"tags": "a", "importance": 2, "titel": 1})
     assert all(part in reason for part in ("content is required", "tags must be", "importance must be", "'titel'"))
 
 
 @pytest.mark.parametrize("arguments", ["[]", '["content"]', '"content"', "5", "true"])
-async def test_arguments_that_are_no_object_are_a_protocol_error(client: RawClient, arguments: str) -> None:
+async def test_arguments_that_are_not_an_object_are_a_protocol_error(client: RawClient, arguments: str) -> None:
     answer = await client.call("query_memory", arguments)
     assert answer.code == -32602
     assert "arguments" in answer.refusal
 
 
-async def test_no_arguments_at_all_are_an_empty_object(client: RawClient) -> None:
+async def test_missing_arguments_count_as_an_empty_object(client: RawClient) -> None:
     assert (await client.call("query_memory", "null")).data["total"] > 0
 
 
@@ -319,14 +319,14 @@ async def test_a_value_out_of_range_is_refused_with_the_range(
         ("discover_tools", '{"limit":VALUE}'),
     ],
 )
-async def test_a_number_that_is_none_is_refused(client: RawClient, tool: str, arguments: str) -> None:
+async def test_an_invalid_number_is_refused(client: RawClient, tool: str, arguments: str) -> None:
     for number in ("1e400", "-1e400", "NaN", "Infinity", "1" * 5_000):
         reason = await refused(client, tool, arguments.replace("VALUE", number))
         assert "number" in reason or "integer" in reason
 
 
 @pytest.mark.parametrize("limit", ["5.0", "5", "1e0"])
-async def test_a_whole_float_is_taken_for_an_integer(client: RawClient, limit: str) -> None:
+async def test_a_float_without_a_fraction_counts_as_an_integer(client: RawClient, limit: str) -> None:
     assert (await client.call("query_memory", f'{{"limit":{limit}}}')).data["memories"]
     assert (await client.call("discover_tools", f'{{"limit":{limit}}}')).data["tools"] is not None
 
@@ -342,7 +342,7 @@ async def test_importance_is_kept_exactly(client: RawClient, importance: float) 
 
 @pytest.fixture
 async def cursor(client: RawClient) -> str:
-    """The cursor of a listing of two."""
+    """The cursor after a first page of two memories."""
     for number in range(3):
         await client.call("store_memory", {"content": f"page {number}", "session_id": "pages"})
     page = (await client.call("query_memory", {"session_id": "pages", "limit": 2})).data
@@ -350,7 +350,7 @@ async def cursor(client: RawClient) -> str:
     return str(page["next_cursor"])
 
 
-async def test_a_cursor_goes_on_where_the_page_ended(client: RawClient, cursor: str) -> None:
+async def test_a_cursor_continues_after_the_last_memory_of_the_page(client: RawClient, cursor: str) -> None:
     page = (await client.call("query_memory", {"session_id": "pages", "limit": 2, "cursor": cursor})).data
     assert [memory["content"] for memory in page["memories"]] == ["page 0"]
     assert page["next_cursor"] is None
@@ -370,7 +370,7 @@ async def test_a_cursor_goes_on_where_the_page_ended(client: RawClient, cursor: 
     ],
     ids=json.dumps,
 )
-async def test_a_cursor_of_another_question_is_refused(client: RawClient, cursor: str, changes: dict[str, Any]) -> None:
+async def test_a_cursor_of_another_query_is_refused(client: RawClient, cursor: str, changes: dict[str, Any]) -> None:
     asked = {"session_id": "pages", "limit": 2, "cursor": cursor, **changes}
     assert "cursor does not belong to this question" in await refused(client, "query_memory", asked)
 
@@ -402,7 +402,7 @@ async def test_a_cursor_that_was_changed_is_refused(client: RawClient, cursor: s
 
 
 @pytest.mark.parametrize("where", [{}, {"query": "page"}], ids=["listing", "search"])
-async def test_a_cursor_of_one_kind_of_answer_does_not_fit_the_other(
+async def test_a_cursor_of_a_listing_fits_neither_another_listing_nor_a_search(
     client: RawClient, cursor: str, where: Any
 ) -> None:
     assert "cursor" in await refused(client, "query_memory", {**where, "cursor": cursor})
@@ -423,7 +423,7 @@ async def test_a_cursor_of_one_kind_of_answer_does_not_fit_the_other(
         "' OR 1=1",
     ],
 )
-async def test_what_is_no_memory_id_is_refused(client: RawClient, given: str) -> None:
+async def test_an_invalid_memory_id_is_refused(client: RawClient, given: str) -> None:
     wanted = given.replace("%s", str(uuid4()))
     reason = await refused(client, "store_memory", {"content": "x", "supersedes": wanted})
     assert "supersedes must be a memory_id" in reason
@@ -487,7 +487,7 @@ NO_TIMES = [
     ("tool", "name", "moment"),
     [(*TIMES[0], moment) for moment in NO_TIMES] + [(*where, moment) for where in TIMES[1:] for moment in NO_TIMES[:3]],
 )
-async def test_what_is_no_time_is_refused(client: RawClient, tool: str, name: str, moment: str) -> None:
+async def test_an_invalid_time_is_refused(client: RawClient, tool: str, name: str, moment: str) -> None:
     assert f"{name} must be a time with a zone" in await refused(client, tool, {**GOOD[tool], name: moment})
 
 

@@ -1,4 +1,4 @@
-"""What is no message, or no proper request, gets an answer that says so, and the connection goes on."""
+"""Invalid messages and requests get an error answer, and the connection continues."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -24,23 +24,23 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def stdio(doors: Mapping[str, RawClient]) -> AsyncIterator[StdioRawClient]:
-    client = doors["stdio"]
+async def stdio(clients: Mapping[str, RawClient]) -> AsyncIterator[StdioRawClient]:
+    client = clients["stdio"]
     assert isinstance(client, StdioRawClient)
     async with unharmed(client):
         yield client
 
 
 @pytest.fixture
-async def http(doors: Mapping[str, RawClient]) -> AsyncIterator[HttpRawClient]:
-    client = doors["http"]
+async def http(clients: Mapping[str, RawClient]) -> AsyncIterator[HttpRawClient]:
+    client = clients["http"]
     assert isinstance(client, HttpRawClient)
     async with unharmed(client):
         yield client
 
 
 def good(client: RawClient) -> bytes:
-    """A message that there is nothing wrong with."""
+    """Return a valid message."""
     return message(1, "tools/call", call_params("query_memory", {}, META if client.name == "http" else None))
 
 
@@ -64,7 +64,7 @@ def good(client: RawClient) -> bytes:
     ],
     ids=range(14),
 )
-async def test_what_is_no_json_is_a_parse_error(client: RawClient, line: bytes) -> None:
+async def test_invalid_json_is_a_parse_error(client: RawClient, line: bytes) -> None:
     assert (await client.send(line)).code in {-32700, -32600, -32602}
 
 
@@ -93,14 +93,14 @@ async def test_what_is_no_json_is_a_parse_error(client: RawClient, line: bytes) 
         b'{"jsonrpc":"2.0","id":{},"method":"tools/list"}',
     ],
 )
-async def test_json_that_is_no_message_is_an_invalid_request(client: RawClient, line: bytes) -> None:
+async def test_json_that_is_not_a_message_is_an_invalid_request(client: RawClient, line: bytes) -> None:
     answer = await client.send(line)
     assert answer.code == -32600
     assert "request" in answer.refusal.lower()
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "9007199254740993", "99999999999999999999", '""', '"é💥"', '"1"'])
-async def test_an_unusual_id_comes_back_as_it_was(client: RawClient, given: str) -> None:
+async def test_an_unusual_id_is_returned_unchanged(client: RawClient, given: str) -> None:
     answer = await client.send(good(client).replace(b'"id":1', f'"id":{given}'.encode()))
     assert answer.message["id"] == json.loads(given)
     assert answer.data["memories"]
@@ -119,7 +119,7 @@ async def test_an_unknown_method_is_not_found(client: RawClient, method: str) ->
 
 
 @pytest.mark.parametrize("name", ["5", "null", "[]", "{}", "true"])
-async def test_a_tool_name_that_is_no_text_is_refused(client: RawClient, name: str) -> None:
+async def test_a_tool_name_that_is_not_a_string_is_refused(client: RawClient, name: str) -> None:
     answer = await client.send(good(client).replace(b'"query_memory"', name.encode()))
     assert answer.code in {-32602, -32020}
     assert "name" in answer.refusal
@@ -136,7 +136,7 @@ async def test_garbage_beside_the_arguments_gets_an_answer(client: RawClient, me
     assert answer.code in {None, -32602, -32600}
 
 
-async def test_blank_lines_are_passed_over(stdio: StdioRawClient) -> None:
+async def test_blank_lines_are_ignored(stdio: StdioRawClient) -> None:
     assert (await stdio.send(b"\n\r\n  \n\t\n" + good(stdio) + b"\r")).message["id"] == 1
 
 
@@ -154,7 +154,7 @@ async def test_blank_lines_are_passed_over(stdio: StdioRawClient) -> None:
         b'{"jsonrpc":"2.0","id":77,"error":{"code":1,"message":"x"}}',
     ],
 )
-async def test_what_wants_no_answer_gets_none(stdio: StdioRawClient, line: bytes) -> None:
+async def test_a_message_that_needs_no_answer_gets_none(stdio: StdioRawClient, line: bytes) -> None:
     assert (await stdio.send(line + b"\n" + good(stdio))).message["id"] == 1
 
 
@@ -163,7 +163,7 @@ async def test_an_unknown_notification_is_accepted_over_http(http: HttpRawClient
     assert (await http.post(body, http.headers("notifications/nothing", ""))).status_code == 202
 
 
-async def test_half_a_message_at_the_end_of_the_input_is_refused_and_ends_the_client_cleanly(
+async def test_an_incomplete_last_message_is_refused_and_the_bridge_exits_cleanly(
     stdio: StdioRawClient,
 ) -> None:
     leaving = Server(stdio.server.home)
@@ -205,7 +205,7 @@ async def test_a_header_that_does_not_fit_is_refused(http: HttpRawClient, change
 
 
 @pytest.mark.parametrize("body", [b"", b"\n", b" ", b"\x00", b"\x1f\x8b\x08\x00"])
-async def test_an_empty_or_packed_body_is_a_parse_error(http: HttpRawClient, body: bytes) -> None:
+async def test_an_empty_or_compressed_body_is_a_parse_error(http: HttpRawClient, body: bytes) -> None:
     response = await http.post(body, http.headers("tools/call", "query_memory"))
     assert response.status_code == 400
     assert response.json()["error"]["code"] == -32700
@@ -218,7 +218,7 @@ async def test_another_http_method_is_not_allowed(http: HttpRawClient, method: s
     assert response.status_code in {400, 405}
 
 
-async def test_a_session_that_never_was_is_not_found(http: HttpRawClient) -> None:
+async def test_an_unknown_session_is_not_found(http: HttpRawClient) -> None:
     headers = {**http.headers("tools/list", ""), "mcp-protocol-version": "2025-11-25", "mcp-session-id": "0" * 32}
     response = await http.post(message(1, "tools/list", "{}"), headers)
     assert response.status_code == 404

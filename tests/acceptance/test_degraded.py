@@ -1,4 +1,4 @@
-"""When a part is missing, what can be done is done, what cannot is said, and its return needs no restart."""
+"""Without one of its parts the server still does what it can, reports what it cannot, and recovers by itself."""
 
 import os
 import signal
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.anyio
 SCOPE = Scope("default", "default")
 FERRY = NewMemory("The ferry to the island leaves at dawn.")
 SAILING = "When does the boat depart in the morning?"
-"""Means the same as the ferry's memory, and has no word of content in common with it."""
-WEATHER = NewTool("weather", "Weather", "Tells the forecast of a place.", "https://example.org/weather")
+"""It means the same as the memory of the ferry, and shares no content word with it."""
+WEATHER = NewTool("weather", "Weather", "Returns the forecast for a city.", "https://example.org/weather")
 
 
 @pytest.fixture
@@ -43,7 +43,9 @@ def home(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return share_model(tmp_path / "home", models)
 
 
-async def test_while_another_process_holds_the_index_words_answer_and_say_so(home: Path, database_url: str) -> None:
+async def test_queries_are_degraded_to_words_while_another_process_holds_the_index(
+    home: Path, database_url: str
+) -> None:
     held = generations.lock(home / "index")
     async with wait_until_opened(home, database_url) as app:
         assert not (await app.memories.store(SCOPE, FERRY)).indexed
@@ -63,7 +65,7 @@ async def test_while_another_process_holds_the_index_words_answer_and_say_so(hom
         assert ([hit.tool.tool_id for hit in found.hits], found.degraded) == (["weather"], None)
 
 
-async def test_a_folder_that_cannot_be_an_index_costs_meaning_until_it_can(home: Path, database_url: str) -> None:
+async def test_queries_are_degraded_to_words_while_the_index_folder_is_unusable(home: Path, database_url: str) -> None:
     (home / "index").write_text("not a folder")
     async with wait_until_opened(home, database_url) as app:
         assert not (await app.memories.store(SCOPE, FERRY)).indexed
@@ -89,13 +91,13 @@ async def test_an_index_process_that_is_killed_is_replaced(home: Path, database_
 
 @pytest.fixture
 async def postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
-    """A server that the app does not own, at a short path, so that its address stays the same."""
+    """A server that the app does not own. Its path is short, so that its address stays the same."""
     server = EmbeddedPostgres(tmp_path / "pg")
     yield server
     await server.stop()
 
 
-async def test_without_postgres_every_tool_says_to_try_again_and_later_works(
+async def test_every_tool_asks_to_repeat_the_call_without_postgres_and_works_later(
     home: Path, postgres: EmbeddedPostgres
 ) -> None:
     async with wait_until_opened(home, await postgres.start(), wait=5) as app:
@@ -113,7 +115,7 @@ async def test_without_postgres_every_tool_says_to_try_again_and_later_works(
         await assert_found_by_meaning(app)
 
 
-async def test_an_embedded_postgres_that_is_stopped_comes_back_by_itself(home: Path) -> None:
+async def test_an_embedded_postgres_that_is_stopped_restarts_by_itself(home: Path) -> None:
     async with wait_until_opened(home, None, wait=5) as app:
         assert (await app.memories.store(SCOPE, FERRY)).indexed
         os.kill(int((home / "postgres" / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
@@ -132,7 +134,7 @@ async def test_an_embedded_postgres_that_is_stopped_comes_back_by_itself(home: P
         await assert_found_by_meaning(app)
 
 
-async def test_without_a_model_words_answer_and_after_a_restart_with_one_so_does_meaning(
+async def test_queries_are_degraded_to_words_without_a_model_and_recover_after_a_restart_with_one(
     home: Path, database_url: str
 ) -> None:
     async with wait_until_opened(home, database_url, embedding_model="no/such-model") as app:
@@ -162,14 +164,14 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 
 @asynccontextmanager
 async def wait_until_opened(home: Path, url: str | None, *, wait: float = 0.2, **changes: Any) -> AsyncIterator[App]:
-    """Open the real app, on an embedded Postgres of its own unless an address is given."""
+    """Open the real app, with its own embedded Postgres unless a URL is given."""
     database_url = None if url is None else SecretStr(url)
     async with open_app(Settings(home=home, database_url=database_url, index_wait_seconds=wait, **changes)) as app:
         yield app
 
 
 async def succeeds(client: Client, tool: str, arguments: dict[str, Any]) -> bool:
-    """Whether a call succeeds; when not, its answer must say that it can be repeated."""
+    """Return whether a call succeeds; an error must say that the call can be repeated."""
     answer = await client.call_tool(tool, arguments)
     if answer.is_error:
         assert isinstance(answer.content[0], TextContent)
@@ -183,7 +185,7 @@ async def ask(app: App, question: str) -> MemoryPage:
 
 
 async def until_whole(app: App) -> None:
-    """Wait until an answer lacks nothing and nothing waits to be indexed."""
+    """Wait until answers are not degraded and the index queue is empty."""
 
     async def whole() -> bool:
         return (await ask(app, "ferry")).degraded is None and not any((await app.queue.state()).depth.values())

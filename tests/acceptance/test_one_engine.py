@@ -1,4 +1,4 @@
-"""All clients of a home meet one engine, whoever has started it."""
+"""All clients of a home share one engine, no matter which process started it."""
 
 from collections.abc import Mapping
 from uuid import uuid4
@@ -11,26 +11,26 @@ from tests.acceptance.servers import Server
 pytestmark = pytest.mark.anyio
 
 
-async def test_another_stdio_client_finds_at_once_what_was_stored_and_leaves_the_engine_as_it_was(
+async def test_two_stdio_clients_share_the_engine_and_see_each_others_writes_at_once(
     client: RawClient,
 ) -> None:
     guest = Server(client.server.home)
     try:
         other = await StdioRawClient(guest).open()
-        for teller, listener in ((client, other), (other, client)):
-            content, tool = f"Told to {listener.name}: {uuid4()}", tool_arguments()
-            assert (await teller.call("store_memory", {"content": content})).data["indexed"]
-            found = (await listener.call("query_memory", {"query": content, "limit": 1})).data
+        for writer, reader in ((client, other), (other, client)):
+            content, tool = f"Stored for {reader.name}: {uuid4()}", tool_arguments()
+            assert (await writer.call("store_memory", {"content": content})).data["indexed"]
+            found = (await reader.call("query_memory", {"query": content, "limit": 1})).data
             assert [memory["content"] for memory in found["memories"]] == [content]
             assert found["degraded"] is None
-            assert (await teller.call("register_tool", tool)).data["outcome"] == "created"
-            assert (await listener.call("register_tool", tool)).data["outcome"] == "unchanged"
+            assert (await writer.call("register_tool", tool)).data["outcome"] == "created"
+            assert (await reader.call("register_tool", tool)).data["outcome"] == "unchanged"
     finally:
         guest.leave()
 
 
-async def test_who_serves_over_http_serves_the_stdio_clients_of_the_home_too(doors: Mapping[str, RawClient]) -> None:
-    http = doors["http"]
+async def test_an_http_server_also_serves_the_stdio_clients_of_its_home(clients: Mapping[str, RawClient]) -> None:
+    http = clients["http"]
     assert http.server.engine == http.server.process.pid
     guest = Server(http.server.home, settings={"MEMOS_AGENT_ID": "guest"})
     try:

@@ -1,4 +1,4 @@
-"""A namespace belongs to the client whose settings name it: nothing reaches across, not even with another one's ids."""
+"""A namespace is isolated: clients of other namespaces cannot read or change it, not even with its ids."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(tmp_p
     second = Server(home, settings={"MEMOS_NAMESPACE": "second", "MEMOS_AGENT_ID": "alice"})
     try:
         client = await StdioRawClient(first).open()
-        ids = await _furnish(client)
+        ids = await _fill(client)
         page = (await client.call("query_memory", {"limit": 1})).data
         searched = (await client.call("query_memory", {"query": "vault", "limit": 1})).data
         assert (page["total"], searched["degraded"]) == (3, None)
@@ -29,17 +29,17 @@ async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(tmp_p
         assert [item["reason"] for kind in ("memories", "tools") for item in packed[kind]][:1] == ["pinned"]
         cursors = [({}, page["next_cursor"]), ({"query": "vault"}, searched["next_cursor"])]
 
-        await _reaches_nothing(await StdioRawClient(second).open(), ids, cursors)
+        await _assert_isolated(await StdioRawClient(second).open(), ids, cursors)
         third = Server(home, ("serve", "--port", "0"), {"MEMOS_NAMESPACE": "third", "MEMOS_AGENT_ID": "alice"})
         http = HttpRawClient(third)
-        await _reaches_nothing(http, ids, cursors)
+        await _assert_isolated(http, ids, cursors)
         await http.close()
 
         rows = await first.rows("SELECT id, superseded_by FROM agent_memories WHERE namespace = 'first'")
         assert {str(row["id"]): row["superseded_by"] for row in rows} == dict.fromkeys(ids)
         rows = await first.rows("SELECT name FROM registered_tools WHERE namespace = 'first'")
         assert [row["name"] for row in rows] == ["Vault opener"]
-        # Its engine has made room for another one meanwhile.
+        # Another engine has replaced its engine in the meantime.
         assert (await client.call("query_memory", {})).data["total"] == 3
         second.leave()
         third.leave()
@@ -47,20 +47,20 @@ async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(tmp_p
         first.stop()
 
 
-async def _reaches_nothing(
+async def _assert_isolated(
     client: RawClient, ids: Sequence[str], cursors: Sequence[tuple[dict[str, Any], str]]
 ) -> None:
-    await _sees_nothing(client)
+    await _assert_sees_nothing(client)
     for question, cursor in cursors:
         assert cursor is not None
         assert "cursor" in await refused(client, "query_memory", {**question, "cursor": cursor})
     for memory_id in ids:
         reason = await refused(client, "store_memory", {"content": "mine now", "supersedes": memory_id})
         assert "No memory" in reason or "supersedes" in reason
-    await _has_its_own(client)
+    await _assert_has_its_own(client)
 
 
-async def _furnish(client: RawClient) -> list[str]:
+async def _fill(client: RawClient) -> list[str]:
     ids = []
     for content in (SECRET, "Alice owns the vault.", "The vault is in the cellar."):
         stored = (await client.call("store_memory", {"content": content, "tags": ["vault"], "session_id": "s"})).data
@@ -72,7 +72,7 @@ async def _furnish(client: RawClient) -> list[str]:
 
 
 def _write_loadouts(folder: Path, memory_id: str) -> None:
-    """One for the first namespace; one that opens it to nobody; one whose pins belong to it."""
+    """Write three loadouts: one for the first namespace, one that nobody may use, one whose pins are not visible."""
     pins = f'[memories]\npinned = ["{memory_id}"]\n[tools]\npinned = ["vault-opener"]\n'
     folder.mkdir()
     (folder / "vault.toml").write_text('for = ["first"]\n' + pins)
@@ -80,7 +80,7 @@ def _write_loadouts(folder: Path, memory_id: str) -> None:
     (folder / "pins.toml").write_text(pins)
 
 
-async def _sees_nothing(client: RawClient) -> None:
+async def _assert_sees_nothing(client: RawClient) -> None:
     questions: list[dict[str, Any]] = [
         {},
         {"query": SECRET},
@@ -109,8 +109,8 @@ async def _sees_nothing(client: RawClient) -> None:
         assert (packed["memories"], packed["tools"]) == ([], [])
 
 
-async def _has_its_own(client: RawClient) -> None:
-    """The same content and the same tool_id are something else here."""
+async def _assert_has_its_own(client: RawClient) -> None:
+    """Check that the same content and the same tool_id are new in this namespace."""
     assert (await client.call("store_memory", {"content": SECRET, "session_id": "s"})).data["created"]
     tool = tool_arguments(tool_id="vault-opener", name="Another one")
     assert (await client.call("register_tool", tool)).data["outcome"] == "created"

@@ -1,4 +1,4 @@
-"""One server of tools for the whole folder."""
+"""One server of tools for all tests of the orchestrator."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ def tools() -> Tools:
 
 
 @pytest.fixture(scope="package")
-def place(tools: Tools) -> Iterator[str]:
-    """Where the tools are served, as `host:port`."""
-    with serving(tools.app) as place:
-        yield place
+def tool_host(tools: Tools) -> Iterator[str]:
+    """The `host:port` of the tools."""
+    with serving(tools.app) as host:
+        yield host

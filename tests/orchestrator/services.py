@@ -1,4 +1,4 @@
-"""What an orchestrator talks to, as real HTTP services on loopback: tools good and bad, a scripted model, a memory."""
+"""The services of an orchestrator as real HTTP servers on loopback: tools good and bad, a scripted model, a memory."""
 
 import gzip
 import json
@@ -48,7 +48,7 @@ def free_port() -> int:
 
 @dataclass
 class Tools:
-    """Endpoints that behave as their path says; `seen` has what they were sent."""
+    """Endpoints that behave as their path names; `seen` lists the requests."""
 
     seen: list[tuple[str, str, Any]] = field(default_factory=list)
 
@@ -64,7 +64,7 @@ class Tools:
         given = dict(request.query_params) if request.method == "GET" else await request.json()
         self.seen.append((request.method, behaviour, given))
         if behaviour == "busy-at-first" and self.asked(behaviour) > 1:
-            return JSONResponse({"said": "at last"})
+            return JSONResponse({"reply": "at last"})
         return ANSWERS[behaviour](request, given)
 
 
@@ -79,8 +79,8 @@ def _redirect(to: str, status: int = 307) -> Callable[[Request, Any], Response]:
 
 
 ANSWERS: Mapping[str, Callable[[Request, Any], Response]] = {
-    "echo": lambda request, given: JSONResponse({"said": given.get("word"), "host": request.headers["host"]}),
-    "liar": lambda _request, _given: JSONResponse({"said": 5}),
+    "echo": lambda request, given: JSONResponse({"reply": given.get("word"), "host": request.headers["host"]}),
+    "liar": lambda _request, _given: JSONResponse({"reply": 5}),
     "text": lambda _request, _given: PlainTextResponse("plain words"),
     "drip": lambda _request, _given: StreamingResponse(_endless()),
     "large": lambda _request, _given: Response(b"1" * 10 * MEGABYTE),
@@ -99,22 +99,22 @@ ANSWERS: Mapping[str, Callable[[Request, Any], Response]] = {
 }
 
 
-def tool(place: str, behaviour: str = "echo", **changed: Any) -> KnownTool:
+def tool(host: str, behaviour: str = "echo", **changed: Any) -> KnownTool:
     """Return a registered tool at one of the endpoints."""
     given: dict[str, Any] = {
         "tool_id": f"test.{behaviour}",
         "name": behaviour.title(),
         "description": f"Does {behaviour}.",
-        "endpoint_url": f"http://{place}/{behaviour}",
+        "endpoint_url": f"http://{host}/{behaviour}",
         "request_schema": ECHO,
-        "response_schema": {"type": "object", "properties": {"said": {"type": "string"}}, "required": ["said"]},
+        "response_schema": {"type": "object", "properties": {"reply": {"type": "string"}}, "required": ["reply"]},
     }
     return KnownTool(**{**given, **changed})
 
 
 @dataclass
 class Model:
-    """An endpoint of the OpenAI protocol that says its lines, the last for ever; a line may look at what was asked."""
+    """An OpenAI endpoint that answers with its lines in order, then with the last; a line may depend on the request."""
 
     lines: Sequence[Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]] | int]
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -155,7 +155,7 @@ def calling(*calls: tuple[str, str]) -> dict[str, Any]:
 
 @dataclass
 class Memory:
-    """An MCP server that answers each tool with what it was given; a string is a refusal."""
+    """An MCP server with a scripted answer for each tool; a string is an error."""
 
     answers: dict[str, Any]
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -182,7 +182,7 @@ async def _no_tools(_: ServerRequestContext[Any], __: types.PaginatedRequestPara
 
 
 def guarded(app: ASGIApp, token: str) -> Starlette:
-    """Let only those in who bring the token."""
+    """Refuse requests without the token."""
 
     async def check(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and dict(scope["headers"]).get(b"authorization") != f"Bearer {token}".encode():
@@ -196,7 +196,7 @@ def guarded(app: ASGIApp, token: str) -> Starlette:
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """Fail when what is inside takes longer."""
+    """Fail if the body takes longer."""
     began = anyio.current_time()
     yield
     assert anyio.current_time() - began < seconds

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from memos_mcp.orchestrator.allowed_hosts import OutOfReach, Reach, place
+from memos_mcp.orchestrator.allowed_hosts import AllowedHosts, HostNotAllowed, parse_host_port
 
 pytestmark = pytest.mark.anyio
 
@@ -10,7 +10,7 @@ PUBLIC = "93.184.215.14"
 
 
 class Names:
-    """A name service with one answer after another for each question."""
+    """A resolver with scripted answers, one for each call."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self.answers = list(answers)
@@ -21,9 +21,9 @@ class Names:
         return self.answers.pop(0) if self.answers else [host]
 
 
-async def test_a_host_that_was_named_is_reached_at_the_address_that_was_looked_at() -> None:
+async def test_an_allowed_host_is_called_at_the_address_that_was_checked() -> None:
     names = Names([PUBLIC], ["127.0.0.1"])
-    target = await Reach(["tools.example.com"], [], names).target("https://tools.example.com/search")
+    target = await AllowedHosts(["tools.example.com"], [], names).target("https://tools.example.com/search")
     assert target.addresses == [PUBLIC]
     assert names.asked == ["tools.example.com"]
 
@@ -46,9 +46,9 @@ async def test_a_host_that_was_named_is_reached_at_the_address_that_was_looked_a
         "http://[::1",
     ],
 )
-async def test_nothing_else_is_reached(url: str) -> None:
-    with pytest.raises(OutOfReach) as refusal:
-        await Reach(["tools.example.com"], [], Names([PUBLIC])).target(url)
+async def test_no_other_url_is_allowed(url: str) -> None:
+    with pytest.raises(HostNotAllowed) as refusal:
+        await AllowedHosts(["tools.example.com"], [], Names([PUBLIC])).target(url)
     assert "s3cret" not in str(refusal.value)
 
 
@@ -75,45 +75,45 @@ async def test_nothing_else_is_reached(url: str) -> None:
         "ff02::1",
     ],
 )
-async def test_a_name_at_an_inner_address_is_not_reached(address: str) -> None:
+async def test_a_public_host_at_a_private_address_is_not_allowed(address: str) -> None:
     for addresses in ([address], [PUBLIC, address]):
-        with pytest.raises(OutOfReach, match="address"):
-            await Reach(["tools.example.com"], [], Names(addresses)).target("http://tools.example.com/")
+        with pytest.raises(HostNotAllowed, match="address"):
+            await AllowedHosts(["tools.example.com"], [], Names(addresses)).target("http://tools.example.com/")
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "localhost"])
-async def test_another_way_to_write_loopback_is_loopback(host: str) -> None:
-    with pytest.raises(OutOfReach):
-        await Reach(["127.0.0.1:80"], ["127.0.0.1:8801"]).target(f"http://{host}/")
-    with pytest.raises(OutOfReach, match=r"private|not a URL"):
-        await Reach([host], []).target(f"http://{host}/")
+async def test_other_spellings_of_loopback_are_not_allowed(host: str) -> None:
+    with pytest.raises(HostNotAllowed):
+        await AllowedHosts(["127.0.0.1:80"], ["127.0.0.1:8801"]).target(f"http://{host}/")
+    with pytest.raises(HostNotAllowed, match=r"private|not a URL"):
+        await AllowedHosts([host], []).target(f"http://{host}/")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "::1", "::ffff:127.0.0.1"])
 async def test_a_private_host_may_be_at_a_private_address(address: str) -> None:
-    target = await Reach([], ["tools.internal:8801"], Names([address])).target("http://tools.internal:8801/")
+    target = await AllowedHosts([], ["tools.internal:8801"], Names([address])).target("http://tools.internal:8801/")
     assert target.addresses == [address]
 
 
-async def test_a_private_host_may_not_be_at_a_link_local_address_unless_it_is_named_as_one() -> None:
+async def test_a_private_host_may_be_at_a_link_local_address_only_if_it_is_listed_as_that_address() -> None:
     for address in ("169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"):
-        with pytest.raises(OutOfReach):
-            await Reach([], ["tools.internal"], Names([address])).target("http://tools.internal/")
-    target = await Reach([], ["169.254.1.1"], Names()).target("http://169.254.1.1/")
+        with pytest.raises(HostNotAllowed):
+            await AllowedHosts([], ["tools.internal"], Names([address])).target("http://tools.internal/")
+    target = await AllowedHosts([], ["169.254.1.1"], Names()).target("http://169.254.1.1/")
     assert target.addresses == ["169.254.1.1"]
 
 
-async def test_a_name_that_nobody_knows_may_be_tried_again() -> None:
-    with pytest.raises(OutOfReach) as refusal:
-        await Reach(["nowhere.invalid"], []).target("http://nowhere.invalid/")
+async def test_an_unresolvable_host_is_a_retryable_failure() -> None:
+    with pytest.raises(HostNotAllowed) as refusal:
+        await AllowedHosts(["nowhere.invalid"], []).target("http://nowhere.invalid/")
     assert refusal.value.retryable
 
 
-def test_a_host_is_a_name_or_an_address_and_perhaps_a_port() -> None:
-    assert place("Tools.Example.com") == ("tools.example.com", None)
-    assert place("tools.example.com:8443") == ("tools.example.com", 8443)
-    assert place("::1") == ("::1", None)
-    assert place("[::1]:80") == ("::1", 80)
+def test_a_host_is_a_name_or_an_address_with_an_optional_port() -> None:
+    assert parse_host_port("Tools.Example.com") == ("tools.example.com", None)
+    assert parse_host_port("tools.example.com:8443") == ("tools.example.com", 8443)
+    assert parse_host_port("::1") == ("::1", None)
+    assert parse_host_port("[::1]:80") == ("::1", 80)
     for wrong in ("http://tools.example.com", "tools.example.com/path", "", "user@tools.example.com"):
         with pytest.raises(ValueError, match="is not a host"):
-            place(wrong)
+            parse_host_port(wrong)

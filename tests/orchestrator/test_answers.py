@@ -75,7 +75,7 @@ for line in sys.stdin:
         answer = {"result": results[message["method"]]} if known else {"error": {"code": -32601, "message": "unknown"}}
         print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}), flush=True)
 """
-"""A server over stdio that gives to every call the result that its argument writes in Python."""
+"""A server over stdio that answers every call with its argument, a Python expression."""
 
 
 CALLS: dict[str, Callable[[MemoryService], Awaitable[Knowledge | MemoryDown]]] = {
@@ -86,53 +86,53 @@ CALLS: dict[str, Callable[[MemoryService], Awaitable[Knowledge | MemoryDown]]] =
 
 
 @pytest.mark.parametrize(
-    ("tool", "answer", "place"),
+    ("tool", "answer", "path"),
     [
         *(("query_memory", *case) for case in NO_MEMORIES),
         *(("discover_tools", *case) for case in NO_TOOLS),
         *(("build_loadout", *case) for case in NO_PACK),
     ],
 )
-async def test_an_answer_of_another_shape_is_a_reason(tool: str, answer: dict[str, Any], place: str) -> None:
+async def test_an_answer_of_another_shape_is_reported(tool: str, answer: dict[str, Any], path: str) -> None:
     scripted = Memory({tool: answer})
-    with serving(scripted.app) as at:
-        async with MemoryService(f"http://{at}/mcp") as memory:
-            assert await CALLS[tool](memory) == MemoryDown(f"its answer cannot be read (at {place})")
+    with serving(scripted.app) as host:
+        async with MemoryService(f"http://{host}/mcp") as memory:
+            assert await CALLS[tool](memory) == MemoryDown(f"its answer cannot be read (at {path})")
     assert len(scripted.asked) == 1
 
 
 @pytest.mark.parametrize("answer", [{}, {"memory_id": None}, {"memory_id": 5}, {"memory_id": ["m-1"]}])
-async def test_an_outcome_that_got_no_name_counts_as_not_stored(answer: dict[str, Any]) -> None:
-    with serving(Memory({"store_memory": answer}).app) as at:
-        async with MemoryService(f"http://{at}/mcp") as memory:
+async def test_an_outcome_without_a_memory_id_counts_as_not_stored(answer: dict[str, Any]) -> None:
+    with serving(Memory({"store_memory": answer}).app) as host:
+        async with MemoryService(f"http://{host}/mcp") as memory:
             stored = await memory.store("Done.", session_id="s")
     assert stored == MemoryDown("its answer cannot be read (at memory_id)")
 
 
 @pytest.mark.parametrize("again", [{}, {"tools": None}, {"tools": [5]}, {"tools": [{"name": "Web"}]}])
-async def test_a_tool_whose_whole_is_of_another_shape_is_kept_if_it_was_merely_shortened(again: dict[str, Any]) -> None:
+async def test_a_shortened_tool_is_kept_if_its_complete_form_cannot_be_read(again: dict[str, Any]) -> None:
     short = {**SEARCH, "request_schema": {}, "omitted": ["description"]}
     bare = {**SEARCH, "tool_id": "todo.add", "omitted": ["request_schema"]}
     first = {"tools": [short, bare], "degraded": None}
     scripted = Memory({"discover_tools": lambda asked: again if "query" in asked else first})
-    with serving(scripted.app) as at:
-        async with MemoryService(f"http://{at}/mcp") as memory:
+    with serving(scripted.app) as host:
+        async with MemoryService(f"http://{host}/mcp") as memory:
             found = await memory.discover(["find and list"])
     assert found == Knowledge(tools=[KnownTool(**SEARCH, request_schema={})])
     assert [asked.get("query") for _, asked in scripted.asked] == [None, "web.search", "todo.add"]
 
 
-async def test_what_a_later_server_adds_is_passed_over() -> None:
+async def test_unknown_fields_of_a_later_server_are_ignored() -> None:
     answers = {"query_memory": {"memories": [{**NOTE, "mood": "merry"}], "pages": [5]}}
-    with serving(Memory(answers).app) as at:
-        async with MemoryService(f"http://{at}/mcp") as memory:
+    with serving(Memory(answers).app) as host:
+        async with MemoryService(f"http://{host}/mcp") as memory:
             found = await memory.query("x")
     assert isinstance(found, Knowledge)
     assert [known.content for known in found.memories] == ["Mara is short."]
 
 
 @pytest.mark.parametrize(
-    ("result", "place"),
+    ("result", "path"),
     [
         ("{'content': 5}", " (at content)"),
         ("{'content': [], 'structuredContent': ['memories']}", " (at structuredContent)"),
@@ -142,12 +142,12 @@ async def test_what_a_later_server_adds_is_passed_over() -> None:
         ("{'content': [{'type': 'text', 'text': '{\"memories\": 5}'}]}", " (at memories)"),
     ],
 )
-async def test_a_result_that_is_none_of_ours_is_a_reason_of_its_own(result: str, place: str) -> None:
+async def test_a_result_of_another_server_is_reported(result: str, path: str) -> None:
     async with MemoryService(Launch(sys.executable, ["-c", PARROT, result])) as memory:
-        assert await memory.query("x") == MemoryDown(f"its answer cannot be read{place}")
+        assert await memory.query("x") == MemoryDown(f"its answer cannot be read{path}")
 
 
-async def test_an_answer_that_is_not_what_its_server_announces_is_a_reason_of_its_own() -> None:
+async def test_an_answer_that_violates_its_own_output_schema_is_reported() -> None:
     result = "{'content': [], 'structuredContent': {'memory_id': 'm-1', 'memories': []}}"
     async with MemoryService(Launch(sys.executable, ["-c", PARROT, result])) as memory:
         assert await memory.store("Done.", session_id="s") == MemoryDown("its answer cannot be read")

@@ -1,4 +1,4 @@
-"""The orchestrator with a memOS.as of its own: launched over stdio, with its engine, its Postgres and its model."""
+"""The orchestrator with a real memOS.as, launched over stdio with its engine, Postgres and model."""
 
 import sys
 from pathlib import Path
@@ -15,17 +15,15 @@ from tests.orchestrator.services import ECHO, Model, Tools, calling, serving
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_outcome_of_a_task_is_in_the_enrichment_of_the_next_one_like_it(
-    home: Path, place: str, tools: Tools
-) -> None:
+async def test_the_outcome_of_a_task_enriches_the_next_similar_task(home: Path, tool_host: str, tools: Tools) -> None:
     env = {"MEMOS_HOME": str(home), "MEMOS_NAMESPACE": "office"}
     (home / "loadouts").mkdir()
-    (home / "loadouts" / "doorman.toml").write_text('role = "You are the doorman."')
+    (home / "loadouts" / "clerk.toml").write_text('role = "You are the clerk."')
     command = [sys.executable, "-m", "memos_mcp"]
     model = Model(
         [
             calling(("office_greet", '{"word": "Mara"}')),
-            {"content": "Mara was greeted; she prefers the side door."},
+            {"content": "Mara was greeted; she prefers the blue desk."},
             {"content": "Ben was greeted as Mara was."},
         ]
     )
@@ -36,30 +34,30 @@ async def test_the_outcome_of_a_task_is_in_the_enrichment_of_the_next_one_like_i
                 {
                     "tool_id": "office.greet",
                     "name": "Greeter",
-                    "description": "Greet a visitor of the office.",
-                    "endpoint_url": f"http://{place}/echo",
+                    "description": "Greet a guest of the office.",
+                    "endpoint_url": f"http://{tool_host}/echo",
                     "request_schema": ECHO,
                 },
             )
         with serving(model.app) as endpoint:
             cortex = OpenAICortex("scripted", base_url=f"http://{endpoint}/v1")
-            async with Orchestrator.open(cortex, memory=Launch(env=env), private_hosts=[place]) as orchestrator:
-                first = await orchestrator.delegate("Greet Mara at the office door")
-                second = await orchestrator.delegate("Greet Ben at the office door", agent="doorman")
+            async with Orchestrator.open(cortex, memory=Launch(env=env), private_hosts=[tool_host]) as orchestrator:
+                first = await orchestrator.delegate("Greet Mara at the front desk")
+                second = await orchestrator.delegate("Greet Ben at the front desk", agent="clerk")
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.run_process([*command, "stop"], env=env, check=False)
 
     assert (first.result, second.result) == (
-        "Mara was greeted; she prefers the side door.",
+        "Mara was greeted; she prefers the blue desk.",
         "Ben was greeted as Mara was.",
     )
     assert (first.tools_used, first.failures) == (["office.greet"], [])
     assert tools.seen[-1] == ("POST", "echo", {"word": "Mara"})
     assert first.payload.memories == []
     assert first.stored in {memory.memory_id for memory in second.payload.memories}
-    assert "side door" in second.payload.text
+    assert "blue desk" in second.payload.text
     system, user = model.asked[-1]["messages"]
-    assert system["content"].startswith("You are the doorman.")
-    assert "side door" in user["content"]
+    assert system["content"].startswith("You are the clerk.")
+    assert "blue desk" in user["content"]
     assert second.stored not in {None, first.stored}

@@ -19,18 +19,18 @@ PAST = {"memory_id": "2", "content": "Task: Say hello to Ben", "kind": "episodic
 
 
 class Script:
-    """A Cortex that says its lines, the last one for ever. A line may look at what was said."""
+    """A Cortex that answers with its lines in order, then with the last. A line may depend on the messages."""
 
     def __init__(self, *lines: Thought | Callable[[Sequence[Message]], Thought] | Exception) -> None:
         self.lines = lines
-        self.heard: list[list[Message]] = []
+        self.received: list[list[Message]] = []
         self.tools: Sequence[KnownTool] = ()
         self.closed = False
 
     async def think(self, messages: Sequence[Message], tools: Sequence[KnownTool]) -> Thought:
-        self.heard.append(list(messages))
+        self.received.append(list(messages))
         self.tools = tools
-        line = self.lines[min(len(self.heard), len(self.lines)) - 1]
+        line = self.lines[min(len(self.received), len(self.lines)) - 1]
         if isinstance(line, Exception):
             raise line
         return line(messages) if callable(line) else line
@@ -43,21 +43,21 @@ def call(tool_id: str, arguments: str = '{"word": "hello"}', call_id: str = "c")
     return ToolCall(call_id, tool_id, arguments)
 
 
-def told(cortex: Script) -> list[Any]:
-    """Return what Cortex was told last of its calls."""
-    return [json.loads(message.text) for message in cortex.heard[-1] if message.speaker == "tool"]
+def tool_results(cortex: Script) -> list[Any]:
+    """Return the results of the calls in the last request to Cortex."""
+    return [json.loads(message.text) for message in cortex.received[-1] if message.speaker == "tool"]
 
 
 @pytest.fixture
-def scripted(place: str) -> Memory:
+def scripted(tool_host: str) -> Memory:
     def tool(behaviour: str) -> dict[str, Any]:
         return {
             "tool_id": f"test.{behaviour}",
             "name": behaviour,
             "description": f"Does {behaviour}.",
-            "endpoint_url": f"http://{place}/{behaviour}",
+            "endpoint_url": f"http://{tool_host}/{behaviour}",
             "request_schema": ECHO,
-            "response_schema": {"properties": {"said": {"type": "string"}}},
+            "response_schema": {"properties": {"reply": {"type": "string"}}},
         }
 
     found = [tool(behaviour) for behaviour in ("echo", "liar", "to-metadata", "large-text", "drip")]
@@ -72,56 +72,56 @@ def scripted(place: str) -> Memory:
 
 @pytest.fixture
 def url(scripted: Memory) -> Iterator[str]:
-    with serving(scripted.app) as place:
-        yield f"http://{place}/mcp"
+    with serving(scripted.app) as host:
+        yield f"http://{host}/mcp"
 
 
 @asynccontextmanager
-async def orchestrating(cortex: Script, url: str, place: str, **options: Any) -> AsyncIterator[Orchestrator]:
-    async with Orchestrator.open(cortex, memory=url, private_hosts=[place], **options) as orchestrator:
+async def orchestrating(cortex: Script, url: str, tool_host: str, **options: Any) -> AsyncIterator[Orchestrator]:
+    async with Orchestrator.open(cortex, memory=url, private_hosts=[tool_host], **options) as orchestrator:
         yield orchestrator
     assert cortex.closed
 
 
-async def test_a_task_is_enriched_done_with_tools_and_remembered(url: str, place: str, scripted: Memory) -> None:
+async def test_a_task_is_enriched_done_with_tools_and_stored(url: str, tool_host: str, scripted: Memory) -> None:
     steps: list[Step] = []
-    cortex = Script(Thought("", [call("test.echo")]), Thought("Said hello."))
-    async with orchestrating(cortex, url, place, observe=steps.append) as orchestrator:
+    cortex = Script(Thought("", [call("test.echo")]), Thought("Greeted Mara."))
+    async with orchestrating(cortex, url, tool_host, observe=steps.append) as orchestrator:
         outcome = await orchestrator.delegate(TASK, task_id="t-1")
-    assert (outcome.result, outcome.ended, outcome.enrichment) == ("Said hello.", "answered", "full")
+    assert (outcome.result, outcome.ended, outcome.enrichment) == ("Greeted Mara.", "answered", "full")
     assert (outcome.tools_used, outcome.failures, outcome.stored) == (["test.echo"], [], "m-1")
     assert [memory.memory_id for memory in outcome.payload.memories] == ["2", "1"]
     assert outcome.payload.memories[0].reason == "what came of a similar task"
-    assert "Mara is short." in cortex.heard[0][1].text
-    assert told(cortex) == [{"answer": {"said": "hello", "host": place}}]
+    assert "Mara is short." in cortex.received[0][1].text
+    assert tool_results(cortex) == [{"answer": {"reply": "hello", "host": tool_host}}]
     assert outcome.steps == steps
     assert [step.happening for step in steps] == [
         "enriched", "thought", "calling", "answered", "thought", "ended", "stored",
     ]  # fmt: skip
     name, kept = scripted.asked[-1]
     assert (name, kept["session_id"], kept["tags"], kept["kind"]) == ("store_memory", "t-1", ["outcome"], "episodic")
-    assert kept["content"] == f"Task: {TASK}\nResult (answered): Said hello.\nTools used: test.echo"
+    assert kept["content"] == f"Task: {TASK}\nResult (answered): Greeted Mara.\nTools used: test.echo"
     assert kept["metadata"]["tools"] == ["test.echo"]
 
 
-async def test_without_the_memory_service_the_task_is_done_and_marked(place: str) -> None:
+async def test_a_task_is_done_and_marked_without_the_memory_service(tool_host: str) -> None:
     cortex = Script(Thought("Hello."))
-    async with orchestrating(cortex, f"http://127.0.0.1:{free_port()}/mcp", place) as orchestrator:
+    async with orchestrating(cortex, f"http://127.0.0.1:{free_port()}/mcp", tool_host) as orchestrator:
         outcome = await orchestrator.delegate(TASK)
     assert (outcome.result, outcome.ended) == ("Hello.", "answered")
     assert outcome.enrichment == "none: it cannot be reached"
     assert outcome.payload.as_json()["enrichment"] == outcome.enrichment
-    assert outcome.enrichment in cortex.heard[0][1].text
+    assert outcome.enrichment in cortex.received[0][1].text
     assert outcome.stored is None
     assert [step.happening for step in outcome.steps][-1] == "not stored"
 
 
-async def test_with_a_service_that_answers_something_else_the_task_is_done_and_marked(
-    url: str, place: str, scripted: Memory
+async def test_a_task_is_done_and_marked_with_a_service_that_answers_something_else(
+    url: str, tool_host: str, scripted: Memory
 ) -> None:
     scripted.answers |= {name: {"memories": [5], "tools": [5]} for name in scripted.answers}
     cortex = Script(Thought("Hello."))
-    async with orchestrating(cortex, url, place) as orchestrator:
+    async with orchestrating(cortex, url, tool_host) as orchestrator:
         outcome = await orchestrator.delegate(TASK)
     assert (outcome.result, outcome.ended, outcome.stored) == ("Hello.", "answered", None)
     assert outcome.enrichment == (
@@ -131,34 +131,36 @@ async def test_with_a_service_that_answers_something_else_the_task_is_done_and_m
 
 
 async def test_an_agent_gets_its_loadout_and_the_outcomes_of_similar_tasks(
-    url: str, place: str, scripted: Memory
+    url: str, tool_host: str, scripted: Memory
 ) -> None:
     scripted.answers["build_loadout"] = {"role": "You greet.", "memories": [NOTE], "tools": [], "uncovered": ["fax"]}
     cortex = Script(Thought("Hello."))
-    async with orchestrating(cortex, url, place) as orchestrator:
+    async with orchestrating(cortex, url, tool_host) as orchestrator:
         outcome = await orchestrator.delegate(TASK, agent="greeter")
-    assert cortex.heard[0][0].text.startswith("You greet.\n")
+    assert cortex.received[0][0].text.startswith("You greet.\n")
     assert [memory.memory_id for memory in outcome.payload.memories] == ["1", "2"]
     assert outcome.payload.uncovered == ["fax"]
     assert outcome.enrichment == "full"
     assert {name for name, _ in scripted.asked} == {"build_loadout", "query_memory", "store_memory"}
 
 
-async def test_an_agent_without_a_loadout_gets_memories_and_tools_and_that_is_said(url: str, place: str) -> None:
-    async with orchestrating(Script(Thought("Hello.")), url, place) as orchestrator:
+async def test_an_agent_without_a_loadout_gets_memories_and_tools_and_is_marked_partial(
+    url: str, tool_host: str
+) -> None:
+    async with orchestrating(Script(Thought("Hello.")), url, tool_host) as orchestrator:
         outcome = await orchestrator.delegate(TASK, agent="nobody")
     assert outcome.enrichment == "partial: no loadout: it refused: There is no such tool."
     assert len(outcome.payload.tools) == 5
 
 
-async def test_a_degraded_answer_is_said(url: str, place: str, scripted: Memory) -> None:
+async def test_a_degraded_answer_makes_the_enrichment_partial(url: str, tool_host: str, scripted: Memory) -> None:
     scripted.answers["query_memory"] = {"memories": [NOTE], "degraded": "The index is away."}
-    async with orchestrating(Script(Thought("Hello.")), url, place) as orchestrator:
+    async with orchestrating(Script(Thought("Hello.")), url, tool_host) as orchestrator:
         payload = await orchestrator.enrich(TASK)
     assert payload.enrichment == "partial: outcomes, memories: The index is away"
 
 
-async def test_failed_calls_are_told_to_cortex_which_goes_on(url: str, place: str, tools: Tools) -> None:
+async def test_failed_calls_are_reported_to_cortex_which_continues(url: str, tool_host: str, tools: Tools) -> None:
     before = tools.asked("echo")
     calls = [
         call("test.liar", call_id="1"),
@@ -167,73 +169,79 @@ async def test_failed_calls_are_told_to_cortex_which_goes_on(url: str, place: st
         call("test.echo", "{oops", call_id="4"),
         call("test.echo", call_id="5"),
     ]
-    cortex = Script(Thought("", calls), Thought("Said hello at last."))
-    async with orchestrating(cortex, url, place) as orchestrator:
+    cortex = Script(Thought("", calls), Thought("Greeted Mara at last."))
+    async with orchestrating(cortex, url, tool_host) as orchestrator:
         outcome = await orchestrator.delegate(TASK)
-    liar, redirect, unknown, garbled, echo = told(cortex)
+    liar, redirect, unknown, garbled, echo = tool_results(cortex)
     assert "response_schema" in liar["failed"]
     assert "another host" in redirect["failed"]
     assert "There is no such tool here. Tools: test.echo" in unknown["failed"]
     assert "not JSON" in garbled["failed"]
-    assert echo["answer"]["said"] == "hello"
-    assert outcome.result == "Said hello at last."
+    assert echo["answer"]["reply"] == "hello"
+    assert outcome.result == "Greeted Mara at last."
     assert len(outcome.failures) == 4
     assert tools.asked("echo") == before + 1
-    assert [message.call_id for message in cortex.heard[-1] if message.speaker == "tool"] == list("12345")
+    assert [message.call_id for message in cortex.received[-1] if message.speaker == "tool"] == list("12345")
 
 
-async def test_the_calls_of_a_thought_are_made_side_by_side(url: str, place: str) -> None:
+async def test_the_calls_of_a_thought_run_concurrently(url: str, tool_host: str) -> None:
     cortex = Script(Thought("", [call("test.drip")] * 5))
-    async with orchestrating(cortex, url, place, limits=Limits(seconds=0.5)) as orchestrator, within(5):
+    async with orchestrating(cortex, url, tool_host, limits=Limits(seconds=0.5)) as orchestrator, within(5):
         outcome = await orchestrator.delegate(TASK)
     assert [step.happening for step in outcome.steps].count("calling") == 5
     assert outcome.ended == "out of time"
     assert outcome.stored == "m-1"
 
 
-async def test_a_cortex_that_never_ends_is_ended_after_being_told_so(url: str, place: str) -> None:
+async def test_a_cortex_that_never_finishes_is_warned_and_stopped(url: str, tool_host: str) -> None:
     cortex = Script(Thought("Once more.", [call("test.echo")]))
-    async with orchestrating(cortex, url, place, limits=Limits(steps=3)) as orchestrator:
+    async with orchestrating(cortex, url, tool_host, limits=Limits(steps=3)) as orchestrator:
         outcome = await orchestrator.delegate(TASK)
-    assert (outcome.ended, outcome.result, len(cortex.heard)) == ("out of steps", "Once more.", 3)
-    assert "last step" in cortex.heard[-1][-1].text
+    assert (outcome.ended, outcome.result, len(cortex.received)) == ("out of steps", "Once more.", 3)
+    assert "last step" in cortex.received[-1][-1].text
     assert outcome.stored == "m-1"
 
 
-async def test_more_calls_at_once_than_are_allowed_are_told(url: str, place: str) -> None:
+async def test_calls_beyond_the_limit_are_reported_as_failed(url: str, tool_host: str) -> None:
     cortex = Script(Thought("", [call("test.echo", call_id=str(n)) for n in range(4)]), Thought("Done."))
-    async with orchestrating(cortex, url, place, limits=Limits(calls=2)) as orchestrator:
+    async with orchestrating(cortex, url, tool_host, limits=Limits(calls=2)) as orchestrator:
         outcome = await orchestrator.delegate(TASK)
-    assert ["answer" in answer for answer in told(cortex)] == [True, True, False, False]
+    assert ["answer" in answer for answer in tool_results(cortex)] == [True, True, False, False]
     assert len(outcome.failures) == 2
 
 
-async def test_a_cortex_that_is_down_is_told_and_nothing_is_remembered(url: str, place: str, scripted: Memory) -> None:
-    async with orchestrating(Script(CortexDown("the model is away")), url, place) as orchestrator:
+async def test_a_cortex_that_is_down_is_reported_and_nothing_is_stored(
+    url: str, tool_host: str, scripted: Memory
+) -> None:
+    async with orchestrating(Script(CortexDown("the model is away")), url, tool_host) as orchestrator:
         outcome = await orchestrator.delegate(TASK)
     assert (outcome.ended, outcome.result, outcome.stored) == ("cortex down", "the model is away", None)
     assert "store_memory" not in {name for name, _ in scripted.asked}
 
 
-async def test_a_long_answer_is_cut_for_cortex_and_says_so(url: str, place: str) -> None:
+async def test_a_long_answer_is_cut_and_marked_for_cortex(url: str, tool_host: str) -> None:
     cortex = Script(Thought("", [call("test.echo", json.dumps({"word": "x" * 5_000}))]), Thought("Done."))
-    async with orchestrating(cortex, url, place, limits=Limits(answer_chars=1_000)) as orchestrator:
+    async with orchestrating(cortex, url, tool_host, limits=Limits(answer_chars=1_000)) as orchestrator:
         await orchestrator.delegate(TASK)
-    assert told(cortex)[0]["characters_left_out"] > 4_000
-    assert len(cortex.heard[-1][-1].text) < 1_500
+    assert tool_results(cortex)[0]["characters_left_out"] > 4_000
+    assert len(cortex.received[-1][-1].text) < 1_500
 
 
-async def test_what_cannot_be_stored_in_a_result_is_replaced(url: str, place: str, scripted: Memory) -> None:
-    async with orchestrating(Script(Thought("half \ud83d and \x00")), url, place) as orchestrator:
+async def test_characters_of_a_result_that_cannot_be_stored_are_replaced(
+    url: str, tool_host: str, scripted: Memory
+) -> None:
+    async with orchestrating(Script(Thought("half \ud83d and \x00")), url, tool_host) as orchestrator:
         assert (await orchestrator.delegate(TASK)).stored == "m-1"
     assert "half ? and \ufffd" in scripted.asked[-1][1]["content"]
     assert "\x00" not in scripted.asked[-1][1]["content"]
 
 
-async def test_delegations_run_side_by_side(url: str, place: str) -> None:
-    cortex = Script(lambda heard: Thought("Done.") if heard[-1].speaker == "tool" else Thought("", [call("test.echo")]))
+async def test_delegations_run_concurrently(url: str, tool_host: str) -> None:
+    cortex = Script(
+        lambda messages: Thought("Done.") if messages[-1].speaker == "tool" else Thought("", [call("test.echo")])
+    )
     results: list[str] = []
-    async with orchestrating(cortex, url, place) as orchestrator, anyio.create_task_group() as tasks:
+    async with orchestrating(cortex, url, tool_host) as orchestrator, anyio.create_task_group() as tasks:
 
         async def delegate() -> None:
             results.append((await orchestrator.delegate(TASK)).result)

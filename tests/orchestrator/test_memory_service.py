@@ -39,7 +39,7 @@ for line in sys.stdin:
     if message["method"] == "tools/list":
         break
 """
-"""A server over stdio that leaves after one call, and the listing with which a client checks its answer."""
+"""A server over stdio that exits after one call and the tools/list with which a client checks the answer."""
 
 
 @pytest.fixture
@@ -56,19 +56,19 @@ def scripted() -> Memory:
 
 @pytest.fixture
 def url(scripted: Memory) -> Iterator[str]:
-    with serving(scripted.app) as place:
-        yield f"http://{place}/mcp"
+    with serving(scripted.app) as host:
+        yield f"http://{host}/mcp"
 
 
 def _discovered(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Answer as the server does when there is room for the schemas of one tool only."""
+    """Answer as the server does when the schemas of only one tool fit."""
     other = {**SEARCH, "tool_id": "todo.add"}
     if arguments.get("query") == "todo.add":
         return {"tools": [{**other, "request_schema": {"title": "todo"}}], "degraded": None}
     return {"tools": [{**SEARCH, "request_schema": {}}, other], "degraded": "by words", "note": "1 without"}
 
 
-async def test_everything_is_asked_for_as_the_server_wants_it(url: str, scripted: Memory) -> None:
+async def test_every_call_has_the_arguments_that_the_server_expects(url: str, scripted: Memory) -> None:
     async with MemoryService(url) as memory:
         found = await memory.query("Who is Mara?", limit=3, tags=["people"])
         loadout = await memory.loadout("Find X", "clerk", needs=["fax"])
@@ -95,7 +95,7 @@ async def test_everything_is_asked_for_as_the_server_wants_it(url: str, scripted
     ]
 
 
-async def test_tools_come_with_their_schemas_even_where_an_answer_has_no_room(url: str) -> None:
+async def test_tools_have_their_schemas_even_if_an_answer_omits_them(url: str) -> None:
     async with MemoryService(url) as memory:
         found = await memory.discover(["find and list"], capabilities=["network"])
     assert isinstance(found, Knowledge)
@@ -104,9 +104,7 @@ async def test_tools_come_with_their_schemas_even_where_an_answer_has_no_room(ur
 
 
 @pytest.mark.parametrize("omitted", ["description", "required_capabilities"])
-async def test_a_tool_that_has_its_schemas_but_was_shortened_is_asked_for_again(
-    url: str, scripted: Memory, omitted: str
-) -> None:
+async def test_a_shortened_tool_with_schemas_is_requested_again(url: str, scripted: Memory, omitted: str) -> None:
     own = {"description": "Search the web.", "required_capabilities": ["network"], "request_schema": {}}
     whole: dict[str, Any] = {**SEARCH, **own}
     short = {**whole, omitted: whole[omitted][:0], "omitted": [omitted]}
@@ -123,7 +121,7 @@ async def test_a_tool_that_has_its_schemas_but_was_shortened_is_asked_for_again(
     assert [asked.get("query") for _, asked in scripted.asked] == [None, "web.search"]
 
 
-async def test_when_memory_goes_down_a_tool_that_was_merely_shortened_is_kept_and_one_without_a_schema_is_not(
+async def test_a_shortened_tool_is_kept_if_memory_stops_and_one_without_a_schema_is_dropped(
     url: str, scripted: Memory
 ) -> None:
     short = {**SEARCH, "request_schema": {}, "omitted": ["description", "required_capabilities"]}
@@ -131,7 +129,7 @@ async def test_when_memory_goes_down_a_tool_that_was_merely_shortened_is_kept_an
     half = {**SEARCH, "tool_id": "fax.send", "request_schema": {}, "omitted": ["response_schema"]}
 
     def answer_once(_: dict[str, Any]) -> dict[str, Any]:
-        scripted.answers["discover_tools"] = "The memory store cannot be reached just now."
+        scripted.answers["discover_tools"] = "The memory store cannot be reached right now."
         return {"tools": [short, bare, half], "note": "3 shortened, see omitted. 1 without their schemas."}
 
     scripted.answers["discover_tools"] = answer_once
@@ -144,11 +142,13 @@ async def test_when_memory_goes_down_a_tool_that_was_merely_shortened_is_kept_an
     assert [asked.get("query") for _, asked in scripted.asked] == [None, "web.search", "todo.add", "fax.send"]
 
 
-async def test_a_pack_without_room_for_schemas_is_made_whole_and_lost_pins_are_told(url: str, scripted: Memory) -> None:
+async def test_a_pack_with_omitted_schemas_is_completed_and_missing_pins_are_reported(
+    url: str, scripted: Memory
+) -> None:
     bare = {**SEARCH, "tool_id": "todo.add", "reason": "pinned", "omitted": ["request_schema"]}
     scripted.answers["build_loadout"] = {
         **LOADOUT,
-        "tools": [bare, {**bare, "tool_id": "gone"}],
+        "tools": [bare, {**bare, "tool_id": "deleted"}],
         "missing": ["fax.send"],
     }
     async with MemoryService(url) as memory:
@@ -157,33 +157,33 @@ async def test_a_pack_without_room_for_schemas_is_made_whole_and_lost_pins_are_t
     assert [(tool.tool_id, tool.request_schema, tool.reason) for tool in found.tools] == [
         ("todo.add", {"title": "todo"}, "pinned")
     ]
-    assert found.degraded == "pinned but gone: fax.send"
+    assert found.degraded == "pinned but missing: fax.send"
 
 
-async def test_a_refusal_is_a_reason(url: str, scripted: Memory) -> None:
+async def test_a_refusal_is_reported(url: str, scripted: Memory) -> None:
     scripted.answers["query_memory"] = "limit must be an integer."
     async with MemoryService(url) as memory:
         assert await memory.query("x") == MemoryDown("it refused: limit must be an integer.")
 
 
-async def test_a_slow_service_is_a_reason(url: str, scripted: Memory) -> None:
+async def test_a_slow_service_is_reported(url: str, scripted: Memory) -> None:
     scripted.hangs = True
     async with MemoryService(url, timeout=0.5) as memory, within(3):
         assert await memory.query("x") == MemoryDown("it did not answer within 0.5 s")
 
 
 @pytest.mark.parametrize("command", [("/no/such/program",), ("false",)])
-async def test_a_service_that_cannot_be_launched_is_a_reason(command: tuple[str, ...]) -> None:
+async def test_a_service_that_cannot_be_launched_is_reported(command: tuple[str, ...]) -> None:
     async with MemoryService(Launch(command[0])) as memory, within(5):
         assert isinstance(await memory.query("x"), MemoryDown)
 
 
-async def test_a_service_that_never_says_anything_is_a_reason() -> None:
+async def test_a_service_that_never_answers_is_reported() -> None:
     async with MemoryService(Launch(sys.executable, ["-c", "input()"]), timeout=0.5) as memory, within(3):
         assert isinstance(await memory.query("x"), MemoryDown)
 
 
-async def test_nobody_at_the_address_is_a_reason_and_later_somebody_answers(scripted: Memory) -> None:
+async def test_a_service_that_is_down_is_reported_and_answers_once_it_is_up(scripted: Memory) -> None:
     port = free_port()
     async with MemoryService(f"http://127.0.0.1:{port}/mcp") as memory:
         assert isinstance(await memory.query("x"), MemoryDown)
@@ -196,22 +196,22 @@ async def test_nobody_at_the_address_is_a_reason_and_later_somebody_answers(scri
                     tasks.start_soon(_finds, memory)
 
 
-async def test_a_connection_that_was_lost_is_made_anew_within_the_call() -> None:
+async def test_a_lost_connection_is_replaced_within_the_call() -> None:
     async with MemoryService(Launch(sys.executable, ["-c", SHORT_LIVED])) as memory:
         for _ in range(3):
             assert isinstance(await memory.query("x"), Knowledge)
 
 
-async def test_a_token_opens_the_door_and_is_not_shown(scripted: Memory) -> None:
-    with serving(guarded(scripted.app, "s3cret")) as place:
-        async with MemoryService(f"http://{place}/mcp", token="s3cret") as memory:
+async def test_a_token_gives_access_and_is_not_shown(scripted: Memory) -> None:
+    with serving(guarded(scripted.app, "s3cret")) as host:
+        async with MemoryService(f"http://{host}/mcp", token="s3cret") as memory:
             assert isinstance(await memory.query("x"), Knowledge)
             assert "s3cret" not in repr(vars(memory))
-        async with MemoryService(f"http://{place}/mcp") as stranger:
+        async with MemoryService(f"http://{host}/mcp") as stranger:
             assert isinstance(await stranger.query("x"), MemoryDown)
 
 
-async def test_what_fails_inside_comes_out_as_it_is(url: str) -> None:
+async def test_an_exception_in_the_body_is_not_wrapped(url: str) -> None:
     async def fail() -> None:
         async with MemoryService(url) as memory:
             await memory.query("x")

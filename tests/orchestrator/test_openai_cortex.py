@@ -17,13 +17,13 @@ HELLO = [Message("system", "Be good."), Message("user", "Hello")]
 
 @asynccontextmanager
 async def cortex(model: Model, **options: Any) -> AsyncIterator[OpenAICortex]:
-    with serving(model.app) as place:
-        one = OpenAICortex("scripted", base_url=f"http://{place}/v1", max_retries=0, **options)
+    with serving(model.app) as host:
+        one = OpenAICortex("scripted", base_url=f"http://{host}/v1", max_retries=0, **options)
         yield one
         await one.close()
 
 
-async def test_a_conversation_becomes_a_request_and_an_answer_a_thought() -> None:
+async def test_messages_become_a_request_and_an_answer_a_thought() -> None:
     model = Model([calling(("test_echo", '{"word": "x"}'), ("nobody", "{")), {"content": "Done."}])
     echo = tool("127.0.0.1:1", request_schema={**ECHO, "x-method": "GET"})
     async with cortex(model, api_key="sk-secret") as one:
@@ -31,12 +31,12 @@ async def test_a_conversation_becomes_a_request_and_an_answer_a_thought() -> Non
         assert thought == Thought(
             "", [ToolCall("call-0", "test.echo", '{"word": "x"}'), ToolCall("call-1", "nobody", "{")]
         )
-        said = [*HELLO, Message("assistant", "", thought.tool_calls), Message("tool", "5", call_id="call-0")]
-        assert await one.think(said, [echo]) == Thought("Done.", [])
+        messages = [*HELLO, Message("assistant", "", thought.tool_calls), Message("tool", "5", call_id="call-0")]
+        assert await one.think(messages, [echo]) == Thought("Done.", [])
     first, second = model.asked
     assert first["model"] == "scripted"
     assert first["tools"][0]["function"] == {"name": "test_echo", "description": "Echo: Does echo.", "parameters": ECHO}
-    assert [turn["role"] for turn in second["messages"]] == ["system", "user", "assistant", "tool"]
+    assert [message["role"] for message in second["messages"]] == ["system", "user", "assistant", "tool"]
     functions = [call["function"] for call in second["messages"][2]["tool_calls"]]
     assert functions == [{"name": "test_echo", "arguments": '{"word": "x"}'}, {"name": "nobody", "arguments": "{}"}]
     assert second["messages"][3]["tool_call_id"] == "call-0"
@@ -44,36 +44,36 @@ async def test_a_conversation_becomes_a_request_and_an_answer_a_thought() -> Non
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500])
-async def test_an_endpoint_that_refuses_is_told_without_what_it_said(status: int) -> None:
+async def test_a_refusal_is_reported_without_the_text_of_the_endpoint(status: int) -> None:
     async with cortex(Model([status])) as one:
         with pytest.raises(CortexDown) as down:
             await one.think(HELLO, [])
     assert str(down.value) == f"the model's endpoint answered with status {status}"
 
 
-async def test_a_busy_endpoint_is_asked_again() -> None:
+async def test_a_request_to_a_busy_endpoint_is_repeated() -> None:
     model = Model([503, {"content": "Done."}])
-    with serving(model.app) as place:
-        one = OpenAICortex("scripted", base_url=f"http://{place}/v1", max_retries=1)
+    with serving(model.app) as host:
+        one = OpenAICortex("scripted", base_url=f"http://{host}/v1", max_retries=1)
         assert (await one.think(HELLO, [])).text == "Done."
         await one.close()
 
 
-async def test_an_endpoint_that_is_not_there_is_told() -> None:
+async def test_an_unreachable_endpoint_is_reported() -> None:
     one = OpenAICortex("scripted", base_url=f"http://127.0.0.1:{free_port()}/v1", max_retries=0)
     with pytest.raises(CortexDown, match="cannot be reached"):
         await one.think(HELLO, [])
     await one.close()
 
 
-async def test_an_answer_in_another_form_is_told_or_taken_for_what_it_is() -> None:
+async def test_arguments_in_the_form_of_an_object_are_accepted() -> None:
     odd = {"content": "", "tool_calls": [{"function": {"name": "test_echo", "arguments": {"word": "x"}}}]}
     async with cortex(Model([odd])) as one:
         call = (await one.think(HELLO, [tool("127.0.0.1:1")])).tool_calls[0]
     assert (call.tool_id, json.loads(call.arguments)) == ("test.echo", {"word": "x"})
 
 
-def test_without_the_package_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_package_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openai_cortex, "find_spec", lambda _: None)
     with pytest.raises(ImportError, match=r"memos-as\[cortex\]"):
         OpenAICortex("scripted")
@@ -83,9 +83,9 @@ def test_a_key_is_not_shown() -> None:
     assert "sk-secret" not in repr(vars(OpenAICortex("scripted", api_key="sk-secret")))
 
 
-async def test_half_a_character_ends_no_conversation() -> None:
-    said = [Message("user", "half \ud83d"), Message("assistant", "", [ToolCall("1", "t", '{"a": "\ud83d"}')])]
+async def test_an_unpaired_surrogate_does_not_end_the_conversation() -> None:
+    messages = [Message("user", "half \ud83d"), Message("assistant", "", [ToolCall("1", "t", '{"a": "\ud83d"}')])]
     model = Model([{"content": "Done."}])
     async with cortex(model) as one:
-        assert (await one.think(said, [])).text == "Done."
+        assert (await one.think(messages, [])).text == "Done."
     assert model.asked[0]["messages"][0]["content"] == "half ?"

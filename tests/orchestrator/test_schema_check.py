@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from memos_mcp.orchestrator.schema_check import Unusable, problem
+from memos_mcp.orchestrator.schema_check import UnusableSchema, find_violation
 from tests.orchestrator.services import Tools
 
 NULLABLE = {
@@ -27,12 +27,12 @@ NULLABLE = {
         ({"$ref": "#/$defs/name", "$defs": {"name": {"type": "string"}}}, "Mara"),
     ],
 )
-def test_a_value_that_agrees_has_no_problem(schema: dict[str, Any] | None, value: object) -> None:
-    assert problem(schema, value) is None
+def test_a_valid_value_has_no_violation(schema: dict[str, Any] | None, value: object) -> None:
+    assert find_violation(schema, value) is None
 
 
 @pytest.mark.parametrize(
-    ("schema", "value", "what"),
+    ("schema", "value", "reason"),
     [
         ({"properties": {"n": {"type": "integer"}}}, {"n": "5"}, "at n: '5' is not of type 'integer'"),
         ({"required": ["query"]}, {}, "'query' is a required property"),
@@ -42,12 +42,12 @@ def test_a_value_that_agrees_has_no_problem(schema: dict[str, Any] | None, value
         ({"$schema": "https://json-schema.org/draft-07/schema", "items": [{"type": "string"}]}, [1], "at 0"),
     ],
 )
-def test_a_value_that_disagrees_is_told_where_and_why(schema: dict[str, Any], value: object, what: str) -> None:
-    assert what in str(problem(schema, value))
+def test_a_violation_names_its_path_and_reason(schema: dict[str, Any], value: object, reason: str) -> None:
+    assert reason in str(find_violation(schema, value))
 
 
-def test_a_problem_is_short_however_large_the_value() -> None:
-    assert len(str(problem({"type": "integer"}, "x" * 100_000))) < 300
+def test_a_violation_is_short_even_for_a_large_value() -> None:
+    assert len(str(find_violation({"type": "integer"}, "x" * 100_000))) < 300
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def test_a_problem_is_short_however_large_the_value() -> None:
         {"pattern": "("},
     ],
 )
-def test_a_schema_that_is_none_or_points_elsewhere_is_unusable(schema: dict[str, Any]) -> None:
-    with pytest.raises(Unusable):
-        problem(schema, "x")
+def test_an_invalid_schema_or_one_with_external_references_is_unusable(schema: dict[str, Any]) -> None:
+    with pytest.raises(UnusableSchema):
+        find_violation(schema, "x")
 
 
 @pytest.mark.parametrize("dialect", [{}, {"$schema": "http://json-schema.org/draft-07/schema#"}, {"nullable": {}}])
-def test_nothing_is_fetched_that_a_schema_refers_to(dialect: dict[str, Any], place: str, tools: Tools) -> None:
+def test_references_of_a_schema_are_never_fetched(dialect: dict[str, Any], tool_host: str, tools: Tools) -> None:
     before = len(tools.seen)
-    with pytest.raises(Unusable, match="not in it"):
-        problem({**dialect, "properties": {"a": {"$ref": f"http://{place}/echo"}}}, {"a": 5})
+    with pytest.raises(UnusableSchema, match="not in it"):
+        find_violation({**dialect, "properties": {"a": {"$ref": f"http://{tool_host}/echo"}}}, {"a": 5})
     assert len(tools.seen) == before

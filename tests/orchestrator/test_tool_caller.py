@@ -21,25 +21,25 @@ WORD = '{"word": "hello"}'
 GET = {**ECHO, "x-method": "GET"}
 
 
-async def failure(place: str, behaviour: str, **changed: Any) -> ToolFailure:
+async def failure(tool_host: str, behaviour: str, **changed: Any) -> ToolFailure:
     """Call a tool that must fail."""
-    answer = await ToolCaller(private_hosts=[place]).call(tool(place, behaviour, **changed), WORD)
+    answer = await ToolCaller(private_hosts=[tool_host]).call(tool(tool_host, behaviour, **changed), WORD)
     assert isinstance(answer, ToolFailure)
     assert answer.tool_id == f"test.{behaviour}"
-    assert place not in answer.what
+    assert tool_host not in answer.what
     return answer
 
 
-async def test_a_tool_is_called_by_post_with_its_arguments_under_its_own_name(place: str, tools: Tools) -> None:
-    answer = await ToolCaller(private_hosts=[place]).call(tool(place), WORD)
-    assert answer == ToolAnswer("test.echo", {"said": "hello", "host": place})
+async def test_a_tool_is_called_by_post_with_its_arguments_and_host_name(tool_host: str, tools: Tools) -> None:
+    answer = await ToolCaller(private_hosts=[tool_host]).call(tool(tool_host), WORD)
+    assert answer == ToolAnswer("test.echo", {"reply": "hello", "host": tool_host})
     assert tools.seen[-1] == ("POST", "echo", {"word": "hello"})
 
 
-async def test_a_tool_that_wants_get_has_its_arguments_as_query_parameters(place: str, tools: Tools) -> None:
-    caller = ToolCaller(private_hosts=[place])
+async def test_a_get_tool_receives_its_arguments_as_query_parameters(tool_host: str, tools: Tools) -> None:
+    caller = ToolCaller(private_hosts=[tool_host])
     arguments = '{"word": "a&b", "safe": true, "count": 5, "nothing": null}'
-    assert isinstance(await caller.call(tool(place, request_schema=GET), arguments), ToolAnswer)
+    assert isinstance(await caller.call(tool(tool_host, request_schema=GET), arguments), ToolAnswer)
     assert tools.seen[-1] == ("GET", "echo", {"word": "a&b", "safe": "true", "count": "5"})
 
 
@@ -52,80 +52,80 @@ async def test_a_tool_that_wants_get_has_its_arguments_as_query_parameters(place
         ("[]", "not a JSON object"),
         ("", "'word' is a required property"),
         ('{"word": 5}', "at word: 5 is not of type 'string'"),
-        ('{"word": "\\ud83d"}', "half a character"),
+        ('{"word": "\\ud83d"}', "an unpaired surrogate"),
     ],
 )
-async def test_wrong_arguments_are_told_and_nothing_is_sent(
-    place: str, tools: Tools, arguments: str, what: str
+async def test_wrong_arguments_are_reported_and_nothing_is_sent(
+    tool_host: str, tools: Tools, arguments: str, what: str
 ) -> None:
     before = len(tools.seen)
-    answer = await ToolCaller(private_hosts=[place]).call(tool(place), arguments)
+    answer = await ToolCaller(private_hosts=[tool_host]).call(tool(tool_host), arguments)
     assert isinstance(answer, ToolFailure)
     assert what in answer.what
     assert not answer.retryable
     assert len(tools.seen) == before
 
 
-async def test_a_tool_that_lies_about_its_answer_is_found_out(place: str) -> None:
-    assert "does not agree with its response_schema: at said: 5" in (await failure(place, "liar")).what
-    assert "is not JSON" in (await failure(place, "text")).what
+async def test_an_answer_that_violates_the_response_schema_is_a_failure(tool_host: str) -> None:
+    assert "does not agree with its response_schema: at reply: 5" in (await failure(tool_host, "liar")).what
+    assert "is not JSON" in (await failure(tool_host, "text")).what
 
 
-async def test_a_tool_without_schemas_may_answer_in_words(place: str) -> None:
-    caller = ToolCaller(private_hosts=[place])
-    bare = tool(place, "text", request_schema=None, response_schema=None)
+async def test_a_tool_without_schemas_may_answer_with_text(tool_host: str) -> None:
+    caller = ToolCaller(private_hosts=[tool_host])
+    bare = tool(tool_host, "text", request_schema=None, response_schema=None)
     assert await caller.call(bare, "{}") == ToolAnswer("test.text", "plain words")
 
 
-async def test_a_tool_that_never_ends_is_left(place: str) -> None:
+async def test_an_endless_answer_times_out(tool_host: str) -> None:
     async with within(3):
-        answer = await ToolCaller(private_hosts=[place], seconds=0.5).call(tool(place, "drip"), WORD)
+        answer = await ToolCaller(private_hosts=[tool_host], seconds=0.5).call(tool(tool_host, "drip"), WORD)
     assert answer == ToolFailure("test.drip", "It did not answer within 0.5 s.", retryable=True)
 
 
-async def test_a_tool_that_takes_the_connection_and_says_nothing_is_left() -> None:
+async def test_a_tool_that_accepts_the_connection_and_never_answers_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        place = f"127.0.0.1:{mute.getsockname()[1]}"
+        tool_host = f"127.0.0.1:{mute.getsockname()[1]}"
         async with within(3):
-            answer = await ToolCaller(private_hosts=[place], seconds=0.5).call(tool(place), WORD)
+            answer = await ToolCaller(private_hosts=[tool_host], seconds=0.5).call(tool(tool_host), WORD)
     assert isinstance(answer, ToolFailure)
     assert answer.retryable
 
 
 @pytest.mark.parametrize(("behaviour", "what"), [("large", "larger than 1,048,576 bytes"), ("bomb", "compressed")])
-async def test_an_answer_without_bounds_is_not_read_to_its_end(place: str, behaviour: str, what: str) -> None:
-    assert what in (await failure(place, behaviour)).what
+async def test_a_huge_answer_is_not_read_to_its_end(tool_host: str, behaviour: str, what: str) -> None:
+    assert what in (await failure(tool_host, behaviour)).what
 
 
 @pytest.mark.parametrize("behaviour", ["to-metadata", "to-loopback", "to-other-name"])
-async def test_no_redirect_to_another_host_is_followed(place: str, behaviour: str) -> None:
-    assert (await failure(place, behaviour)).what == "It redirects to another host, which is not followed."
-    assert "another host" in (await failure(place, behaviour, request_schema=GET)).what
+async def test_a_redirect_to_another_host_is_not_followed(tool_host: str, behaviour: str) -> None:
+    assert (await failure(tool_host, behaviour)).what == "It redirects to another host, which is not followed."
+    assert "another host" in (await failure(tool_host, behaviour, request_schema=GET)).what
 
 
-async def test_a_redirect_on_the_same_host_is_followed_but_not_in_circles(place: str, tools: Tools) -> None:
-    assert isinstance(await ToolCaller(private_hosts=[place]).call(tool(place, "to-echo"), WORD), ToolAnswer)
+async def test_a_redirect_on_the_same_host_is_followed_but_not_in_circles(tool_host: str, tools: Tools) -> None:
+    assert isinstance(await ToolCaller(private_hosts=[tool_host]).call(tool(tool_host, "to-echo"), WORD), ToolAnswer)
     assert tools.seen[-1] == ("POST", "echo", {"word": "hello"})
-    assert "circles" in (await failure(place, "to-itself")).what
-    assert "would be a GET" in (await failure(place, "to-echo-as-get")).what
+    assert "circles" in (await failure(tool_host, "to-itself")).what
+    assert "would be a GET" in (await failure(tool_host, "to-echo-as-get")).what
 
 
-async def test_what_a_tool_says_when_it_refuses_is_told(place: str) -> None:
-    refused = await failure(place, "refusing")
+async def test_the_text_of_a_refusal_is_reported(tool_host: str) -> None:
+    refused = await failure(tool_host, "refusing")
     assert "status 422" in refused.what
     assert "word must be polite" in refused.what
     assert not refused.retryable
 
 
-async def test_a_busy_tool_is_asked_again_only_by_get(place: str, tools: Tools) -> None:
-    assert (await failure(place, "busy")).retryable
+async def test_a_call_of_a_busy_tool_is_repeated_only_for_get(tool_host: str, tools: Tools) -> None:
+    assert (await failure(tool_host, "busy")).retryable
     assert tools.asked("busy") == 1
-    caller = ToolCaller(private_hosts=[place])
-    assert isinstance(await caller.call(tool(place, "busy-at-first", request_schema=GET), WORD), ToolAnswer)
+    caller = ToolCaller(private_hosts=[tool_host])
+    assert isinstance(await caller.call(tool(tool_host, "busy-at-first", request_schema=GET), WORD), ToolAnswer)
     assert tools.asked("busy-at-first") == 2
 
 
-async def test_a_tool_that_is_not_there_is_tried_three_times_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unreachable_tool_is_called_three_times_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("memos_mcp.orchestrator.tool_caller.BACKOFF_SECONDS", 0.01)
     asked: list[str] = []
 
@@ -133,68 +133,68 @@ async def test_a_tool_that_is_not_there_is_tried_three_times_and_told(monkeypatc
         asked.append(host)
         return ["127.0.0.1"]
 
-    place = f"tools.internal:{free_port()}"
-    answer = await ToolCaller(private_hosts=[place], resolve=resolve).call(tool(place), WORD)
+    tool_host = f"tools.internal:{free_port()}"
+    answer = await ToolCaller(private_hosts=[tool_host], resolve=resolve).call(tool(tool_host), WORD)
     assert answer == ToolFailure("test.echo", "It cannot be reached.", retryable=True)
     assert len(asked) == 3
 
 
-async def test_the_next_address_is_tried_where_the_first_takes_no_connection(place: str) -> None:
+async def test_the_next_address_is_used_if_the_first_refuses_the_connection(tool_host: str) -> None:
     async def resolve(_: str, __: int) -> list[str]:
         return ["127.0.0.2", "127.0.0.1"]
 
-    here = place.replace("127.0.0.1", "tools.internal")
-    answer = await ToolCaller(private_hosts=[here], resolve=resolve).call(tool(here), WORD)
-    assert answer == ToolAnswer("test.echo", {"said": "hello", "host": here})
+    named_host = tool_host.replace("127.0.0.1", "tools.internal")
+    answer = await ToolCaller(private_hosts=[named_host], resolve=resolve).call(tool(named_host), WORD)
+    assert answer == ToolAnswer("test.echo", {"reply": "hello", "host": named_host})
 
 
-async def test_the_address_that_was_looked_at_is_the_one_that_is_called(place: str) -> None:
+async def test_the_checked_address_is_the_one_that_is_called(tool_host: str) -> None:
     answers = [["127.0.0.1"], ["169.254.169.254"]]
 
     async def resolve(_: str, __: int) -> list[str]:
         return answers.pop(0)
 
-    here = place.replace("127.0.0.1", "tools.internal")
-    caller = ToolCaller(private_hosts=[here], resolve=resolve)
-    assert isinstance(await caller.call(tool(here), WORD), ToolAnswer)
-    second = await caller.call(tool(here), WORD)
+    named_host = tool_host.replace("127.0.0.1", "tools.internal")
+    caller = ToolCaller(private_hosts=[named_host], resolve=resolve)
+    assert isinstance(await caller.call(tool(named_host), WORD), ToolAnswer)
+    second = await caller.call(tool(named_host), WORD)
     assert isinstance(second, ToolFailure)
     assert "never called" in second.what
 
 
-async def test_no_host_is_called_that_was_not_named(place: str, tools: Tools) -> None:
+async def test_a_host_that_is_not_allowed_is_not_called(tool_host: str, tools: Tools) -> None:
     before = len(tools.seen)
-    for caller in (ToolCaller(), ToolCaller(["tools.example.com"]), ToolCaller([place])):
-        answer = await caller.call(tool(place), WORD)
+    for caller in (ToolCaller(), ToolCaller(["tools.example.com"]), ToolCaller([tool_host])):
+        answer = await caller.call(tool(tool_host), WORD)
         assert isinstance(answer, ToolFailure)
     assert len(tools.seen) == before
 
 
-async def test_no_proxy_of_the_environment_stands_between(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_of_the_environment_are_ignored(tool_host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
-    assert isinstance(await ToolCaller(private_hosts=[place]).call(tool(place), WORD), ToolAnswer)
+    assert isinstance(await ToolCaller(private_hosts=[tool_host]).call(tool(tool_host), WORD), ToolAnswer)
 
 
-async def test_an_unusable_schema_is_told_and_nothing_is_sent(place: str, tools: Tools) -> None:
+async def test_an_unusable_schema_is_reported_and_nothing_is_sent(tool_host: str, tools: Tools) -> None:
     before = len(tools.seen)
-    assert "request_schema cannot be used" in (await failure(place, "echo", request_schema={"type": "wrong"})).what
+    assert "request_schema cannot be used" in (await failure(tool_host, "echo", request_schema={"type": "wrong"})).what
     assert len(tools.seen) == before
 
 
-async def test_a_call_can_be_cancelled(place: str) -> None:
+async def test_a_call_can_be_cancelled(tool_host: str) -> None:
     with anyio.move_on_after(0.2) as scope:
-        await ToolCaller(private_hosts=[place]).call(tool(place, "drip"), WORD)
+        await ToolCaller(private_hosts=[tool_host]).call(tool(tool_host, "drip"), WORD)
     assert scope.cancelled_caught
 
 
-async def test_over_https_the_certificate_must_be_for_the_name_and_from_who_is_trusted(tmp_path: Path) -> None:
+async def test_https_requires_a_trusted_certificate_for_the_host_name(tmp_path: Path) -> None:
     trust, files = certified("tools.internal", tmp_path)
 
     async def resolve(_: str, __: int) -> list[str]:
         return ["127.0.0.1"]
 
-    with serving(Tools().app, **files) as place:
-        port = place.partition(":")[2]
+    with serving(Tools().app, **files) as tool_host:
+        port = tool_host.partition(":")[2]
         hosts = [f"tools.internal:{port}", f"other.internal:{port}"]
         for host, trusted, wanted in [
             (hosts[0], trust, ToolAnswer),
@@ -207,7 +207,7 @@ async def test_over_https_the_certificate_must_be_for_the_name_and_from_who_is_t
 
 
 def certified(name: str, folder: Path) -> tuple[ssl.SSLContext, dict[str, Any]]:
-    """Return who trusts a new certificate for this name, and the files with which a server shows it."""
+    """Return a context that trusts a new certificate for this name, and the server options that present it."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
