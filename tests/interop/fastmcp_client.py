@@ -1,4 +1,4 @@
-"""Plays a session through fastmcp's client, in an environment of its own: reads a job from stdin, prints JSON."""
+"""Plays a session through the fastmcp client, in its own environment: reads a job from stdin, prints JSON."""
 
 import asyncio
 import json

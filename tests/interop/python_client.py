@@ -1,4 +1,4 @@
-"""Plays a session through the Python SDK's client: reads a job from stdin, prints what it saw as JSON."""
+"""Plays a session through the client of the Python SDK: reads a job from stdin, prints what it saw as JSON."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ def connection(job: dict[str, Any]) -> Client:
 
 
 def resolved(arguments: dict[str, Any], answers: dict[str, Any]) -> dict[str, Any]:
-    """Put in what earlier calls answered: "$list.next_cursor" is that field of the answer to the call "list"."""
+    """Insert values from earlier answers: "$list.next_cursor" is that field of the answer to the call "list"."""
     found = dict(arguments)
     for name, value in arguments.items():
         if isinstance(value, str) and value.startswith("$"):

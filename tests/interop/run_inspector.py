@@ -1,8 +1,8 @@
 """Lists and calls the tools with the MCP Inspector's command line, over every transport and in both protocol eras.
 
 Each call is a new process of the Inspector, and over stdio a new bridge to the engine that the first call started.
-`tools/list` runs with `--strict`, which refuses schemas that some clients cannot take. The exit code is 1 when an
-answer is not what session.json expects, or when a process is left behind.
+`tools/list` runs with `--strict`, which refuses schemas that some clients reject. The exit code is 1 if an
+answer differs from session.json, or if a process keeps running.
 """
 # ruff: noqa: T201 - prints a table
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from run_session import LEAVE_SECONDS, SESSION, TRANSPORTS, address, wrong
+from run_session import EXIT_SECONDS, SESSION, TRANSPORTS, address, wrong
 from serving import CACHE, COMMAND, Failed, Home, fresh_home, run, tail
 
 TOOLS = ["build_loadout", "discover_tools", "query_memory", "register_tool", "store_memory"]
@@ -31,32 +31,32 @@ def main() -> int:
     command = shlex.split(parser.parse_args().command)
     print(f"The Inspector: tools/list --strict and {len(CALLS)} calls, on a fresh home each time.\n")
     print(f"{'transport':11}{'era':9}{'seconds':>7}  answers")
-    troubled = 0
+    failed_runs = 0
     for transport, era in [(transport, era) for transport in TRANSPORTS for era in ERAS]:
         began = time.monotonic()
         try:
             with fresh_home() as home:
                 with address(home, transport, command) as url:
-                    troubles = list(inspect(home, target(home, transport, command, url), era))
-                troubles += home.settle(LEAVE_SECONDS)
+                    problems = list(inspect(home, target(home, transport, command, url), era))
+                problems += home.settle(EXIT_SECONDS)
         except Failed as failed:
-            troubles = [str(failed)]
-        troubled += bool(troubles)
-        print(f"{transport:11}{era:9}{time.monotonic() - began:7.1f}  {'WRONG' if troubles else 'as expected'}")
-        for trouble in troubles:
-            print(f"    {trouble}")
-    return 1 if troubled else 0
+            problems = [str(failed)]
+        failed_runs += bool(problems)
+        print(f"{transport:11}{era:9}{time.monotonic() - began:7.1f}  {'WRONG' if problems else 'as expected'}")
+        for problem in problems:
+            print(f"    {problem}")
+    return 1 if failed_runs else 0
 
 
 def target(home: Home, transport: str, command: Sequence[str], url: str | None) -> list[str]:
-    """Return the arguments that tell the Inspector which server to use."""
+    """Return the arguments that name the server to the Inspector."""
     if url is not None:
         return ["--server-url", url, "--transport", transport]
     return [*(part for setting in home.env.items() for part in ("-e", "=".join(setting))), *command]
 
 
 def inspect(home: Home, server: Sequence[str], era: str) -> Iterator[str]:
-    """Let the Inspector list the tools and make the calls; say what is wrong."""
+    """Let the Inspector list the tools and make the calls; yield the problems."""
     status, listing = ask(home, server, era, "--method", "tools/list", "--strict")
     names = sorted(tool["name"] for tool in listing.get("tools", []))
     if status != 0 or names != TOOLS:
@@ -72,8 +72,8 @@ def inspect(home: Home, server: Sequence[str], era: str) -> Iterator[str]:
         }
         if status != (TOOL_FAILED if "expect_error" in step else 0):
             yield f"{step['name']}: exit code {status}"
-        for trouble in wrong(step, answers[step["name"]], answers):
-            yield f"{step['name']}: {trouble}"
+        for problem in wrong(step, answers[step["name"]], answers):
+            yield f"{step['name']}: {problem}"
 
 
 def ask(home: Home, server: Sequence[str], era: str, *what: str) -> tuple[int, Mapping[str, Any]]:

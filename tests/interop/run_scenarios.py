@@ -1,8 +1,8 @@
-"""Runs the official conformance suite against `memos-as serve` as it is, in both of its protocol eras.
+"""Runs the official conformance suite against an unchanged `memos-as serve`, in both of its protocol eras.
 
-`scenarios.json` says of each scenario whether it runs, or why not: it needs a tool, prompt or resource made for the
-suite, or something that the server does not offer. The exit code is 1 when a check of a scenario that runs fails or
-warns, when nothing of it was really checked, or when the suite holds a scenario that the file does not know.
+`scenarios.json` defines which scenarios run, and why others do not: they need a tool, prompt or resource made for the
+suite, or something that the server does not offer. The exit code is 1 if a check of a scenario that runs fails or
+warns, if a scenario checked nothing, or if the suite has a scenario that is missing from the file.
 """
 # ruff: noqa: T201 - prints tables
 
@@ -24,20 +24,20 @@ SCENARIOS: dict[str, dict[str, Any]] = json.loads((FOLDER / "scenarios.json").re
 SUITE_SECONDS = 300.0
 
 ALWAYS = "wire-schema-valid"
-"""A check that every scenario passes, even when no server is there: it counts for nothing."""
+"""A check that every scenario passes, even without a server: it is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the suite found in one scenario: how many checks passed, were left out by us, and what went wrong."""
+    """The result of one scenario: the number of checks that passed and that we left out, and the problems."""
 
     passed: int
     left_out: int
-    troubles: Sequence[str]
+    problems: Sequence[str]
 
     @property
     def good(self) -> bool:
-        return self.passed > 0 and not self.troubles
+        return self.passed > 0 and not self.problems
 
 
 def main() -> int:
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def examine(url: str, revision: str, output: Path) -> dict[str, list[dict[str, Any]]]:
-    """Let the suite run everything that belongs to a revision; return the checks of each scenario."""
+    """Run all scenarios of a revision; return the checks of each."""
     suite = CACHE / "node_modules/.bin/conformance"
     ran = run([suite, "server", "--url", url, "--requirements", revision, "-o", output], seconds=SUITE_SECONDS)
     found = {}
@@ -66,19 +66,19 @@ def examine(url: str, revision: str, output: Path) -> dict[str, list[dict[str, A
         if scenario is not None:
             found[scenario[1]] = json.loads(file.read_text())
     if not found:
-        raise Failed(f"the conformance suite left no results: {tail(ran.stderr or ran.stdout)}")
+        raise Failed(f"the conformance suite wrote no results: {tail(ran.stderr or ran.stdout)}")
     return found
 
 
 def report(revision: str, found: Mapping[str, list[dict[str, Any]]]) -> bool:
-    """Print what came of the scenarios that run; return whether all is well."""
+    """Print the results of the scenarios that run; return whether all of them passed."""
     outcomes = {name: judge(name, checks) for name, checks in found.items() if "runs" in SCENARIOS.get(name, {})}
     print(f"{revision}\n{'':4}{'scenario':46}{'passed':>7}{'failed':>7}{'left out':>9}")
     for name, outcome in outcomes.items():
-        mark = "" if outcome.good else "  FAILED" if outcome.troubles else "  NOTHING CHECKED"
-        print(f"{'':4}{name:46}{outcome.passed:7}{len(outcome.troubles):7}{outcome.left_out:9}{mark}")
-        for trouble in outcome.troubles:
-            print(f"{'':8}{trouble}")
+        mark = "" if outcome.good else "  FAILED" if outcome.problems else "  NOTHING CHECKED"
+        print(f"{'':4}{name:46}{outcome.passed:7}{len(outcome.problems):7}{outcome.left_out:9}{mark}")
+        for problem in outcome.problems:
+            print(f"{'':8}{problem}")
     unknown = sorted(found.keys() - SCENARIOS.keys())
     for name in unknown:
         print(f"{'':4}{name}: scenarios.json does not say whether it runs")
@@ -91,14 +91,14 @@ def report(revision: str, found: Mapping[str, list[dict[str, Any]]]) -> bool:
 
 
 def judge(name: str, checks: Sequence[Mapping[str, Any]]) -> Outcome:
-    """Count the checks of one scenario; a warning is a failure, and so is a check left out that would pass."""
+    """Count the checks of one scenario. A warning is a failure, as is a left-out check that passes."""
     left_out = SCENARIOS[name].get("checks_left_out", {})
     counted = Counter(check["status"] for check in checks if check["id"] not in {ALWAYS, *left_out})
-    return Outcome(counted["SUCCESS"], len(left_out), list(troubles(checks, left_out)))
+    return Outcome(counted["SUCCESS"], len(left_out), list(find_problems(checks, left_out)))
 
 
-def troubles(checks: Sequence[Mapping[str, Any]], left_out: Mapping[str, str]) -> Iterator[str]:
-    """Say what went wrong in one scenario."""
+def find_problems(checks: Sequence[Mapping[str, Any]], left_out: Mapping[str, str]) -> Iterator[str]:
+    """Yield the problems of one scenario."""
     for check in checks:
         if check["id"] in left_out:
             if check["status"] == "SUCCESS":
@@ -111,7 +111,7 @@ def troubles(checks: Sequence[Mapping[str, Any]], left_out: Mapping[str, str]) -
 
 def explain() -> None:
     """Print why scenarios and checks are left out."""
-    print("Left out, as the scenario needs what is made for it:")
+    print("Left out, as the scenario needs parts made for it:")
     for name, entry in SCENARIOS.items():
         if "needs" in entry:
             print(f"{'':4}{name:46}{', '.join(entry['needs'])}{remark(entry)}")
@@ -126,7 +126,7 @@ def explain() -> None:
 
 
 def remark(entry: Mapping[str, Any]) -> str:
-    """Say of a scenario that it would pass all the same, and why that means nothing."""
+    """Return a note on a scenario that would pass anyway, with the reason why that proves nothing."""
     return f" (passes without, but {entry['passes_without']})" if "passes_without" in entry else ""
 
 

@@ -1,7 +1,7 @@
-"""Plays one session of calls through every client and transport, and demands the same answers from all.
+"""Plays one session of calls through every client and transport, and checks that all answers are the same.
 
-Prints a table; the exit code is 1 when an answer differs from what the session expects or from the first run's,
-when text and structured content differ, or when a process is left behind.
+Prints a table; the exit code is 1 if an answer differs from the expected one or from that of the first run,
+if text and structured content differ, or if a process keeps running.
 """
 # ruff: noqa: T201 - prints a table
 
@@ -21,9 +21,9 @@ from serving import CACHE, COMMAND, FOLDER, Failed, Home, fresh_home, http_serve
 
 SESSION = json.loads((FOLDER / "session.json").read_text())
 TRANSPORTS = ("stdio", "http", "sse")
-PLACES = {"http": "/mcp", "sse": "/sse"}
+PATHS = {"http": "/mcp", "sse": "/sse"}
 SESSION_SECONDS = 90.0
-LEAVE_SECONDS = 10.0
+EXIT_SECONDS = 10.0
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 VARYING = {"created_at": "<time>", "next_cursor": "<cursor>"}
@@ -31,7 +31,7 @@ VARYING = {"created_at": "<time>", "next_cursor": "<cursor>"}
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """A client: the command that plays a session with it, and the protocol that it is to agree on with the server."""
+    """A client: the command that plays a session with it, and the protocol version that it must negotiate."""
 
     name: str
     command: Callable[[], Sequence[str | Path]]
@@ -48,7 +48,7 @@ DRIVERS = (
         lambda: [CACHE / "fastmcp/bin/python", FOLDER / "fastmcp_client.py"],
         "modern",
         "2026-07-28",
-        sse_protocol="2025-11-25",  # over SSE it never tries anything newer
+        sse_protocol="2025-11-25",  # over SSE it never offers a newer one
     ),
     Driver("TypeScript SDK 1", lambda: node("typescript_sdk.mjs"), "legacy", "2025-11-25"),
     Driver("TypeScript client 2", lambda: node("typescript_client.mjs"), "modern", "2026-07-28"),
@@ -65,30 +65,30 @@ def main() -> int:
     print(f"The same {len(SESSION)} calls, {len(runs)} times, each time on a fresh server.\n")
     print(f"{'client':22}{'transport':11}{'protocol':13}{'seconds':>7}  answers")
     reference: dict[str, Any] = {}
-    troubled = 0
+    failed_runs = 0
     for driver, transport in runs:
         began = time.monotonic()
         protocol = "-"
         try:
-            seen, troubles = play(driver, transport, shlex.split(arguments.command))
+            seen, problems = play(driver, transport, shlex.split(arguments.command))
             protocol = seen["protocol"]
-            troubles += list(unexpected(driver, transport, seen))
+            problems += list(unexpected(driver, transport, seen))
             same = normalised({name: seen[name] for name in ("tools", "instructions", "answers")})
-            troubles += list(differences(reference, same)) if reference else []
+            problems += list(differences(reference, same)) if reference else []
             reference = reference or same
         except Failed as failed:
-            troubles = [str(failed)]
-        troubled += bool(troubles)
+            problems = [str(failed)]
+        failed_runs += bool(problems)
         took = time.monotonic() - began
-        print(f"{driver.name:22}{transport:11}{protocol:13}{took:7.1f}  {'DIFFERENT' if troubles else 'the same'}")
-        for trouble in troubles:
-            print(f"    {trouble}")
-    print(f"\n{len(runs) - troubled} of {len(runs)} gave the same expected answers to {len(SESSION)} calls")
-    return 1 if troubled or not runs else 0
+        print(f"{driver.name:22}{transport:11}{protocol:13}{took:7.1f}  {'DIFFERENT' if problems else 'the same'}")
+        for problem in problems:
+            print(f"    {problem}")
+    print(f"\n{len(runs) - failed_runs} of {len(runs)} gave the same expected answers to {len(SESSION)} calls")
+    return 1 if failed_runs or not runs else 0
 
 
 def play(driver: Driver, transport: str, command: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Play the session on a fresh server; return what the client saw, and the processes that did not leave."""
+    """Play the session on a fresh server; return what the client saw, and the processes that did not exit."""
     with fresh_home() as home:
         with address(home, transport, command) as url:
             job = {
@@ -100,34 +100,34 @@ def play(driver: Driver, transport: str, command: Sequence[str]) -> tuple[dict[s
                 "session": SESSION,
             }
             seen = parsed(run(driver.command(), seconds=SESSION_SECONDS, given=json.dumps(job)))
-        return seen, home.settle(LEAVE_SECONDS)
+        return seen, home.settle(EXIT_SECONDS)
 
 
 @contextmanager
 def address(home: Home, transport: str, command: Sequence[str]) -> Iterator[str | None]:
-    """Lend the address of a server; over stdio the client launches what it needs."""
+    """Yield the URL of a server; over stdio None, as the client launches the server."""
     if transport == "stdio":
         with stdio_engine(home, command):
             yield None
         return
     with http_server(home, command) as url:
-        yield url + PLACES[transport]
+        yield url + PATHS[transport]
 
 
 def unexpected(driver: Driver, transport: str, seen: Mapping[str, Any]) -> Iterator[str]:
-    """Say where this run is not what the session expects, whatever the other runs saw."""
+    """Yield the differences between this run and the expectations of the session."""
     protocol = (driver.sse_protocol if transport == "sse" else None) or driver.protocol
     if seen["protocol"] != protocol:
         yield f"protocol: {seen['protocol']} instead of {protocol}"
     answers = seen["answers"]
     for step in SESSION:
         answer = answers[step["name"]]
-        for trouble in wrong(step, answer, answers):
-            yield f"{step['name']}: {trouble}"
+        for problem in wrong(step, answer, answers):
+            yield f"{step['name']}: {problem}"
 
 
 def wrong(step: Mapping[str, Any], answer: Mapping[str, Any], answers: Mapping[str, Any]) -> Iterator[str]:
-    """Say what is wrong with one answer."""
+    """Yield the problems of one answer."""
     if "expect_error" in step:
         text = failure(answer)
         if text is None or step["expect_error"] not in text:
@@ -146,14 +146,14 @@ def wrong(step: Mapping[str, Any], answer: Mapping[str, Any], answers: Mapping[s
 
 
 def failure(answer: Mapping[str, Any]) -> str | None:
-    """Return an error as text: a tool's, or a protocol error with its code."""
+    """Return the text of a tool error, or of a protocol error with its code; None for a success."""
     if "error" in answer:
         return f"{answer['error']['code']} {answer['error']['message']}"
     return "".join(answer["texts"]) if answer["isError"] else None
 
 
 def at(data: Any, path: str) -> Any:
-    """Return what stands at "memories.0.content", or, in all answers, at "$store.memory_id"."""
+    """Return the value at a path such as "memories.0.content", or "$store.memory_id" for all answers."""
     if path.startswith("$"):
         step, path = path[1:].rsplit(".", 1)
         data = data[step]["structured"]
@@ -166,7 +166,7 @@ def at(data: Any, path: str) -> Any:
 
 
 def normalised(data: Any) -> Any:
-    """Replace what differs by nature: ids by their number in order of appearance, times of storing, cursors."""
+    """Replace values that always differ: ids by their number in order of appearance, creation times, cursors."""
     ids: dict[str, str] = {}
 
     def numbered(found: re.Match[str]) -> str:
@@ -174,7 +174,7 @@ def normalised(data: Any) -> Any:
 
     def walk(value: Any, key: str = "") -> Any:
         if isinstance(value, dict):
-            # the text of a successful answer was compared with its structured content already
+            # the text of a successful answer has already been compared with its structured content
             skipped = {"texts"} if value.get("structured") else set()
             return {name: walk(part, name) for name, part in value.items() if name not in skipped}
         if isinstance(value, list):
@@ -186,16 +186,16 @@ def normalised(data: Any) -> Any:
     return walk(data)
 
 
-def differences(first: Any, second: Any, place: str = "") -> Iterator[str]:
-    """Say where two runs differ."""
+def differences(first: Any, second: Any, path: str = "") -> Iterator[str]:
+    """Yield the differences between two runs."""
     if isinstance(first, dict) and isinstance(second, dict):
         for name in sorted(first.keys() | second.keys()):
-            yield from differences(first.get(name, "<nothing>"), second.get(name, "<nothing>"), f"{place}/{name}")
+            yield from differences(first.get(name, "<nothing>"), second.get(name, "<nothing>"), f"{path}/{name}")
     elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
         for index, (one, other) in enumerate(zip(first, second, strict=True)):
-            yield from differences(one, other, f"{place}/{index}")
+            yield from differences(one, other, f"{path}/{index}")
     elif first != second:
-        yield f"{place}: {second!r} instead of {first!r}"
+        yield f"{path}: {second!r} instead of {first!r}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Starts what the interoperability checks need, within time limits, and leaves nothing running."""
+"""Starts the processes that the interoperability checks need, with time limits, and stops all of them."""
 
 import json
 import os
@@ -24,19 +24,19 @@ COMMAND = (sys.executable, "-m", "memos_mcp")
 SETTINGS = {
     "MEMOS_NAMESPACE": "interop",
     "MEMOS_AGENT_ID": "tester",
-    "MEMOS_INDEX_WAIT_SECONDS": "30",  # the first store waits for the model, on a slow machine too
+    "MEMOS_INDEX_WAIT_SECONDS": "30",  # the first store waits for the model, even on a slow machine
 }
 READY_SECONDS = 90.0
 STOP_SECONDS = 15.0
 
 
 class Failed(Exception):
-    """A part of a check did not come about; the message says which, with what it printed."""
+    """A step of a check failed. The message names it, with its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A fresh MEMOS_HOME, and the settings that a server on it is given."""
+    """A fresh MEMOS_HOME with the settings of its server."""
 
     path: Path
 
@@ -45,29 +45,29 @@ class Home:
         return {"MEMOS_HOME": str(self.path), **SETTINGS}
 
     def processes(self) -> dict[int, str]:
-        """Return the processes that work for this home, by id (where there is no /proc: none)."""
+        """Return the commands of the processes of this home by process id (none without /proc)."""
         found = {}
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 command = (process / "cmdline").read_bytes()
-                told = command + (process / "environ").read_bytes()
+                searched = command + (process / "environ").read_bytes()
             except OSError:
-                continue  # gone meanwhile, or another user's
-            if os.fsencode(self.path) in told and command:
+                continue  # it has exited, or belongs to another user
+            if os.fsencode(self.path) in searched and command:
                 found[int(process.name)] = command.replace(b"\0", b" ").decode(errors="replace")[:120].strip()
         return found
 
     def settle(self, seconds: float) -> list[str]:
-        """Wait for the processes of this home to leave; say which stay."""
+        """Wait for the processes of this home to exit; return a line for each that still runs."""
         deadline = time.monotonic() + seconds
-        while (left := self.processes()) and time.monotonic() < deadline:
+        while (remaining := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.05)
-        return [f"still running {seconds:.0f} s later: {command}" for command in left.values()]
+        return [f"still running {seconds:.0f} s later: {command}" for command in remaining.values()]
 
 
 @contextmanager
 def fresh_home() -> Iterator[Home]:
-    """Lend an empty home; afterwards end whatever still works for it, and remove it."""
+    """Yield an empty home; afterwards kill its remaining processes and remove it."""
     home = Home(Path(tempfile.mkdtemp(prefix="memos-interop-")))
     try:
         yield home
@@ -80,7 +80,7 @@ def fresh_home() -> Iterator[Home]:
 
 @contextmanager
 def stdio_engine(home: Home, command: Sequence[str] = COMMAND) -> Iterator[None]:
-    """Let clients start bridges on this home; afterwards end the one engine that these have started."""
+    """Let clients start bridges with this home; afterwards stop the one engine that these have started."""
     yield
     stopped = run([*command, "stop"], seconds=STOP_SECONDS, env=home.env)
     if stopped.returncode != 0 or "has stopped" not in stopped.stdout:
@@ -89,7 +89,7 @@ def stdio_engine(home: Home, command: Sequence[str] = COMMAND) -> Iterator[None]
 
 @contextmanager
 def http_server(home: Home, command: Sequence[str] = COMMAND) -> Iterator[str]:
-    """Run `serve` on this home; lend its address once it is ready."""
+    """Run `serve` with this home; yield its URL once it is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -123,7 +123,7 @@ def _await_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process to leave, then end it with all that it started in its session."""
+    """Terminate a process, then kill it with everything in its session."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
@@ -135,7 +135,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 def run(
     command: Sequence[str | Path], *, seconds: float, env: Mapping[str, str] | None = None, given: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; when it takes too long, end its whole session and say so."""
+    """Run a command; if it takes too long, kill its whole session and raise `Failed`."""
     process = subprocess.Popen(
         command,
         cwd=CACHE,
@@ -156,21 +156,21 @@ def run(
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment without settings of the server, with Node.js from the cache in front."""
+    """Return the environment of this process without settings of the server, with Node.js from the cache first."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
     path = os.pathsep.join([str(CACHE / "node_modules/.bin"), ours.get("PATH", os.defpath)])
     return {**ours, "PATH": path, **extra}
 
 
 def node(script: str) -> list[str | Path]:
-    """Return the command for a script of ours, copied to where Node.js finds the packages that it imports."""
+    """Return the command for one of our scripts, copied to where Node.js finds its imports."""
     for source in FOLDER.glob("*.mjs"):
         shutil.copy(source, CACHE)
     return [CACHE / "node_modules/.bin/node", CACHE / script]
 
 
 def parsed(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """Return the JSON that a command printed; raise `Failed` when it failed or printed something else."""
+    """Return the JSON that a command printed; raise `Failed` if it failed or printed something else."""
     try:
         found = json.loads(result.stdout) if result.returncode == 0 else None
     except ValueError:
@@ -181,5 +181,5 @@ def parsed(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def tail(text: str) -> str:
-    """Return the end of what a process printed."""
+    """Return the end of the output of a process."""
     return text.strip()[-1_500:]

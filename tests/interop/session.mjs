@@ -1,7 +1,7 @@
-// What both TypeScript clients share: reads a job from stdin, plays it, prints what was seen as JSON.
+// The common part of both TypeScript clients: reads a job from stdin, plays it, prints what it saw as JSON.
 import { readFileSync, writeSync } from "node:fs";
 
-// Put in what earlier calls answered: "$list.next_cursor" is that field of the answer to the call "list".
+// Insert values from earlier answers: "$list.next_cursor" is that field of the answer to the call "list".
 function resolved(given, answers) {
   const found = { ...given };
   for (const [name, value] of Object.entries(given)) {
@@ -25,7 +25,7 @@ async function call(client, name, given) {
   }
 }
 
-// `connect` takes the job and returns the connected client and a function that says which protocol was agreed on.
+// `connect` takes the job and returns the connected client and a function that returns the negotiated protocol.
 export async function play(connect) {
   const job = JSON.parse(readFileSync(0, "utf8"));
   const { client, protocol } = await connect(job);

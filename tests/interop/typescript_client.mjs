@@ -1,4 +1,4 @@
-// Plays a session through version 2 of the TypeScript SDK, whose client is a package of its own.
+// Plays a session through version 2 of the TypeScript SDK, whose client is a separate package.
 import { Client, SSEClientTransport, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { play } from "./session.mjs";

@@ -13,13 +13,13 @@ function transport({ transport, command, env, url }) {
 await play(async (job) => {
   const client = new Client({ name: "interop", version: "1" });
   const wire = transport(job);
-  // Every transport is told the agreed version through this method; only one of them lets it be read again.
-  let agreed;
-  const tell = wire.setProtocolVersion?.bind(wire);
+  // Every transport receives the negotiated version through this method; only one of them lets it be read.
+  let negotiated;
+  const setVersion = wire.setProtocolVersion?.bind(wire);
   wire.setProtocolVersion = (version) => {
-    agreed = version;
-    tell?.(version);
+    negotiated = version;
+    setVersion?.(version);
   };
   await client.connect(wire);
-  return { client, protocol: () => agreed };
+  return { client, protocol: () => negotiated };
 });
