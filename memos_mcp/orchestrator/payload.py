@@ -66,7 +66,7 @@ class TaskPayload:
         """The user message: the task first, then memories and tools as data."""
         parts = [f"Task: {self.task}"]
         if self.memories:
-            parts.append(_block("memories", [_without_empty(asdict(memory)) for memory in self.memories]))
+            parts.append(_block("memories", [_filled(asdict(memory)) for memory in self.memories]))
         if self.tools:
             parts.append(_block("tools", [_shown(tool) for tool in self.tools]))
         if self.uncovered:
@@ -98,10 +98,8 @@ def _block(name: str, entries: Sequence[Mapping[str, Any]]) -> str:
 
 def _shown(tool: KnownTool) -> dict[str, Any]:
     """Leave out the schemas, which Cortex gets as tool definitions, and the URL, which only the caller needs."""
-    return _without_empty(
-        {"tool_id": tool.tool_id, "name": tool.name, "description": tool.description, "reason": tool.reason}
-    )
+    return _filled({"tool_id": tool.tool_id, "name": tool.name, "description": tool.description, "reason": tool.reason})
 
 
-def _without_empty(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _filled(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if value}

@@ -54,8 +54,8 @@ class _Answer:
 class _Failed(Exception):
     """A call failed. `again`: it had no effect, so that it may be repeated at once."""
 
-    def __init__(self, what: str, *, retryable: bool = False, again: bool = False) -> None:
-        super().__init__(what)
+    def __init__(self, reason: str, *, retryable: bool = False, again: bool = False) -> None:
+        super().__init__(reason)
         self.retryable = retryable
         self.again = again
 

@@ -129,7 +129,7 @@ def test_a_description_is_not_cut_if_the_mark_would_cost_as_much_as_it_saves() -
     assert all("omitted" not in tool for tool in shown)
 
 
-def test_of_fifty_tools_as_many_are_shown_as_fit_with_minimal_descriptions() -> None:
+def test_only_as_many_of_fifty_tools_are_shown_as_fit_with_minimal_descriptions() -> None:
     answer = fitted_tools([tool_hit(number, description=LONG) for number in range(50)])
     left_out = 50 - len(answer["tools"])
     assert len(answer["tools"]) > 20
