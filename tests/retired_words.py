@@ -38,15 +38,29 @@ class Retired:
 
 WORDS: Final = (
     Retired(r"houses?|storeys?", "architecture, layer"),
-    Retired(r"rooms?", "package; space for a size"),
+    Retired(
+        r"rooms?",
+        "package; space for a size",
+        allowed={r"\b(want of|no|without) room\b": "space in an answer, in the tools' own words to a model"},
+    ),
     Retired(r"doors?", "transport"),
     Retired(
-        r"turns?", "message; session lock; one after the other", allowed={r"turns? (on|off)\b": "to switch a feature"}
+        r"turns?",
+        "message; session lock; one after the other",
+        allowed={
+            r"\bturns? (on|off)\b": "to switch a feature",
+            r"each gets its turn": "the description of `queries`",
+            r"[\"`]turns[\"`]": "a key of public datasets",
+        },
     ),
     Retired(
         r"places?", "RunDir, SearchPosition, HostPort, index", allowed={r"\bin[ -]place\b": "the idiom: in place of"}
     ),
-    Retired(r"told|tell|tells|telling", "payload, RESULT_FIELDS, log, report"),
+    Retired(
+        r"told|tell|tells|telling",
+        "payload, RESULT_FIELDS, log, report",
+        allowed={r"they may have told you": "the instructions to a model: what its user has said"},
+    ),
     Retired(r"said", "payload, reported"),
     Retired(r"hear|hears|heard", "read"),
     Retired(r"presence", "ClientRegistry"),
@@ -67,7 +81,10 @@ WORDS: Final = (
     Retired(
         r"look|looks|looked|looking",
         "inspect, search, read",
-        allowed={r"\blook(s|ed|ing)? (up|like)\b": "to look something up; to look like something"},
+        allowed={
+            r"\blook(s|ed|ing)? (up|like)\b": "to look something up; to look like something",
+            r"\blook something up\b": "words that a user says, in the description of a tool",
+        },
     ),
     Retired(r"doubts?|doubted", "enqueue epoch"),
     Retired(r"troubles?", "error"),
@@ -90,23 +107,36 @@ WORDS: Final = (
     Retired(
         r"facts",
         "metadata_terms",
-        allowed={r"facts about people": "advice to a model about what to remember"},
+        allowed={
+            r"facts about people": "advice to a model about what to remember",
+            r"\bfacts, news\b": "words that a user says, in the description of a tool",
+        },
     ),
     Retired(r"none but|not past", "subset_of, not_expired_by"),
-    Retired(r"documents?", "SourceText, source, embedding_text", "names"),
+    Retired(
+        r"documents?",
+        "SourceText, source, embedding_text",
+        "names",
+        {r"\bembed document\b": "a method of qdrant_edge"},
+    ),
     Retired(r"tak(e|es|en|ing) in|took in|take in", "ingest"),
     Retired(r"intake", "IngestRun"),
     Retired(r"\bOmitted\b|_omitted\(", "Skipped", "verbatim"),
     Retired(r"half a character|whole characters|halves of characters", "unpaired surrogate, replace_surrogates"),
     Retired(r"check ?ups?|check_up", "doctor"),
     Retired(r"census", "version scan"),
-    Retired(r"pieces?", "write batch; part, fragment"),
+    Retired(
+        r"pieces?",
+        "write batch; part, fragment",
+        allowed={r"piece of bread": "a sentence whose similarity its model's makers publish"},
+    ),
     Retired(
         r"left",
         "stops, remaining, remains",
         allowed={
             r"\bleft[ -]?outs?\b": "not included, also a field of an answer",
             r"\bleft\(|\bleft join\b": "SQL",
+            r"\bbisect left\b": "a function of the standard library",
             r'"left"|left lateral': "a field of a grammar",
         },
     ),

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="memos-as",
         description="A memory and a toolbox for LLM agents, served over MCP. Without a command: serve stdio.",
-        epilog="Settings are read from MEMOS_* environment variables; the README lists them.",
+        epilog="Settings are read from MEMOS_* environment variables; docs/configuration.md lists them.",
     )
     parser.add_argument("--version", action="version", version=f"memos-as {__version__}")
     parser.add_argument("--in-process", action="store_true", help="serve stdio from this process, without an engine")
@@ -222,7 +222,7 @@ def _doctor(arguments: argparse.Namespace) -> Command:
 
 
 def _demo(_arguments: argparse.Namespace) -> Command:
-    from memos_mcp.cli.serving import demo
+    from memos_mcp.cli.demo import demo
 
     return demo
 

@@ -11,6 +11,8 @@ import anyio
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import get_default_environment
 
+from memos_mcp.settings import Settings
+
 MEMORIES: Final[tuple[dict[str, Any], ...]] = (
     {"content": "Mara reads answers on her phone and wants them short.", "kind": "semantic", "tags": ["preferences"]},
     {"content": "On Tuesday the staging database moved to the new cluster; the old one is read-only.", "tags": ["ops"]},
@@ -39,7 +41,7 @@ TOOLS: Final[tuple[dict[str, Any], ...]] = (
 )
 
 
-async def run_demo() -> int:
+async def demo(_settings: Settings) -> int:
     """Call all five tools, then query from a second client; return 0 when each answer is as expected."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="memos-demo-") as home:

@@ -3,8 +3,8 @@
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -25,24 +25,13 @@ from memos_mcp.settings import Settings
 BATCH: Final = 256
 
 
-@dataclass(slots=True)
-class ImportCounts:
-    """The number of lines by outcome."""
-
-    outcomes: dict[str, int] = field(default_factory=dict)
-
-    def count(self, outcome: str, lines: int = 1) -> None:
-        """Add lines to an outcome."""
-        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + lines
-
-
 async def import_file(settings: Settings, *, path: Path, wait: bool) -> int:
     """Import every valid line and report every invalid one; return 1 if there was an invalid one.
 
     Each batch of lines is one transaction, and storing is idempotent: an interrupted import is resumed by running it
     again, and existing memories are skipped.
     """
-    scope, counts = scope_of(settings), ImportCounts()
+    scope, counts = scope_of(settings), Counter[str]()
     with open_file(path) as file:
         async with open_app(settings) as app:
             with tqdm(total=os.fstat(file.fileno()).st_size, unit="B", unit_scale=True, desc="stored") as bar:
@@ -52,10 +41,10 @@ async def import_file(settings: Settings, *, path: Path, wait: bool) -> int:
                     }
                     await _store(app, scope, parsed, counts)
                     bar.update(sum(len(line) for _, line in batch))
-            print(", ".join(f"{lines:,} {outcome}" for outcome, lines in sorted(counts.outcomes.items())) or "no lines")
+            print(", ".join(f"{lines:,} {outcome}" for outcome, lines in sorted(counts.items())) or "no lines")
             if wait:
                 await show_indexing(app)
-    return 1 if "refused" in counts.outcomes else 0
+    return 1 if "refused" in counts else 0
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -72,7 +61,7 @@ def _batches(file: BinaryIO) -> Iterator[list[tuple[int, bytes]]]:
         yield batch
 
 
-def _parse_line(number: int, line: bytes, counts: ImportCounts) -> NewMemory | NewTool | None:
+def _parse_line(number: int, line: bytes, counts: Counter[str]) -> NewMemory | NewTool | None:
     """Return the memory or tool of a line; report the line and the reason when it is invalid."""
     if not line.strip():
         return None
@@ -83,8 +72,8 @@ def _parse_line(number: int, line: bytes, counts: ImportCounts) -> NewMemory | N
         return None
 
 
-def _reject(number: int, error: MemosError, counts: ImportCounts) -> None:
-    counts.count("refused")
+def _reject(number: int, error: MemosError, counts: Counter[str]) -> None:
+    counts["refused"] += 1
     tqdm.write(f"line {number}: {error}", file=sys.stderr)
 
 
@@ -113,22 +102,22 @@ def new_tool(fields: Mapping[str, Any]) -> NewTool:
     return new
 
 
-async def _store(app: App, scope: Scope, batch: Mapping[int, NewMemory | NewTool], counts: ImportCounts) -> None:
+async def _store(app: App, scope: Scope, batch: Mapping[int, NewMemory | NewTool], counts: Counter[str]) -> None:
     plain = [new for new in batch.values() if isinstance(new, NewMemory) and new.supersedes is None]
     if plain:
         for added in await app.memories.store_many(scope, plain):
-            counts.count("memories created" if added.created else "memories there already")
+            counts["memories created" if added.created else "memories there already"] += 1
     for number, new in batch.items():
         if isinstance(new, NewTool):
-            counts.count(f"tools {(await app.tools.record(scope, new)).outcome}")
+            counts[f"tools {(await app.tools.record(scope, new)).outcome}"] += 1
         elif new.supersedes is not None:
             await _replace(app, scope, number, new, counts)
 
 
-async def _replace(app: App, scope: Scope, number: int, new: NewMemory, counts: ImportCounts) -> None:
+async def _replace(app: App, scope: Scope, number: int, new: NewMemory, counts: Counter[str]) -> None:
     try:
         stored = await app.memories.store(scope, new)
     except NotFound as error:
         _reject(number, error, counts)
     else:
-        counts.count("memories created" if stored.created else "memories there already")
+        counts["memories created" if stored.created else "memories there already"] += 1

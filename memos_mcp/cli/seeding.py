@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +12,7 @@ from textwrap import shorten
 from typing import Any, Final
 
 from memos_mcp.app import App, open_app
-from memos_mcp.cli.importing import ImportCounts, new_memory, new_tool, open_file
+from memos_mcp.cli.importing import new_memory, new_tool, open_file
 from memos_mcp.cli.maintenance import show_indexing
 from memos_mcp.cli.serving import scope_of
 from memos_mcp.domain.errors import Invalid, MemosError, NotFound
@@ -37,7 +38,7 @@ async def seed(settings: Settings, *, path: Path | None, wait: bool) -> int:
 
     Storing is idempotent: seeding again updates the changed entries and keeps the rest.
     """
-    sections, counts = _read(path), ImportCounts()
+    sections, counts = _read(path), Counter[str]()
     valid = dict(_checked(sections, _endpoints(settings), counts))
     async with open_app(settings) as app:
         for label, new in valid.items():
@@ -46,10 +47,10 @@ async def seed(settings: Settings, *, path: Path | None, wait: bool) -> int:
             except NotFound as error:
                 _reject(label, error, counts)
             else:
-                counts.count(outcome)
+                counts[outcome] += 1
                 print(f"{label}: {outcome}")
-        refused = [f"{counts.outcomes['refused']:,} refused"] if "refused" in counts.outcomes else []
-        print(", ".join([f"{counts.outcomes.get(outcome, 0):,} {outcome}" for outcome in OUTCOMES] + refused))
+        refused = [f"{counts['refused']:,} refused"] if "refused" in counts else []
+        print(", ".join([f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES] + refused))
         if wait and valid:
             await show_indexing(app)
     return 1 if refused else 0
@@ -61,7 +62,7 @@ def _endpoints(settings: Settings) -> dict[str, str]:
 
 
 def _checked(
-    sections: Mapping[str, list[Any]], endpoints: Mapping[str, str], counts: ImportCounts
+    sections: Mapping[str, list[Any]], endpoints: Mapping[str, str], counts: Counter[str]
 ) -> Iterator[tuple[str, NewTool | NewMemory]]:
     """Yield valid entries with a label of their position in the file; report the others with label and reason."""
     tools: dict[str, str] = {}
@@ -118,8 +119,8 @@ async def _store(app: App, scope: Scope, new: NewTool | NewMemory) -> str:
     return "created" if created else "unchanged"
 
 
-def _reject(label: str, error: MemosError, counts: ImportCounts) -> None:
-    counts.count("refused")
+def _reject(label: str, error: MemosError, counts: Counter[str]) -> None:
+    counts["refused"] += 1
     print(f"{label}: {error}", file=sys.stderr)
 
 

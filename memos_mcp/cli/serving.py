@@ -1,7 +1,6 @@
-"""The commands that serve over stdio and HTTP, and the demo that calls such a server."""
+"""The commands that serve over stdio and HTTP."""
 
 from memos_mcp.app import open_app
-from memos_mcp.cli.demo import run_demo
 from memos_mcp.domain.scope import Scope
 from memos_mcp.engine.admission import scope_of as named_scope
 from memos_mcp.settings import Settings
@@ -21,11 +20,6 @@ async def serve_alone(settings: Settings) -> int:
     async with open_app(settings) as app:
         await serve_http(app, scope_of(settings), settings)
     return 0
-
-
-async def demo(_settings: Settings) -> int:
-    """Run the demo, which has its own data folder."""
-    return await run_demo()
 
 
 def scope_of(settings: Settings) -> Scope:

@@ -82,12 +82,12 @@ def _short(text: str) -> str:
     return line if len(line) <= SHOWN_CHARS else line[: SHOWN_CHARS - 1] + "…"
 
 
-# The JSON-RPC messages are written by hand because the command needs exactly one call and importing the client of the
-# SDK takes 0.8 to 1.3 s (`python -X importtime -c "import mcp"`, Python 3.11, two cores).
-
-
 async def _build_loadout(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Call `build_loadout` through a bridge, which connects to the engine or starts it."""
+    """Call `build_loadout` through a bridge, which connects to the engine or starts it.
+
+    The JSON-RPC messages are written by hand: the command makes one call, and importing the SDK's client for it takes
+    0.8 to 1.3 s (`python -X importtime -c "import mcp"`, Python 3.11, two cores).
+    """
     command = [sys.executable, "-m", "memos_mcp"]
     if sys.platform == "win32":
         command.append("--in-process")

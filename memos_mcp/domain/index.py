@@ -33,8 +33,7 @@ class Fields:
 
 FIELDS: Final[Mapping[ItemKind, Fields]] = {
     "memory": Fields(
-        words=("agent_id", "kind", "tags", "session_id", "metadata_terms"),
-        numbers=("occurred_at", "expires_at"),
+        words=("agent_id", "kind", "tags", "session_id", "metadata_terms"), numbers=("occurred_at", "expires_at")
     ),
     "tool": Fields(words=("required_capabilities",), numbers=()),
 }
@@ -148,7 +147,6 @@ class Draft(Protocol):
 
     async def commit(self) -> None:
         """Build the graph, swap this generation in as the current one, remove the old one."""
-        ...
 
     async def discard(self) -> None: ...
 
@@ -158,30 +156,24 @@ class VectorIndex(Protocol):
 
     async def open(self, shape: Shape) -> None:
         """Open the current generation, or create an empty one. Cheap and harmless when it is open already."""
-        ...
 
     @property
     def exclusive(self) -> bool:
         """Whether only one process at a time can hold this index."""
-        ...
 
     @property
     def outdated(self) -> bool:
         """Whether the current generation was built for another shape: it takes no `put` and has no dense lane."""
-        ...
 
     @property
     def generation(self) -> str | None:
         """The name of the generation that answers now, None while none is open."""
-        ...
 
     async def wants_rebuild(self) -> bool:
         """Whether a new generation would answer faster than this one (too many points outside the graph)."""
-        ...
 
     async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None:
         """Store these items' passages in place of whatever the index held of them."""
-        ...
 
     async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None: ...
 
@@ -192,11 +184,9 @@ class VectorIndex(Protocol):
 
         The first question proposes up to `limit` items by either lane, those after it together about as many.
         """
-        ...
 
     async def versions(self, kind: ItemKind) -> dict[UUID, int]:
         """Return every item the index holds, with the version it was indexed at."""
-        ...
 
     async def draft(self, shape: Shape) -> Draft: ...
 
@@ -213,19 +203,15 @@ class Embedder(Protocol):
 
     async def shape(self) -> Shape:
         """Return the model's name and the size of its vectors, loading it if need be."""
-        ...
 
     async def split(self, texts: Sequence[str]) -> list[list[Span]]:
         """Return, for each text, spans that each fit the model's window and together cover the text."""
-        ...
 
     async def passages(self, texts: Sequence[str]) -> list[Vector]:
         """Embed texts that fit the window, as documents."""
-        ...
 
     async def queries(self, texts: Sequence[str]) -> list[Vector]:
         """Embed texts as questions; longer texts are cut at the window."""
-        ...
 
 
 class EmbeddingStore(Protocol):
@@ -235,11 +221,9 @@ class EmbeddingStore(Protocol):
 
     async def add(self, model: str, vectors: Mapping[bytes, Vector]) -> None:
         """Keep new vectors and count them as computed, in one statement."""
-        ...
 
     async def computed(self, model: str) -> int:
         """Return how many vectors were ever computed with this model."""
-        ...
 
 
 class IndexLog(Protocol):
@@ -255,4 +239,3 @@ class IndexLog(Protocol):
 
     async def rebuild_done(self, requested_at: datetime) -> None:
         """Clear the request, unless a newer one has come."""
-        ...

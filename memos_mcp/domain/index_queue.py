@@ -39,30 +39,24 @@ class IndexQueue(Protocol):
 
     async def finish(self, due: Sequence[Claim]) -> None:
         """Remove the claims whose item has not changed meanwhile; release the others."""
-        ...
 
     async def fail(self, due: Sequence[Claim], reason: str, retry_in: timedelta) -> None: ...
 
     async def release(self, due: Sequence[Claim]) -> None:
         """Release claimed items, as if they had never been claimed."""
-        ...
 
     async def reclaim(self) -> None:
         """Release all claims, for the only process that may hold an embedded index."""
-        ...
 
     async def queued_ids(self, kind: ItemKind, item_ids: Sequence[UUID]) -> set[UUID]:
         """Return those of these items that are still queued."""
-        ...
 
     async def mark(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None: ...
 
     async def mark_all(self) -> int:
         """Queue every memory and tool; return how many."""
-        ...
 
     async def state(self) -> QueueState: ...
 
     async def wait(self, seconds: float) -> None:
         """Return when any process has queued an item, or after this time."""
-        ...

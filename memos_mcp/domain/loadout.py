@@ -109,7 +109,6 @@ class LoadoutStore(Protocol):
 
     async def get(self, name: str, namespace: str) -> Loadout:
         """Return a loadout that admits this namespace; `NotFound` names those that do, `Invalid` says what is wrong."""
-        ...
 
 
 def relevance(

@@ -167,15 +167,12 @@ class MemoryStore(Protocol):
 
     async def add(self, scope: Scope, new: NewMemory, now: datetime) -> Added:
         """Store once per namespace, agent, session and content; `NotFound` when `supersedes` names nothing live."""
-        ...
 
     async def add_many(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added]:
         """Store a batch in one transaction; none may have `supersedes`."""
-        ...
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime) -> dict[UUID, Memory]:
         """Return those that are live, in this namespace, and pass the filter: the final decision on every candidate."""
-        ...
 
     async def newest(
         self, namespace: str, filter: MemoryFilter, after: ListPosition | None, limit: int, now: datetime
@@ -187,11 +184,9 @@ class MemoryStore(Protocol):
         self, namespace: str, text: str, filter: MemoryFilter, limit: int, now: datetime, *, queued_only: bool
     ) -> list[Match]:
         """Rank by Postgres full-text search; `queued_only` searches only what is not in the index yet."""
-        ...
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Memory]:
         """Return those not superseded, of any namespace: what the index should hold."""
-        ...
 
     async def neighbours(self, ids: Sequence[UUID], reach: int, max_chars: int) -> dict[UUID, list[Neighbour]]:
         """Return the neighbours of those that have any, by offset: up to `reach` on each side in the same session.
@@ -200,8 +195,6 @@ class MemoryStore(Protocol):
         that is superseded or expires is no neighbour and has none, but in a file its offset still counts. A long
         neighbour is cut to its last `max_chars` when it is before the memory, to its first when it is after.
         """
-        ...
 
     async def versions(self) -> dict[UUID, int]:
         """Return every memory that the index should hold, with its row's version."""
-        ...

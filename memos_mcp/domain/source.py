@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
+from operator import add
 from typing import Protocol
 
 from memos_mcp.domain.memory import NewMemory
@@ -41,12 +42,7 @@ class Replaced:
     removed: int = 0
 
     def __add__(self, other: "Replaced") -> "Replaced":
-        return Replaced(
-            self.created + other.created,
-            self.kept + other.kept,
-            self.moved + other.moved,
-            self.removed + other.removed,
-        )
+        return Replaced(*map(add, astuple(self), astuple(other)))
 
 
 class SourceFile(Protocol):
@@ -57,7 +53,6 @@ class SourceFile(Protocol):
 
     def read(self, known_digest: bytes | None) -> StoredFile | Skipped | None:
         """Return the file with its chunks, why it is left out, or None when its digest is still the known one."""
-        ...
 
 
 class Sources(Protocol):
@@ -69,19 +64,15 @@ class Sources(Protocol):
 
     def lock(self, scope: Scope, source: str) -> AbstractAsyncContextManager[None]:
         """Keep other runs away from this source; raise `Unavailable` when one is under way."""
-        ...
 
     async def digests(self, scope: Scope, source: str) -> Mapping[str, bytes]:
         """Return the digest of each file, by path."""
-        ...
 
     async def replace(self, scope: Scope, source: str, files: Sequence[StoredFile], now: datetime) -> Replaced:
         """Make these files' chunks the recorded ones, in one transaction; chunks without `session_id` only.
 
         Content that exists already is unchanged, and only its metadata is updated.
         """
-        ...
 
     async def remove(self, scope: Scope, source: str, paths: Sequence[str]) -> Replaced:
         """Remove files and the memories that only they have, in one transaction."""
-        ...

@@ -139,11 +139,9 @@ class ToolStore(Protocol):
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: ToolFilter) -> dict[UUID, Tool]:
         """Return those in this namespace that pass the filter: the final decision on every candidate."""
-        ...
 
     async def named(self, namespace: str, texts: Sequence[str], filter: ToolFilter) -> list[Tool]:
         """Return the tools whose tool_id, or name in any case, is exactly one of these; ids first."""
-        ...
 
     async def by_name(self, namespace: str, filter: ToolFilter, limit: int) -> list[Tool]: ...
 
@@ -153,11 +151,9 @@ class ToolStore(Protocol):
         self, namespace: str, text: str, filter: ToolFilter, limit: int, *, queued_only: bool
     ) -> list[Match]:
         """Rank by Postgres full-text search; `queued_only` searches only what is not in the index yet."""
-        ...
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Tool]:
         """Return those that the index should hold, of any namespace."""
-        ...
 
     async def versions(self) -> dict[UUID, int]: ...
 

@@ -165,12 +165,7 @@ def _layer(name: str, output: str) -> list[Any]:
     from onnx import helper
 
     return [
-        _fused(
-            "Attention",
-            [name, f"{name}.qkv", f"{name}.qkv.bias", "mask"],
-            [f"{name}.attended"],
-            num_heads=_HEADS,
-        ),
+        _fused("Attention", [name, f"{name}.qkv", f"{name}.qkv.bias", "mask"], [f"{name}.attended"], num_heads=_HEADS),
         helper.make_node("MatMul", [f"{name}.attended", f"{name}.merge"], [f"{name}.merged"]),
         _residual(f"{name}.merged", name, f"{name}.merge", f"{name}.middle"),
         helper.make_node("MatMul", [f"{name}.middle", f"{name}.widen"], [f"{name}.wide"]),

@@ -52,7 +52,7 @@ class PackedMemory(TypedDict):
 
 
 class PackedTool(TypedDict):
-    """A tool in a pack. `omitted` names schemas that were left out to fit the budget."""
+    """A tool in a pack. `omitted` names schemas that were left out for want of room."""
 
     tool_id: str
     name: str
@@ -82,7 +82,7 @@ class Budgets(TypedDict):
 
 
 class LeftOut(TypedDict):
-    """Found, but too large for the budget. `withheld`: tools that ask for a capability which the agent lacks."""
+    """Found, but without room. `withheld`: tools that ask for a capability which the agent lacks."""
 
     memories: int
     tools: int
@@ -174,12 +174,7 @@ def _memory_forms(hit: MemoryHit) -> list[Form]:
     """Return the whole memory and, if that is shorter, its best passage alone."""
     memory = hit.memory
     content = memory.content
-    item = {
-        "memory_id": str(memory.memory_id),
-        "content": content,
-        "kind": memory.kind,
-        "tags": list(memory.tags),
-    }
+    item = {"memory_id": str(memory.memory_id), "content": content, "kind": memory.kind, "tags": list(memory.tags)}
     part = hit.span or Span(0, 0)
     if part == (0, 0) or len(compact(content[slice(*part)])) > SHARE_CHARS:
         part = excerpt(content, Span(part.start, part.start), SHARE_CHARS)

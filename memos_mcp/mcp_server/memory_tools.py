@@ -102,7 +102,7 @@ class Excerpt(TypedDict):
 
 
 class FoundMemory(TypedDict):
-    """A memory in an answer; `score` is null in a listing. `omitted` names what was left out to fit."""
+    """A memory in an answer; `score` is null in a listing. `omitted` names what was left out for want of room."""
 
     memory_id: str
     content: str

@@ -71,9 +71,7 @@ def build_server(app: App, scope: Scope) -> Server[Any]:
 
 
 async def _list_tools(
-    listings: list[types.Tool],
-    _context: ServerRequestContext[Any],
-    _params: types.PaginatedRequestParams | None,
+    listings: list[types.Tool], _context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
 ) -> types.ListToolsResult:
     return types.ListToolsResult(tools=listings)
 

@@ -57,7 +57,7 @@ class RegisteredTool(TypedDict):
 
 
 class FoundTool(TypedDict):
-    """A tool in an answer; `score` is null in a listing. `omitted` names what was left out or cut to fit."""
+    """A tool in an answer; `score` is null in a listing. `omitted` names what was left out or cut for want of room."""
 
     tool_id: str
     name: str

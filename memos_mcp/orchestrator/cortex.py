@@ -45,6 +45,5 @@ class Cortex(Protocol):
 
     async def think(self, messages: Sequence[Message], tools: Sequence[KnownTool]) -> Thought:
         """Return the next response; raise `CortexDown` if there is none."""
-        ...
 
     async def close(self) -> None: ...

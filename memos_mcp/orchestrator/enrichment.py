@@ -25,9 +25,7 @@ async def enrich(
 ) -> TaskPayload:
     """Request everything concurrently. The payload names whatever could not be obtained."""
     text = replace_surrogates(_truncated(task, TASK_CHARS))
-    requests: dict[str, Callable[[], Awaitable[Knowledge | MemoryDown]]] = {
-        "outcomes": lambda: _similar(memory, text),
-    }
+    requests: dict[str, Callable[[], Awaitable[Knowledge | MemoryDown]]] = {"outcomes": lambda: _similar(memory, text)}
     if agent is not None:
         requests["loadout"] = lambda: memory.loadout(text, agent, needs=needs)
         results = await _gather(requests)

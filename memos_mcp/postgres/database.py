@@ -40,11 +40,9 @@ class Server(Protocol):
 
     async def start(self) -> str:
         """Start the server if it is not running; return its URL."""
-        ...
 
     async def stop(self) -> None:
         """Stop the server unless other processes use it."""
-        ...
 
 
 class Database:

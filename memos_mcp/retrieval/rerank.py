@@ -20,7 +20,6 @@ class Reranker(Protocol):
 
     async def scores(self, question: str, texts: Sequence[str]) -> list[float]:
         """Return, for each text, a finite number without bounds or unit: the greater, the better it answers."""
-        ...
 
 
 def reranked(ranked: Sequence[Ranked], scores: Sequence[float]) -> list[Ranked]:

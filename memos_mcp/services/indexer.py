@@ -203,16 +203,17 @@ class Indexer:
 
     async def _rebuild(self, requested: datetime | None) -> None:
         """Rebuild while the current generation serves; after a failure it stays until the next attempt."""
+        next_rebuild = self._state.next_rebuild
         try:
             await self.rebuild()
             if requested is not None:
                 await self._log.rebuild_done(requested)
-            self._state = self._state.rebuild_due_at(0.0)
+            next_rebuild = 0.0
         except Exception:
             logger.exception("A new generation of the index could not be built; the current one stays")
-            self._state = self._state.rebuild_due_at(anyio.current_time() + REBUILD_RETRY_SECONDS)
+            next_rebuild = anyio.current_time() + REBUILD_RETRY_SECONDS
         finally:
-            self._state = self._state.rebuild_stopped()
+            self._state = self._state.rebuild_stopped(next_rebuild)
 
     async def _reconcile(self) -> int:
         """Queue every item whose points differ from its row, in either direction; return how many."""

@@ -92,13 +92,9 @@ class IndexerState:
         """Note that a rebuild runs, so that no other starts."""
         return replace(self, rebuilding=True)
 
-    def rebuild_stopped(self) -> "IndexerState":
-        """Note that the rebuild ended, successfully or not."""
-        return replace(self, rebuilding=False)
-
-    def rebuild_due_at(self, time: float) -> "IndexerState":
-        """Note when the next rebuild may start; 0 after a success."""
-        return replace(self, next_rebuild=time)
+    def rebuild_stopped(self, next_rebuild: float) -> "IndexerState":
+        """Note that the rebuild ended, and when the next one may start: 0 after a success."""
+        return replace(self, rebuilding=False, next_rebuild=next_rebuild)
 
     def housekeeping(self, now: float, interval: float) -> "IndexerState":
         """Start housekeeping, or leave it pending until `interval` has passed since the last one."""

@@ -128,7 +128,7 @@ class Loadouts:
             page = await self._tools.discover(scope, ToolQuery([question.text], wanted, TOOLS_PER_QUERY))
             return [(hit.tool.tool_id, hit) for hit in page.hits], page.degraded
 
-        await _query_all(scopes, questions, query, into, _tool_text, TOOL_THRESHOLDS)
+        await _query_all(scopes, questions, query, into, lambda hit: tool_text(hit.tool), TOOL_THRESHOLDS)
 
 
 def _questions(task: str, needs: Sequence[str]) -> list[LoadoutQuery]:
@@ -187,10 +187,6 @@ def _row(hit: MemoryHit | ToolHit) -> object:
 def _memory_text(hit: MemoryHit) -> str:
     content = hit.memory.content
     return content if hit.span is None else content[slice(*hit.span)]
-
-
-def _tool_text(hit: ToolHit) -> str:
-    return tool_text(hit.tool)
 
 
 async def _gather(calls: Sequence[Callable[[], Awaitable[Result]]], limit: int) -> list[Result]:

@@ -27,6 +27,7 @@ from memos_mcp.retrieval.context import MAX_CHARS, REACH, blend, weigh_neighbour
 from memos_mcp.retrieval.terms import metadata_terms, split_identifier
 
 Row = TypeVar("Row")
+Row_co = TypeVar("Row_co", covariant=True)
 
 EMBEDDINGS_PER_WRITE: Final = 128
 """New vectors that are stored at a time: a text that takes longer than one attempt is embedded over several."""
@@ -37,24 +38,28 @@ _MONTHS: Final = (
 )  # fmt: skip
 
 
-class Projection(Protocol[Row]):
-    """Projects the rows of one kind. `current` and `versions` omit the rows that the index should not hold."""
+class RowStore(Protocol[Row_co]):
+    """The rows of one kind. Both methods leave out what the index should not hold."""
 
-    async def current(self, ids: Sequence[UUID]) -> Mapping[UUID, Row]: ...
+    async def current(self, ids: Sequence[UUID]) -> Mapping[UUID, Row_co]: ...
 
     async def versions(self) -> Mapping[UUID, int]: ...
 
+
+class Projection(Protocol[Row]):
+    """How the rows of one kind become entries."""
+
+    @property
+    def store(self) -> RowStore[Row]: ...
+
     async def context(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[WeightedText]]:
         """Return the texts that contribute to the passages of these items; those texts are embedded the same way."""
-        ...
 
     def embedding_text(self, row: Row) -> str:
         """Return the text that is cut into passages and embedded."""
-        ...
 
     def lexical_text(self, row: Row, passage: str) -> str:
-        """Return the text whose words find a passage."""
-        ...
+        """Return the text by whose words a passage is found."""
 
     def entry(self, row: Row, passages: Sequence[Passage]) -> Entry: ...
 
@@ -63,13 +68,7 @@ class MemoryProjection:
     """Memories: found by their content, their date, and their neighbours in a session or a file."""
 
     def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    async def current(self, ids: Sequence[UUID]) -> Mapping[UUID, Memory]:
-        return await self._store.current(ids)
-
-    async def versions(self) -> Mapping[UUID, int]:
-        return await self._store.versions()
+        self.store = store
 
     async def context(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[WeightedText]]:
         return {
@@ -77,7 +76,7 @@ class MemoryProjection:
                 [one.content for one in reversed(found) if one.offset < 0],
                 [one.content for one in found if one.offset > 0],
             )
-            for item, found in (await self._store.neighbours(ids, REACH, MAX_CHARS)).items()
+            for item, found in (await self.store.neighbours(ids, REACH, MAX_CHARS)).items()
         }
 
     def embedding_text(self, row: Memory) -> str:
@@ -110,13 +109,7 @@ class ToolProjection:
     """
 
     def __init__(self, store: ToolStore) -> None:
-        self._store = store
-
-    async def current(self, ids: Sequence[UUID]) -> Mapping[UUID, Tool]:
-        return await self._store.current(ids)
-
-    async def versions(self) -> Mapping[UUID, int]:
-        return await self._store.versions()
+        self.store = store
 
     async def context(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[WeightedText]]:  # noqa: ARG002 - of the protocol
         """Tools have no neighbours."""
@@ -200,12 +193,12 @@ class Projector:
 
     async def versions(self, kind: ItemKind) -> Mapping[UUID, int]:
         """Return every item of this kind that the index should hold, with its row's version."""
-        return await self._projections[kind].versions()
+        return await self._projections[kind].store.versions()
 
     async def entries(self, kind: ItemKind, ids: Sequence[UUID]) -> list[Entry]:
         """Return the entries of those items that the index should hold."""
         projection = self._projections[kind]
-        rows = await projection.current(ids)
+        rows = await projection.store.current(ids)
         texts = [projection.embedding_text(row) for row in rows.values()]
         spans = await self._embedder.split(texts)
         parts = _cut(texts, spans)

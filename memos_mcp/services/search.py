@@ -40,21 +40,17 @@ class IndexState(Protocol):
     @property
     def caught_up(self) -> bool:
         """Whether nothing waits to be indexed."""
-        ...
 
     @property
     def behind(self) -> bool:
         """Whether the index may lack something that was acknowledged before."""
-        ...
 
     @property
     def error(self) -> str | None:
         """The reason why the index cannot be brought up to date, if any."""
-        ...
 
     async def wait_until_opened(self) -> None:
         """Wait, for a bounded time, until the index was opened or could not be."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 
 from anyio.to_thread import run_sync
 
@@ -18,7 +19,7 @@ from memos_mcp.domain.tool import (
     ToolStore,
     Upserted,
 )
-from memos_mcp.retrieval.fusion import Ranked, round_robin
+from memos_mcp.retrieval.fusion import round_robin
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.projections import tool_filter, tool_text
 from memos_mcp.services.search import Candidates, Search, candidate_limit, check_question, join_reasons
@@ -72,11 +73,11 @@ class Tools:
         proposed = dict.fromkeys(hit.item_id for answer in answers for hit in answer.ranked)
         found = await self._store.get(namespace, list(proposed), query.filter)
         orders = [
-            await self._search.reranked(text, answer.ranked, found, _text)
+            await self._search.reranked(text, answer.ranked, found, lambda tool, _: tool_text(tool))
             for text, answer in zip(query.texts, answers, strict=True)
         ]
         hits = {tool.id: ToolHit(tool, 1.0, {"exact": 1.0}) for tool in named}
-        for hit in round_robin([ranked for ranked, _ in orders], key=_item_id):
+        for hit in round_robin([ranked for ranked, _ in orders], key=attrgetter("item_id")):
             if hit.item_id in found:
                 hits.setdefault(hit.item_id, ToolHit(found[hit.item_id], hit.score, hit.signals))
         degraded = join_reasons(_first(answer.degraded for answer in answers), _first(reason for _, reason in orders))
@@ -107,13 +108,5 @@ def _all_fit(texts: Sequence[str], answers: Sequence[Candidates], named: Sequenc
     return False if False in met else None if None in met else True
 
 
-def _text(tool: Tool, _hit: Ranked) -> str:
-    return tool_text(tool)
-
-
 def _first(reasons: Iterable[str | None]) -> str | None:
     return next(filter(None, reasons), None)
-
-
-def _item_id(ranked: Ranked) -> object:
-    return ranked.item_id

@@ -49,7 +49,7 @@ transitions = st.one_of(
             IndexerState.resumed,
             IndexerState.enqueued,
             IndexerState.rebuild_started,
-            IndexerState.rebuild_stopped,
+            lambda state: state.rebuild_stopped(0.0),
             lambda state: state.enqueued(acknowledged=True),
             lambda state: state.failed("down"),
             lambda state: state.generation_swapped(lacks_items=True),
@@ -158,8 +158,8 @@ def test_a_new_generation_that_lacks_items_is_behind_and_not_idle(state: Indexer
 def test_a_rebuild_runs_once_and_a_failed_one_has_a_time_for_the_next() -> None:
     started = SERVING.rebuild_started()
     assert started.rebuilding
-    assert not started.rebuild_stopped().rebuilding
-    assert started.rebuild_due_at(60.0).next_rebuild == 60.0
+    stopped = started.rebuild_stopped(60.0)
+    assert (stopped.rebuilding, stopped.next_rebuild) == (False, 60.0)
 
 
 def test_housekeeping_runs_at_most_once_an_interval_and_is_pending_in_between() -> None:

@@ -10,6 +10,7 @@ power cut can lose the last seconds; the next start compares versions and indexe
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -22,14 +23,7 @@ from memos_mcp.domain.index import Entry, IndexFilter, IndexQuery, IndexReport, 
 from memos_mcp.qdrant.edge import generations as disk
 from memos_mcp.qdrant.edge.draft import EdgeDraft
 from memos_mcp.qdrant.edge.generations import Generation
-from memos_mcp.qdrant.edge.worker_handle import (
-    FAILED,
-    RunningGeneration,
-    WorkerExited,
-    WorkerHandle,
-    filter_argument,
-    put_requests,
-)
+from memos_mcp.qdrant.edge.worker_handle import FAILED, RunningGeneration, WorkerExited, WorkerHandle, put_requests
 from memos_mcp.qdrant.lanes import to_lanes
 from memos_mcp.qdrant.points import CLOSED, OUTDATED, VersionScan
 
@@ -56,17 +50,14 @@ class EdgeIndex:
 
     @property
     def exclusive(self) -> bool:
-        """Whether only one process at a time can hold this index."""
         return True
 
     @property
     def outdated(self) -> bool:
-        """Whether the current generation was built for another shape: it takes no `put` and has no dense lane."""
         return self._current is not None and self._current.generation.shape != self._wanted
 
     @property
     def generation(self) -> str | None:
-        """The name of the generation that answers now, None while none is open."""
         return None if self._current is None else self._current.generation.name
 
     async def open(self, shape: Shape) -> None:
@@ -87,7 +78,6 @@ class EdgeIndex:
         return any(points - inside > max(self._hnsw_threshold, inside // 2) for points, inside in graph.values())
 
     async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None:
-        """Store these items' passages in place of whatever the index held of them."""
         if self.outdated:
             raise IndexUnavailable(OUTDATED)
         async with self._writing:
@@ -102,16 +92,12 @@ class EdgeIndex:
     async def search(
         self, kind: ItemKind, questions: Sequence[IndexQuery], where: IndexFilter, limit: int
     ) -> list[Lanes]:
-        """Return the lanes of each question: each proposes up to `limit` items, and all score what any proposed."""
         vectors = [] if self.outdated else [one.vector for one in questions if one.vector is not None]
         texts = [question.text for question in questions]
-        answers = await self._request(
-            "search", vectors, kind=kind, texts=texts, where=filter_argument(where), limit=limit
-        )
+        answers = await self._request("search", vectors, kind=kind, texts=texts, where=asdict(where), limit=limit)
         return [to_lanes(answer) for answer in answers]
 
     async def versions(self, kind: ItemKind) -> dict[UUID, int]:
-        """Return every item the index holds, with the version it was indexed at; read page by page."""
         scan, offset = VersionScan(), None
         while True:
             rows, offset = await self._request("rows", kind=kind, offset=offset)

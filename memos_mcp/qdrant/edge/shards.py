@@ -143,10 +143,7 @@ class Shards:
         """Return how many items and points each kind has."""
         first = edge.Filter(must=[edge.FieldCondition(key=PASSAGE, range=edge.RangeFloat(lte=0.0))])
         return {
-            kind: [
-                shard.count(edge.CountRequest(exact=True, filter=first)),
-                shard.count(edge.CountRequest(exact=True)),
-            ]
+            kind: [shard.count(edge.CountRequest(exact=True, filter=first)), shard.count(edge.CountRequest(exact=True))]
             for kind, shard in self._shards.items()
         }
 

@@ -16,7 +16,7 @@ from anyio.abc import Process
 from anyio.to_thread import run_sync
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import Entry, IndexFilter, ItemKind, Vector
+from memos_mcp.domain.index import Entry, ItemKind, Vector
 from memos_mcp.qdrant.edge.generations import Generation, remove
 from memos_mcp.qdrant.edge.worker import HEADER, body_length, pack, unpack
 from memos_mcp.qdrant.points import write_batches
@@ -156,15 +156,3 @@ def put_requests(kind: ItemKind, entries: Iterable[Entry]) -> Iterator[tuple[lis
     for batch in write_batches(entries):
         points = [(point.id, point.payload, point.weighted_texts) for point in batch.points]
         yield [point.vector for point in batch.points], {"kind": kind, "points": points, "complete": batch.complete}
-
-
-def filter_argument(where: IndexFilter) -> dict[str, Any]:
-    """Return a filter as plain dicts and lists, for the `where` of a `search`."""
-    return {
-        "namespace": where.namespace,
-        "has_all": {field: list(words) for field, words in where.has_all.items()},
-        "subset_of": {field: list(words) for field, words in where.subset_of.items()},
-        "at_least": dict(where.at_least),
-        "at_most": dict(where.at_most),
-        "not_expired_by": dict(where.not_expired_by),
-    }

@@ -146,11 +146,7 @@ class ServerClient:
         while True:
             with translate_errors():
                 records, offset = await self._client.scroll(
-                    collection,
-                    limit=PAGE,
-                    offset=offset,
-                    with_payload=[ITEM, VERSION, PASSAGES],
-                    with_vectors=False,
+                    collection, limit=PAGE, offset=offset, with_payload=[ITEM, VERSION, PASSAGES], with_vectors=False
                 )
             payloads = [record.payload or {} for record in records]
             yield [(payload[ITEM], payload[VERSION], payload[PASSAGES]) for payload in payloads]

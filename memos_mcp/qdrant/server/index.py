@@ -39,17 +39,14 @@ class ServerIndex:
 
     @property
     def exclusive(self) -> bool:
-        """Whether only one process at a time can hold this index."""
         return False
 
     @property
     def outdated(self) -> bool:
-        """Whether the current generation was built for another shape: it takes no `put` and has no dense lane."""
         return self._current is not None and self._current.shape != self._wanted
 
     @property
     def generation(self) -> str | None:
-        """The name of the generation that answers now, None while none is open."""
         return None if self._current is None else self._current.name
 
     async def open(self, shape: Shape) -> None:
@@ -70,7 +67,6 @@ class ServerIndex:
         return False
 
     async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None:
-        """Store these items' passages in place of whatever the index held of them."""
         collections = self._opened()
         if self.outdated:
             raise IndexUnavailable(OUTDATED)
@@ -86,7 +82,6 @@ class ServerIndex:
     async def search(
         self, kind: ItemKind, questions: Sequence[IndexQuery], where: IndexFilter, limit: int
     ) -> list[Lanes]:
-        """Return the lanes of each question: each proposes up to `limit` items, and all score what any proposed."""
         collections = self._opened()
         client, alias = collections.client, collections.alias(kind)
         completion = LaneCompletion(client.question_vectors(questions, dense=not self.outdated), limit)
@@ -95,7 +90,6 @@ class ServerIndex:
         return [to_lanes(answer) for answer in completion.answers]
 
     async def versions(self, kind: ItemKind) -> dict[UUID, int]:
-        """Return every item the index holds, with the version it was indexed at; read page by page."""
         scan = VersionScan()
         collections = self._opened()
         async for rows in collections.client.rows(collections.alias(kind)):
