@@ -1,6 +1,6 @@
 """Prints the files of the package through which a memory's content and a query's text pass, by tracing one of each.
 
-    python benchmarks/text_path.py
+    python benchmarks/text_path.py [--json]
 
 A file counts when a function in it takes, holds or returns the text. The index worker, a process of its own, is traced
 too. The content is a short one in a session whose index has it alone: no passages are cut and no neighbours are read.
@@ -28,7 +28,7 @@ CONTENT, QUERY = "The zanzibarine ferry departs at noon.", "When does the quartz
 WORDS = ("zanzibarine", "quartzwold")
 """One that only the content has, and one that only the query has."""
 
-MAX_DEPTH = 4
+MAX_DEPTH = 8
 INDEXED_SECONDS = 30
 WORKER = """#!{python}
 import runpy, sys
@@ -124,9 +124,12 @@ async def paths() -> list[list[str]]:
 
 
 def main() -> None:
-    for title, files in zip(("store_memory", "query_memory"), anyio.run(paths), strict=True):
-        print(f"{title}: {len(files)} files")
-        print("\n".join(f"    {file}" for file in files))
+    found = anyio.run(paths)
+    if "--json" in sys.argv:
+        print(json.dumps(found))
+        return
+    for title, files in zip(("store_memory", "query_memory"), found, strict=True):
+        print(f"{title}: {len(files)} files", *files, sep="\n    ")
 
 
 if __name__ == "__main__":

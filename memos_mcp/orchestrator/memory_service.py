@@ -51,7 +51,7 @@ class Launch:
 
 
 @dataclass(slots=True)
-class _Connection:
+class _ServiceConnection:
     """A connection attempt. `settled` is set once there is a client or a failure `reason`, `lost` when it is over."""
 
     settled: anyio.Event = field(default_factory=anyio.Event)
@@ -74,7 +74,7 @@ class MemoryService:
         self._token = SecretStr(token) if isinstance(token, str) else token
         self._timeout = timeout
         self._tasks: TaskGroup | None = None
-        self._connection: _Connection | None = None
+        self._connection: _ServiceConnection | None = None
 
     async def __aenter__(self) -> Self:
         self._tasks = await anyio.create_task_group().__aenter__()
@@ -179,16 +179,16 @@ class MemoryService:
             return MemoryDown(f"it did not answer within {self._timeout:g} s")
         return down
 
-    def _current(self) -> _Connection:
+    def _current(self) -> _ServiceConnection:
         """Return the current connection; start a new one if there is none."""
         if self._tasks is None:
             raise RuntimeError("a memory service is used inside its `async with`")
         if self._connection is None or self._connection.lost.is_set():
-            self._connection = _Connection()
+            self._connection = _ServiceConnection()
             self._tasks.start_soon(self._connect, self._connection)
         return self._connection
 
-    async def _connect(self, connection: _Connection) -> None:
+    async def _connect(self, connection: _ServiceConnection) -> None:
         """Hold one connection until it is lost. It has its own task, as the task that opens a client must close it."""
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + self._timeout) as scope:
@@ -226,7 +226,7 @@ def _stdio(launch: Launch) -> StdioServerParameters:
 
 
 async def _ask(
-    connection: _Connection, client: Client, tool: str, arguments: Mapping[str, Any], shape: type[Answer]
+    connection: _ServiceConnection, client: Client, tool: str, arguments: Mapping[str, Any], shape: type[Answer]
 ) -> Answer | MemoryDown:
     """Call a tool. A connection that fails is lost; one whose server refuses or answers something else is not."""
     try:

@@ -170,7 +170,7 @@ def tool_filter(namespace: str, filter: ToolFilter) -> IndexFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Neighbour:
+class _ContextText:
     """A neighbour's words, and the passages whose vectors it contributes."""
 
     text: WeightedText
@@ -216,11 +216,13 @@ class Projector:
             for (item, row), own_spans, own_parts in zip(rows.items(), spans, parts, strict=True)
         ]
 
-    async def _context(self, texts_of: Mapping[UUID, Sequence[WeightedText]]) -> dict[UUID, list[_Neighbour]]:
+    async def _context(self, texts_of: Mapping[UUID, Sequence[WeightedText]]) -> dict[UUID, list[_ContextText]]:
         """Cut neighbours as their own entries are cut, so that their vectors exist already."""
         texts = list({one.text: None for neighbours in texts_of.values() for one in neighbours})
         parts = dict(zip(texts, _cut(texts, await self._embedder.split(texts)), strict=True))
-        return {item: [_Neighbour(one, parts[one.text]) for one in neighbours] for item, neighbours in texts_of.items()}
+        return {
+            item: [_ContextText(one, parts[one.text]) for one in neighbours] for item, neighbours in texts_of.items()
+        }
 
     async def _vectors(self, texts: Sequence[str]) -> dict[str, Vector]:
         model = self._embedder.model
@@ -248,7 +250,7 @@ def _cut(texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> list[list[str
 
 
 def _passage(
-    span: Span, part: str, lexical_text: str, context: Sequence[_Neighbour], vectors: Mapping[str, Vector]
+    span: Span, part: str, lexical_text: str, context: Sequence[_ContextText], vectors: Mapping[str, Vector]
 ) -> Passage:
     others = [(vectors[other], one.text.weight / len(one.passages)) for one in context for other in one.passages]
     return Passage(span, blend(vectors[part], others), [WeightedText(lexical_text), *(one.text for one in context)])

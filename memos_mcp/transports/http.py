@@ -55,7 +55,7 @@ class HttpServer:
             lifespan="on",
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        self._server = _Server(config)
+        self._server = _UvicornServer(config)
         self._listener = _listen(settings.host, settings.port)
         self.url = _url(self._listener)
 
@@ -70,7 +70,7 @@ class HttpServer:
         self._server.handle_exit(signal.SIGTERM, None)  # instead of its flag: only this closes open streams
 
 
-class _Server(uvicorn.Server):
+class _UvicornServer(uvicorn.Server):
     """Leaves signals to the process, which has more to close than this server."""
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # it is declared a generator

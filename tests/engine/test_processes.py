@@ -266,7 +266,7 @@ async def test_a_database_of_a_newer_version_is_reported_to_every_client_and_sto
         client = SocketClient(run_dir, settings={"MEMOS_DATABASE_URL": database_url})
         payload = client.answer if client.answer["answer"] == "refused" else client.read()
         assert payload["answer"] == "refused"
-        assert "a newer version was here" in payload["reason"]
+        assert "a newer version has migrated it" in payload["reason"]
         client.leave()
         assert process.wait(10) == 1
         assert process.stderr is not None

@@ -225,7 +225,7 @@ async def test_a_chunk_removed_while_another_source_starts_to_share_it_stays(
             tasks.start_soon(port.replace, ANN, "lib", [file("a.py", chunk("one", source="lib"))], NOW)
             await replaced.wait()
             tasks.start_soon(port.remove, ANN, "app", ["a.py"])
-            while not await connection.fetchval(LOCK_IS_AWAITED) and await port.digests(ANN, "app"):  # noqa: ASYNC110
+            while not await connection.fetchval(LOCK_IS_AWAITED) and await port.digests(ANN, "app"):  # noqa: ASYNC110  # another connection gives no event
                 await anyio.sleep(0.01)
             done.set()
     here = (await memories(database))["one"]
