@@ -24,10 +24,10 @@ pytestmark = pytest.mark.anyio
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 ONCE = {(block.language, block.name, block.text): block for block in BLOCKS}
-"""What stands on several pages is run once."""
+"""The blocks to run: one that several pages repeat is run once."""
 
 SLOW = ("--watch", "--fresh", "--host", "seed team.toml")
-"""The blocks with one of these are run by `make test-slow`: others like them are in the suite."""
+"""Blocks with one of these are run by `make test-slow` only; the suite runs similar ones."""
 
 TOOL_NAMES = {tool.name for tool in TOOLS}
 
@@ -48,7 +48,7 @@ async def read_settings(_workspace: Workspace, block: Block) -> None:
 async def run_session(workspace: Workspace, block: Block) -> None:
     """Run a program against a running engine with the model; it must print what the page shows."""
     assert block.output is not None
-    await workspace.call("store_memory", {"content": "This waits until the model is there."})
+    await workspace.call("store_memory", {"content": "This waits until the model is loaded."})
     printed = await workspace.run([sys.executable, "-c", block.text])
     assert_printed(block.output, printed)
 
@@ -105,7 +105,7 @@ HANDLERS: list[tuple[str, str, str, Handler]] = [
     ("jsonl", "*.jsonl", "*", keep_file),
     *(("json", name, "*", call_tool) for name in sorted(TOOL_NAMES)),
 ]
-"""What handles a block: its language, its name and its text, as patterns."""
+"""The handlers of blocks, by patterns of their language, name and text; the first match counts."""
 
 
 def handler(block: Block) -> Handler | None:

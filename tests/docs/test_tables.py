@@ -1,4 +1,4 @@
-"""What the documentation lists of settings, commands, tools and make targets is what there is."""
+"""The documentation lists exactly the settings, commands, tools and make targets that exist."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ from tests.docs.pages import ROOT, table
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 INTERNAL_OPTIONS = {"--ready"}
-"""Given by a bridge, and by nobody else."""
+"""Options that only a bridge passes."""
 
 
 def listed_default(name: str) -> str | None:
