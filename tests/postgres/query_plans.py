@@ -43,7 +43,7 @@ FILL: Final = """
            'Does job' || number || repeat(' filler', 30),
            'http://x',
            ARRAY['capability ' || number % 100]
-      FROM generate_series(1, 800) AS number;
+      FROM generate_series(1, 4000) AS number;
 
     INSERT INTO ingested_files (namespace, agent_id, source, path, digest, memory_ids, stored_at)
     SELECT 'team', 'agent 1', 'source ' || number % 10, 'path/' || number, '1',
@@ -57,7 +57,7 @@ FILL: Final = """
     INSERT INTO index_queue (kind, item_id, priority, queued_at)
     SELECT CASE WHEN number % 4 = 0 THEN 'tool' ELSE 'memory' END, md5(number::text)::uuid, number % 2,
            now() + number * interval '1 ms'
-      FROM generate_series(1, 2000) AS number
+      FROM generate_series(1, 32000) AS number
 """
 """Large enough that an index is cheaper than a scan of the table: smaller tables are rightly read as a whole.
 
