@@ -1,6 +1,7 @@
 """A real Postgres for the tests: one server, one migrated template, and a fresh copy of it for each test."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -41,6 +42,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp is None:
         config.option.basetemp = mkdtemp(prefix="memos-tests-")
         config.add_cleanup(partial(rmtree, config.option.basetemp, ignore_errors=True))
+
+
+def pytest_sessionstart() -> None:
+    """Let the tests interrupt processes: a run in the background of a script ignores SIGINT, and so do its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
