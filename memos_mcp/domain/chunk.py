@@ -69,17 +69,12 @@ class Chunk:
         if self.name:
             metadata["symbol"] = self.name
         available = MAX_METADATA_CHARS - _size(metadata)
-        for folder in _folders(self.path):
-            available -= _size(folder) + 1
+        for folder in reversed(PurePosixPath(self.path).parents[:-1]):  # outermost first: `a` and `a/b` of `a/b/c.py`
+            available -= _size(str(folder)) + 1
             if available < 0:
                 break
-            metadata["folders"].append(folder)
+            metadata["folders"].append(str(folder))
         return metadata
-
-
-def _folders(path: str) -> list[str]:
-    """Return every folder above a file, outermost first: `a` and `a/b` of `a/b/c.py`."""
-    return [folder.as_posix() for folder in reversed(PurePosixPath(path).parents)][1:]
 
 
 def _size(value: object) -> int:

@@ -33,11 +33,6 @@ class ModelLoader(Generic[Model]):
         self._limiter = anyio.CapacityLimiter(1)
 
     @property
-    def loaded(self) -> Model | None:
-        """The model, or None before it is loaded."""
-        return self._loaded
-
-    @property
     def loading(self) -> bool:
         """Whether a thread is loading the model right now."""
         return self._loaded is None and self._load_lock.locked()

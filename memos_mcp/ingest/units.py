@@ -81,7 +81,7 @@ def merge_units(units: Iterable[Unit], lines: TextLines, space: int) -> Iterator
     pending: list[Unit] = []
     all_mergeable = True
     for unit in units:
-        mergeable = _is_mergeable(unit, lines)
+        mergeable = unit.loose or lines.cost(*unit.lines) < _SMALL
         if pending and not _joins(pending, unit, lines, space, mergeable=all_mergeable and mergeable):
             yield _merged(pending)
             pending, all_mergeable = [], True
@@ -97,10 +97,6 @@ def _joins(pending: Sequence[Unit], unit: Unit, lines: TextLines, space: int, *,
     if unit.level != pending[0].level or before + after > max_cost(unit.level, lines, space):
         return False
     return mergeable or min(before, after) < _TINY
-
-
-def _is_mergeable(unit: Unit, lines: TextLines) -> bool:
-    return unit.loose or lines.cost(*unit.lines) < _SMALL
 
 
 def _merged(units: Sequence[Unit]) -> ChunkUnits:

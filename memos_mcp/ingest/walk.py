@@ -38,11 +38,10 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that may be read. `path` is relative to the root, with slashes; `size` is in bytes, when it was found."""
+    """A file that may be read. `path` is relative to the root, with slashes."""
 
     path: str
     file: Path
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def _classify(
             return Skipped(f"{path}/", SkipReason.IGNORED)
         return _Folder(folder.location / entry.name, f"{path}/", repository_path, rules)
     reason = _reason(entry.name, status, rules, repository_path)
-    return FoundFile(path, folder.location / entry.name, status.st_size) if reason is None else Skipped(path, reason)
+    return FoundFile(path, folder.location / entry.name) if reason is None else Skipped(path, reason)
 
 
 def _reason(name: str, status: os.stat_result, rules: GitignoreRules, repository_path: str) -> SkipReason | None:

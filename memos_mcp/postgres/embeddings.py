@@ -35,16 +35,13 @@ class PostgresEmbeddings:
 
     async def add(self, model: str, vectors: Mapping[bytes, Vector]) -> None:
         ordered = sorted(vectors)  # all writers sort, so that they cannot deadlock
+        stored = [_little_endian(array("f", vectors[key])).tobytes() for key in ordered]
         async with self._database.connection() as connection:
-            await connection.execute(_ADD, model, ordered, [_bytes(vectors[key]) for key in ordered])
+            await connection.execute(_ADD, model, ordered, stored)
 
     async def computed(self, model: str) -> int:
         async with self._database.connection() as connection:
             return int(await connection.fetchval(_COMPUTED, model) or 0)
-
-
-def _bytes(vector: Vector) -> bytes:
-    return _little_endian(array("f", vector)).tobytes()
 
 
 def _vector(stored: bytes) -> Vector:

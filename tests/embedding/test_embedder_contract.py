@@ -40,8 +40,7 @@ async def subject(
         return Subject(fake, Shape("hashed-words-64", 64), 50, lambda text: len(re.findall(r"\w+", text)))
     embedder = FastEmbedder(DEFAULT_MODEL, tmp_path_factory.mktemp("model"))
     await embedder.load()
-    model = embedder._loader.loaded
-    assert model is not None
+    model = await embedder._loader.get()
     return Subject(embedder, Shape(DEFAULT_MODEL, 384), 256, lambda text: len(model.tokenizer.encode(text).ids))
 
 

@@ -12,7 +12,7 @@ from memos_mcp.ingest.walk import MAX_BYTES, FoundFile, SkipReason
 def written(folder: Path, data: bytes, name: str = "a.py") -> FoundFile:
     file = folder / name
     file.write_bytes(data)
-    return FoundFile(name, file, len(data))
+    return FoundFile(name, file)
 
 
 def reason(folder: Path, data: bytes, name: str = "a.py") -> str | None:
@@ -84,7 +84,7 @@ def test_a_file_that_grew_beyond_the_limit_is_skipped(tmp_path: Path) -> None:
 
 
 def test_a_deleted_file_is_skipped(tmp_path: Path) -> None:
-    assert read(FoundFile("a.py", tmp_path / "a.py", 1)) == Skipped("a.py", SkipReason.VANISHED)
+    assert read(FoundFile("a.py", tmp_path / "a.py")) == Skipped("a.py", SkipReason.VANISHED)
 
 
 def test_a_file_that_became_a_pipe_or_a_link_is_skipped(tmp_path: Path) -> None:
@@ -92,8 +92,8 @@ def test_a_file_that_became_a_pipe_or_a_link_is_skipped(tmp_path: Path) -> None:
     written(tmp_path, b"secret\n", "outside")
     (tmp_path / "link").symlink_to("outside")
 
-    assert read(FoundFile("pipe", tmp_path / "pipe", 1)) == Skipped("pipe", SkipReason.SPECIAL)
-    assert read(FoundFile("link", tmp_path / "link", 1)) == Skipped("link", SkipReason.UNREADABLE)
+    assert read(FoundFile("pipe", tmp_path / "pipe")) == Skipped("pipe", SkipReason.SPECIAL)
+    assert read(FoundFile("link", tmp_path / "link")) == Skipped("link", SkipReason.UNREADABLE)
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
