@@ -1,9 +1,9 @@
 """The index queue, as the services see it: the items that the index does not hold in their current version yet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from memos_mcp.domain.index import ItemKind
@@ -17,6 +17,14 @@ class Claim:
     item_id: UUID
     version: int
     attempts: int
+
+
+class Indexed(NamedTuple):
+    """An item and the version at which the index now holds it, 0 for one that it no longer holds."""
+
+    kind: ItemKind
+    item_id: UUID
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,12 @@ class IndexQueue(Protocol):
 
     async def finish(self, due: Sequence[Claim]) -> None:
         """Remove the claims whose item has not changed meanwhile; release the others."""
+
+    async def notify_indexed(self, indexed: Sequence[Indexed]) -> None:
+        """Notify every process that `wait`s on this database of what the index holds now."""
+
+    def subscribe(self, callback: Callable[[Sequence[Indexed]], None]) -> None:
+        """Call this with every notification of `notify_indexed`, by any process, once `wait` was called."""
 
     async def fail(self, due: Sequence[Claim], reason: str, retry_in: timedelta) -> None: ...
 

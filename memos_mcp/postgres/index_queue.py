@@ -1,6 +1,7 @@
 """The queue of items to index, in Postgres."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -9,11 +10,15 @@ import anyio
 
 from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.index import ItemKind
-from memos_mcp.domain.index_queue import Claim, QueueState
+from memos_mcp.domain.index_queue import Claim, Indexed, QueueState
 from memos_mcp.postgres.connection import Connection, Row, discard, translated
 from memos_mcp.postgres.database import Database, retried
 
 CHANNEL: Final = "index_queue"
+INDEXED_CHANNEL: Final = "indexed"
+INDEXED_PER_PAYLOAD: Final = 64
+"""Postgres limits a payload to 8,000 bytes, and each item takes about 65."""
+
 MAX_REASON_CHARS: Final = 300
 OUTAGE_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 5.0
@@ -82,6 +87,7 @@ _RELEASE: Final = """
     RETURNING queued.kind, queued.item_id
 """
 _RECLAIM: Final = "UPDATE index_queue SET claimed_until = NULL WHERE claimed_until IS NOT NULL"
+_NOTIFY_INDEXED: Final = "SELECT pg_notify('indexed', $1)"
 _QUEUED_IDS: Final = "SELECT item_id FROM index_queue WHERE kind = $1 AND item_id = ANY ($2::uuid[])"
 _MARK: Final = """
     WITH marked AS (
@@ -125,6 +131,7 @@ class PostgresIndexQueue:
         self._database = database
         self._listener: Connection | None = None
         self._notified = anyio.Event()
+        self._subscriber: Callable[[Sequence[Indexed]], None] = lambda _indexed: None
 
     async def claim(self, limit: int, lease: timedelta) -> list[Claim]:
         rows = await self._run(_CLAIM, limit, lease)
@@ -132,6 +139,14 @@ class PostgresIndexQueue:
 
     async def finish(self, due: Sequence[Claim]) -> None:
         await self._settle((_CLEAR, _HAND_BACK), due)
+
+    async def notify_indexed(self, indexed: Sequence[Indexed]) -> None:
+        for start in range(0, len(indexed), INDEXED_PER_PAYLOAD):
+            items = indexed[start : start + INDEXED_PER_PAYLOAD]
+            await self._run(_NOTIFY_INDEXED, json.dumps([(kind, item.hex, version) for kind, item, version in items]))
+
+    def subscribe(self, callback: Callable[[Sequence[Indexed]], None]) -> None:
+        self._subscriber = callback
 
     async def fail(self, due: Sequence[Claim], reason: str, retry_in: timedelta) -> None:
         await self._settle((_FAIL,), due, reason[:MAX_REASON_CHARS], retry_in)
@@ -209,8 +224,9 @@ class PostgresIndexQueue:
             listener = await self._database.dedicated_connection()
             try:
                 with translated():
-                    listener.add_termination_listener(self._on_close)
-                    await listener.add_listener(CHANNEL, self._on_notification)
+                    listener.add_termination_listener(self._wake)
+                    await listener.add_listener(CHANNEL, self._wake)
+                    await listener.add_listener(INDEXED_CHANNEL, self._on_indexed)
             except BaseException:  # a cancelled wait must not keep a connection that does not listen
                 discard(listener)
                 raise
@@ -218,11 +234,11 @@ class PostgresIndexQueue:
         except StoreUnavailable:
             await anyio.sleep(OUTAGE_SECONDS)
 
-    def _on_notification(self, _connection: Any, _pid: int, _channel: str, _payload: str) -> None:
+    def _wake(self, *_notification: object) -> None:
         self._notified.set()
 
-    def _on_close(self, _connection: Any) -> None:
-        self._notified.set()
+    def _on_indexed(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
+        self._subscriber([Indexed(kind, UUID(item), version) for kind, item, version in json.loads(payload)])
 
 
 def _columns(due: Sequence[Claim]) -> tuple[list[str], list[UUID], list[int]]:

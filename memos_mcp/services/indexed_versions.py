@@ -1,12 +1,14 @@
 """Lets a writer wait until what it wrote is in the index."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final
 from uuid import UUID
 
 import anyio
 
 from memos_mcp.domain.index import ItemKind
+from memos_mcp.domain.index_queue import Indexed
 
 MAX_VERSIONS: Final = 4_096
 
@@ -18,15 +20,13 @@ class IndexedVersions:
         self._versions: OrderedDict[tuple[ItemKind, UUID], int] = OrderedDict()
         self._changed = anyio.Event()
 
-    def record(self, kind: ItemKind, item_id: UUID, version: int) -> None:
-        """Remember that the index holds this version of the item."""
-        self._versions[kind, item_id] = version
-        self._versions.move_to_end((kind, item_id))
-        if len(self._versions) > MAX_VERSIONS:
-            self._versions.popitem(last=False)
-
-    def notify(self) -> None:
-        """Wake all waiting callers, after one or more calls of `record`."""
+    def record(self, indexed: Iterable[Indexed]) -> None:
+        """Remember what the index holds, unless a later version is known already, and wake all waiting callers."""
+        for kind, item_id, version in indexed:
+            self._versions[kind, item_id] = max(version, self._versions.get((kind, item_id), 0))
+            self._versions.move_to_end((kind, item_id))
+            if len(self._versions) > MAX_VERSIONS:
+                self._versions.popitem(last=False)
         self._changed.set()
         self._changed = anyio.Event()
 

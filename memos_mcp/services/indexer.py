@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 
 from memos_mcp.domain.errors import Unavailable
 from memos_mcp.domain.index import ITEM_KINDS, Draft, IndexLog, ItemKind, VectorIndex
-from memos_mcp.domain.index_queue import Claim, IndexQueue
+from memos_mcp.domain.index_queue import Claim, Indexed, IndexQueue
 from memos_mcp.services.indexed_versions import IndexedVersions
 from memos_mcp.services.indexer_state import IndexerState
 from memos_mcp.services.projections import Projector, differences
@@ -42,6 +42,7 @@ class Indexer:
         self._projector = projector
         self._state = IndexerState()
         self._indexed_versions = IndexedVersions()
+        queue.subscribe(self._indexed_versions.record)
         self._opened = anyio.Event()
         self._became_idle = anyio.Event()
 
@@ -244,9 +245,10 @@ class Indexer:
             await self._isolate(claims, error)
         else:
             await self._queue.finish(claims)
-            for claim in claims:
-                self._indexed_versions.record(claim.kind, claim.item_id, versions.get(claim.item_id, 0))
-            self._indexed_versions.notify()
+            indexed = [Indexed(claim.kind, claim.item_id, versions.get(claim.item_id, 0)) for claim in claims]
+            self._indexed_versions.record(indexed)
+            if not self._index.exclusive:  # a store in another process may wait for one of these
+                await self._queue.notify_indexed(indexed)
 
     async def _isolate(self, claims: Sequence[Claim], error: Exception) -> None:
         """Process the items of a failed batch one by one; an item that fails alone waits longer each time."""

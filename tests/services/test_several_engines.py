@@ -1,0 +1,65 @@
+"""Two engines on one database and one index server."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+from qdrant_client import AsyncQdrantClient
+
+from memos_mcp import app as composition
+from memos_mcp.app import App, compose, running
+from memos_mcp.domain.index_queue import Claim
+from memos_mcp.domain.memory import NewMemory
+from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.tool import NewTool
+from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.index_queue import PostgresIndexQueue
+from memos_mcp.qdrant.server.index import ServerIndex
+from memos_mcp.settings import Settings
+from tests.fakes import HashEmbedder
+from tests.services.waiting import caught_up
+
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
+
+SCOPE = Scope("here", "tester")
+
+
+class NeverClaims(PostgresIndexQueue):
+    """The queue of an engine that is always slower than another one."""
+
+    async def claim(self, limit: int, lease: timedelta) -> list[Claim]:  # noqa: ARG002 - whatever is asked for
+        return []
+
+
+@pytest.fixture
+async def engines(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[App, App]]:
+    """An engine that indexes nothing itself, and one that does. A store waits for longer than a test may take."""
+    client = AsyncQdrantClient(":memory:")
+
+    def engine(name: str) -> App:
+        settings = Settings(home=tmp_path / name, index_wait_seconds=30)
+        return compose(settings, Database(database_url), ServerIndex("", None, "memos", client), HashEmbedder())
+
+    fast = engine("fast")
+    monkeypatch.setattr(composition, "PostgresIndexQueue", NeverClaims)
+    slow = engine("slow")
+    async with running(fast), running(slow):
+        await caught_up(fast)
+        await caught_up(slow)
+        yield slow, fast
+    await client.close()
+
+
+async def test_a_store_returns_when_another_engine_has_indexed_it(engines: tuple[App, App]) -> None:
+    slow, _ = engines
+    with anyio.fail_after(20):
+        assert (await slow.memories.store(SCOPE, NewMemory("tea at four"))).indexed
+
+
+async def test_a_registration_returns_when_another_engine_has_indexed_it(engines: tuple[App, App]) -> None:
+    slow, _ = engines
+    with anyio.fail_after(20):
+        assert (await slow.tools.register(SCOPE, NewTool("mail", "Mail", "Sends mail.", "http://x"))).indexed
+        assert (await slow.tools.register(SCOPE, NewTool("mail", "Mail", "Sends letters.", "http://x"))).indexed
