@@ -125,6 +125,13 @@ class Engine:
         session.send_private(**(payload or {"answer": "welcome"}))
         return session
 
+    def accept_again(self) -> "Session":
+        """Accept a bridge that had another engine before, and answer the initialization that it repeats."""
+        session = self.accept()
+        assert session.read() == INITIALIZE
+        session.send(answer("hello"))
+        return session
+
     def accept_silently(self) -> "Session":
         connection, _ = self._listener.accept()
         return Session(connection.detach())

@@ -65,9 +65,7 @@ def test_an_unconfirmed_handshake_is_not_confirmed_to_the_next_engine(
     client.read()
     session.close()
     client.send(LIST)
-    following = engine.accept()
-    assert following.read() == INITIALIZE
-    following.send(answer("hello"))
+    following = engine.accept_again()
     assert following.read() == LIST
 
 
@@ -84,9 +82,7 @@ def test_a_handshake_under_way_in_a_crash_is_made_with_the_next_engine(
     assert client.reader.messages(2) == [answer("hello"), answer("list")]
     following.close()
     client.send(call(1))
-    third = engine.accept()
-    assert third.read() == INITIALIZE
-    third.send(answer("hello"))
+    third = engine.accept_again()
     assert third.reader.messages(2) == [INITIALIZED, call(1)]
 
 
@@ -99,9 +95,7 @@ def test_a_call_that_was_never_sent_is_sent_to_the_next_engine(
     second = engine.accept()
     assert second.read() == INITIALIZE
     second.close()  # before it has read the calls
-    third = engine.accept()
-    assert third.read() == INITIALIZE
-    third.send(answer("hello"))
+    third = engine.accept_again()
     assert third.reader.messages(3) == [INITIALIZED, call(1), call(2)]
     third.send(answer(1), answer(2))
     assert client.reader.messages(2) == [answer(1), answer(2)]
@@ -157,9 +151,7 @@ def test_a_stopping_engine_answers_calls_under_way_and_the_next_engine_the_other
     session.send(answer("list"), answer(1))
     assert client.reader.messages(2) == [answer("list"), answer(1)]
     session.close()
-    following = engine.accept()
-    assert following.read() == INITIALIZE
-    following.send(answer("hello"))
+    following = engine.accept_again()
     assert following.reader.messages(2) == [INITIALIZED, call(2)]
     following.send(answer(2))
     assert client.read() == answer(2)
@@ -255,9 +247,7 @@ def test_a_failed_engine_finishes_calls_under_way_and_later_calls_are_refused(
     assert error_of(refused) == (2, -32051)
     assert "the database is newer" in refused["error"]["message"]
     client.send(call(3))
-    following = engine.accept()
-    assert following.read() == INITIALIZE
-    following.send(answer("hello"))
+    following = engine.accept_again()
     assert following.reader.messages(2) == [INITIALIZED, call(3)]
 
 
@@ -273,9 +263,7 @@ def test_a_confirmation_that_was_refused_is_sent_to_the_next_engine(
     engine.accept(answer="refused", reason="not now")
     assert error_of(client.read()) == (1, -32051)
     client.send(call(2))
-    following = engine.accept()
-    assert following.read() == INITIALIZE
-    following.send(answer("hello"))
+    following = engine.accept_again()
     assert following.reader.messages(2) == [INITIALIZED, call(2)]
 
 

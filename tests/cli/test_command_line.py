@@ -7,9 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -26,13 +25,6 @@ TOOL = {
     "description": "Search the internet.",
     "endpoint_url": "https://tools.example.com/search",
 }
-
-
-@pytest.fixture(scope="module")
-def home() -> Iterator[Path]:
-    """A home that these tests share, so that the model is built once. Not pytest's folder: another run deletes it."""
-    with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder) / "home"
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -20,13 +19,6 @@ from memos_mcp.cli.command_line import main
 GREET = 'def greet(name: str) -> str:\n    """Say hello to a heron."""\n    return f"hello {name}"\n'
 PART = 'def part(name: str) -> str:\n    """Say good-bye to an otter."""\n    return f"bye {name}"\n'
 SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def home() -> Iterator[Path]:
-    """A home that these tests share, so that the model is built once."""
-    with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder) / "home"
 
 
 @pytest.fixture

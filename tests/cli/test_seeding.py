@@ -2,9 +2,8 @@
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
@@ -25,13 +24,6 @@ TOOL = {
     "description": "Show the time of day.",
     "endpoint_url": "https://tools.example.com/clock",
 }
-
-
-@pytest.fixture(scope="module")
-def home() -> Iterator[Path]:
-    """A home that these tests share; each has a namespace of its own."""
-    with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder) / "home"
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_a_pack_is_printed_for_people() -> None:
 def prepared_home(home: Path, nothing_set: pytest.MonkeyPatch) -> Iterator[Path]:
     """Yield a home with a memory and a loadout; its engine is stopped afterwards."""
     nothing_set.setenv("MEMOS_HOME", str(home))
-    (home / "loadouts").mkdir()
+    (home / "loadouts").mkdir(parents=True)
     (home / "loadouts" / "staging.toml").write_text('role = "You maintain staging."')
     (home / "memories.jsonl").write_text(json.dumps({"content": "The staging database moved on Tuesday."}))
     yield home

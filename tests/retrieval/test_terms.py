@@ -7,17 +7,7 @@ from hypothesis import strategies as st
 
 from memos_mcp.qdrant.bm25 import split_camel_case
 from memos_mcp.retrieval.terms import metadata_terms, split_identifier
-
-SCALARS = st.none() | st.booleans() | st.integers(-50, 50) | st.floats(allow_nan=False) | st.text(max_size=5)
-OBJECTS = st.dictionaries(
-    st.text(max_size=5),
-    st.recursive(
-        SCALARS,
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-        max_leaves=10,
-    ),
-    max_size=4,
-)
+from tests.json_objects import OBJECTS
 
 
 @st.composite
