@@ -22,10 +22,12 @@ import anyio.lowlevel
 import numpy as np
 
 from memos_mcp.domain.index import (
+    ALL_ITEMS,
     Draft,
     Entry,
     IndexFilter,
     IndexQuery,
+    ItemState,
     Passage,
     Shape,
     Span,
@@ -58,7 +60,8 @@ class Points:
         text = self.text(number)
         passage = Passage(Span(0, len(text)), self.vectors[number].tolist(), [WeightedText(text)])
         words = {"agent_id": [f"agent{number % 5}"], "kind": ["episodic"], "tags": ["a", "b"]}
-        return Entry(UUID(int=number), 1, namespace(number), [passage], words, {"occurred_at": float(number)})
+        numbers = {"occurred_at": float(number)}
+        return Entry(UUID(int=number), number, ItemState(1), namespace(number), [passage], words, numbers)
 
 
 class Clock:
@@ -146,8 +149,8 @@ async def run(count: int) -> None:
                 await draft.commit()
             with bench.phase("search, graph"):
                 await anyio.sleep(5)
-            with bench.phase("read all versions"):
-                await index.versions("memory")
+            with bench.phase("read all states"):
+                await index.states("memory", ALL_ITEMS)
                 await anyio.sleep(0.1)
             print("wants another rebuild:", await index.wants_rebuild())
             tasks.cancel_scope.cancel()

@@ -1,15 +1,15 @@
 """The composition root: puts the parts together, and owns their lifetime and the clock."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
 from memos_mcp.domain.errors import MemosError, Unavailable
-from memos_mcp.domain.index import Embedder, IndexLog, VectorIndex
+from memos_mcp.domain.index import Embedder, IndexLog, ItemKind, VectorIndex
 from memos_mcp.domain.index_queue import IndexQueue
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.embedding.reranker import FastReranker
@@ -20,17 +20,19 @@ from memos_mcp.postgres.embeddings import PostgresEmbeddings
 from memos_mcp.postgres.index_log import PostgresIndexLog
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.postgres.row_states import PostgresMemoryRows, PostgresToolRows
 from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
 from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.qdrant.server.index import ServerIndex
+from memos_mcp.retrieval.context import REACH
 from memos_mcp.retrieval.rerank import Reranker
 from memos_mcp.services.doctor import Doctor
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.ingestion import Ingestion
 from memos_mcp.services.loadouts import Loadouts
 from memos_mcp.services.memories import Memories
-from memos_mcp.services.projections import MemoryProjection, Projector, ToolProjection
+from memos_mcp.services.projections import MemoryProjection, Projection, Projector, ToolProjection
 from memos_mcp.services.search import Search
 from memos_mcp.services.tools import Tools
 from memos_mcp.settings import Settings
@@ -95,7 +97,11 @@ def compose(
     """Put the parts together."""
     memories, tools = PostgresMemories(database), PostgresTools(database)
     queue, log, embeddings = PostgresIndexQueue(database), PostgresIndexLog(database), PostgresEmbeddings(database)
-    projector = Projector(embedder, embeddings, {"memory": MemoryProjection(memories), "tool": ToolProjection(tools)})
+    projections: Mapping[ItemKind, Projection[Any]] = {
+        "memory": MemoryProjection(memories, PostgresMemoryRows(database, REACH)),
+        "tool": ToolProjection(tools, PostgresToolRows(database)),
+    }
+    projector = Projector(embedder, embeddings, projections)
     indexer = Indexer(index, queue, log, projector)
     search = Search(index, embedder, indexer, reranker)
     memory_service = Memories(memories, search, indexer, _now, settings.index_wait_seconds)

@@ -16,7 +16,9 @@ from memos_mcp.domain.index import (
     IndexQuery,
     IndexReport,
     ItemKind,
+    ItemState,
     Lanes,
+    SequenceRange,
     Shape,
     Span,
     Vector,
@@ -126,8 +128,11 @@ class DownIndex:
     ) -> list[Lanes]:
         return await self._up().search(kind, questions, where, limit)
 
-    async def versions(self, kind: ItemKind) -> dict[UUID, int]:
-        return await self._up().versions(kind)
+    async def states(self, kind: ItemKind, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
+        return await self._up().states(kind, of)
+
+    async def count(self, kind: ItemKind, of: SequenceRange) -> int:
+        return await self._up().count(kind, of)
 
     async def draft(self, shape: Shape) -> Draft:
         return await self._up().draft(shape)

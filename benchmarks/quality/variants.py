@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from unittest.mock import patch
 
-from memos_mcp.domain.index import ITEM_KINDS, Entry, Lanes, Match, Passage
+from memos_mcp.domain.index import ITEM_KINDS, Entry, Group, Lanes, Match, Passage
 from memos_mcp.domain.memory import Memory
 from memos_mcp.domain.tool import Tool
 from memos_mcp.services.projections import MemoryProjection, ToolProjection, tool_text
@@ -86,10 +86,10 @@ _memory_entry = MemoryProjection.entry
 _tool_words = ToolProjection.lexical_text
 
 
-def own_words(projection: MemoryProjection, row: Memory, passages: Sequence[Passage]) -> Entry:
+def own_words(projection: MemoryProjection, row: Memory, context: str | None, passages: Sequence[Passage]) -> Entry:
     """Drop the words of a memory's neighbours; its vectors are still blended with theirs."""
     own = [replace(passage, weighted_texts=passage.weighted_texts[:1]) for passage in passages]
-    return _memory_entry(projection, row, own)
+    return _memory_entry(projection, row, context, own)
 
 
 def without_parameters(projection: ToolProjection, row: Tool, passage: str) -> str:
@@ -160,8 +160,8 @@ def _text_alone(_projection: ToolProjection, row: Tool, _passage: str) -> str:
     return tool_text(row)
 
 
-def _of_session(item: Memory) -> str | None:
-    return item.session_id
+def _of_session(item: Memory) -> Group | None:
+    return None if item.session_id is None else Group("file", item.session_id)
 
 
 def _uncut(text: str) -> str:
@@ -209,7 +209,7 @@ INDEX = (
     Variant("no blending with neighbours", {"memos_mcp.retrieval.context.BLEND": 0.0}, needs_index=True, of="memories"),
     Variant(
         "messages of a session lifted like chunks of a file",
-        {"memos_mcp.services.projections.part_of": _of_session},
+        {"memos_mcp.services.projections.group_of": _of_session},
         needs_index=True,
         of="memories",
     ),

@@ -7,6 +7,7 @@ The index is a projection of Postgres: it proposes candidates and holds nothing 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import md5
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
@@ -66,20 +67,55 @@ class Passage:
     weighted_texts: Sequence[WeightedText]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One item as the index holds it. `version` is the row's: a point with another one is out of date.
+class ItemState(NamedTuple):
+    """What an item's points are made of: the version of its row, and a digest of its neighbours, None without any.
 
-    part_of: names the file that the item is a part of, None for all other items.
+    Points whose state differs from that of the record are out of date.
     """
 
-    item_id: UUID
     version: int
+    context: str | None = None
+
+
+class SequenceRange(NamedTuple):
+    """The items whose rows have these sequence numbers, both ends included."""
+
+    first: int
+    last: int
+
+
+ALL_ITEMS: Final = SequenceRange(0, 2**53 - 1)
+"""Floats, in which Qdrant compares numbers, are exact up to this end."""
+
+
+def states_digest(states: Mapping[UUID, ItemState]) -> str:
+    """Return a digest of the states of items, by which two sides can be compared page by page."""
+    lines = (
+        f"{item} {state.version}" if state.context is None else f"{item} {state.version} {state.context}"
+        for item, state in sorted(states.items())
+    )
+    return md5(",".join(lines).encode(), usedforsecurity=False).hexdigest()
+
+
+class Group(NamedTuple):
+    """The session or file that an item is a part of; `name` is a digest."""
+
+    kind: Literal["session", "file"]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One item as the index holds it; `sequence` is the number of its row."""
+
+    item_id: UUID
+    sequence: int
+    state: ItemState
     namespace: str
     passages: Sequence[Passage]
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
-    part_of: str | None = None
+    group: Group | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +144,12 @@ class IndexQuery:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An item and its best passage in one lane, with that lane's raw score (cosine, BM25 or ts_rank).
-
-    part_of: names the file that the item is a part of, if any.
-    """
+    """An item and its best passage in one lane, with that lane's raw score (cosine, BM25 or ts_rank)."""
 
     item_id: UUID
     score: float
     span: Span
-    part_of: str | None = None
+    group: Group | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +218,11 @@ class VectorIndex(Protocol):
         The first question proposes up to `limit` items by either lane, those after it together about as many.
         """
 
-    async def versions(self, kind: ItemKind) -> dict[UUID, int]:
-        """Return every item the index holds, with the version it was indexed at."""
+    async def states(self, kind: ItemKind, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
+        """Return the state at which the index holds those of these items, or all in this range, that it holds."""
+
+    async def count(self, kind: ItemKind, of: SequenceRange) -> int:
+        """Return how many points the items in this range have."""
 
     async def draft(self, shape: Shape) -> Draft: ...
 

@@ -7,16 +7,21 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from memos_mcp.domain.index import ItemKind
+from memos_mcp.domain.index_rows import FormerPosition
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claimed entry of the index queue: this item may differ from its points."""
+    """A claimed entry of the index queue: this item may differ from its points.
+
+    former_positions: the positions in sessions that it has had since it was queued, and has no longer.
+    """
 
     kind: ItemKind
     item_id: UUID
     version: int
     attempts: int
+    former_positions: Sequence[FormerPosition] = ()
 
 
 class Indexed(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 from uuid import UUID
 
 from memos_mcp.domain.index import Match, Span
@@ -155,13 +155,6 @@ class ListPosition:
     sequence: int
 
 
-class Neighbour(NamedTuple):
-    """A memory beside another one, in its session or its file. `offset` is -1 for the one before it, 1 for the next."""
-
-    offset: int
-    content: str
-
-
 class MemoryStore(Protocol):
     """The record of memories. Live: neither superseded nor expired at `now`."""
 
@@ -187,14 +180,3 @@ class MemoryStore(Protocol):
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Memory]:
         """Return those not superseded, of any namespace: what the index should hold."""
-
-    async def neighbours(self, ids: Sequence[UUID], reach: int, max_chars: int) -> dict[UUID, list[Neighbour]]:
-        """Return the neighbours of those that have any, by offset: up to `reach` on each side in the same session.
-
-        The neighbours of a chunk are those of its file; of several files the first counts, by source and path. A memory
-        that is superseded or expires is no neighbour and has none, but in a file its offset still counts. A long
-        neighbour is cut to its last `max_chars` when it is before the memory, to its first when it is after.
-        """
-
-    async def versions(self) -> dict[UUID, int]:
-        """Return every memory that the index should hold, with its row's version."""

@@ -54,7 +54,10 @@ class NewTool:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A registered tool. `version` starts at 1 and grows with every registration that changed something."""
+    """A registered tool. `version` starts at 1 and grows with every registration that changed something.
+
+    sequence: grows with every new tool.
+    """
 
     id: UUID
     namespace: str
@@ -66,6 +69,7 @@ class Tool:
     response_schema: Mapping[str, Any] | None
     required_capabilities: Sequence[str]
     version: int
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +158,6 @@ class ToolStore(Protocol):
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Tool]:
         """Return those that the index should hold, of any namespace."""
-
-    async def versions(self) -> dict[UUID, int]: ...
 
 
 def check_capabilities(field: str, capabilities: Sequence[str]) -> None:

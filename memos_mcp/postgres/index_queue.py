@@ -37,12 +37,11 @@ _CLAIM: Final = """
            FOR UPDATE SKIP LOCKED
       ) AS due
      WHERE (queued.kind, queued.item_id) = (due.kind, due.item_id)
-    RETURNING queued.kind, queued.item_id, queued.version, queued.attempts
+    RETURNING queued.kind, queued.item_id, queued.version, queued.attempts, queued.former_positions
 """
-# Writers keep the rows that they mark locked until they commit. They lock the neighbours of one message after those of
-# the other, in no global order, so a batch that waited for one row while it holds others would deadlock with them.
-# Therefore a batch first handles the rows that are not locked, without waiting, and then each of the others in its own
-# transaction.
+# Writers keep the rows that they mark locked until they commit, in any order, so a batch that waited for one row while
+# it holds others could deadlock with them. Therefore a batch first handles the rows that are not locked, without
+# waiting, and then each of the others in its own transaction.
 _UNLOCKED: Final = """(
         SELECT done.kind, done.item_id, done.version
           FROM index_queue AS locked
@@ -135,7 +134,9 @@ class PostgresIndexQueue:
 
     async def claim(self, limit: int, lease: timedelta) -> list[Claim]:
         rows = await self._run(_CLAIM, limit, lease)
-        return [Claim(row["kind"], row["item_id"], row["version"], row["attempts"]) for row in rows]
+        return [
+            Claim(row["kind"], row["item_id"], row["version"], row["attempts"], row["former_positions"]) for row in rows
+        ]
 
     async def finish(self, due: Sequence[Claim]) -> None:
         await self._settle((_CLEAR, _HAND_BACK), due)

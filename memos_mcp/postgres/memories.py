@@ -6,22 +6,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from memos_mcp.domain.index import Match, Span
-from memos_mcp.domain.memory import Added, ListPosition, Memory, MemoryFilter, Neighbour, NewMemory
+from memos_mcp.domain.memory import Added, ListPosition, Memory, MemoryFilter, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.connection import Row
 from memos_mcp.postgres.database import Database, retried
 from memos_mcp.postgres.memory_writes import add, add_in_place_of, add_many
 
-# A batch locks all its sessions first and in order. The trigger would lock them row by row, and two batches with
-# opposite orders would deadlock.
-_LOCK_SESSIONS: Final = """
-    SELECT lock_session(key)
-      FROM (
-        SELECT DISTINCT session_lock_key($1, session_id) AS key
-          FROM unnest($2::text[]) AS session_id
-         ORDER BY key
-      ) AS keys
-"""
 # MATERIALIZED makes the planner read rows by id: before the first ANALYZE it prefers other indexes.
 _GET: Final = """
     WITH asked AS MATERIALIZED (
@@ -82,64 +72,6 @@ _CURRENT: Final = """
       FROM asked
      WHERE superseded_by IS NULL
 """
-# OFFSET 0 makes the planner read rows by id: before the first ANALYZE it would read a whole namespace. If several files
-# have a chunk, the first one counts, as for the marks.
-_NEIGHBOURS: Final = """
-    WITH asked AS MATERIALIZED (
-        SELECT id, namespace, session_id, occurred_at, sequence
-          FROM (SELECT * FROM agent_memories WHERE id = ANY ($1::uuid[]) OFFSET 0) AS memory
-         WHERE superseded_by IS NULL
-           AND expires_at IS NULL
-    )
-    SELECT asked.id, neighbour."offset", neighbour.content
-      FROM asked
-     CROSS JOIN LATERAL (
-        (SELECT -row_number() OVER (ORDER BY occurred_at DESC, sequence DESC) AS "offset", right(content, $3) AS content
-           FROM agent_memories
-          WHERE namespace = asked.namespace
-            AND session_id = asked.session_id
-            AND superseded_by IS NULL
-            AND expires_at IS NULL
-            AND (occurred_at, sequence) < (asked.occurred_at, asked.sequence)
-          ORDER BY occurred_at DESC, sequence DESC
-          LIMIT $2)
-        UNION ALL
-        (SELECT row_number() OVER (ORDER BY occurred_at, sequence), left(content, $3)
-           FROM agent_memories
-          WHERE namespace = asked.namespace
-            AND session_id = asked.session_id
-            AND superseded_by IS NULL
-            AND expires_at IS NULL
-            AND (occurred_at, sequence) > (asked.occurred_at, asked.sequence)
-          ORDER BY occurred_at, sequence
-          LIMIT $2)
-     ) AS neighbour
-     WHERE asked.session_id IS NOT NULL
-     UNION ALL
-    SELECT asked.id,
-           "offset",
-           CASE WHEN "offset" < 0 THEN right(neighbour.content, $3) ELSE left(neighbour.content, $3) END
-      FROM asked
-     CROSS JOIN LATERAL (
-        SELECT memory_ids, array_position(memory_ids, asked.id) AS position
-          FROM (SELECT * FROM ingested_files WHERE memory_ids @> ARRAY[asked.id] OFFSET 0) AS files
-         WHERE namespace = asked.namespace
-         ORDER BY source, path, agent_id
-         LIMIT 1
-     ) AS file
-     CROSS JOIN generate_series(-$2, $2) AS "offset"
-     CROSS JOIN LATERAL (
-        SELECT * FROM agent_memories WHERE id = memory_ids[position + "offset"] OFFSET 0
-     ) AS neighbour
-     WHERE asked.session_id IS NULL
-       AND "offset" <> 0
-       AND neighbour.namespace = asked.namespace
-       AND neighbour.session_id IS NULL
-       AND neighbour.superseded_by IS NULL
-       AND neighbour.expires_at IS NULL
-     ORDER BY "offset"
-"""
-_VERSIONS: Final = "SELECT id, version FROM agent_memories WHERE superseded_by IS NULL"
 
 
 class PostgresMemories:
@@ -158,10 +90,7 @@ class PostgresMemories:
 
     @retried
     async def add_many(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added]:
-        sessions = sorted({one.session_id for one in new if one.session_id is not None})
         async with self._database.transaction() as connection:
-            if sessions:
-                await connection.execute(_LOCK_SESSIONS, scope.namespace, sessions)
             return await add_many(connection, scope, new, now)
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime) -> dict[UUID, Memory]:
@@ -193,19 +122,6 @@ class PostgresMemories:
         async with self._database.connection() as connection:
             rows = await connection.fetch(_CURRENT, ids)
         return {row["id"]: _memory(row) for row in rows}
-
-    async def neighbours(self, ids: Sequence[UUID], reach: int, max_chars: int) -> dict[UUID, list[Neighbour]]:
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(_NEIGHBOURS, ids, reach, max_chars)
-        found: dict[UUID, list[Neighbour]] = {}
-        for row in rows:
-            found.setdefault(row["id"], []).append(Neighbour(row["offset"], row["content"]))
-        return found
-
-    async def versions(self) -> dict[UUID, int]:
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(_VERSIONS)
-        return {row["id"]: row["version"] for row in rows}
 
 
 def _filter(namespace: str, filter: MemoryFilter, now: datetime) -> tuple[Any, ...]:

@@ -24,8 +24,16 @@ TRY_SECONDS: Final = 0.1
 CLOSE_SECONDS: Final = 5.0
 
 _TRY_LOCK: Final = "SELECT pg_try_advisory_lock($1)"
-# Two sources of a scope may share a memory, and one must not delete it while the other starts to use it.
-_LOCK_SCOPE: Final = "SELECT pg_advisory_xact_lock($1)"
+# Two sources may share a memory, and one must not delete it while the other starts to use it. An insert locks the row
+# that it conflicts with, and so does this before a deletion, in the same order: the second of the two waits, and
+# then sees the other's file, or that the memory is deleted.
+_LOCK_MEMORIES: Final = """
+    SELECT id
+      FROM agent_memories
+     WHERE id = ANY ($1::uuid[])
+     ORDER BY content_hash, coalesce(session_id, '')
+       FOR UPDATE
+"""
 _DIGESTS: Final = """
     SELECT path, digest
       FROM ingested_files
@@ -56,13 +64,20 @@ _RECORD: Final = """
     DO UPDATE SET digest = excluded.digest, memory_ids = excluded.memory_ids, stored_at = excluded.stored_at
     RETURNING path
 """
+_MEMORY_IDS: Final = """
+    SELECT DISTINCT unnest(memory_ids) AS id
+      FROM ingested_files
+     WHERE namespace = $1
+       AND md5(agent_id) = md5($2)
+       AND md5(source) = md5($3)
+       AND md5(path) = ANY (SELECT md5(path) FROM unnest($4::text[]) AS path)
+"""
 _DELETE_FILES: Final = """
     DELETE FROM ingested_files
      WHERE namespace = $1
        AND md5(agent_id) = md5($2)
        AND md5(source) = md5($3)
        AND md5(path) = ANY (SELECT md5(path) FROM unnest($4::text[]) AS path)
-    RETURNING memory_ids
 """
 # The metadata of a memory that several sources share describes its position in the source that it names.
 _MOVE: Final = """
@@ -126,15 +141,15 @@ class PostgresSources:
     @retried
     async def replace(self, scope: Scope, source: str, files: Sequence[StoredFile], now: datetime) -> Replaced:
         async with self._database.transaction() as connection:
-            await connection.execute(_LOCK_SCOPE, _key(scope.namespace, scope.agent_id))
             return await _replace(connection, scope, source, files, now)
 
     @retried
     async def remove(self, scope: Scope, source: str, paths: Sequence[str]) -> Replaced:
         async with self._database.transaction() as connection:
-            await connection.execute(_LOCK_SCOPE, _key(scope.namespace, scope.agent_id))
-            rows = await connection.fetch(_DELETE_FILES, scope.namespace, scope.agent_id, source, paths)
-            memory_ids = {memory_id for row in rows for memory_id in row["memory_ids"]}
+            files = (scope.namespace, scope.agent_id, source, paths)
+            memory_ids = [row["id"] for row in await connection.fetch(_MEMORY_IDS, *files)]
+            await connection.execute(_LOCK_MEMORIES, memory_ids)
+            await connection.execute(_DELETE_FILES, *files)
             return Replaced(removed=await _release(connection, source, memory_ids))
 
 
@@ -157,6 +172,8 @@ async def _replace(
     wanted: dict[bytes, NewMemory] = {}
     for new in (new for file in files for new in file.new):
         wanted.setdefault(new.content_hash, new)
+    dropped = [stored[digest] for digest in stored.keys() - wanted.keys()]
+    await connection.execute(_LOCK_MEMORIES, dropped)
     fresh = [new for digest, new in wanted.items() if digest not in stored]
     added = await add_many(connection, scope, fresh, now, ingested=True) if fresh else []
     memory_ids = stored | {new.content_hash: one.memory_id for new, one in zip(fresh, added, strict=True)}
@@ -168,7 +185,7 @@ async def _replace(
             for file in files
         ],
     )
-    removed = await _release(connection, source, [stored[digest] for digest in stored.keys() - wanted.keys()])
+    removed = await _release(connection, source, dropped)
     created = sum(one.created for one in added)
     return Replaced(created, len(wanted) - created - moved, moved, removed)
 

@@ -46,13 +46,13 @@ _GET: Final = """
          WHERE point_id = ANY ($4::uuid[])
     )
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
-           required_capabilities, version
+           required_capabilities, version, id
       FROM asked
      WHERE tool_matches(asked::registered_tools, $1, $2, $3)
 """
 _NAMED: Final = """
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
-           required_capabilities, version
+           required_capabilities, version, id
       FROM registered_tools AS tool
      WHERE tool_matches(tool, $1, $2, $3)
        AND (tool_id = ANY ($4::text[]) OR lower(name) = ANY (ARRAY(SELECT lower(text) FROM unnest($4::text[]) AS text)))
@@ -60,7 +60,7 @@ _NAMED: Final = """
 """
 _BY_NAME: Final = """
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
-           required_capabilities, version
+           required_capabilities, version, id
       FROM registered_tools AS tool
      WHERE tool_matches(tool, $1, $2, $3)
      ORDER BY lower(name), tool_id
@@ -73,7 +73,7 @@ _COUNT: Final = """
 """
 _SEARCH: Final = """
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
-           required_capabilities, version, ts_rank(search, query, 1) AS score
+           required_capabilities, version, id, ts_rank(search, query, 1) AS score
       FROM registered_tools AS tool, any_word_of($4) AS query
      WHERE search @@ query
        AND tool_matches(tool, $1, $2, $3)
@@ -87,7 +87,7 @@ _SEARCH_QUEUED: Final = """
       FROM any_word_of($4) AS query, index_queue
      CROSS JOIN LATERAL (
         SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
-               required_capabilities, version, search
+               required_capabilities, version, id, search
           FROM (SELECT * FROM registered_tools WHERE point_id = index_queue.item_id OFFSET 0) AS tool
          WHERE tool_matches(tool::registered_tools, $1, $2, $3)
      ) AS queued
@@ -98,12 +98,11 @@ _SEARCH_QUEUED: Final = """
 """
 _CURRENT: Final = """
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
-           required_capabilities, version
+           required_capabilities, version, id
       FROM registered_tools
      WHERE point_id = ANY ($1::uuid[])
        AND enabled
 """
-_VERSIONS: Final = "SELECT point_id, version FROM registered_tools WHERE enabled"
 
 
 class PostgresTools:
@@ -158,11 +157,6 @@ class PostgresTools:
             rows = await connection.fetch(_CURRENT, ids)
         return {row["point_id"]: _tool(row) for row in rows}
 
-    async def versions(self) -> dict[UUID, int]:
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(_VERSIONS)
-        return {row["point_id"]: row["version"] for row in rows}
-
 
 def _values(namespace: str, new: NewTool) -> tuple[Any, ...]:
     return (
@@ -194,4 +188,5 @@ def _tool(row: Row) -> Tool:
         response_schema=row["response_schema"],
         required_capabilities=row["required_capabilities"] or [],
         version=row["version"],
+        sequence=row["id"],
     )

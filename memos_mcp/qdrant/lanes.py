@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from memos_mcp.domain.index import Lanes, Match, Span, Vector
+from memos_mcp.domain.index import Group, Lanes, Match, Span, Vector
 from memos_mcp.qdrant.points import BM25, DENSE
 
 PointRow: TypeAlias = Sequence[Any]
@@ -73,7 +73,10 @@ def to_lanes(answer: Mapping[str, Iterable[PointRow]]) -> Lanes:
 
 
 def _matches(rows: Iterable[PointRow]) -> list[Match]:
-    return [Match(UUID(item), score, Span(start, end), part_of) for item, start, end, part_of, score in rows]
+    return [
+        Match(UUID(item), score, Span(start, end), Group(*group) if group else None)
+        for item, start, end, group, score in rows
+    ]
 
 
 def _lane_queries(questions: Sequence[tuple[Vector | None, Any]], limit: int) -> Iterable[LaneQuery]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid5
 
-from memos_mcp.domain.index import Entry, Passage, Vector, WeightedText
+from memos_mcp.domain.index import Entry, ItemState, Passage, Vector, WeightedText
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Increased when payloads or BM25 vectors change so that an older generation can no longer be searched."""
 
 DENSE: Final = "dense"
@@ -20,10 +20,15 @@ PASSAGE: Final = "passage"
 PASSAGES: Final = "passages"
 START: Final = "start"
 END: Final = "end"
-PART_OF: Final = "part_of"
+GROUP: Final = "group"
+CONTEXT: Final = "context"
+SEQUENCE: Final = "sequence"
 
-RESULT_FIELDS: Final = (ITEM, START, END, PART_OF)
+RESULT_FIELDS: Final = (ITEM, START, END, GROUP)
 """The payload fields that a search returns."""
+
+STATE_FIELDS: Final = (ITEM, VERSION, CONTEXT, PASSAGES)
+"""The payload fields from which `StateScan` finds the state of an item."""
 
 M: Final = 16
 EF_CONSTRUCT: Final = 100
@@ -41,8 +46,8 @@ WRITE_BATCH_POINTS: Final = 64
 
 PAGE: Final = 1_000
 
-INCOMPLETE: Final = -1
-"""The version reported for an item with missing passages: no row has it, so the item is indexed again."""
+INCOMPLETE: Final = ItemState(-1)
+"""Reported for an item with missing passages, or some of another state: no row has it, so it is indexed again."""
 
 
 class Point(NamedTuple):
@@ -85,39 +90,41 @@ def write_batches(entries: Iterable[Entry]) -> Iterator[WriteBatch]:
         yield batch
 
 
-def result_fields(payload: Mapping[str, Any] | None) -> list[Any]:
-    """Return the values of `RESULT_FIELDS` in a point's payload."""
-    return [(payload or {}).get(field) for field in RESULT_FIELDS]
+def fields_of(payload: Mapping[str, Any] | None, names: Sequence[str]) -> list[Any]:
+    """Return the values of these fields in a point's payload, None for those that it lacks."""
+    return [(payload or {}).get(name) for name in names]
 
 
-class VersionScan:
-    """Counts an index's points to find the version at which it holds each item."""
+class StateScan:
+    """Counts points to find the state at which the index holds each item."""
 
     def __init__(self) -> None:
-        self._items: dict[UUID, tuple[int, int]] = {}
+        self._items: dict[UUID, tuple[ItemState, int]] = {}
 
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Count points, each given as item, version and the number of passages that its item has."""
-        for item, version, passages in rows:
-            key = UUID(item)
-            oldest, missing = self._items.get(key, (version, passages))
-            self._items[key] = min(oldest, version), missing - 1
+        """Count points, each given as its `STATE_FIELDS`."""
+        for item, version, context, passages in rows:
+            key, state = UUID(item), ItemState(version, context)
+            first, missing = self._items.get(key, (state, passages))
+            self._items[key] = (first if first == state else INCOMPLETE), missing - 1
 
-    def versions(self) -> dict[UUID, int]:
-        """Return each item's smallest version; `INCOMPLETE` where an item has too few or too many passages."""
-        return {item: INCOMPLETE if missing else version for item, (version, missing) in self._items.items()}
+    def states(self) -> dict[UUID, ItemState]:
+        """Return each item's state; `INCOMPLETE` if its passages differ, or are too few or too many."""
+        return {item: INCOMPLETE if missing else state for item, (state, missing) in self._items.items()}
 
 
 def _payload(entry: Entry, number: int, passage: Passage) -> dict[str, Any]:
     return {
         ITEM: str(entry.item_id),
         NAMESPACE: entry.namespace,
-        VERSION: entry.version,
+        SEQUENCE: entry.sequence,
+        VERSION: entry.state.version,
+        CONTEXT: entry.state.context,
         PASSAGE: number,
         PASSAGES: len(entry.passages),
         START: passage.span.start,
         END: passage.span.end,
-        PART_OF: entry.part_of,
+        GROUP: entry.group,
         **{name: list(words) for name, words in entry.words.items()},
         **entry.numbers,
     }

@@ -12,8 +12,7 @@ from typing import Final
 from memos_mcp.domain.index import Vector, WeightedText
 
 REACH: Final = 2
-"""The number of neighbours of a memory on each side, in its session or its file. The triggers of the schema queue as
-many."""
+"""The number of neighbours of a memory on each side, in its session or its file."""
 
 MAX_WEIGHT: Final = 0.8
 """The weight of a neighbour's words directly beside a memory, where the memory's own words weigh 1."""

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import Final, TypeVar
 from uuid import UUID
 
-from memos_mcp.domain.index import ItemKind, Lanes, Match, Span
+from memos_mcp.domain.index import Group, ItemKind, Lanes, Match, Span
 
 Item = TypeVar("Item")
 
@@ -126,17 +126,17 @@ def _strengths(cosines: Mapping[UUID, float], bm25: Mapping[UUID, float], weight
     return {item: cosines.get(item, 0.0) + weight * bm25.get(item, 0.0) for item in items}
 
 
-def _chunks_by_file(answers: Iterable[Lanes]) -> dict[str, set[UUID]]:
+def _chunks_by_file(answers: Iterable[Lanes]) -> dict[Group, set[UUID]]:
     """Return the candidates that are chunks of a file, by file."""
-    chunks: dict[str, set[UUID]] = {}
+    chunks: dict[Group, set[UUID]] = {}
     for lanes in answers:
         for match in (*lanes.dense, *lanes.bm25):
-            if match.part_of is not None:
-                chunks.setdefault(match.part_of, set()).add(match.item_id)
+            if match.group is not None and match.group.kind == "file":
+                chunks.setdefault(match.group, set()).add(match.item_id)
     return chunks
 
 
-def _file_bonuses(strengths: Mapping[UUID, float], files: Mapping[str, Iterable[UUID]]) -> dict[UUID, float]:
+def _file_bonuses(strengths: Mapping[UUID, float], files: Mapping[Group, Iterable[UUID]]) -> dict[UUID, float]:
     """Return the bonus of the best chunk of each file, which raises it to the soft maximum of all chunks.
 
     Only the best chunk has one: otherwise the chunks of one file would displace all others from a short answer.

@@ -10,7 +10,8 @@ import anyio
 from memos_mcp.domain.errors import IndexUnavailable, Unavailable
 from memos_mcp.domain.index import ITEM_KINDS, EmbeddingStore, IndexLog, IndexReport, ItemKind, VectorIndex
 from memos_mcp.domain.index_queue import IndexQueue, QueueState
-from memos_mcp.services.projections import Projector, differences
+from memos_mcp.services.projections import Projector
+from memos_mcp.services.reconciliation import differences
 
 REPORT_SECONDS: Final = 2.0
 REPORT_EXPIRES: Final = timedelta(seconds=120)
@@ -68,7 +69,7 @@ class Doctor:
 
     async def rows(self) -> dict[ItemKind, int]:
         """Return how many items of each kind the index should hold."""
-        return {kind: len(await self._projector.versions(kind)) for kind in ITEM_KINDS}
+        return {kind: await self._projector.rows(kind).count() for kind in ITEM_KINDS}
 
     async def diagnose(self) -> Diagnosis:
         """Compare everything; raise `StoreUnavailable` when Postgres cannot be reached."""
@@ -117,8 +118,8 @@ class Doctor:
         """Count the items whose points differ from their row and that are not queued."""
         out_of_sync = 0
         for kind in ITEM_KINDS:
-            differing = await differences(self._index, self._projector, kind)
-            out_of_sync += len(set(differing) - await self._queue.queued_ids(kind, differing))
+            async for differing in differences(self._index, self._projector.rows(kind), kind):
+                out_of_sync += len(set(differing) - await self._queue.queued_ids(kind, differing))
         return out_of_sync
 
     async def _estimate_missing(self, report: IndexReport) -> int:

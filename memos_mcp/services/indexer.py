@@ -10,11 +10,12 @@ import anyio
 from anyio.abc import TaskGroup
 
 from memos_mcp.domain.errors import Unavailable
-from memos_mcp.domain.index import ITEM_KINDS, Draft, IndexLog, ItemKind, VectorIndex
+from memos_mcp.domain.index import ITEM_KINDS, IndexLog, ItemKind, VectorIndex
 from memos_mcp.domain.index_queue import Claim, Indexed, IndexQueue
 from memos_mcp.services.indexed_versions import IndexedVersions
 from memos_mcp.services.indexer_state import IndexerState
-from memos_mcp.services.projections import Projector, differences
+from memos_mcp.services.projections import Projector
+from memos_mcp.services.reconciliation import build, differences
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ LAST_RETRY_SECONDS: Final = 15.0
 LAST_ITEM_RETRY: Final = timedelta(hours=1)
 REBUILD_RETRY_SECONDS: Final = 60.0
 OPENING_SECONDS: Final = 30.0
-REBUILD_BATCH: Final = 256
+CHECK_FIRST_SECONDS: Final = 1.0
 
 
 class Indexer:
@@ -126,7 +127,7 @@ class Indexer:
         draft = await self._index.draft(await self._projector.shape())
         self._state = self._state.replacing(self._index.generation)
         try:
-            await self._fill(draft)
+            await build(draft, self._projector)
             lacks_items = bool(await self._reconcile() and await self._depth())
             self._state = self._state.generation_swapped(lacks_items=lacks_items)
         finally:
@@ -137,18 +138,6 @@ class Indexer:
     def _swapped(self) -> bool:
         return self._state.swapped(self._index.generation)
 
-    async def _fill(self, draft: Draft) -> None:
-        try:
-            for kind in ITEM_KINDS:
-                ids = list(await self._projector.versions(kind))
-                for start in range(0, len(ids), REBUILD_BATCH):
-                    await draft.put(kind, await self._projector.entries(kind, ids[start : start + REBUILD_BATCH]))
-            await draft.commit()
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await draft.discard()
-            raise
-
     async def _open(self) -> None:
         await self._index.open(await self._projector.shape())
         if self._index.exclusive:
@@ -156,16 +145,29 @@ class Indexer:
 
     async def _serve(self, tasks: TaskGroup) -> None:
         self._state = self._state.opened()
-        if not self._index.outdated:
-            await self._reconcile()
-            epoch = self._state.enqueue_epoch
-            depth = await self._depth()
-            self._state = self._state.reconciled(depth, epoch)
-        self._opened.set()
+        if self._index.outdated:
+            self._opened.set()
+        else:
+            tasks.start_soon(self._check)
+            tasks.start_soon(self._answer_soon)
         while True:
             await self._do_housekeeping(tasks)
             if self._index.outdated or not await self._drain():
                 await self._wait_for_work()
+
+    async def _check(self) -> None:
+        """Compare the index with the record while it is searched already."""
+        out_of_sync = await self._reconcile()
+        epoch = self._state.enqueue_epoch
+        depth = await self._depth()
+        self._state = self._state.reconciled(out_of_sync, depth, epoch)
+        self._opened.set()
+        self._notify_idle()
+
+    async def _answer_soon(self) -> None:
+        """Let questions wait for the comparison only for a moment: with much data it takes a minute."""
+        await anyio.sleep(CHECK_FIRST_SECONDS)
+        self._opened.set()
 
     async def _wait_for_work(self) -> None:
         """Wait until something is queued, or for a bounded time."""
@@ -218,11 +220,13 @@ class Indexer:
 
     async def _reconcile(self) -> int:
         """Queue every item whose points differ from its row, in either direction; return how many."""
+        if not any((await self._index.report()).items.values()):  # then all at once, so that words find them
+            return await self._queue.mark_all()
         queued = 0
         for kind in ITEM_KINDS:
-            out_of_sync = await differences(self._index, self._projector, kind)
-            await self._queue.mark(kind, out_of_sync)
-            queued += len(out_of_sync)
+            async for out_of_sync in differences(self._index, self._projector.rows(kind), kind):
+                await self._queue.mark(kind, out_of_sync)
+                queued += len(out_of_sync)
         return queued
 
     async def _drain(self) -> bool:
@@ -263,11 +267,21 @@ class Indexer:
     async def _project(self, claims: Sequence[Claim]) -> dict[UUID, int]:
         versions: dict[UUID, int] = {}
         for kind in ITEM_KINDS:
-            ids = [claim.item_id for claim in claims if claim.kind == kind]
-            if not ids:
+            own = [claim for claim in claims if claim.kind == kind]
+            if not own:
                 continue
-            entries = await self._projector.entries(kind, ids)
-            versions |= {entry.item_id: entry.version for entry in entries}
+            entries = await self._projector.entries(kind, [claim.item_id for claim in own])
+            versions |= {entry.item_id: entry.state.version for entry in entries}
             await self._index.put(kind, entries)
-            await self._index.drop(kind, [item for item in ids if item not in versions])
+            await self._index.drop(kind, [claim.item_id for claim in own if claim.item_id not in versions])
+            await self._queue_neighbours(kind, own)
         return versions
+
+    async def _queue_neighbours(self, kind: ItemKind, claims: Sequence[Claim]) -> None:
+        """Queue what these items were, are or have become neighbours of, as far as the index holds it differently."""
+        expected = await self._projector.rows(kind).around(
+            [claim.item_id for claim in claims], [position for claim in claims for position in claim.former_positions]
+        )
+        if expected:
+            held = await self._index.states(kind, list(expected))
+            await self._queue.mark(kind, [item for item, state in expected.items() if held.get(item) != state])

@@ -11,19 +11,21 @@ from memos_mcp.domain.index import (
     Embedder,
     EmbeddingStore,
     Entry,
+    Group,
     IndexFilter,
     ItemKind,
+    ItemState,
     Passage,
     Shape,
     Span,
     Vector,
-    VectorIndex,
     WeightedText,
 )
+from memos_mcp.domain.index_rows import Context, IndexedRows, Neighbour
 from memos_mcp.domain.json_schema import properties
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryStore
 from memos_mcp.domain.tool import Tool, ToolFilter, ToolStore
-from memos_mcp.retrieval.context import MAX_CHARS, REACH, blend, weigh_neighbours
+from memos_mcp.retrieval.context import MAX_CHARS, blend, weigh_neighbours
 from memos_mcp.retrieval.terms import metadata_terms, split_identifier
 
 Row = TypeVar("Row")
@@ -39,11 +41,9 @@ _MONTHS: Final = (
 
 
 class RowStore(Protocol[Row_co]):
-    """The rows of one kind. Both methods leave out what the index should not hold."""
+    """The rows of one kind, without those that the index should not hold."""
 
     async def current(self, ids: Sequence[UUID]) -> Mapping[UUID, Row_co]: ...
-
-    async def versions(self) -> Mapping[UUID, int]: ...
 
 
 class Projection(Protocol[Row]):
@@ -52,8 +52,8 @@ class Projection(Protocol[Row]):
     @property
     def store(self) -> RowStore[Row]: ...
 
-    async def context(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[WeightedText]]:
-        """Return the texts that contribute to the passages of these items; those texts are embedded the same way."""
+    @property
+    def rows(self) -> IndexedRows: ...
 
     def embedding_text(self, row: Row) -> str:
         """Return the text that is cut into passages and embedded."""
@@ -61,23 +61,16 @@ class Projection(Protocol[Row]):
     def lexical_text(self, row: Row, passage: str) -> str:
         """Return the text by whose words a passage is found."""
 
-    def entry(self, row: Row, passages: Sequence[Passage]) -> Entry: ...
+    def entry(self, row: Row, context: str | None, passages: Sequence[Passage]) -> Entry:
+        """Return the entry of a row, of which `context` is the digest of its neighbours."""
 
 
 class MemoryProjection:
     """Memories: found by their content, their date, and their neighbours in a session or a file."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryStore, rows: IndexedRows) -> None:
         self.store = store
-
-    async def context(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[WeightedText]]:
-        return {
-            item: weigh_neighbours(
-                [one.content for one in reversed(found) if one.offset < 0],
-                [one.content for one in found if one.offset > 0],
-            )
-            for item, found in (await self.store.neighbours(ids, REACH, MAX_CHARS)).items()
-        }
+        self.rows = rows
 
     def embedding_text(self, row: Memory) -> str:
         return row.content
@@ -87,7 +80,7 @@ class MemoryProjection:
         day = row.occurred_at
         return f"{day.day} {_MONTHS[day.month - 1]} {day.year}\n{passage}"
 
-    def entry(self, row: Memory, passages: Sequence[Passage]) -> Entry:
+    def entry(self, row: Memory, context: str | None, passages: Sequence[Passage]) -> Entry:
         words: dict[str, Sequence[str]] = {
             "agent_id": (row.agent_id,),
             "kind": (row.kind,),
@@ -99,7 +92,8 @@ class MemoryProjection:
             words["session_id"] = (row.session_id,)
         if row.expires_at is not None:
             numbers["expires_at"] = row.expires_at.timestamp()
-        return Entry(row.memory_id, row.version, row.namespace, passages, words, numbers, part_of(row))
+        state = ItemState(row.version, context)
+        return Entry(row.memory_id, row.sequence, state, row.namespace, passages, words, numbers, group_of(row))
 
 
 class ToolProjection:
@@ -108,12 +102,9 @@ class ToolProjection:
     The parameters are not embedded, because they blur what a tool is for.
     """
 
-    def __init__(self, store: ToolStore) -> None:
+    def __init__(self, store: ToolStore, rows: IndexedRows) -> None:
         self.store = store
-
-    async def context(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[WeightedText]]:  # noqa: ARG002 - of the protocol
-        """Tools have no neighbours."""
-        return {}
+        self.rows = rows
 
     def embedding_text(self, row: Tool) -> str:
         return tool_text(row)
@@ -124,9 +115,9 @@ class ToolProjection:
         about = [text for text in (schema.get("title"), schema.get("description")) if isinstance(text, str)]
         return "\n".join([tool_text(row), *about, *_parameters(schema)])
 
-    def entry(self, row: Tool, passages: Sequence[Passage]) -> Entry:
+    def entry(self, row: Tool, context: str | None, passages: Sequence[Passage]) -> Entry:
         words = {"required_capabilities": row.required_capabilities}
-        return Entry(row.id, row.version, row.namespace, passages, words)
+        return Entry(row.id, row.sequence, ItemState(row.version, context), row.namespace, passages, words)
 
 
 def tool_text(tool: Tool) -> str:
@@ -135,12 +126,14 @@ def tool_text(tool: Tool) -> str:
     return f"{'. '.join(names)}: {tool.description}"
 
 
-def part_of(memory: Memory) -> str | None:
-    """Return a digest that names the file that a memory is a part of, by its metadata; None for any other memory."""
+def group_of(memory: Memory) -> Group | None:
+    """Return the session that a memory is a message of, or the file that it is a chunk of by its metadata."""
+    if memory.session_id is not None:
+        return Group("session", _short_digest(memory.session_id))
     named = (memory.metadata.get("source"), memory.metadata.get("path"))
     if memory.kind != "document" or not all(isinstance(name, str) for name in named):
         return None
-    return blake2b("\n".join(map(str, named)).encode(), digest_size=8).hexdigest()
+    return Group("file", _short_digest("\n".join(map(str, named))))
 
 
 def memory_filter(namespace: str, filter: MemoryFilter, now: datetime) -> IndexFilter:
@@ -191,9 +184,9 @@ class Projector:
         """Return the shape of the index that entries are made for, loading the model if need be."""
         return await self._embedder.shape()
 
-    async def versions(self, kind: ItemKind) -> Mapping[UUID, int]:
-        """Return every item of this kind that the index should hold, with its row's version."""
-        return await self._projections[kind].store.versions()
+    def rows(self, kind: ItemKind) -> IndexedRows:
+        """Return the rows of this kind, to be compared with the index."""
+        return self._projections[kind].rows
 
     async def entries(self, kind: ItemKind, ids: Sequence[UUID]) -> list[Entry]:
         """Return the entries of those items that the index should hold."""
@@ -202,22 +195,25 @@ class Projector:
         texts = [projection.embedding_text(row) for row in rows.values()]
         spans = await self._embedder.split(texts)
         parts = _cut(texts, spans)
-        context = await self._context(await projection.context(list(rows)))
-        shared = (part for neighbours in context.values() for one in neighbours for part in one.passages)
+        contexts = await projection.rows.contexts(list(rows), MAX_CHARS)
+        shared_texts = await self._context_texts(contexts)
+        shared = (part for neighbours in shared_texts.values() for one in neighbours for part in one.passages)
         vectors = await self._vectors([*(part for own in parts for part in own), *shared])
         return [
             projection.entry(
                 row,
+                contexts[item].digest if item in contexts else None,
                 [
-                    _passage(span, part, projection.lexical_text(row, part), context.get(item, ()), vectors)
+                    _passage(span, part, projection.lexical_text(row, part), shared_texts.get(item, ()), vectors)
                     for span, part in zip(own_spans, own_parts, strict=True)
                 ],
             )
             for (item, row), own_spans, own_parts in zip(rows.items(), spans, parts, strict=True)
         ]
 
-    async def _context(self, texts_of: Mapping[UUID, Sequence[WeightedText]]) -> dict[UUID, list[_ContextText]]:
-        """Cut neighbours as their own entries are cut, so that their vectors exist already."""
+    async def _context_texts(self, contexts: Mapping[UUID, Context]) -> dict[UUID, list[_ContextText]]:
+        """Weigh neighbours, and cut them as their own entries are cut, so that their vectors exist already."""
+        texts_of = {item: _weighed(context.neighbours) for item, context in contexts.items()}
         texts = list({one.text: None for neighbours in texts_of.values() for one in neighbours})
         parts = dict(zip(texts, _cut(texts, await self._embedder.split(texts)), strict=True))
         return {
@@ -239,10 +235,15 @@ class Projector:
         return {text: known[digest] for text, digest in hashes.items()}
 
 
-async def differences(index: VectorIndex, projector: Projector, kind: ItemKind) -> list[UUID]:
-    """Return the items whose points and row differ, in either direction."""
-    held, expected = await index.versions(kind), await projector.versions(kind)
-    return [item for item in held.keys() | expected.keys() if held.get(item) != expected.get(item)]
+def _weighed(neighbours: Sequence[Neighbour]) -> list[WeightedText]:
+    return weigh_neighbours(
+        [one.content for one in reversed(neighbours) if one.offset < 0],
+        [one.content for one in neighbours if one.offset > 0],
+    )
+
+
+def _short_digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _cut(texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> list[list[str]]:

@@ -24,14 +24,28 @@ from quality.variants import (
     without_parameters,
 )
 
-from memos_mcp.domain.index import Entry, IndexFilter, IndexQuery, Lanes, Match, Passage, Shape, Span, WeightedText
+from memos_mcp.domain.index import (
+    Entry,
+    IndexFilter,
+    IndexQuery,
+    ItemState,
+    Lanes,
+    Match,
+    Passage,
+    Shape,
+    Span,
+    WeightedText,
+)
 from memos_mcp.domain.memory import Memory
 from memos_mcp.domain.tool import Tool
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.postgres.row_states import PostgresMemoryRows, PostgresToolRows
 from memos_mcp.postgres.tools import PostgresTools
+from memos_mcp.retrieval.context import REACH
 from memos_mcp.services.projections import MemoryProjection, ToolProjection, tool_text
 
+NOWHERE = Database("postgresql://nobody@nowhere/none")
 WHERE = IndexFilter("default")
 VARIANTS = {variant.name: variant for variant in (FULL, *LANES, *RANKING, *INDEX)}
 
@@ -83,8 +97,8 @@ def test_variants_transform_the_scores_of_the_lanes() -> None:
 
 def test_variants_replace_the_texts_of_a_tool() -> None:
     schema = {"description": "Server: S.", "properties": {"city": {"description": "Where."}}}
-    tool = Tool(UUID(int=1), "default", "weather", "weather", "Reports.", "https://x.example", schema, None, (), 1)
-    projection = ToolProjection(PostgresTools(Database("postgresql://nobody@nowhere/none")))
+    tool = Tool(UUID(int=1), "default", "weather", "weather", "Reports.", "https://x.example", schema, None, (), 1, 1)
+    projection = ToolProjection(PostgresTools(NOWHERE), PostgresToolRows(NOWHERE))
     assert projection.lexical_text(tool, "") == "weather: Reports.\nServer: S.\ncity: Where."
     assert without_parameters(projection, tool, "") == "weather: Reports.\nServer: S."
     assert parameters_only(projection, tool) == "weather: Reports.\ncity: Where."
@@ -96,10 +110,12 @@ def test_a_memory_without_the_words_of_its_neighbours_keeps_its_own() -> None:
     time = datetime(2024, 1, 2, tzinfo=UTC)
     memory = Memory(UUID(int=1), "n", "a", "Yes.", "episodic", (), {}, 0.5, None, time, time, None, 1, 1)
     passage = Passage(Span(0, 4), [1.0], [WeightedText("Yes."), WeightedText("Is it blue?", 0.6)])
-    projection = MemoryProjection(PostgresMemories(Database("postgresql://nobody@nowhere/none")))
+    projection = MemoryProjection(PostgresMemories(NOWHERE), PostgresMemoryRows(NOWHERE, REACH))
     with VARIANTS["no words of neighbours"].applied():
-        assert projection.entry(memory, [passage]).passages == [Passage(Span(0, 4), [1.0], [WeightedText("Yes.")])]
-    assert projection.entry(memory, [passage]).passages == [passage]
+        assert projection.entry(memory, None, [passage]).passages == [
+            Passage(Span(0, 4), [1.0], [WeightedText("Yes.")])
+        ]
+    assert projection.entry(memory, None, [passage]).passages == [passage]
 
 
 def test_the_table_shows_each_difference_and_how_much_of_it_may_be_chance() -> None:
@@ -129,7 +145,9 @@ async def found(folder: Path, text: str, question: str) -> list[UUID]:
 
 
 def entry(text: str) -> Entry:
-    return Entry(UUID(int=1), 1, "default", [Passage(Span(0, len(text)), [1.0, 0.0], [WeightedText(text)])])
+    return Entry(
+        UUID(int=1), 1, ItemState(1), "default", [Passage(Span(0, len(text)), [1.0, 0.0], [WeightedText(text)])]
+    )
 
 
 def match(number: int, score: float) -> Match:

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from memos_mcp.domain.memory import Neighbour, NewMemory
+from memos_mcp.domain.index_rows import Neighbour
+from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.source import StoredFile
 from memos_mcp.postgres.database import Database
-from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.sources import PostgresSources
-from memos_mcp.retrieval.context import MAX_CHARS, REACH
-from tests.postgres.queue_marks import ANN, NOW, index_all
+from tests.postgres.queue_marks import ANN, NOW, index_all, neighbours
 
 ORDER: Final = "UPDATE ingested_files SET memory_ids = $1 WHERE path = 'a.py'"
 """Changes the order of the chunks of the file that `indexed` ingests."""
@@ -40,4 +39,4 @@ async def chunks(database: Database) -> dict[str, UUID]:
 
 async def chunk_neighbours(database: Database, content: str) -> list[Neighbour]:
     memory_id = (await chunks(database))[content]
-    return (await PostgresMemories(database).neighbours([memory_id], REACH, MAX_CHARS)).get(memory_id, [])
+    return list((await neighbours(database, [memory_id])).get(memory_id, []))

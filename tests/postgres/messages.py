@@ -4,12 +4,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from memos_mcp.domain.memory import Neighbour, NewMemory
+from memos_mcp.domain.index_rows import Neighbour
+from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
-from memos_mcp.retrieval.context import MAX_CHARS, REACH
-from tests.postgres.queue_marks import ANN, NOW, index_all
+from tests.postgres.queue_marks import ANN, NOW, index_all, neighbours
 
 
 async def store(
@@ -28,4 +28,4 @@ async def store_session(database: Database, contents: str, session: str = "s") -
 
 
 async def neighbours_of(database: Database, memory_id: UUID) -> list[Neighbour]:
-    return (await PostgresMemories(database).neighbours([memory_id], REACH, MAX_CHARS)).get(memory_id, [])
+    return list((await neighbours(database, [memory_id])).get(memory_id, []))

@@ -1,15 +1,16 @@
-"""Shared steps of the neighbour tests: indexing everything, reading the queue, reading all neighbours."""
+"""Shared steps of the neighbour tests: indexing everything, reading the queue, reading neighbours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from memos_mcp.domain.memory import Neighbour
+from memos_mcp.domain.index import ALL_ITEMS
+from memos_mcp.domain.index_rows import Neighbour
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
-from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.postgres.row_states import PostgresMemoryRows
 from memos_mcp.retrieval.context import MAX_CHARS, REACH
 
 NOW: Final = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -37,13 +38,26 @@ async def queued(database: Database) -> str:
     return "".join(sorted(row["content"] for row in rows))
 
 
-async def all_neighbours(database: Database) -> dict[UUID, list[Neighbour]]:
-    memories = PostgresMemories(database)
-    return await memories.neighbours(list(await memories.versions()), REACH, MAX_CHARS)
+def memory_rows(database: Database) -> PostgresMemoryRows:
+    return PostgresMemoryRows(database, REACH)
 
 
-async def missing_marks(database: Database, before: Mapping[UUID, Sequence[Neighbour]]) -> set[UUID]:
-    """Return the memories whose neighbours have changed but which are not queued."""
-    after = await all_neighbours(database)
-    others = {one for one in before.keys() | after.keys() if before.get(one, []) != after.get(one, [])}
-    return others - await PostgresIndexQueue(database).queued_ids("memory", sorted(others))
+async def neighbours(database: Database, ids: Sequence[UUID]) -> dict[UUID, Sequence[Neighbour]]:
+    """Return the neighbours of those that have any."""
+    contexts = await memory_rows(database).contexts(ids, MAX_CHARS)
+    return {item: context.neighbours for item, context in contexts.items()}
+
+
+async def all_neighbours(database: Database) -> dict[UUID, Sequence[Neighbour]]:
+    return await neighbours(database, list(await memory_rows(database).states(ALL_ITEMS)))
+
+
+async def around(database: Database) -> str:
+    """Claim what is queued, and return the letters of what it affects besides."""
+    claims = await PostgresIndexQueue(database).claim(100, LEASE)
+    affected = await memory_rows(database).around(
+        [claim.item_id for claim in claims], [position for claim in claims for position in claim.former_positions]
+    )
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT content FROM agent_memories WHERE id = ANY ($1)", list(affected))
+    return "".join(sorted(row["content"] for row in rows))

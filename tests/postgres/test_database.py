@@ -219,7 +219,7 @@ async def test_migration_drift_is_reported_on_every_call(database_url: str) -> N
     await connection.close(timeout=5)
     database = Database(database_url)
     for _ in range(2):
-        with pytest.raises(MigrationDrift, match="0001_initial was edited"):
+        with pytest.raises(MigrationDrift, match="0001_create_registered_tools was edited"):
             await database.server_version()
     await database.close()
 

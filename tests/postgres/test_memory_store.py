@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from memos_mcp.domain.errors import NotFound
-from memos_mcp.domain.index import Span
+from memos_mcp.domain.index import ALL_ITEMS, ItemState, Span
 from memos_mcp.domain.memory import ListPosition, MemoryFilter, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
+from tests.postgres.queue_marks import memory_rows
 
 pytestmark = pytest.mark.anyio
 
@@ -112,7 +113,7 @@ async def test_a_superseded_memory_is_replaced_by_the_new_one(database: Database
     new = await store(memories, "the limit is 20", supersedes=old)
     assert list(await memories.get("team", [old, new], ANY, NOW)) == [new]
     assert list(await memories.current([old, new])) == [new]
-    assert list(await memories.versions()) == [new]
+    assert list(await memory_rows(database).states(ALL_ITEMS)) == [new]
 
 
 async def test_a_memory_can_be_superseded_by_one_of_the_same_content(database: Database) -> None:
@@ -121,7 +122,7 @@ async def test_a_memory_can_be_superseded_by_one_of_the_same_content(database: D
     new = await memories.add(ANN, NewMemory("tea", importance=0.9, supersedes=old), NOW)
     assert new.created
     assert new.memory_id != old
-    assert list(await memories.versions()) == [new.memory_id]
+    assert list(await memory_rows(database).states(ALL_ITEMS)) == [new.memory_id]
 
 
 async def test_a_memory_can_be_superseded_by_an_existing_one(database: Database) -> None:
@@ -188,7 +189,7 @@ async def test_every_way_of_reading_applies_the_whole_filter(database: Database)
     await memories.add(Scope("team", "bob"), NewMemory("tea c", occurred_at=NOW + HOUR), NOW)
     await memories.add(Scope("other", "ann"), NewMemory("tea d"), NOW)
     await memories.add(ANN, NewMemory("tea e", expires_at=NOW), NOW)
-    rows = await memories.current(list(await memories.versions()))
+    rows = await memories.current(list(await memory_rows(database).states(ALL_ITEMS)))
     names = {memory_id: row.content[-1] for memory_id, row in rows.items()}
 
     def named(ids: Any) -> str:
@@ -279,4 +280,4 @@ async def test_a_change_of_an_unindexed_column_queues_nothing(database: Database
     async with database.connection() as connection:
         await connection.execute("UPDATE agent_memories SET importance = 0.9, tags = tags")
     assert await queue.claim(10, HOUR) == []
-    assert await memories.versions() == {memory_id: 1}
+    assert await memory_rows(database).states(ALL_ITEMS) == {memory_id: ItemState(1)}

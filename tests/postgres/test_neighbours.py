@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from memos_mcp.domain.memory import Neighbour, NewMemory
+from memos_mcp.domain.index_rows import Neighbour
+from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
@@ -12,7 +13,7 @@ from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.retrieval.context import MAX_CHARS, REACH
 from tests.postgres.file_chunks import chunk_neighbours, indexed, ingest
 from tests.postgres.messages import neighbours_of, store, store_session
-from tests.postgres.queue_marks import ANN, NOW, all_neighbours, index_all, queued, run
+from tests.postgres.queue_marks import ANN, NOW, all_neighbours, index_all, neighbours, queued, run
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +23,7 @@ BOB = Scope("team", "bob")
 
 async def test_session_neighbours_are_sorted_by_offset_within_the_reach(database: Database) -> None:
     ids = await store_session(database, "abcdefg")
-    near = await PostgresMemories(database).neighbours(ids, REACH, MAX_CHARS)
+    near = await neighbours(database, ids)
     assert near[ids[3]] == [Neighbour(-2, "b"), Neighbour(-1, "c"), Neighbour(1, "e"), Neighbour(2, "f")]
     assert near[ids[0]] == [Neighbour(1, "b"), Neighbour(2, "c")]
     assert near[ids[6]] == [Neighbour(-2, "e"), Neighbour(-1, "f")]
@@ -62,14 +63,12 @@ async def test_expiring_superseded_and_sessionless_memories_have_no_neighbours_a
     expiring = await store(database, "expiring", 2, expires_at=NOW + HOUR)
     alone = await store(database, "alone", 2, session=None)
     asked = await store(database, "asked", 3)
-    assert await PostgresMemories(database).neighbours([old, expiring, alone, asked], REACH, MAX_CHARS) == {
-        asked: [Neighbour(1, "new")]
-    }
+    assert await neighbours(database, [old, expiring, alone, asked]) == {asked: [Neighbour(1, "new")]}
 
 
 async def test_file_neighbours_are_sorted_by_offset_within_the_reach(database: Database) -> None:
     ids = await indexed(database, "abcdefg")
-    near = await PostgresMemories(database).neighbours(list(ids.values()), REACH, MAX_CHARS)
+    near = await neighbours(database, list(ids.values()))
     assert near[ids["d"]] == [Neighbour(-2, "b"), Neighbour(-1, "c"), Neighbour(1, "e"), Neighbour(2, "f")]
     assert near[ids["a"]] == [Neighbour(1, "b"), Neighbour(2, "c")]
     assert near[ids["g"]] == [Neighbour(-2, "e"), Neighbour(-1, "f")]
@@ -129,5 +128,5 @@ async def test_neighbours_of_messages_and_chunks_are_read_together(database: Dat
     messages = [NewMemory(letter, session_id="s") for letter in "xy"]
     added = await PostgresMemories(database).add_many(ANN, messages, NOW)
     ids = await indexed(database, "ab")
-    near = await PostgresMemories(database).neighbours([added[0].memory_id, ids["a"]], REACH, MAX_CHARS)
+    near = await neighbours(database, [added[0].memory_id, ids["a"]])
     assert near == {added[0].memory_id: [(1, "y")], ids["a"]: [(1, "b")]}

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from memos_mcp.domain.index import SequenceRange
 from memos_mcp.domain.index_queue import Claim
 from memos_mcp.domain.memory import ListPosition, MemoryFilter
 from memos_mcp.domain.scope import Scope
@@ -16,6 +17,7 @@ from memos_mcp.postgres.connection import Connection, connect
 from memos_mcp.postgres.embeddings import PostgresEmbeddings
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.postgres.row_states import PostgresMemoryRows
 from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
 from tests.conftest import copy_of
@@ -87,7 +89,16 @@ def current_memories(database: Explaining) -> Awaitable[object]:
 
 
 def neighbours(database: Explaining) -> Awaitable[object]:
-    return PostgresMemories(database).neighbours(IDS, 2, 100)
+    return PostgresMemoryRows(database, 2).contexts(IDS, 100)
+
+
+def around(database: Explaining) -> Awaitable[object]:
+    position = {"namespace": "team", "session_id": "session 9", "occurred_at": NOW.isoformat(), "sequence": 1}
+    return PostgresMemoryRows(database, 2).around(IDS, [position])
+
+
+def states_of_a_range(database: Explaining) -> Awaitable[object]:
+    return PostgresMemoryRows(database, 2).states(SequenceRange(10, 20))
 
 
 def get_tools(database: Explaining) -> Awaitable[object]:
@@ -112,6 +123,7 @@ def delete_chunks(database: Explaining) -> Awaitable[object]:
     return database.fetch(sources._DELETE_MEMORIES, IDS[:9])
 
 
+NEIGHBOUR_INDEXES = {"agent_memories_pkey", "agent_memories_session", "ingested_files_memories"}
 MEMORIES = {
     "get": (get_memories, {"agent_memories_pkey"}),
     "newest": (newest(ALL), {"agent_memories_newest"}),
@@ -127,24 +139,34 @@ MEMORIES = {
         {"agent_memories_search", "agent_memories_session"},
     ),
     "current": (current_memories, {"agent_memories_pkey"}),
-    "neighbours": (neighbours, {"agent_memories_pkey", "agent_memories_session", "ingested_files_memories"}),
+    "neighbours": (neighbours, NEIGHBOUR_INDEXES),
+    "around": (around, NEIGHBOUR_INDEXES | {"index_queue_pkey"}),
+    "states of a range": (states_of_a_range, NEIGHBOUR_INDEXES | {"agent_memories_sequence"}),
+    "digest of a range": (
+        lambda database: PostgresMemoryRows(database, 2).digest(SequenceRange(10, 20)),
+        NEIGHBOUR_INDEXES | {"agent_memories_sequence"},
+    ),
+    "end of a range": (
+        lambda database: PostgresMemoryRows(database, 2).range_end(10, 5),
+        {"agent_memories_sequence"},
+    ),
 }
 TOOLS = {
     "get": (get_tools, {"registered_tools_point_id_key"}),
     "named": (
         lambda database: PostgresTools(database).named("team 1", ["tool 9"], ALL_TOOLS),
-        {"registered_tools_any_case", "registered_tools_namespace_tool_id_key"},
+        {"idx_tools_any_case", "registered_tools_namespace_tool_id_key"},
     ),
     "by name": (
         lambda database: PostgresTools(database).by_name("team 1", ALL_TOOLS, 10),
-        {"registered_tools_any_case"},
+        {"idx_tools_any_case"},
     ),
-    "count": (lambda database: PostgresTools(database).count("team 1", ALL_TOOLS), {"registered_tools_any_case"}),
+    "count": (lambda database: PostgresTools(database).count("team 1", ALL_TOOLS), {"idx_tools_any_case"}),
     "count with a capability": (
         lambda database: PostgresTools(database).count("team 1", ToolFilter(required=["capability 9"])),
-        {"registered_tools_any_case", "registered_tools_capabilities"},
+        {"idx_tools_any_case", "idx_tools_capabilities"},
     ),
-    "text search": (search_tools(queued_only=False), {"registered_tools_any_case", "registered_tools_search"}),
+    "text search": (search_tools(queued_only=False), {"idx_tools_any_case", "idx_tools_search"}),
     "queued": (search_tools(queued_only=True), {"index_queue_pkey", "registered_tools_point_id_key"}),
     "current": (current_tools, {"registered_tools_point_id_key"}),
 }
@@ -234,13 +256,14 @@ async def test_a_search_of_queued_rows_reads_the_queue_and_then_each_row_by_id(
     [
         (get_memories, {"agent_memories_pkey"}),
         (current_memories, {"agent_memories_pkey"}),
-        (neighbours, {"agent_memories_pkey", "agent_memories_session", "ingested_files_memories"}),
+        (neighbours, NEIGHBOUR_INDEXES),
+        (around, NEIGHBOUR_INDEXES | {"index_queue_pkey"}),
         (get_tools, {"registered_tools_point_id_key"}),
         (current_tools, {"registered_tools_point_id_key"}),
         (held, {"agent_memories_pkey", "ingested_files_once"}),
         (delete_chunks, {"agent_memories_pkey", "ingested_files_memories"}),
     ],
-    ids=["get", "current", "neighbours", "get tools", "current tools", "held", "delete"],
+    ids=["get", "current", "neighbours", "around", "get tools", "current tools", "held", "delete"],
 )
 async def test_rows_are_read_by_id_before_the_first_analyze(
     unanalyzed: Connection, ask: Ask, indexes: set[str]

@@ -12,7 +12,6 @@ from memos_mcp.domain.memory import Added, MemoryFilter, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import Replaced, StoredFile
 from memos_mcp.domain.tool import NewTool, Upserted
-from memos_mcp.postgres import sources
 from memos_mcp.postgres.connection import Connection
 from memos_mcp.postgres.database import POOL_SIZE, Database
 from memos_mcp.postgres.memories import PostgresMemories
@@ -117,17 +116,17 @@ async def test_a_change_of_files_that_loses_a_deadlock_is_retried(
 ) -> None:
     port = PostgresSources(database)
     await port.replace(ANN, "app", [StoredFile("a.py", b"1", [NewMemory("tea", kind="document")])], NOW)
-    key = sources._key(ANN.namespace, ANN.agent_id)
     answers: list[Replaced] = []
-    memories, files = "SELECT FROM agent_memories FOR UPDATE", "SELECT FROM ingested_files FOR UPDATE"
     with anyio.fail_after(30):
-        async with anyio.create_task_group() as tasks, gate(database, memories) as other:
+        async with (
+            database.connection() as watcher,
+            anyio.create_task_group() as tasks,
+            gate(database, "SELECT FROM index_queue FOR UPDATE") as other,
+        ):
             await other.execute(NEVER_THE_VICTIM)
-            async with anyio.create_task_group() as lockers, gate(database, files) as connection:
-                tasks.start_soon(collect, answers, lambda: write(port))
-                await until_waiting(connection, 1)
-                lockers.start_soon(other.execute, sources._LOCK_SCOPE, key)
-                await until_waiting(connection, 2)
+            tasks.start_soon(collect, answers, lambda: write(port))
+            await until_waiting(watcher, 1)
+            await other.execute("SELECT FROM agent_memories FOR UPDATE")
     assert answers == [Replaced(removed=1)]
 
 

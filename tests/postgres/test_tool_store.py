@@ -5,10 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from memos_mcp.domain.index import Span
+from memos_mcp.domain.index import ALL_ITEMS, ItemState, Span
 from memos_mcp.domain.tool import NewTool, ToolFilter
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
+from memos_mcp.postgres.row_states import PostgresToolRows
 from memos_mcp.postgres.tools import PostgresTools
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +52,7 @@ async def test_only_a_registration_that_changes_something_is_a_new_version(datab
     other = await tools.upsert("team", changed, NOW)
     assert (other.id, other.outcome, other.version) == (first.id, "updated", 2)
     assert len(await queue.claim(10, LEASE)) == 1
-    assert await tools.versions() == {first.id: 2}
+    assert await PostgresToolRows(database).states(ALL_ITEMS) == {first.id: ItemState(2)}
 
 
 async def test_a_tool_id_is_unique_within_a_namespace(database: Database) -> None:
@@ -140,7 +141,7 @@ async def test_a_tool_that_was_switched_off_stays_off_when_it_is_registered_agai
         await connection.execute("UPDATE registered_tools SET enabled = false")
     assert (await tools.upsert("team", MAIL, NOW)).outcome == "unchanged"
     assert await tools.get("team", [done.id], ALL) == {}
-    assert await tools.versions() == {}
+    assert await PostgresToolRows(database).states(ALL_ITEMS) == {}
 
 
 async def test_a_row_inserted_by_hand_in_the_plain_columns_is_a_tool(database: Database) -> None:

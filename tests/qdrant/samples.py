@@ -10,10 +10,12 @@ from tempfile import TemporaryDirectory
 from uuid import UUID
 
 from memos_mcp.domain.index import (
+    ALL_ITEMS,
     Entry,
     IndexFilter,
     IndexQuery,
     ItemKind,
+    ItemState,
     Lanes,
     Passage,
     Shape,
@@ -65,7 +67,12 @@ def entry(
         span = Span(start, start + len(text))
         passages.append(Passage(span, vector((number, index), dimensions), [WeightedText(text)]))
         start = span.end + 1
-    return Entry(item(number), version, namespace, passages, words or {}, numbers or {})
+    return Entry(item(number), number, ItemState(version), namespace, passages, words or {}, numbers or {})
+
+
+async def versions(index: VectorIndex, kind: ItemKind) -> dict[UUID, int]:
+    """Return the version of every item that the index holds."""
+    return {item: state.version for item, state in (await index.states(kind, ALL_ITEMS)).items()}
 
 
 async def search(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from memos_mcp.domain.index import IndexFilter, IndexQuery, VectorIndex
+from memos_mcp.domain.index import Group, IndexFilter, IndexQuery, VectorIndex
 from memos_mcp.qdrant.lanes import MIN_SHARE, shares
 from tests.qdrant.samples import bm25, dense, entry, search, vector
 
@@ -67,7 +67,8 @@ def test_however_many_questions_there_are_each_may_propose_some() -> None:
 
 
 async def test_a_match_names_the_file_that_it_is_a_part_of(index: VectorIndex) -> None:
-    await index.put("memory", [replace(entry(1, "cat"), part_of="a file"), entry(2, "cat")])
+    file = Group("file", "a file")
+    await index.put("memory", [replace(entry(1, "cat"), group=file), entry(2, "cat")])
     lanes = await search(index, "memory", "cat", vector((1, 0)), OURS, 5)
     for lane in (lanes.dense, lanes.bm25):
-        assert {match.item_id.int: match.part_of for match in lane} == {1: "a file", 2: None}
+        assert {match.item_id.int: match.group for match in lane} == {1: file, 2: None}

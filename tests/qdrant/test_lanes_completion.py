@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from memos_mcp.domain.index import Match, Span
+from memos_mcp.domain.index import Group, Match, Span
 from memos_mcp.qdrant.lanes import MAX_CANDIDATE_POINTS, LaneCompletion, LaneQuery, PointRow, to_lanes
 from memos_mcp.qdrant.points import BM25, DENSE
 
@@ -182,6 +182,6 @@ def test_every_lane_scores_all_that_any_lane_proposed(seed: int) -> None:
 
 
 def test_rows_become_the_matches_of_the_port() -> None:
-    lanes = to_lanes({DENSE: [(str(UUID(int=1)), 3, 5, "a file", 0.5)], BM25: []})
-    assert lanes.dense == [Match(UUID(int=1), 0.5, Span(3, 5), "a file")]
+    lanes = to_lanes({DENSE: [(str(UUID(int=1)), 3, 5, ["file", "a file"], 0.5)], BM25: []})
+    assert lanes.dense == [Match(UUID(int=1), 0.5, Span(3, 5), Group("file", "a file"))]
     assert lanes.bm25 == []

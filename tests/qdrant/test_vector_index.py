@@ -1,11 +1,13 @@
 """The contract of the `VectorIndex` port."""
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import Entry, IndexFilter, Passage, Span, VectorIndex, WeightedText
-from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, search, vector
+from memos_mcp.domain.index import IndexFilter, Passage, Span, VectorIndex, WeightedText
+from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, search, vector, versions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
@@ -15,7 +17,7 @@ OURS = IndexFilter("ours")
 async def test_an_empty_index_answers_nothing(index: VectorIndex) -> None:
     lanes = await search(index, "memory", "anything", vector("x"), OURS, 10)
     assert (dense(lanes), bm25(lanes)) == ([], [])
-    assert await index.versions("memory") == {}
+    assert await versions(index, "memory") == {}
 
 
 async def test_an_item_is_found_by_its_vector_and_by_its_words(index: VectorIndex) -> None:
@@ -60,7 +62,7 @@ async def test_kinds_do_not_mix(index: VectorIndex) -> None:
     await index.put("tool", [entry(2, "cat")])
     assert bm25(await search(index, "memory", "cat", None, OURS, 10)) == [1]
     assert dense(await search(index, "tool", "cat", vector((1, 0)), OURS, 10)) == [2]
-    assert await index.versions("tool") == {item(2): 1}
+    assert await versions(index, "tool") == {item(2): 1}
 
 
 async def test_namespaces_do_not_mix(index: VectorIndex) -> None:
@@ -80,7 +82,7 @@ async def test_an_item_appears_once_with_its_best_passage(index: VectorIndex) ->
 
 async def test_a_word_counts_where_it_counts_most(index: VectorIndex) -> None:
     near = [WeightedText("dog"), WeightedText("cat bird", 0.5), WeightedText("bird", 0.25)]
-    await index.put("memory", [entry(1, "cat"), Entry(item(2), 1, "ours", [Passage(Span(0, 3), vector("x"), near)])])
+    await index.put("memory", [entry(1, "cat"), replace(entry(2), passages=[Passage(Span(0, 3), vector("x"), near)])])
     cats = (await search(index, "memory", "cat", None, OURS, 5)).bm25
     assert [match.item_id for match in cats] == [item(1), item(2)]
     assert 0.3 < cats[1].score / cats[0].score < 0.7
@@ -158,7 +160,7 @@ async def test_a_put_replaces_all_that_was_held_of_an_item(index: VectorIndex) -
     assert (
         dense(await search(index, "memory", "x", vector("x"), IndexFilter("ours", has_all={"tags": ["old"]}), 10)) == []
     )
-    assert await index.versions("memory") == {item(1): 2, item(2): 1}
+    assert await versions(index, "memory") == {item(1): 2, item(2): 1}
     assert (await index.report()).points == {"memory": 2, "tool": 0}
 
 
@@ -171,9 +173,8 @@ async def test_a_repeated_put_changes_nothing(index: VectorIndex) -> None:
 
 async def test_an_item_that_became_empty_is_no_longer_held(index: VectorIndex) -> None:
     await index.put("memory", [entry(1, "red", "green")])
-    bare = entry(1, "red")
-    await index.put("memory", [type(bare)(bare.item_id, 2, bare.namespace, [])])
-    assert await index.versions("memory") == {}
+    await index.put("memory", [replace(entry(1, version=2), passages=[])])
+    assert await versions(index, "memory") == {}
 
 
 async def test_a_text_without_words_is_still_found_by_its_vector(index: VectorIndex) -> None:
@@ -186,13 +187,13 @@ async def test_dropped_items_are_deleted_and_unknown_ones_are_no_error(index: Ve
     await index.put("memory", [entry(1, "cat", "dog"), entry(2, "cat")])
     await index.drop("memory", [item(1), item(77)])
     await index.drop("memory", [])
-    assert await index.versions("memory") == {item(2): 1}
+    assert await versions(index, "memory") == {item(2): 1}
     assert bm25(await search(index, "memory", "cat dog", None, OURS, 10)) == [2]
 
 
 async def test_more_items_than_a_page_are_counted_once_each(index: VectorIndex) -> None:
     await index.put("memory", [entry(n, "cat", "dog", version=n + 1) for n in range(1_100)])
-    assert await index.versions("memory") == {item(n): n + 1 for n in range(1_100)}
+    assert await versions(index, "memory") == {item(n): n + 1 for n in range(1_100)}
     report = await index.report()
     assert (report.items["memory"], report.points["memory"]) == (1_100, 2_200)
 
@@ -209,7 +210,7 @@ async def test_searches_are_answered_while_others_write(index: VectorIndex) -> N
         for start in (100, 300, 500):
             tasks.start_soon(index.put, "memory", [entry(n, "dog") for n in range(start, start + 150)])
     assert answers == [[1]] * 20
-    assert len(await index.versions("memory")) == 451
+    assert len(await versions(index, "memory")) == 451
 
 
 async def test_a_cancelled_search_does_not_disturb_the_next_one(index: VectorIndex) -> None:
@@ -231,7 +232,7 @@ async def test_a_draft_is_searched_once_it_is_committed_and_not_before(index: Ve
     assert bm25(await search(index, "memory", "cat", None, OURS, 10)) == [1]
     await draft.commit()
     assert bm25(await search(index, "memory", "cat", vector((2, 0)), OURS, 10)) == [2]
-    assert await index.versions("memory") == {item(2): 1}
+    assert await versions(index, "memory") == {item(2): 1}
     assert (await index.report()).generation != before.generation
 
 
@@ -273,7 +274,7 @@ async def test_what_was_put_is_there_after_closing_and_opening(index: VectorInde
     await index.open(SHAPE)
     await index.open(SHAPE)
     assert await index.report() == before
-    assert await index.versions("memory") == {item(1): 7}
+    assert await versions(index, "memory") == {item(1): 7}
 
 
 async def test_a_closed_index_is_unavailable(index: VectorIndex) -> None:
@@ -283,7 +284,7 @@ async def test_a_closed_index_is_unavailable(index: VectorIndex) -> None:
         search(index, "memory", "cat", None, OURS, 1),
         index.put("memory", [entry(1)]),
         index.drop("memory", [item(1)]),
-        index.versions("memory"),
+        versions(index, "memory"),
         index.report(),
         index.wants_rebuild(),
         index.draft(SHAPE),

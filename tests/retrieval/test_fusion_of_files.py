@@ -8,17 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memos_mcp.domain.index import Lanes, Match, Span
+from memos_mcp.domain.index import Group, Lanes, Match, Span
 from memos_mcp.retrieval.fusion import SHARPNESS, Ranked, fuse
 
 HERE = Span(0, 1)
 COSINES = st.floats(-1, 1)
+FILES = {name: Group("file", name) for name in ("a file", "another")}
 CHUNKS = st.dictionaries(st.integers(0, 9), st.tuples(COSINES, st.sampled_from(["a file", "another", None])))
 
 
 def answer(scores: Mapping[int, tuple[float, str | None]]) -> list[Ranked]:
-    """Rank items by their cosines and their files."""
-    return fuse("memory", [Lanes([Match(UUID(int=n), score, HERE, part) for n, (score, part) in scores.items()])])
+    """Rank items by their cosines and their files; those without are messages of one session."""
+    return fuse(
+        "memory",
+        [
+            Lanes(
+                [
+                    Match(UUID(int=n), score, HERE, Group("session", "s") if file is None else FILES[file])
+                    for n, (score, file) in scores.items()
+                ]
+            )
+        ],
+    )
 
 
 def numbers(ranked: Sequence[Ranked]) -> list[int]:
@@ -58,8 +69,8 @@ def test_the_chunks_of_a_file_keep_their_order_and_only_the_first_has_a_bonus(
 
 
 def test_a_chunk_that_only_words_or_a_sentence_found_counts_for_its_file() -> None:
-    whole = Lanes([Match(UUID(int=n), 0.5, HERE, "a file" if n == 2 else None) for n in (1, 2)])
-    words = Lanes(bm25=[Match(UUID(int=3), 9.0, HERE, "a file")])
+    whole = Lanes([Match(UUID(int=n), 0.5, HERE, FILES["a file"] if n == 2 else None) for n in (1, 2)])
+    words = Lanes(bm25=[Match(UUID(int=3), 9.0, HERE, FILES["a file"])])
     assert numbers(fuse("memory", [whole])) == [1, 2]
     assert numbers(fuse("memory", [Lanes(whole.dense, words.bm25)]))[0] == 2
     assert "document" in fuse("memory", [whole, words])[0].signals

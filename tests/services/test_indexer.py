@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
 
 import anyio
 import anyio.lowlevel
@@ -12,7 +11,7 @@ import pytest
 
 from memos_mcp.app import App, compose, running
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import ItemKind, Shape, Vector
+from memos_mcp.domain.index import ItemKind, SequenceRange, Shape, Vector
 from memos_mcp.domain.memory import MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, ToolQuery
@@ -80,21 +79,21 @@ async def test_an_index_that_fails_while_serving_recovers(
     assert "dense" in page.hits[0].signals
 
 
-async def test_an_index_that_cannot_be_read_is_retried_after_growing_delays(
+async def test_an_index_that_cannot_be_opened_is_retried_after_growing_delays(
     tmp_path: Path, database: Database, embedder: HashEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: list[float] = []
     enough = anyio.Event()
 
-    class Unreadable(EdgeIndex):
-        async def versions(self, kind: ItemKind) -> dict[UUID, int]:
+    class Unopened(EdgeIndex):
+        async def open(self, shape: Shape) -> None:
             tries.append(anyio.current_time())
             if len(tries) == 5:
                 enough.set()
-            raise IndexUnavailable(f"Its {kind} part cannot be read.")
+            raise IndexUnavailable(f"It cannot be opened for {shape.model}.")
 
     monkeypatch.setattr(indexer, "FIRST_RETRY_SECONDS", 0.05)
-    async with running(compose(Settings(home=tmp_path), database, Unreadable(tmp_path / "index", 1_000), embedder)):
+    async with running(compose(Settings(home=tmp_path), database, Unopened(tmp_path / "index", 1_000), embedder)):
         with anyio.fail_after(30):
             await enough.wait()
     assert tries[-1] - tries[-2] >= 0.4
@@ -245,11 +244,11 @@ async def test_answers_are_degraded_until_a_new_generation_was_reconciled(
             self.swapping = True
             await super()._adopt(generation)
 
-        async def versions(self, kind: ItemKind) -> dict[UUID, int]:
+        async def count(self, kind: ItemKind, of: SequenceRange) -> int:
             if self.swapping:
                 asked.set()
                 await answer.wait()
-            return await super().versions(kind)
+            return await super().count(kind, of)
 
     settings = Settings(home=tmp_path, index_wait_seconds=5)
     async with running(compose(settings, database, Swapping(tmp_path / "index", 1_000), embedder)) as app:
@@ -292,7 +291,7 @@ async def test_a_new_graph_is_built_after_a_load_and_not_during_it(
 
     class Counting(EdgeIndex):
         async def draft(self, shape: Shape) -> EdgeDraft:
-            held.append(len(await self.versions("memory")))
+            held.append((await self.report()).items["memory"])
             return await super().draft(shape)
 
     monkeypatch.setattr(indexer, "HOUSEKEEPING_SECONDS", 0.0)

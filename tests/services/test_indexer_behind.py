@@ -116,9 +116,11 @@ async def ask(app: App, text: str) -> MemoryPage:
 
 
 async def test_an_item_queued_after_the_last_claim_does_not_degrade_answers(stepwise_app: App, queue: Stepwise) -> None:
-    queue.late = [NewMemory("an osprey came late")]
     async with running(stepwise_app) as app:
         await queue.wait_until_idle()
+        await app.indexer.wait_until_idle()
+        queue.late = [NewMemory("an osprey came late")]
+        await queue.step()
         meanwhile = await ask(app, "osprey")
         await queue.step()
         afterwards = await ask(app, "osprey")

@@ -8,15 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memos_mcp.domain.index import FIELDS, Entry, IndexFilter
+from memos_mcp.domain.index import FIELDS, Entry, Group, IndexFilter
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryKind
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
-from memos_mcp.services.projections import MemoryProjection, memory_filter, part_of
+from memos_mcp.postgres.row_states import PostgresMemoryRows
+from memos_mcp.retrieval.context import REACH
+from memos_mcp.services.projections import MemoryProjection, group_of, memory_filter
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 MOMENTS = st.datetimes(datetime(2026, 4, 30), datetime(2026, 5, 2), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
-PROJECTION = MemoryProjection(PostgresMemories(Database("postgresql://nobody@nowhere/none")))
+NOWHERE = Database("postgresql://nobody@nowhere/none")
+PROJECTION = MemoryProjection(PostgresMemories(NOWHERE), PostgresMemoryRows(NOWHERE, REACH))
 KINDS: Sequence[MemoryKind] = ("episodic", "semantic", "procedural", "document")
 LABELS = st.lists(st.sampled_from("abc"), max_size=3)
 METADATA = st.dictionaries(st.sampled_from("kl"), st.integers(0, 2) | st.lists(st.integers(0, 2), max_size=2))
@@ -86,23 +89,23 @@ def matches(condition: IndexFilter, point: Entry) -> bool:
 @given(FILTERS, MEMORIES)
 def test_the_index_filter_admits_every_memory_that_the_record_admits(filter: MemoryFilter, memory: Memory) -> None:
     if admits(filter, memory):
-        assert matches(memory_filter("here", filter, NOW), PROJECTION.entry(memory, []))
+        assert matches(memory_filter("here", filter, NOW), PROJECTION.entry(memory, None, []))
 
 
 @given(FILTERS, MEMORIES)
 def test_without_metadata_the_index_and_the_record_agree(filter: MemoryFilter, memory: Memory) -> None:
     if not filter.metadata:
-        assert matches(memory_filter("here", filter, NOW), PROJECTION.entry(memory, [])) == admits(filter, memory)
+        assert matches(memory_filter("here", filter, NOW), PROJECTION.entry(memory, None, [])) == admits(filter, memory)
 
 
 @given(MEMORIES)
 def test_a_point_of_another_namespace_never_matches(memory: Memory) -> None:
-    assert not matches(memory_filter("elsewhere", MemoryFilter(), NOW), PROJECTION.entry(memory, []))
+    assert not matches(memory_filter("elsewhere", MemoryFilter(), NOW), PROJECTION.entry(memory, None, []))
 
 
 @given(FILTERS, MEMORIES)
 def test_only_declared_fields_are_stored_and_filtered(filter: MemoryFilter, memory: Memory) -> None:
-    point, condition = PROJECTION.entry(memory, []), memory_filter("here", filter, NOW)
+    point, condition = PROJECTION.entry(memory, None, []), memory_filter("here", filter, NOW)
 
     assert {*point.words, *condition.has_all} <= set(FIELDS["memory"].words)
     assert {*point.numbers, *condition.at_least, *condition.at_most, *condition.not_expired_by} <= set(
@@ -126,12 +129,19 @@ FILE = {"source": "app", "path": "a.py"}
 
 
 @given(MEMORIES, MEMORIES)
-def test_only_chunks_of_the_same_file_are_parts_of_it(one: Memory, other: Memory) -> None:
-    def name(memory: Memory, **metadata: str) -> str | None:
-        return part_of(replace(memory, kind="document", metadata=FILE | metadata))
+def test_only_chunks_of_the_same_file_are_in_its_group(one: Memory, other: Memory) -> None:
+    def group(memory: Memory, **metadata: str) -> Group | None:
+        return group_of(replace(memory, session_id=None, kind="document", metadata=FILE | metadata))
 
-    assert name(one) == name(other) is not None
-    assert len({name(one), name(other, path="b.py"), name(other, source="lib")}) == 3
+    assert group(one) == group(other) is not None
+    assert len({group(one), group(other, path="b.py"), group(other, source="lib")}) == 3
+
+
+@given(MEMORIES, MEMORIES)
+def test_only_messages_of_the_same_session_are_in_its_group(one: Memory, other: Memory) -> None:
+    groups = [group_of(replace(memory, session_id=session)) for memory in (one, other) for session in "st"]
+    assert groups == groups[:2] * 2
+    assert groups[0] != groups[1]
 
 
 @pytest.mark.parametrize(
@@ -139,5 +149,5 @@ def test_only_chunks_of_the_same_file_are_parts_of_it(one: Memory, other: Memory
     [{"metadata": {}}, {"metadata": {"path": "a.py"}}, {"metadata": FILE | {"path": 1}}, {"kind": "episodic"}],
 )
 @given(memory=MEMORIES)
-def test_a_memory_that_names_no_file_is_part_of_none(memory: Memory, changes: dict[str, Any]) -> None:
-    assert part_of(replace(memory, **{"kind": "document", "metadata": FILE} | changes)) is None
+def test_a_memory_without_session_that_names_no_file_is_in_no_group(memory: Memory, changes: dict[str, Any]) -> None:
+    assert group_of(replace(memory, **{"session_id": None, "kind": "document", "metadata": FILE} | changes)) is None

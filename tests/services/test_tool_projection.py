@@ -9,14 +9,16 @@ from hypothesis import strategies as st
 from memos_mcp.domain.index import FIELDS
 from memos_mcp.domain.tool import Tool, ToolFilter
 from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.row_states import PostgresToolRows
 from memos_mcp.postgres.tools import PostgresTools
 from memos_mcp.services.projections import ToolProjection, tool_filter, tool_text
 
-PROJECTION = ToolProjection(PostgresTools(Database("postgresql://nobody@nowhere/none")))
+NOWHERE = Database("postgresql://nobody@nowhere/none")
+PROJECTION = ToolProjection(PostgresTools(NOWHERE), PostgresToolRows(NOWHERE))
 
 
 def tool(name: str = "tool", schema: dict[str, Any] | None = None, capabilities: Sequence[str] = ()) -> Tool:
-    return Tool(UUID(int=1), "here", name, name, "Does it.", "https://host/", schema, None, capabilities, 1)
+    return Tool(UUID(int=1), "here", name, name, "Does it.", "https://host/", schema, None, capabilities, 1, 1)
 
 
 FORECAST = {
@@ -40,7 +42,7 @@ def words_of(schema: dict[str, Any] | None) -> list[str]:
 
 def test_the_embedding_text_has_names_and_description_and_no_parameters() -> None:
     described = Tool(
-        UUID(int=1), "here", "wx.getForecast", "Forecast", "Shows it.", "https://h/", FORECAST, None, (), 1
+        UUID(int=1), "here", "wx.getForecast", "Forecast", "Shows it.", "https://h/", FORECAST, None, (), 1, 1
     )
 
     assert tool_text(described) == "Forecast. wx.getForecast wx get Forecast: Shows it."
@@ -109,7 +111,7 @@ def test_any_schema_has_an_embedding_text_and_a_lexical_text(schema: dict[str, A
 def test_the_index_filter_has_the_same_conditions(
     needs: list[str], agent_has: list[str] | None, required: list[str] | None
 ) -> None:
-    point = PROJECTION.entry(tool(capabilities=needs), [])
+    point = PROJECTION.entry(tool(capabilities=needs), None, [])
     condition = tool_filter("here", ToolFilter(required, agent_has))
 
     held = set(point.words["required_capabilities"])

@@ -19,13 +19,24 @@ import anyio
 from anyio.to_thread import run_sync
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import Entry, IndexFilter, IndexQuery, IndexReport, ItemKind, Lanes, Shape, Vector
+from memos_mcp.domain.index import (
+    Entry,
+    IndexFilter,
+    IndexQuery,
+    IndexReport,
+    ItemKind,
+    ItemState,
+    Lanes,
+    SequenceRange,
+    Shape,
+    Vector,
+)
 from memos_mcp.qdrant.edge import generations as disk
 from memos_mcp.qdrant.edge.draft import EdgeDraft
 from memos_mcp.qdrant.edge.generations import Generation
 from memos_mcp.qdrant.edge.worker_handle import FAILED, RunningGeneration, WorkerExited, WorkerHandle, put_requests
 from memos_mcp.qdrant.lanes import to_lanes
-from memos_mcp.qdrant.points import CLOSED, OUTDATED, VersionScan
+from memos_mcp.qdrant.points import CLOSED, OUTDATED, StateScan
 
 logger = logging.getLogger(__name__)
 
@@ -97,13 +108,18 @@ class EdgeIndex:
         answers = await self._request("search", vectors, kind=kind, texts=texts, where=asdict(where), limit=limit)
         return [to_lanes(answer) for answer in answers]
 
-    async def versions(self, kind: ItemKind) -> dict[UUID, int]:
-        scan, offset = VersionScan(), None
+    async def states(self, kind: ItemKind, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
+        which = {"between": of} if isinstance(of, SequenceRange) else {"items": [str(item) for item in of]}
+        scan, offset = StateScan(), None
         while True:
-            rows, offset = await self._request("rows", kind=kind, offset=offset)
+            rows, offset = await self._request("rows", kind=kind, offset=offset, **which)
             scan.add(rows)
             if offset is None:
-                return await run_sync(scan.versions)
+                return scan.states()
+
+    async def count(self, kind: ItemKind, of: SequenceRange) -> int:
+        count: int = await self._request("count", kind=kind, between=of)
+        return count
 
     async def draft(self, shape: Shape) -> EdgeDraft:
         """Start a generation beside the current one. Later writes to the current one do not reach it."""

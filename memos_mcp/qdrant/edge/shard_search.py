@@ -8,7 +8,7 @@ import qdrant_edge as edge
 
 from memos_mcp.domain.index import Vector
 from memos_mcp.qdrant.lanes import LaneCompletion, LaneQuery, PointRow
-from memos_mcp.qdrant.points import BM25, ITEM, NAMESPACE, RESULT_FIELDS, result_fields
+from memos_mcp.qdrant.points import BM25, ITEM, NAMESPACE, RESULT_FIELDS, fields_of
 
 
 def search_shard(
@@ -58,20 +58,20 @@ class _PointReader:
         """Read the payloads of those points that no query has found before."""
         if new := [point for point in points if point not in self._fields]:
             records = self._shard.retrieve(new, with_payload=list(RESULT_FIELDS), with_vector=False)
-            self._fields.update((record.id, result_fields(record.payload)) for record in records)
+            self._fields.update((record.id, fields_of(record.payload, RESULT_FIELDS)) for record in records)
 
 
 def _filter(where: Mapping[str, Any]) -> edge.Filter:
     must: list[Any] = [has_word(NAMESPACE, where["namespace"])]
     must += [has_word(field, word) for field, words in where["has_all"].items() for word in words]
-    must += [_in_range(field, edge.RangeFloat(gte=number)) for field, number in where["at_least"].items()]
-    must += [_in_range(field, edge.RangeFloat(lte=number)) for field, number in where["at_most"].items()]
+    must += [in_range(field, edge.RangeFloat(gte=number)) for field, number in where["at_least"].items()]
+    must += [in_range(field, edge.RangeFloat(lte=number)) for field, number in where["at_most"].items()]
     # An empty `except` list matches any word, so it admits only items without the field.
     must_not: list[Any] = [
         edge.FieldCondition(key=field, match=edge.MatchExcept(list(words)))
         for field, words in where["subset_of"].items()
     ]
-    must_not += [_in_range(field, edge.RangeFloat(lte=number)) for field, number in where["not_expired_by"].items()]
+    must_not += [in_range(field, edge.RangeFloat(lte=number)) for field, number in where["not_expired_by"].items()]
     return edge.Filter(must=must, must_not=must_not)
 
 
@@ -85,5 +85,6 @@ def one_of(items: Iterable[str]) -> edge.FieldCondition:
     return edge.FieldCondition(key=ITEM, match=edge.MatchAny(list(items)))
 
 
-def _in_range(field: str, bounds: edge.RangeFloat) -> edge.FieldCondition:
+def in_range(field: str, bounds: edge.RangeFloat) -> edge.FieldCondition:
+    """Match points whose field is a number within these bounds."""
     return edge.FieldCondition(key=field, range=bounds)

@@ -18,7 +18,7 @@ import qdrant_edge as edge
 
 from memos_mcp.domain.index import FIELDS, ITEM_KINDS, ItemKind
 from memos_mcp.qdrant.bm25 import WordVectors
-from memos_mcp.qdrant.edge.shard_search import has_word, one_of, search_shard
+from memos_mcp.qdrant.edge.shard_search import has_word, in_range, one_of, search_shard
 from memos_mcp.qdrant.lanes import PointRow
 from memos_mcp.qdrant.points import (
     BM25,
@@ -28,10 +28,11 @@ from memos_mcp.qdrant.points import (
     NAMESPACE,
     PAGE,
     PASSAGE,
-    PASSAGES,
+    SEQUENCE,
     SPARSE_FULL_SCAN,
-    VERSION,
+    STATE_FIELDS,
     M,
+    fields_of,
 )
 
 FULL_SCAN_KB: Final = 10_000
@@ -108,7 +109,7 @@ class Shards:
         if upserts:
             self._update(kind, edge.UpdateOperation.upsert_points(upserts), len(upserts))
         for count, items in complete.items():
-            stale = edge.FieldCondition(key=PASSAGE, range=edge.RangeFloat(gte=float(count)))
+            stale = in_range(PASSAGE, edge.RangeFloat(gte=float(count)))
             self._delete(kind, edge.Filter(must=[one_of(items), stale]), len(items))
 
     def drop(self, kind: ItemKind, items: Sequence[str]) -> None:
@@ -125,19 +126,25 @@ class Shards:
         ]
         return search_shard(self._shards[kind], questions, where, limit)
 
-    def rows(self, kind: ItemKind, offset: str | None) -> tuple[list[list[Any]], str | None]:
-        """Return a page of item, version and number of passages, and the offset of the next page."""
+    def rows(
+        self, kind: ItemKind, offset: str | None, items: Sequence[str] = (), between: tuple[int, int] | None = None
+    ) -> tuple[list[list[Any]], str | None]:
+        """Return the `STATE_FIELDS` of a page of the points of these items or numbers, and the next page's offset."""
         records, next_offset = self._shards[kind].scroll(
             edge.ScrollRequest(
                 offset=None if offset is None else UUID(offset),
                 limit=PAGE,
-                with_payload=[ITEM, VERSION, PASSAGES],
+                filter=edge.Filter(must=[one_of(items) if between is None else _between(between)]),
+                with_payload=list(STATE_FIELDS),
                 with_vector=False,
             )
         )
-        payloads: list[Any] = [record.payload for record in records]
-        rows = [[payload[ITEM], payload[VERSION], payload[PASSAGES]] for payload in payloads]
+        rows = [fields_of(record.payload, STATE_FIELDS) for record in records]
         return rows, None if next_offset is None else str(next_offset)
+
+    def count(self, kind: ItemKind, between: tuple[int, int]) -> int:
+        """Return how many points the items of these sequence numbers have."""
+        return self._shards[kind].count(edge.CountRequest(exact=True, filter=edge.Filter(must=[_between(between)])))
 
     def counts(self) -> dict[str, list[int]]:
         """Return how many items and points each kind has."""
@@ -190,6 +197,10 @@ class Shards:
             self.flush()
 
 
+def _between(numbers: tuple[int, int]) -> edge.FieldCondition:
+    return in_range(SEQUENCE, edge.RangeFloat(gte=float(numbers[0]), lte=float(numbers[1])))
+
+
 def _config(dimensions: int, hnsw_threshold: int) -> edge.EdgeConfig:
     return edge.EdgeConfig(
         vectors={DENSE: edge.EdgeVectorParams(size=dimensions, distance=edge.Distance.Cosine)},
@@ -208,11 +219,13 @@ def _field_indexes(kind: ItemKind) -> list[tuple[str, Any]]:
     # Only the namespace has edges of its own in the graph: with edges for each of seven keyword fields,
     # building it for 60,000 points took 148 s instead of 25.
     keyword, number = edge.KeywordIndexParams(enable_hnsw=False), edge.FloatIndexParams(enable_hnsw=False)
+    integer = edge.IntegerIndexParams(lookup=False, range=True, enable_hnsw=False)
     return [
         (NAMESPACE, edge.KeywordIndexParams(is_tenant=True)),
         (ITEM, keyword),
         (GRAPH, keyword),
-        (PASSAGE, edge.IntegerIndexParams(lookup=False, range=True, enable_hnsw=False)),
+        (PASSAGE, integer),
+        (SEQUENCE, integer),
         *((field, keyword) for field in FIELDS[kind].words),
         *((field, number) for field in FIELDS[kind].numbers),
     ]

@@ -16,7 +16,7 @@ from qdrant_client.http.exceptions import ApiException
 from qdrant_edge import SparseVector
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import FIELDS, IndexFilter, IndexQuery, ItemKind, Shape, Vector
+from memos_mcp.domain.index import FIELDS, IndexFilter, IndexQuery, ItemKind, SequenceRange, Shape, Vector
 from memos_mcp.qdrant.bm25 import WordVectors
 from memos_mcp.qdrant.lanes import LaneQuery, PointRow
 from memos_mcp.qdrant.points import (
@@ -27,13 +27,13 @@ from memos_mcp.qdrant.points import (
     NAMESPACE,
     PAGE,
     PASSAGE,
-    PASSAGES,
     RESULT_FIELDS,
+    SEQUENCE,
     SPARSE_FULL_SCAN,
-    VERSION,
+    STATE_FIELDS,
     M,
     Point,
-    result_fields,
+    fields_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class ServerClient:
 
     async def delete(self, collection: str, items: Sequence[UUID], from_passage: int = 0) -> None:
         """Delete these items' points from this passage on."""
-        must: list[models.Condition] = [_one_of([str(item) for item in items])]
+        must: list[models.Condition] = [_of(items)]
         if from_passage:
             must.append(_in_range(PASSAGE, models.Range(gte=from_passage)))
         with translate_errors():
@@ -138,25 +138,32 @@ class ServerClient:
         requests = [_query_request(query, where) for query in queries]
         with translate_errors():
             answers = await self._client.query_batch_points(collection, requests)
-        return [[(*result_fields(point.payload), point.score) for point in answer.points] for answer in answers]
+        return [
+            [(*fields_of(point.payload, RESULT_FIELDS), point.score) for point in answer.points] for answer in answers
+        ]
 
-    async def rows(self, collection: str) -> AsyncIterator[list[tuple[str, int, int]]]:
-        """Yield item, version and number of passages of all points, page by page."""
+    async def rows(self, collection: str, of: Sequence[UUID] | SequenceRange) -> AsyncIterator[list[list[Any]]]:
+        """Yield the `STATE_FIELDS` of the points of these items, page by page."""
         offset = None
         while True:
             with translate_errors():
                 records, offset = await self._client.scroll(
-                    collection, limit=PAGE, offset=offset, with_payload=[ITEM, VERSION, PASSAGES], with_vectors=False
+                    collection,
+                    models.Filter(must=[_of(of)]),
+                    limit=PAGE,
+                    offset=offset,
+                    with_payload=list(STATE_FIELDS),
+                    with_vectors=False,
                 )
-            payloads = [record.payload or {} for record in records]
-            yield [(payload[ITEM], payload[VERSION], payload[PASSAGES]) for payload in payloads]
+            yield [fields_of(record.payload, STATE_FIELDS) for record in records]
             if offset is None:
                 return
 
-    async def count(self, collection: str, *, first_passages_only: bool) -> int:
-        condition = models.Filter(must=[_in_range(PASSAGE, models.Range(lte=0))]) if first_passages_only else None
+    async def count(self, collection: str, of: SequenceRange, *, first_passages_only: bool = False) -> int:
+        """Return how many points the items in this range have."""
+        must = [_of(of), *([_in_range(PASSAGE, models.Range(lte=0))] if first_passages_only else [])]
         with translate_errors():
-            return (await self._client.count(collection, count_filter=condition, exact=True)).count
+            return (await self._client.count(collection, count_filter=models.Filter(must=must), exact=True)).count
 
     async def close(self) -> None:
         with translate_errors():
@@ -192,6 +199,7 @@ def _field_indexes(kind: ItemKind) -> list[tuple[str, models.PayloadSchemaType |
         (NAMESPACE, models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)),
         (ITEM, keyword),
         (PASSAGE, integer),
+        (SEQUENCE, integer),
         *((field, keyword) for field in FIELDS[kind].words),
         *((field, number) for field in FIELDS[kind].numbers),
     ]
@@ -230,6 +238,12 @@ def _filter(where: IndexFilter) -> models.Filter:
     ]
     must_not += [_in_range(field, models.Range(lte=number)) for field, number in where.not_expired_by.items()]
     return models.Filter(must=must, must_not=must_not)
+
+
+def _of(items: Sequence[UUID] | SequenceRange) -> models.FieldCondition:
+    if isinstance(items, SequenceRange):
+        return _in_range(SEQUENCE, models.Range(gte=items.first, lte=items.last))
+    return _one_of([str(item) for item in items])
 
 
 def _one_of(items: Sequence[str]) -> models.FieldCondition:

@@ -12,9 +12,20 @@ import anyio
 from anyio.to_thread import run_sync
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import Entry, IndexFilter, IndexQuery, IndexReport, ItemKind, Lanes, Shape
+from memos_mcp.domain.index import (
+    ALL_ITEMS,
+    Entry,
+    IndexFilter,
+    IndexQuery,
+    IndexReport,
+    ItemKind,
+    ItemState,
+    Lanes,
+    SequenceRange,
+    Shape,
+)
 from memos_mcp.qdrant.lanes import LaneCompletion, to_lanes
-from memos_mcp.qdrant.points import CLOSED, OUTDATED, VersionScan
+from memos_mcp.qdrant.points import CLOSED, OUTDATED, StateScan
 from memos_mcp.qdrant.server.collections import Collections, ServerGeneration
 
 if TYPE_CHECKING:  # importing qdrant_client takes 1.5 s
@@ -89,12 +100,16 @@ class ServerIndex:
             completion.receive(await client.nearest(alias, completion.batch, where))
         return [to_lanes(answer) for answer in completion.answers]
 
-    async def versions(self, kind: ItemKind) -> dict[UUID, int]:
-        scan = VersionScan()
+    async def states(self, kind: ItemKind, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
+        scan = StateScan()
         collections = self._opened()
-        async for rows in collections.client.rows(collections.alias(kind)):
+        async for rows in collections.client.rows(collections.alias(kind), of):
             scan.add(rows)
-        return await run_sync(scan.versions)
+        return scan.states()
+
+    async def count(self, kind: ItemKind, of: SequenceRange) -> int:
+        collections = self._opened()
+        return await collections.client.count(collections.alias(kind), of)
 
     async def draft(self, shape: Shape) -> "ServerDraft":
         """Start a generation beside the current one. Later writes to the current one do not reach it."""
@@ -109,8 +124,8 @@ class ServerIndex:
             raise IndexUnavailable(CLOSED)
         items, points = {}, {}
         for kind, collection in found.collections.items():
-            items[kind] = await collections.client.count(collection, first_passages_only=True)
-            points[kind] = await collections.client.count(collection, first_passages_only=False)
+            items[kind] = await collections.client.count(collection, ALL_ITEMS, first_passages_only=True)
+            points[kind] = await collections.client.count(collection, ALL_ITEMS)
         return IndexReport(found.name, found.shape, items, points)
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import IndexFilter
 from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.qdrant.points import FORMAT, INCOMPLETE, Point, write_batches
-from tests.qdrant.samples import SHAPE, bm25, dense, entry, index_folder, item, search, vector
+from tests.qdrant.samples import SHAPE, bm25, dense, entry, index_folder, item, search, vector, versions
 
 pytestmark = pytest.mark.anyio
 
@@ -129,8 +129,8 @@ async def test_what_was_acknowledged_survives_kill_9_in_the_middle_of_writing(fo
     await process.aclose()
     index = EdgeIndex(folder, THRESHOLD)
     await open_soon(index)
-    versions = await index.versions("memory")
-    assert {item(n): n + 1 for n in range(acknowledged)}.items() <= versions.items()
+    held = await versions(index, "memory")
+    assert {item(n): n + 1 for n in range(acknowledged)}.items() <= held.items()
     lanes = await search(index, "memory", "two", vector((acknowledged - 1, 1)), OURS, 5)
     assert dense(lanes)[0] == acknowledged - 1
     assert len(bm25(lanes)) >= 5
@@ -181,7 +181,7 @@ async def test_a_generation_that_cannot_be_read_is_kept_aside_and_an_empty_one_o
         name = (folder / "current").read_text().strip()
         (folder / name / "memory" / "edge_config.json").write_text("{ not json")
         await index.open(SHAPE)
-        assert await index.versions("memory") == {}
+        assert await versions(index, "memory") == {}
         assert f"{name}.broken" in generations(folder)
         assert len(generations(folder)) == 2
         assert caplog.text.count("kept aside") == broken
@@ -197,7 +197,7 @@ async def test_a_generation_of_another_format_is_replaced_by_an_empty_one(
     name = (folder / "current").read_text().strip()
     (folder / name / "generation.json").write_text(about)
     await index.open(SHAPE)
-    assert await index.versions("memory") == {}
+    assert await versions(index, "memory") == {}
     assert generations(folder) == [(folder / "current").read_text().strip()]
 
 
@@ -207,7 +207,7 @@ async def test_the_rest_of_a_draft_after_a_crash_is_removed_at_the_next_start(in
     shutil.copytree(folder / (folder / "current").read_text().strip(), folder / "halfbuilt")
     await index.open(SHAPE)
     assert generations(folder) == [(folder / "current").read_text().strip()]
-    assert await index.versions("memory") == {item(1): 1}
+    assert await versions(index, "memory") == {item(1): 1}
 
 
 async def test_a_draft_that_was_under_way_ends_with_the_index(index: EdgeIndex, folder: Path) -> None:
@@ -231,7 +231,7 @@ async def test_the_folder_of_an_open_index_may_disappear(index: EdgeIndex, folde
             pass
     await index.close()
     await index.open(SHAPE)
-    assert await index.versions("memory") == {}
+    assert await versions(index, "memory") == {}
 
 
 async def test_a_folder_that_cannot_be_written_makes_the_index_unavailable() -> None:
@@ -328,11 +328,11 @@ async def test_an_item_with_missing_or_stale_passages_is_out_of_date(index: Edge
     texts = ["word"] * 70
     first, _ = write_batches([entry(1, *texts, version=5)])
     await put_points(index, first.points)
-    assert await index.versions("memory") == {item(1): INCOMPLETE}
+    assert await versions(index, "memory") == {item(1): INCOMPLETE.version}
     await index.put("memory", [entry(1, *texts, version=5)])
-    assert await index.versions("memory") == {item(1): 5}
+    assert await versions(index, "memory") == {item(1): 5}
     await put_points(index, next(write_batches([entry(1, "word", version=6)])).points)
-    assert (await index.versions("memory"))[item(1)] != 6
+    assert (await versions(index, "memory"))[item(1)] != 6
 
 
 async def test_what_is_printed_while_the_index_works_never_reaches_our_output(

@@ -15,7 +15,7 @@ from memos_mcp.domain.index import IndexFilter
 from memos_mcp.qdrant.points import FORMAT
 from memos_mcp.qdrant.server.collections import LEFTOVER_SECONDS
 from memos_mcp.qdrant.server.index import ServerIndex
-from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, search, vector
+from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, search, vector, versions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
@@ -70,7 +70,7 @@ async def test_another_process_follows_a_swap_without_a_message(client: AsyncQdr
     await draft.commit()
     assert bm25(await search(theirs, "memory", "cat", vector((1, 0)), OURS, 5)) == [1]
     await theirs.put("memory", [entry(2, "cat")])
-    assert await ours.versions("memory") == {item(1): 1, item(2): 1}
+    assert await versions(ours, "memory") == {item(1): 1, item(2): 1}
 
 
 async def test_a_process_that_wants_another_model_finds_the_index_outdated_until_it_opens_again(
@@ -88,7 +88,7 @@ async def test_installations_with_other_prefixes_do_not_meet(client: AsyncQdrant
     ours, theirs = await wait_until_opened(client), await wait_until_opened(client, "memos_memory")
     await ours.put("memory", [entry(1, "cat")])
     await (await ours.draft(SHAPE)).commit()
-    assert await theirs.versions("memory") == {}
+    assert await versions(theirs, "memory") == {}
     assert len(await collections(client)) == 4
 
 
@@ -110,7 +110,7 @@ async def test_a_generation_of_another_format_is_replaced_by_an_empty_one(client
     await index.put("memory", [entry(1, "cat")])
     await client.update_collection((await aliases(client))["memos_memory"], metadata={"format": FORMAT - 1})
     await index.open(SHAPE)
-    assert await index.versions("memory") == {}
+    assert await versions(index, "memory") == {}
 
 
 async def test_a_question_names_the_namespace_as_the_corpus_of_its_words(client: AsyncQdrantClient) -> None:

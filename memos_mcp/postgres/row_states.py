@@ -1,0 +1,248 @@
+"""Reads from Postgres what each point of the index should be made of, and what a change affects."""
+
+# ruff: noqa: S608 - these statements are composed of constants
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from memos_mcp.domain.index import ItemState, SequenceRange
+from memos_mcp.domain.index_rows import Context, FormerPosition, Neighbour
+from memos_mcp.postgres.connection import Row
+from memos_mcp.postgres.database import Database
+
+# In every statement on memories, $1 is how far neighbours reach on each side.
+_SESSION_NEIGHBOURS: Final = """
+        (SELECT -row_number() OVER (ORDER BY occurred_at DESC, sequence DESC) AS "offset", id, version
+           FROM agent_memories
+          WHERE namespace = anchor.namespace
+            AND session_id = anchor.session_id
+            AND superseded_by IS NULL
+            AND expires_at IS NULL
+            AND (occurred_at, sequence) < (anchor.occurred_at, anchor.sequence)
+          ORDER BY occurred_at DESC, sequence DESC
+          LIMIT $1)
+        UNION ALL
+        (SELECT row_number() OVER (ORDER BY occurred_at, sequence), id, version
+           FROM agent_memories
+          WHERE namespace = anchor.namespace
+            AND session_id = anchor.session_id
+            AND superseded_by IS NULL
+            AND expires_at IS NULL
+            AND (occurred_at, sequence) > (anchor.occurred_at, anchor.sequence)
+          ORDER BY occurred_at, sequence
+          LIMIT $1)
+"""
+# The states of the memories `asked`, of which the query before selects the columns below. Here and elsewhere, OFFSET 0
+# makes the planner read rows by id: before the first ANALYZE it would read a whole namespace.
+_STATES: Final = f"""
+    neighbour AS MATERIALIZED (
+        SELECT anchor.id, beside."offset", beside.id AS neighbour_id, beside.version
+          FROM asked AS anchor
+         CROSS JOIN LATERAL ({_SESSION_NEIGHBOURS}) AS beside
+         WHERE anchor.session_id IS NOT NULL
+           AND anchor.expires_at IS NULL
+         UNION ALL
+        SELECT anchor.id, "offset", beside.id, beside.version
+          FROM asked AS anchor
+         CROSS JOIN LATERAL (
+            SELECT memory_ids, array_position(memory_ids, anchor.id) AS position
+              FROM (SELECT * FROM ingested_files WHERE memory_ids @> ARRAY[anchor.id] OFFSET 0) AS files
+             WHERE namespace = anchor.namespace
+             ORDER BY source, path, agent_id
+             LIMIT 1
+         ) AS file
+         CROSS JOIN generate_series(-$1, $1) AS "offset"
+         CROSS JOIN LATERAL (
+            SELECT * FROM agent_memories WHERE id = memory_ids[position + "offset"] OFFSET 0
+         ) AS beside
+         WHERE anchor.session_id IS NULL
+           AND anchor.expires_at IS NULL
+           AND "offset" <> 0
+           AND beside.namespace = anchor.namespace
+           AND beside.session_id IS NULL
+           AND beside.superseded_by IS NULL
+           AND beside.expires_at IS NULL
+    ),
+    state AS (
+        SELECT asked.id, asked.version, context
+          FROM asked
+          LEFT JOIN (
+            SELECT id,
+                   left(md5(string_agg(concat_ws(' ', "offset", neighbour_id, version), ',' ORDER BY "offset")), 16)
+                       AS context
+              FROM neighbour
+             GROUP BY id
+          ) AS digest USING (id)
+    )
+"""
+_COLUMNS: Final = "id, namespace, session_id, occurred_at, sequence, version, expires_at"
+_OF_IDS: Final = f"""
+    asked AS MATERIALIZED (
+        SELECT {_COLUMNS}
+          FROM (SELECT * FROM agent_memories WHERE id = ANY ($2::uuid[]) OFFSET 0) AS memory
+         WHERE superseded_by IS NULL
+    )
+"""
+_OF_RANGE: Final = f"""
+    asked AS MATERIALIZED (
+        SELECT {_COLUMNS}
+          FROM agent_memories
+         WHERE superseded_by IS NULL
+           AND sequence BETWEEN $2 AND $3
+    )
+"""
+_READ: Final = "SELECT id, version, context FROM state"
+# The same as domain.index.states_digest.
+_DIGEST: Final = "SELECT md5(coalesce(string_agg(concat_ws(' ', id, version, context), ',' ORDER BY id), '')) FROM"
+_CONTEXTS: Final = f"""
+    WITH {_OF_IDS}, {_STATES}
+    SELECT id,
+           context,
+           array_agg("offset" ORDER BY "offset") AS offsets,
+           array_agg(CASE WHEN "offset" < 0 THEN right(content, $3) ELSE left(content, $3) END ORDER BY "offset")
+               AS contents
+      FROM neighbour
+      JOIN state USING (id)
+     CROSS JOIN LATERAL (SELECT content FROM agent_memories WHERE id = neighbour_id OFFSET 0) AS text
+     GROUP BY id, context
+"""
+_AROUND: Final = f"""
+    WITH anchor AS MATERIALIZED (
+        SELECT namespace, session_id, occurred_at, sequence
+          FROM (SELECT * FROM agent_memories WHERE id = ANY ($2::uuid[]) OFFSET 0) AS memory
+         WHERE session_id IS NOT NULL
+         UNION ALL
+        SELECT * FROM jsonb_to_recordset($3)
+            AS former (namespace text, session_id text, occurred_at timestamptz, sequence bigint)
+    ),
+    near AS (
+        SELECT beside.id
+          FROM anchor
+         CROSS JOIN LATERAL ({_SESSION_NEIGHBOURS}) AS beside
+         UNION
+        SELECT memory_ids[position + "offset"]
+          FROM unnest($2::uuid[]) AS changed
+         CROSS JOIN LATERAL (
+            SELECT memory_ids, array_position(memory_ids, changed) AS position
+              FROM ingested_files
+             WHERE memory_ids @> ARRAY[changed]
+            OFFSET 0
+         ) AS file
+         CROSS JOIN generate_series(-$1, $1) AS "offset"
+    ),
+    asked AS MATERIALIZED (
+        SELECT {", ".join(f"memory.{column}" for column in _COLUMNS.split(", "))}
+          FROM near
+         CROSS JOIN LATERAL (SELECT * FROM agent_memories WHERE id = near.id OFFSET 0) AS memory
+         WHERE superseded_by IS NULL
+           AND near.id <> ALL ($2::uuid[])
+           AND NOT EXISTS (
+            SELECT
+              FROM index_queue
+             WHERE (kind, item_id) = ('memory', near.id)
+               AND attempts = 0
+        )
+    ), {_STATES}
+    {_READ}
+"""
+_STATES_OF_IDS: Final = f"WITH {_OF_IDS}, {_STATES} {_READ}"
+_STATES_OF_RANGE: Final = f"WITH {_OF_RANGE}, {_STATES} {_READ}"
+_DIGEST_OF_RANGE: Final = f"WITH {_OF_RANGE}, {_STATES} {_DIGEST} state"
+_COUNT: Final = "SELECT count(*) FROM agent_memories WHERE superseded_by IS NULL"
+_RANGE_END: Final = """
+    SELECT sequence
+      FROM agent_memories
+     WHERE superseded_by IS NULL
+       AND sequence >= $1
+     ORDER BY sequence
+    OFFSET $2
+     LIMIT 1
+"""
+_TOOLS: Final = "(SELECT point_id AS id, version, NULL AS context FROM registered_tools WHERE {which}) AS state"
+_TOOL_STATES_OF_IDS: Final = f"SELECT * FROM {_TOOLS.format(which='enabled AND point_id = ANY ($1::uuid[])')}"
+_TOOLS_OF_RANGE: Final = _TOOLS.format(which="enabled AND id BETWEEN $1::bigint AND $2::bigint")
+_COUNT_TOOLS: Final = "SELECT count(*) FROM registered_tools WHERE enabled"
+_TOOL_RANGE_END: Final = """
+    SELECT id
+      FROM registered_tools
+     WHERE enabled
+       AND id >= $1::bigint
+     ORDER BY id
+    OFFSET $2
+     LIMIT 1
+"""
+
+
+class _Rows:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def _states(self, statement: str, *arguments: Any) -> dict[UUID, ItemState]:
+        rows = await self._fetch(statement, *arguments)
+        return {row["id"]: ItemState(row["version"], row["context"]) for row in rows}
+
+    async def _fetch(self, statement: str, *arguments: Any) -> list[Row]:
+        async with self._database.connection() as connection:
+            return await connection.fetch(statement, *arguments)
+
+    async def _value(self, statement: str, *arguments: Any) -> Any:
+        async with self._database.connection() as connection:
+            return await connection.fetchval(statement, *arguments)
+
+
+class PostgresMemoryRows(_Rows):
+    """The `IndexedRows` port for memories. `reach`: how many neighbours a memory has on each side."""
+
+    def __init__(self, database: Database, reach: int) -> None:
+        super().__init__(database)
+        self._reach = reach
+
+    async def count(self) -> int:
+        return int(await self._value(_COUNT))
+
+    async def range_end(self, first: int, limit: int) -> int | None:
+        end: int | None = await self._value(_RANGE_END, first, limit - 1)
+        return end
+
+    async def states(self, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
+        if isinstance(of, SequenceRange):
+            return await self._states(_STATES_OF_RANGE, self._reach, *of)
+        return await self._states(_STATES_OF_IDS, self._reach, of)
+
+    async def digest(self, of: SequenceRange) -> str:
+        return str(await self._value(_DIGEST_OF_RANGE, self._reach, *of))
+
+    async def contexts(self, ids: Sequence[UUID], max_chars: int) -> dict[UUID, Context]:
+        rows = await self._fetch(_CONTEXTS, self._reach, ids, max_chars)
+        return {
+            row["id"]: Context(row["context"], list(map(Neighbour, row["offsets"], row["contents"]))) for row in rows
+        }
+
+    async def around(self, ids: Sequence[UUID], former_positions: Sequence[FormerPosition]) -> dict[UUID, ItemState]:
+        return await self._states(_AROUND, self._reach, ids, former_positions)
+
+
+class PostgresToolRows(_Rows):
+    """The `IndexedRows` port for tools, which have no neighbours."""
+
+    async def count(self) -> int:
+        return int(await self._value(_COUNT_TOOLS))
+
+    async def range_end(self, first: int, limit: int) -> int | None:
+        end: int | None = await self._value(_TOOL_RANGE_END, first, limit - 1)
+        return end
+
+    async def states(self, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
+        if isinstance(of, SequenceRange):
+            return await self._states(f"SELECT * FROM {_TOOLS_OF_RANGE}", *of)
+        return await self._states(_TOOL_STATES_OF_IDS, of)
+
+    async def digest(self, of: SequenceRange) -> str:
+        return str(await self._value(f"{_DIGEST} {_TOOLS_OF_RANGE}", *of))
+
+    async def contexts(self, ids: Sequence[UUID], max_chars: int) -> dict[UUID, Context]:  # noqa: ARG002 - of the protocol
+        return {}
+
+    async def around(self, ids: Sequence[UUID], former_positions: Sequence[FormerPosition]) -> dict[UUID, ItemState]:  # noqa: ARG002 - of the protocol
+        return {}
