@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from memos_mcp.app import App, compose
+from memos_mcp.app import App, compose, running
 from memos_mcp.domain.index import ITEM_KINDS, IndexReport
+from memos_mcp.domain.memory import MemoryQuery, NewMemory
+from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.qdrant.server.index import ServerIndex
 from memos_mcp.settings import Settings
 from tests.fakes import DownIndex, HashEmbedder
+from tests.qdrant.server.stand_in_server import StandInServer
 
 pytestmark = pytest.mark.anyio
 
@@ -46,3 +49,21 @@ async def test_an_unreachable_qdrant_server_is_a_problem_despite_a_report(
     (problem,) = (await app.doctor.diagnose()).problems
     assert problem.startswith("The search index cannot be reached.")
     await app.close()
+
+
+async def test_a_qdrant_server_that_is_too_old_degrades_answers_and_the_doctor_says_why(
+    tmp_path: Path, database: Database, embedder: HashEmbedder
+) -> None:
+    async with StandInServer("1.16.3").serve() as address:
+        app = compose(Settings(home=tmp_path), database, ServerIndex(address, None, "memos"), embedder)
+        async with running(app):
+            scope = Scope("here", "tester")
+            await app.memories.store(scope, NewMemory("the ferry leaves at nine"))
+            page = await app.memories.query(scope, MemoryQuery("ferry"))
+            assert len(page.hits) == 1
+            (problem,) = (await app.doctor.diagnose()).problems
+    reason = "The Qdrant server has version 1.16.3, but 1.19 or newer is needed."
+    assert problem.startswith(reason)
+    assert page.degraded is not None
+    assert page.degraded.startswith(reason)
+    assert page.degraded.endswith("Matched by words only.")

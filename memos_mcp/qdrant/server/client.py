@@ -72,6 +72,10 @@ class ServerClient:
         self._client = client
         self._words = WordVectors()
 
+    async def version(self) -> str:
+        with translate_errors():
+            return (await self._client.info()).version
+
     async def aliases(self) -> dict[str, str]:
         """Return the collection behind each alias."""
         with translate_errors():

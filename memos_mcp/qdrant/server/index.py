@@ -1,11 +1,12 @@
-"""The index on a Qdrant server or cluster, version 1.16 or later, which many processes can share.
+"""The index on a Qdrant server or cluster, version 1.19 or later, which many processes can share.
 
 Each generation has one collection per kind, `<prefix>_<kind>_<generation>`, with its shape in the metadata. Searches
 and writes use the alias `<prefix>_<kind>`, so other processes follow a swap without a message.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import anyio
@@ -32,6 +33,16 @@ if TYPE_CHECKING:  # importing qdrant_client takes 1.5 s
     from qdrant_client import AsyncQdrantClient
 
     from memos_mcp.qdrant.server.client import ServerClient
+
+
+MIN_VERSION: Final = 1, 19
+"""The first version with `params.idf` (https://qdrant.tech/blog/qdrant-1.19.x); older ones ignore it silently, so that
+other namespaces change the scores."""
+
+TOO_OLD: Final = (
+    "The Qdrant server has version {found}, but 1.19 or newer is needed. "
+    "Upgrade the server that MEMOS_QDRANT_URL names, or unset the variable to use the embedded index."
+)
 
 
 class ServerIndex:
@@ -66,6 +77,7 @@ class ServerIndex:
             if self._collections is None:
                 client = await run_sync(_connect, self._url, self._api_key, self._client)
                 self._collections = Collections(client, self._prefix)
+            await self._check_version(self._collections)
             found = await self._collections.find()
             if found is None:
                 found = await self._collections.create(shape)
@@ -146,6 +158,14 @@ class ServerIndex:
                     self._current = generation
                 if old is not None:
                     await collections.remove(old)
+
+    async def _check_version(self, collections: Collections) -> None:
+        """Refuse a server that ignores what a search asks for, and answers with other scores."""
+        version = await collections.client.version()
+        numbers = re.match(r"(\d+)\.(\d+)(\.\d+)?", version)
+        if numbers is None or (int(numbers[1]), int(numbers[2])) < MIN_VERSION:
+            self._current = None
+            raise IndexUnavailable(TOO_OLD.format(found=numbers[0] if numbers else "unknown"))
 
     def _opened(self) -> Collections:
         if self._collections is None or self._current is None:

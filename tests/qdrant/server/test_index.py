@@ -1,13 +1,11 @@
 """What only the index on a server does: collections, aliases, and errors of the connection."""
 
-import json
 import logging
 import time
 from collections.abc import AsyncIterator
 
 import anyio
 import pytest
-from anyio.abc import SocketStream
 from qdrant_client import AsyncQdrantClient, models
 
 from memos_mcp.domain.errors import IndexUnavailable
@@ -16,6 +14,7 @@ from memos_mcp.qdrant.points import FORMAT
 from memos_mcp.qdrant.server.collections import LEFTOVER_SECONDS
 from memos_mcp.qdrant.server.index import ServerIndex
 from tests.qdrant.samples import OTHER_SHAPE, SHAPE, bm25, dense, entry, item, search, vector, versions
+from tests.qdrant.server.stand_in_server import StandInServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
@@ -158,7 +157,7 @@ async def test_the_index_is_back_when_the_server_is(free_tcp_port: int) -> None:
         await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=free_tcp_port) as listener,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(listener.serve, answer)
+        tasks.start_soon(listener.serve, StandInServer().answer)
         await index.open(SHAPE)
         lanes = await search(index, "memory", "cat", vector((1, 0)), OURS, 5)
         assert (dense(lanes), bm25(lanes)) == ([1], [1])
@@ -174,7 +173,7 @@ async def test_an_answer_that_is_an_error_makes_the_index_unavailable(free_tcp_p
         await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=free_tcp_port) as listener,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(listener.serve, answer)
+        tasks.start_soon(listener.serve, StandInServer().answer)
         await index.open(SHAPE)
         with pytest.raises(IndexUnavailable):
             await index.drop("memory", [item(1)])
@@ -182,36 +181,49 @@ async def test_an_answer_that_is_an_error_makes_the_index_unavailable(free_tcp_p
     await index.close()
 
 
-async def answer(stream: SocketStream) -> None:
-    """Speak as much of Qdrant's HTTP as opening and one search need; the rest is an error."""
-    about = {"format": FORMAT, "model": SHAPE.model, "dimensions": SHAPE.dimensions}
-    config = {
-        "params": {"vectors": {}},
-        "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000},
-        "optimizer_config": {
-            "deleted_threshold": 0.2, "vacuum_min_vector_number": 1_000,
-            "default_segment_number": 0, "flush_interval_sec": 5,
-        },
-        "metadata": about,
-    }  # fmt: skip
-    point = {"id": 1, "version": 1, "score": 0.5, "payload": {"item": str(item(1)), "start": 0, "end": 3}}
-    known = {
-        "/aliases": {
-            "aliases": [
-                {"alias_name": f"memos_{kind}", "collection_name": f"memos_{kind}_0"} for kind in ("memory", "tool")
-            ]
-        },
-        "/collections/memos_memory_0": {
-            "status": "green", "optimizer_status": "ok", "segments_count": 1, "config": config, "payload_schema": {},
-        },
-        "/collections/memos_memory/points/query/batch": [{"points": [point]}, {"points": [point]}],
-    }  # fmt: skip
-    request = b""
-    while b"\r\n\r\n" not in request:
-        request += await stream.receive()
-    path = request.split(b" ")[1].decode().partition("?")[0]
-    status = "200 OK" if path in known else "500 Internal Server Error"
-    body = json.dumps({"result": known.get(path), "status": "ok", "time": 0.0}).encode()
-    head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {len(body)}"
-    await stream.send(head.encode() + b"\r\n\r\n" + body)
-    await stream.aclose()
+@pytest.mark.parametrize("version", ["1.16.3", "1.18.2", "0.11.0"])
+async def test_a_server_that_is_too_old_is_refused_with_its_version(version: str) -> None:
+    server = StandInServer(version)
+    async with server.serve() as address:
+        index = ServerIndex(address, None, "memos")
+        with pytest.raises(IndexUnavailable, match=f"has version {version}, but 1.19 or newer is needed") as raised:
+            await index.open(SHAPE)
+        assert "127.0.0.1" not in str(raised.value)
+        with pytest.raises(IndexUnavailable):
+            await search(index, "memory", "cat", vector((1, 0)), OURS, 5)
+        await index.close()
+    assert server.paths == ["/"]
+
+
+async def test_a_server_that_does_not_give_its_version_is_refused() -> None:
+    server = StandInServer("master")
+    async with server.serve() as address:
+        index = ServerIndex(address, None, "memos")
+        with pytest.raises(IndexUnavailable, match="has version unknown"):
+            await index.open(SHAPE)
+        await index.close()
+
+
+async def test_a_server_that_was_replaced_by_an_older_one_is_refused_at_the_next_opening() -> None:
+    server = StandInServer("2.0.0")
+    async with server.serve() as address:
+        index = ServerIndex(address, None, "memos")
+        await index.open(SHAPE)
+        await search(index, "memory", "cat", vector((1, 0)), OURS, 5)
+        server.version = "1.18.0"
+        with pytest.raises(IndexUnavailable):
+            await index.open(SHAPE)
+        with pytest.raises(IndexUnavailable):
+            await search(index, "memory", "cat", vector((1, 0)), OURS, 5)
+        await index.close()
+
+
+async def test_the_version_is_asked_once_per_opening() -> None:
+    server = StandInServer()
+    async with server.serve() as address:
+        index = ServerIndex(address, None, "memos")
+        await index.open(SHAPE)
+        await search(index, "memory", "cat", vector((1, 0)), OURS, 5)
+        await search(index, "memory", "cat", vector((1, 0)), OURS, 5)
+        await index.close()
+    assert server.paths.count("/") == 1
