@@ -25,6 +25,7 @@ from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
 from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.qdrant.server.index import ServerIndex
+from memos_mcp.qdrant.server.options import ServerOptions
 from memos_mcp.retrieval.context import REACH
 from memos_mcp.retrieval.rerank import Reranker
 from memos_mcp.services.doctor import Doctor
@@ -156,10 +157,16 @@ def _source(settings: Settings) -> str | EmbeddedPostgres:
 
 def _index(settings: Settings) -> VectorIndex:
     if settings.qdrant_url is not None:
-        key = settings.qdrant_api_key
-        return ServerIndex(
-            settings.qdrant_url, key.get_secret_value() if key is not None else None, settings.qdrant_prefix
+        key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key is not None else None
+        options = ServerOptions(
+            settings.qdrant_shards,
+            settings.qdrant_replicas,
+            settings.qdrant_write_consistency,
+            settings.qdrant_quantization,
+            settings.qdrant_on_disk,
+            settings.qdrant_timeout,
         )
+        return ServerIndex(settings.qdrant_url, key, settings.qdrant_prefix, options=options)
     return EdgeIndex(settings.home / "index", settings.hnsw_threshold)
 
 

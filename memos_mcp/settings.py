@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from memos_mcp.ipc.handshake import IDENTITY
@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     qdrant_url: str | None = None
     qdrant_api_key: SecretStr | None = None
     qdrant_prefix: str = Field(default="memos", pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    qdrant_shards: int | None = Field(default=None, ge=1)
+    qdrant_replicas: int | None = Field(default=None, ge=1)
+    qdrant_write_consistency: int | None = Field(default=None, ge=1)
+    qdrant_quantization: Literal["none", "int8"] | None = None
+    qdrant_on_disk: bool | None = None
+    qdrant_timeout: int = Field(default=5, ge=1, le=60)
     embedding_model: str = DEFAULT_MODEL
     embedding_threads: int | None = Field(default=None, ge=1)
     reranker: str | None = None
@@ -75,6 +81,14 @@ class Settings(BaseSettings):
             raise ValueError("the user's folder (~) is not known: give a full path") from None
         except FileNotFoundError:
             raise ValueError("the working folder no longer exists: give a full path") from None
+
+    @field_validator("qdrant_write_consistency")
+    @classmethod
+    def _within_replicas(cls, value: int | None, info: ValidationInfo) -> int | None:
+        replicas = info.data.get("qdrant_replicas")
+        if value is not None and replicas is not None and value > replicas:
+            raise ValueError(f"only {replicas} replicas can confirm a write: lower it or raise MEMOS_QDRANT_REPLICAS")
+        return value
 
     @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod

@@ -17,6 +17,37 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     assert Settings() == defaults
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MEMOS_QDRANT_SHARDS", "0"),
+        ("MEMOS_QDRANT_REPLICAS", "-1"),
+        ("MEMOS_QDRANT_WRITE_CONSISTENCY", "0"),
+        ("MEMOS_QDRANT_QUANTIZATION", "int4"),
+        ("MEMOS_QDRANT_ON_DISK", "perhaps"),
+        ("MEMOS_QDRANT_TIMEOUT", "0"),
+        ("MEMOS_QDRANT_TIMEOUT", "61"),
+        ("MEMOS_QDRANT_TIMEOUT", "2.5"),
+    ],
+)
+def test_a_setting_of_qdrant_out_of_its_range_is_rejected(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=variable.removeprefix("MEMOS_").lower()):
+        Settings()
+
+
+def test_no_more_replicas_confirm_a_write_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMOS_QDRANT_WRITE_CONSISTENCY", "3")
+    assert Settings().qdrant_write_consistency == 3
+    monkeypatch.setenv("MEMOS_QDRANT_REPLICAS", "2")
+    with pytest.raises(ValueError, match="only 2 replicas can confirm a write"):
+        Settings()
+    monkeypatch.setenv("MEMOS_QDRANT_REPLICAS", "3")
+    assert Settings().qdrant_write_consistency == 3
+
+
 def test_a_home_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MEMOS_HOME", "~/memory")

@@ -100,6 +100,7 @@ def _lines(diagnosis: Diagnosis, server: str) -> list[str]:
         f"{'index:':10} " + (f"generation {index.generation}, {since}" if index else "not available"),
         *(_kind_line(diagnosis, kind) for kind in ITEM_KINDS),
         f"{'queue:':10} {waited}, last error: {diagnosis.queue.last_error or 'none'}",
+        *(f"notice:    {notice}" for notice in diagnosis.notices),
         *(f"problem:   {problem}" for problem in diagnosis.problems),
         "something is wrong" if diagnosis.problems else "all is well",
     ]

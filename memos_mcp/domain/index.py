@@ -164,13 +164,27 @@ class Lanes:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingMismatch:
+    """A setting that only the creation of an index applies, and that has changed since."""
+
+    kind: ItemKind
+    setting: str
+    found: str
+    configured: str
+
+
+@dataclass(frozen=True, slots=True)
 class IndexReport:
-    """The current contents of the index. `points` counts passages, `items` the memories and tools they belong to."""
+    """The current contents of the index. `points` counts passages, `items` the memories and tools they belong to.
+
+    `mismatches` are settings that it was created without; the embedded index has none.
+    """
 
     generation: str
     shape: Shape
     items: Mapping[ItemKind, int]
     points: Mapping[ItemKind, int]
+    mismatches: Sequence[SettingMismatch] = ()
 
 
 class Draft(Protocol):

@@ -8,7 +8,15 @@ from typing import Final
 import anyio
 
 from memos_mcp.domain.errors import IndexUnavailable, Unavailable
-from memos_mcp.domain.index import ITEM_KINDS, EmbeddingStore, IndexLog, IndexReport, ItemKind, VectorIndex
+from memos_mcp.domain.index import (
+    ITEM_KINDS,
+    EmbeddingStore,
+    IndexLog,
+    IndexReport,
+    ItemKind,
+    SettingMismatch,
+    VectorIndex,
+)
 from memos_mcp.domain.index_queue import IndexQueue, QueueState
 from memos_mcp.services.projections import Projector
 from memos_mcp.services.reconciliation import differences
@@ -24,6 +32,7 @@ class Diagnosis:
     """The result of a comparison. `reported_at` is None when the index itself was read, else the time of the report.
 
     `out_of_sync` counts items that differ from their row and are not queued; `problems` is empty when all is well.
+    `notices` name what is worth knowing and is no problem.
     """
 
     model: str
@@ -34,6 +43,7 @@ class Diagnosis:
     reported_at: datetime | None
     out_of_sync: int
     problems: tuple[str, ...]
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,7 @@ class Doctor:
             status.reported_at,
             status.out_of_sync,
             tuple(problems),
+            tuple(_notice(mismatch) for mismatch in status.report.mismatches) if status.report is not None else (),
         )
 
     async def _inspect(self) -> _IndexStatus:
@@ -127,3 +138,10 @@ class Doctor:
         waiting = sum((await self._queue.state()).depth.values())
         missing = sum(abs(count - report.items.get(kind, 0)) for kind, count in (await self.rows()).items())
         return max(0, missing - waiting)
+
+
+def _notice(mismatch: SettingMismatch) -> str:
+    return (
+        f"{mismatch.setting} is {mismatch.configured}, but the index of the kind {mismatch.kind} was created "
+        f"with {mismatch.found}. To apply it, run: memos-as reindex --fresh"
+    )

@@ -83,6 +83,7 @@ def test_invalid_arguments_exit_with_2_and_a_usage(memos: Memos, arguments: Sequ
         ("MEMOS_HNSW_THRESHOLD", SECRET),
         ("MEMOS_LOG_LEVEL", SECRET),
         ("MEMOS_QDRANT_PREFIX", f"{SECRET} {SECRET}"),
+        ("MEMOS_QDRANT_QUANTIZATION", SECRET),
         ("MEMOS_INDEX_WAIT_SECONDS", "-77"),
         ("MEMOS_EMBEDDING_THREADS", "0.77"),
         ("MEMOS_NAMESPACE", SECRET * 99),

@@ -95,6 +95,7 @@ Handler = Callable[[Workspace, Block], Awaitable[None]]
 
 HANDLERS: list[tuple[str, str, str, Handler]] = [
     ("sh", "", "export MEMOS_DATABASE_URL=*", read_settings),
+    ("sh", "", "export MEMOS_QDRANT_*", read_settings),
     ("sh", "", "*", run_shell),
     ("python", "", "*orchestrator*", run_orchestrator),
     ("python", "", "*", run_session),

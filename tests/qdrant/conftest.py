@@ -10,12 +10,13 @@ from qdrant_client import AsyncQdrantClient
 from memos_mcp.domain.index import VectorIndex
 from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.qdrant.server.index import ServerIndex
+from memos_mcp.qdrant.server.options import DEFAULT_OPTIONS, ServerOptions
 from tests.qdrant.samples import SHAPE, index_folder
 
 SERVER = os.environ.get("MEMOS_TEST_QDRANT_URL")
 
 
-@pytest.fixture(params=["edge", "local", *(["server"] if SERVER else [])])
+@pytest.fixture(params=["edge", "local", *(["server", "server-int8"] if SERVER else [])])
 async def index(request: pytest.FixtureRequest) -> AsyncIterator[VectorIndex]:
     if request.param == "edge":
         with index_folder() as folder:
@@ -25,7 +26,8 @@ async def index(request: pytest.FixtureRequest) -> AsyncIterator[VectorIndex]:
             await embedded.close()
         return
     client = AsyncQdrantClient(":memory:") if request.param == "local" else AsyncQdrantClient(url=SERVER)
-    remote = ServerIndex("", None, f"test-{uuid4().hex[:8]}", client)
+    options = ServerOptions(quantization="int8", on_disk=True) if request.param == "server-int8" else DEFAULT_OPTIONS
+    remote = ServerIndex("", None, f"test-{uuid4().hex[:8]}", client, options)
     await remote.open(SHAPE)
     yield remote
     await remote.close()

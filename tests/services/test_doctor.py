@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import pytest
+from qdrant_client import AsyncQdrantClient
 
 from memos_mcp.app import App, compose, running
+from memos_mcp.cli.maintenance import _lines
 from memos_mcp.domain.index import ITEM_KINDS, IndexReport
 from memos_mcp.domain.memory import MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.qdrant.server.index import ServerIndex
+from memos_mcp.qdrant.server.options import ServerOptions
 from memos_mcp.settings import Settings
 from tests.fakes import DownIndex, HashEmbedder
 from tests.qdrant.server.stand_in_server import StandInServer
@@ -49,6 +52,26 @@ async def test_an_unreachable_qdrant_server_is_a_problem_despite_a_report(
     (problem,) = (await app.doctor.diagnose()).problems
     assert problem.startswith("The search index cannot be reached.")
     await app.close()
+
+
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
+async def test_the_doctor_names_the_settings_that_collections_were_created_without_and_finds_no_problem(
+    tmp_path: Path, database: Database, embedder: HashEmbedder
+) -> None:
+    client = AsyncQdrantClient(":memory:")
+    await ServerIndex("", None, "memos", client).open(await embedder.shape())
+    server = ServerIndex("", None, "memos", client, ServerOptions(quantization="int8"))
+    app = compose(Settings(home=tmp_path), database, server, embedder)
+    diagnosis = await app.doctor.diagnose()
+    assert diagnosis.problems == ()
+    notices = [line for line in _lines(diagnosis, "18") if line.startswith("notice:")]
+    assert notices == [
+        f"notice:    MEMOS_QDRANT_QUANTIZATION is int8, but the index of the kind {kind} was created with none. "
+        "To apply it, run: memos-as reindex --fresh"
+        for kind in ITEM_KINDS
+    ]
+    await app.close()
+    await client.close()
 
 
 async def test_a_qdrant_server_that_is_too_old_degrades_answers_and_the_doctor_says_why(

@@ -4,19 +4,19 @@ Importing this takes the 1.5 s of `qdrant_client`, so `index.py` imports it in a
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
+import httpx
 from anyio.to_thread import run_sync
 from qdrant_client import AsyncQdrantClient, models
-from qdrant_client.common.client_exceptions import QdrantException
-from qdrant_client.http.exceptions import ApiException
+from qdrant_client.http.api_client import SendAsync
 from qdrant_edge import SparseVector
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import FIELDS, IndexFilter, IndexQuery, ItemKind, SequenceRange, Shape, Vector
+from memos_mcp.domain.index import IndexFilter, IndexQuery, ItemKind, SequenceRange, SettingMismatch, Shape, Vector
 from memos_mcp.qdrant.bm25 import WordVectors
 from memos_mcp.qdrant.lanes import LaneQuery, PointRow
 from memos_mcp.qdrant.points import (
@@ -35,81 +35,104 @@ from memos_mcp.qdrant.points import (
     Point,
     fields_of,
 )
+from memos_mcp.qdrant.server.collection_config import FieldSchema, dense_vectors, field_indexes, mismatches
+from memos_mcp.qdrant.server.nodes import Nodes, translate_errors
+from memos_mcp.qdrant.server.options import ServerOptions
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS: Final = 5
-UNREACHABLE: Final = "The search index cannot be reached. Repeat the call later."
-BAD_ADDRESS: Final = "MEMOS_QDRANT_URL is not an address. Use the form http://host:6333."
+BAD_ADDRESS: Final = "MEMOS_QDRANT_URL is not an address. Use the form http://host:6333, several with commas."
+SLOW: Final = "The search index does not finish a write in time. Repeat the call later."
+
+RESCORED: Final = models.QuantizationSearchParams(rescore=True, oversampling=2.0)
+"""Makes scores exact, because those of both lanes are added; with int8, a server does not do so by itself (1.19). Int8
+changes the order of near neighbours, so twice as many are preselected by it: the factor of Qdrant's examples,
+https://qdrant.tech/documentation/guides/quantization/#searching-with-quantization. A collection without quantized
+vectors ignores this."""
+
+GRACE_SECONDS: Final = 2
+"""How much longer than the server itself to wait for a write, so that its own answer arrives."""
 
 
-@contextmanager
-def translate_errors() -> Iterator[None]:
-    """Raise `IndexUnavailable` for the client's errors, and log them."""
-    try:
-        yield
-    except (ApiException, QdrantException, OSError) as error:
-        logger.warning("The Qdrant server did not answer as expected: %s: %s", type(error).__name__, error)
-        raise IndexUnavailable(UNREACHABLE) from error
+def connect(url: str, api_key: str | None, options: ServerOptions) -> "ServerClient":
+    """Return a client of these comma-separated addresses that connects with its first request.
 
-
-def connect(url: str, api_key: str | None) -> "ServerClient":
-    """Return a client that connects with its first request. Blocks while it reads certificates."""
+    Blocks while it reads certificates.
+    """
     try:
         with translate_errors():
-            client = AsyncQdrantClient(url=url, api_key=api_key, timeout=TIMEOUT_SECONDS, check_compatibility=False)
+            clients = [_client(address.strip(), api_key, options) for address in url.split(",") if address.strip()]
     except ValueError:
         # The client's error quotes the address, which may contain a password.
         logger.warning("the address of the Qdrant server cannot be used")
-        raise IndexUnavailable(BAD_ADDRESS) from None
-    return ServerClient(client)
+        clients = []
+    if not clients:
+        raise IndexUnavailable(BAD_ADDRESS)
+    return ServerClient(clients, options)
+
+
+def _client(url: str, api_key: str | None, options: ServerOptions) -> AsyncQdrantClient:
+    client = AsyncQdrantClient(url=url, api_key=api_key, timeout=options.timeout, check_compatibility=False)
+
+    async def limit_writes(request: httpx.Request, send: SendAsync) -> httpx.Response:
+        """Connect as fast for a write as for a search: only a node that is up may take its time."""
+        limits = request.extensions["timeout"]
+        if limits["read"] > options.timeout:
+            limits |= {"connect": options.timeout, "read": limits["read"] + GRACE_SECONDS}
+        return await send(request)
+
+    client.http.client.add_middleware(limit_writes)
+    return client
 
 
 class ServerClient:
     """Requests to a Qdrant server, by the names of collections or aliases."""
 
-    def __init__(self, client: AsyncQdrantClient) -> None:
-        self._client = client
+    def __init__(self, clients: Sequence[AsyncQdrantClient], options: ServerOptions) -> None:
+        self._nodes = Nodes(clients)
+        self._options = options
         self._words = WordVectors()
 
     async def version(self) -> str:
-        with translate_errors():
-            return (await self._client.info()).version
+        return (await self._nodes.ask(lambda client: client.info())).version
 
     async def aliases(self) -> dict[str, str]:
         """Return the collection behind each alias."""
-        with translate_errors():
-            found = await self._client.get_aliases()
+        found = await self._nodes.ask(lambda client: client.get_aliases())
         return {alias.alias_name: alias.collection_name for alias in found.aliases}
 
     async def collections(self) -> list[str]:
-        with translate_errors():
-            found = await self._client.get_collections()
+        found = await self._nodes.ask(lambda client: client.get_collections())
         return [collection.name for collection in found.collections]
 
     async def about(self, collection: str) -> Mapping[str, Any]:
         """Return the metadata that the collection was created with."""
-        with translate_errors():
-            info = await self._client.get_collection(collection)
-        return info.config.metadata or {}
+        return (await self._config(collection)).metadata or {}
+
+    async def mismatches(self, kind: ItemKind, collection: str) -> Sequence[SettingMismatch]:
+        """Return the settings that the collection was created without."""
+        return mismatches(kind, await self._config(collection), self._options)
 
     async def create(self, collection: str, kind: ItemKind, shape: Shape, about: Mapping[str, Any]) -> None:
         """Create an empty collection with its payload indexes. The server builds its graph as points are added."""
-        with translate_errors():
-            await self._client.create_collection(
+        sparse = models.SparseVectorParams(
+            modifier=models.Modifier.IDF, index=models.SparseIndexParams(full_scan_threshold=SPARSE_FULL_SCAN)
+        )
+        await self._nodes.ask(
+            lambda client: client.create_collection(
                 collection,
-                vectors_config={DENSE: models.VectorParams(size=shape.dimensions, distance=models.Distance.COSINE)},
-                sparse_vectors_config={
-                    BM25: models.SparseVectorParams(
-                        modifier=models.Modifier.IDF,
-                        index=models.SparseIndexParams(full_scan_threshold=SPARSE_FULL_SCAN),
-                    )
-                },
+                vectors_config={DENSE: dense_vectors(shape, self._options)},
+                sparse_vectors_config={BM25: sparse},
+                shard_number=self._options.shards,
+                replication_factor=self._options.replicas,
+                write_consistency_factor=self._options.write_consistency,
                 hnsw_config=models.HnswConfigDiff(m=M, ef_construct=EF_CONSTRUCT),
                 metadata=dict(about),
+                timeout=self._options.collection_timeout,
             )
-            for field, schema in _field_indexes(kind):
-                await self._client.create_payload_index(collection, field, schema)
+        )
+        for field, schema in field_indexes(kind):
+            await self._create_field_index(collection, field, schema)
 
     async def point_aliases(self, collections: Mapping[str, str]) -> None:
         """Make each alias name its collection, all in one step."""
@@ -117,31 +140,32 @@ class ServerClient:
             models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=collection, alias_name=alias))
             for alias, collection in collections.items()
         ]
-        with translate_errors():
-            await self._client.update_collection_aliases(operations)
+        timeout = self._options.collection_timeout
+        await self._nodes.ask(lambda client: client.update_collection_aliases(operations, timeout=timeout))
 
     async def delete_collection(self, collection: str) -> None:
-        with translate_errors():
-            await self._client.delete_collection(collection)
+        timeout = self._options.collection_timeout
+        await self._nodes.ask(lambda client: client.delete_collection(collection, timeout=timeout))
 
     async def upsert(self, kind: ItemKind, collection: str, points: Sequence[Point]) -> None:
         structs = await run_sync(self._structs, kind, points)
-        with translate_errors():
-            await self._client.upsert(collection, structs, wait=True)
+        timeout = self._options.write_timeout
+        await self._write(lambda client: client.upsert(collection, structs, wait=True, timeout=timeout))
 
     async def delete(self, collection: str, items: Sequence[UUID], from_passage: int = 0) -> None:
         """Delete these items' points from this passage on."""
         must: list[models.Condition] = [_of(items)]
         if from_passage:
             must.append(_in_range(PASSAGE, models.Range(gte=from_passage)))
-        with translate_errors():
-            await self._client.delete(collection, models.FilterSelector(filter=models.Filter(must=must)), wait=True)
+        points = models.FilterSelector(filter=models.Filter(must=must))
+        timeout = self._options.write_timeout
+        await self._write(lambda client: client.delete(collection, points, wait=True, timeout=timeout))
 
     async def nearest(self, collection: str, queries: Sequence[LaneQuery], where: IndexFilter) -> list[list[PointRow]]:
         """Return the points nearest to each query, best first; one request for all."""
         requests = [_query_request(query, where) for query in queries]
-        with translate_errors():
-            answers = await self._client.query_batch_points(collection, requests)
+        timeout = self._options.timeout
+        answers = await self._nodes.ask(lambda client: client.query_batch_points(collection, requests, timeout=timeout))
         return [
             [(*fields_of(point.payload, RESULT_FIELDS), point.score) for point in answer.points] for answer in answers
         ]
@@ -150,15 +174,7 @@ class ServerClient:
         """Yield the `STATE_FIELDS` of the points of these items, page by page."""
         offset = None
         while True:
-            with translate_errors():
-                records, offset = await self._client.scroll(
-                    collection,
-                    models.Filter(must=[_of(of)]),
-                    limit=PAGE,
-                    offset=offset,
-                    with_payload=list(STATE_FIELDS),
-                    with_vectors=False,
-                )
+            records, offset = await self._nodes.ask(partial(_page, collection, of, offset))
             yield [fields_of(record.payload, STATE_FIELDS) for record in records]
             if offset is None:
                 return
@@ -166,12 +182,23 @@ class ServerClient:
     async def count(self, collection: str, of: SequenceRange, *, first_passages_only: bool = False) -> int:
         """Return how many points the items in this range have."""
         must = [_of(of), *([_in_range(PASSAGE, models.Range(lte=0))] if first_passages_only else [])]
-        with translate_errors():
-            return (await self._client.count(collection, count_filter=models.Filter(must=must), exact=True)).count
+        condition = models.Filter(must=must)
+        return (await self._nodes.ask(lambda client: client.count(collection, condition, exact=True))).count
 
     async def close(self) -> None:
-        with translate_errors():
-            await self._client.close()
+        await self._nodes.close()
+
+    async def _write(self, request: Callable[[AsyncQdrantClient], Awaitable[models.UpdateResult]]) -> None:
+        """Send a write. The server reports one that it has only logged in time as a success, but no search finds it."""
+        if (await self._nodes.ask(request)).status == models.UpdateStatus.WAIT_TIMEOUT:
+            raise IndexUnavailable(SLOW)
+
+    async def _config(self, collection: str) -> models.CollectionConfig:
+        return (await self._nodes.ask(lambda client: client.get_collection(collection))).config
+
+    async def _create_field_index(self, collection: str, field: str, schema: FieldSchema) -> None:
+        timeout = self._options.collection_timeout
+        await self._nodes.ask(lambda client: client.create_payload_index(collection, field, schema, timeout=timeout))
 
     def _structs(self, kind: ItemKind, points: Sequence[Point]) -> list[models.PointStruct]:
         return [
@@ -193,24 +220,19 @@ class ServerClient:
         return [(one.vector if dense else None, self._words.question(one.text)) for one in questions]
 
 
-def _field_indexes(kind: ItemKind) -> list[tuple[str, models.PayloadSchemaType | models.PayloadSchemaParams]]:
-    keyword = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, enable_hnsw=False)
-    number = models.FloatIndexParams(type=models.FloatIndexType.FLOAT, enable_hnsw=False)
-    integer = models.IntegerIndexParams(
-        type=models.IntegerIndexType.INTEGER, lookup=False, range=True, enable_hnsw=False
+async def _page(
+    collection: str,
+    of: Sequence[UUID] | SequenceRange,
+    offset: models.ExtendedPointId | None,
+    client: AsyncQdrantClient,
+) -> tuple[list[models.Record], models.ExtendedPointId | None]:
+    condition = models.Filter(must=[_of(of)])
+    return await client.scroll(
+        collection, condition, limit=PAGE, offset=offset, with_payload=list(STATE_FIELDS), with_vectors=False
     )
-    return [
-        (NAMESPACE, models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)),
-        (ITEM, keyword),
-        (PASSAGE, integer),
-        (SEQUENCE, integer),
-        *((field, keyword) for field in FIELDS[kind].words),
-        *((field, number) for field in FIELDS[kind].numbers),
-    ]
 
 
 def _query_request(query: LaneQuery, where: IndexFilter) -> models.QueryRequest:
-    params = None
     vector: list[float] | models.SparseVector
     if query.lane == BM25:
         vector = _sparse(query.vector)
@@ -220,6 +242,7 @@ def _query_request(query: LaneQuery, where: IndexFilter) -> models.QueryRequest:
         params = models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
     else:
         vector = [float(value) for value in query.vector]
+        params = models.SearchParams(quantization=RESCORED)
     return models.QueryRequest(
         query=vector,
         using=query.lane,

@@ -23,11 +23,13 @@ from memos_mcp.domain.index import (
     ItemState,
     Lanes,
     SequenceRange,
+    SettingMismatch,
     Shape,
 )
 from memos_mcp.qdrant.lanes import LaneCompletion, to_lanes
 from memos_mcp.qdrant.points import CLOSED, OUTDATED, StateScan
 from memos_mcp.qdrant.server.collections import Collections, ServerGeneration
+from memos_mcp.qdrant.server.options import DEFAULT_OPTIONS, ServerOptions
 
 if TYPE_CHECKING:  # importing qdrant_client takes 1.5 s
     from qdrant_client import AsyncQdrantClient
@@ -48,11 +50,19 @@ TOO_OLD: Final = (
 class ServerIndex:
     """The `VectorIndex` port on a Qdrant server. A client that is passed in is closed by the caller."""
 
-    def __init__(self, url: str, api_key: str | None, prefix: str, client: "AsyncQdrantClient | None" = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None,
+        prefix: str,
+        client: "AsyncQdrantClient | None" = None,
+        options: ServerOptions = DEFAULT_OPTIONS,
+    ) -> None:
         self._url = url
         self._api_key = api_key
         self._prefix = prefix
         self._client = client
+        self._options = options
         self._change = anyio.Lock()
         self._writing = anyio.Lock()
         self._collections: Collections | None = None
@@ -75,7 +85,7 @@ class ServerIndex:
         """Open the generation that the aliases name, or create an empty one."""
         async with self._change:
             if self._collections is None:
-                client = await run_sync(_connect, self._url, self._api_key, self._client)
+                client = await run_sync(self._connect)
                 self._collections = Collections(client, self._prefix)
             await self._check_version(self._collections)
             found = await self._collections.find()
@@ -135,10 +145,12 @@ class ServerIndex:
         if found is None:
             raise IndexUnavailable(CLOSED)
         items, points = {}, {}
+        mismatches: list[SettingMismatch] = []
         for kind, collection in found.collections.items():
             items[kind] = await collections.client.count(collection, ALL_ITEMS, first_passages_only=True)
             points[kind] = await collections.client.count(collection, ALL_ITEMS)
-        return IndexReport(found.name, found.shape, items, points)
+            mismatches += await collections.client.mismatches(kind, collection)
+        return IndexReport(found.name, found.shape, items, points, mismatches)
 
     async def close(self) -> None:
         async with self._change:
@@ -166,6 +178,13 @@ class ServerIndex:
         if numbers is None or (int(numbers[1]), int(numbers[2])) < MIN_VERSION:
             self._current = None
             raise IndexUnavailable(TOO_OLD.format(found=numbers[0] if numbers else "unknown"))
+
+    def _connect(self) -> "ServerClient":
+        from memos_mcp.qdrant.server.client import ServerClient, connect
+
+        if self._client is not None:
+            return ServerClient([self._client], self._options)
+        return connect(self._url, self._api_key, self._options)
 
     def _opened(self) -> Collections:
         if self._collections is None or self._current is None:
@@ -209,9 +228,3 @@ class ServerDraft:
     def _check(self) -> None:
         if self._closed:
             raise IndexUnavailable("The draft of the search index was given up. Start a new one.")
-
-
-def _connect(url: str, api_key: str | None, client: "AsyncQdrantClient | None") -> "ServerClient":
-    from memos_mcp.qdrant.server.client import ServerClient, connect
-
-    return connect(url, api_key) if client is None else ServerClient(client)

@@ -34,8 +34,7 @@ RESULTS = {
     },
     "/collections/memos_memory/points/query/batch": [{"points": [POINT]}, {"points": [POINT]}],
 }  # fmt: skip
-DONE = {"operation_id": 1, "status": "completed"}
-WRITES = {"/collections/memos_memory/points": DONE, "/collections/memos_memory/points/delete": DONE}
+WRITES = ("/collections/memos_memory/points", "/collections/memos_memory/points/delete")
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,7 @@ class StandInServer:
     version: str = "1.19.1"
     behaviour: Literal["answer", "hang up", "stay silent"] = "answer"
     takes_writes: bool = False
+    write_status: str = "completed"
     empty: bool = False
     received: list[Received] = field(default_factory=list)
 
@@ -90,9 +90,10 @@ class StandInServer:
                 await stream.send(self._response(path))
 
     def _response(self, path: str) -> bytes:
-        known: dict[str, Any] = RESULTS | (WRITES if self.takes_writes else {})
+        done = {"operation_id": 1, "status": self.write_status}
+        known: dict[str, Any] = RESULTS | (dict.fromkeys(WRITES, done) if self.takes_writes else {})
         if self.empty:
-            known = {path: DONE if path.endswith("/index") else True} | known | {"/aliases": {"aliases": []}}
+            known = {path: done if path.endswith("/index") else True} | known | {"/aliases": {"aliases": []}}
         status = "200 OK" if path in known or path == "/" else "500 Internal Server Error"
         content = {"result": known.get(path), "status": "ok", "time": 0.0}
         body = json.dumps({"title": "qdrant", "version": self.version} if path == "/" else content).encode()
