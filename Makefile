@@ -9,7 +9,7 @@ POSTGRES ?= /usr/lib/postgresql/15/bin
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo demo-loop test test-slow test-postgres coverage interop conformance check fmt bench bench-peers lock clean
+.PHONY: install demo demo-loop test test-slow test-postgres test-pooler coverage interop conformance check fmt bench bench-peers lock clean
 
 install: $(INSTALLED)
 
@@ -44,6 +44,10 @@ coverage:
 # The tests that use Postgres, on a server other than the bundled one: make test-postgres POSTGRES=/usr/lib/postgresql/15/bin
 test-postgres: install
 	$(BIN)/python tests/with_postgres.py $(POSTGRES) $(BIN)/python $(PYTEST)
+
+# The tests of the stores and services through a pgbouncer in transaction mode, which must be installed.
+test-pooler: install
+	MEMOS_TEST_POOLER=yes $(BIN)/python $(PYTEST) tests/postgres tests/services tests/test_app.py
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

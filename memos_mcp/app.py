@@ -89,7 +89,7 @@ def open_app(settings: Settings) -> AbstractAsyncContextManager[App]:
 def assemble(settings: Settings) -> App:
     """Choose the parts that the settings name, without connecting to anything."""
     embedder = FastEmbedder(settings.embedding_model, settings.home, settings.embedding_threads)
-    return compose(settings, Database(_source(settings)), _index(settings), embedder, _reranker(settings))
+    return compose(settings, _database(settings), _index(settings), embedder, _reranker(settings))
 
 
 def compose(
@@ -149,10 +149,16 @@ async def _warm(database: Database) -> None:
         await database.server_version()
 
 
-def _source(settings: Settings) -> str | EmbeddedPostgres:
-    if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
-    return EmbeddedPostgres(settings.home / "postgres")
+def _database(settings: Settings) -> Database:
+    if settings.database_url is None:
+        return Database(EmbeddedPostgres(settings.home / "postgres"), pool_size=settings.database_pool)
+    direct = settings.database_direct_url
+    return Database(
+        settings.database_url.get_secret_value(),
+        pool_size=settings.database_pool,
+        prepared_statements=settings.database_prepared_statements,
+        direct_url=direct.get_secret_value() if direct is not None else None,
+    )
 
 
 def _index(settings: Settings) -> VectorIndex:

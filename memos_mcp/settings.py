@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     agent_id: str = Field(default="default", min_length=1, max_length=255)
 
     database_url: SecretStr | None = None
+    database_direct_url: SecretStr | None = None
+    database_prepared_statements: bool = True
+    database_pool: int = Field(default=10, ge=2)
     qdrant_url: str | None = None
     qdrant_api_key: SecretStr | None = None
     qdrant_prefix: str = Field(default="memos", pattern=r"^[A-Za-z0-9_-]{1,64}$")

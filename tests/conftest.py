@@ -21,6 +21,8 @@ from memos_mcp.postgres.connection import connect
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.migrate import migrate, migrations_folder, read_migrations
+from tests.pgbouncer import PROGRAM as PGBOUNCER
+from tests.pgbouncer import pgbouncer
 
 Answer = TypeVar("Answer")
 
@@ -116,9 +118,31 @@ async def copy_of(server_url: str, template: str) -> AsyncIterator[str]:
     await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def pooler_url(server_url: str) -> Iterator[str]:
+    """The address of a pgbouncer in transaction mode in front of the test server."""
+    if PGBOUNCER is None:
+        pytest.skip("needs pgbouncer; on Debian and Ubuntu: apt-get install pgbouncer")
+    with pgbouncer(server_url) as url:
+        yield url
+
+
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url)
+async def pooled(pooler_url: str, database_url: str) -> AsyncIterator[Database]:
+    """The database through the pooler alone, as where only the pooler can be reached."""
+    database = Database(_renamed(pooler_url, urlsplit(database_url).path[1:]), prepared_statements=False)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def database(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """The database; through a pooler as well as directly when MEMOS_TEST_POOLER is set."""
+    if os.environ.get("MEMOS_TEST_POOLER"):
+        url = _renamed(request.getfixturevalue("pooler_url"), urlsplit(database_url).path[1:])
+        database = Database(url, prepared_statements=False, direct_url=database_url)
+    else:
+        database = Database(database_url)
     yield database
     await database.close()
 

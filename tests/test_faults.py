@@ -12,14 +12,26 @@ import pytest
 
 from memos_mcp.engine.control import ask
 from memos_mcp.ipc.run_dir import RunDir
-from tests.acceptance.raw_clients import StdioRawClient
+from memos_mcp.postgres.connection import UNAVAILABLE
+from tests.acceptance.raw_clients import StdioRawClient, stored, until
 from tests.acceptance.servers import Server
+from tests.postgres.frozen import frozen
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 BRIDGES = 20
 LEAVE_SECONDS = 5.0
 """On an idle machine, a bridge exits less than a second after its client."""
+
+FROZEN_SECONDS = 5.0
+KEY = {"content": "The key is under the mat."}
+FROZEN_CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("store_memory", KEY),
+    ("query_memory", {"query": "key"}),
+    ("query_memory", {}),
+    ("discover_tools", {"query": "key"}),
+    ("store_memory", KEY),
+]
 
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.slow)])
@@ -90,3 +102,28 @@ def benchmark(name: str, *arguments: object) -> dict[str, Any]:
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=900)
     figures: dict[str, Any] = json.loads(done.stdout)
     return figures
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+async def test_clients_of_a_frozen_postgres_get_an_error_within_five_seconds_and_store_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    server = Server(tmp_path / "home")
+    try:
+        client = await StdioRawClient(server).open()
+        await stored(client, content="The kettle is new.")
+        with frozen(tmp_path / "home" / "postgres" / "data"):
+            for tool, arguments in FROZEN_CALLS:
+                with anyio.fail_after(FROZEN_SECONDS):
+                    assert (await client.call(tool, arguments)).refusal == UNAVAILABLE
+
+        async def stores_again() -> bool:
+            return not (await client.call("store_memory", KEY)).message["result"].get("isError")
+
+        await until(stores_again)
+        assert not (await client.call("store_memory", KEY)).data["created"]
+        assert len(await server.rows("SELECT FROM agent_memories")) == 2
+        server.stop()
+    finally:
+        server.kill()

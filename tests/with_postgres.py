@@ -19,14 +19,14 @@ USERS = ("postgres", "nobody")
 
 
 @contextmanager
-def server(programs: Path) -> Iterator[str]:
+def server(programs: Path, options: str = "") -> Iterator[str]:
     """Start a server in a temporary folder; yield the URL of its database `postgres`."""
-    user = _user()
+    user = server_user()
     with TemporaryDirectory(prefix="memos-postgres-") as folder:
         if user is not None:
             chown(folder, user)
         data = Path(folder, "data")
-        log = ["-l", f"{folder}/log", "-w", "-o", f"{SETTINGS} -c unix_socket_directories={folder}"]
+        log = ["-l", f"{folder}/log", "-w", "-o", f"{SETTINGS} -c unix_socket_directories={folder} {options}"]
         _run(user, programs / "initdb", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-U", "postgres", "-D", data)
         _run(user, programs / "pg_ctl", "-D", data, *log, "start")
         try:
@@ -35,7 +35,8 @@ def server(programs: Path) -> Iterator[str]:
             _run(user, programs / "pg_ctl", "-D", data, "-m", "fast", "-w", "stop")
 
 
-def _user() -> str | None:
+def server_user() -> str | None:
+    """Return the user that the server runs as, or None for this process's own."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}

@@ -1,6 +1,7 @@
 """The commands that maintain the stored data: migrate, reindex, doctor."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Final
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from memos_mcp import __version__
 from memos_mcp.app import App, assemble, open_app
 from memos_mcp.domain.index import ITEM_KINDS, ItemKind
+from memos_mcp.postgres.database import POLLING
 from memos_mcp.services.doctor import Diagnosis
 from memos_mcp.settings import Settings
 
@@ -81,13 +83,14 @@ async def doctor(settings: Settings, *, as_json: bool) -> int:
     finally:
         await app.close()
     if as_json:
-        print(json.dumps({"version": __version__, "postgres": server, **asdict(diagnosis)}, default=str))
+        payload = {"version": __version__, "postgres": server, "notifications": app.database.has_sessions}
+        print(json.dumps({**payload, **asdict(diagnosis)}, default=str))
     else:
-        print("\n".join(_lines(diagnosis, server)))
+        print("\n".join(_lines(diagnosis, server, [] if app.database.has_sessions else [POLLING])))
     return 1 if diagnosis.problems else 0
 
 
-def _lines(diagnosis: Diagnosis, server: str) -> list[str]:
+def _lines(diagnosis: Diagnosis, server: str, notices: Sequence[str]) -> list[str]:
     index = diagnosis.index
     at = diagnosis.reported_at
     since = "read right now" if at is None else f"as reported by the process that holds it at {at}"
@@ -100,7 +103,7 @@ def _lines(diagnosis: Diagnosis, server: str) -> list[str]:
         f"{'index:':10} " + (f"generation {index.generation}, {since}" if index else "not available"),
         *(_kind_line(diagnosis, kind) for kind in ITEM_KINDS),
         f"{'queue:':10} {waited}, last error: {diagnosis.queue.last_error or 'none'}",
-        *(f"notice:    {notice}" for notice in diagnosis.notices),
+        *(f"notice:    {notice}" for notice in (*diagnosis.notices, *notices)),
         *(f"problem:   {problem}" for problem in diagnosis.problems),
         "something is wrong" if diagnosis.problems else "all is well",
     ]

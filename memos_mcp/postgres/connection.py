@@ -7,16 +7,28 @@ from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeAlias
 
+import anyio
 import asyncpg  # type: ignore[import-untyped]  # asyncpg has no types; Connection below declares them
 
 from memos_mcp.domain.errors import Invalid, MemosError, StoreUnavailable
+from memos_mcp.postgres.tls_errors import BAD_FILES, names_files, tls_problem
 
-CONNECT_SECONDS: Final = 5.0
+CONNECT_SECONDS: Final = 4.0
+"""A client waits at most five seconds for the error that the server does not answer."""
+
 COMMAND_SECONDS: Final = 30.0
 MAX_INTEGER_DIGITS: Final = 19
 
 UNAVAILABLE: Final = (
     "The memory store cannot be reached right now. Repeat the call in a few seconds: nothing is stored twice."
+)
+DISK_FULL: Final = (
+    "The disk of the memory store is full. Free space on the machine of the database, then repeat the call: "
+    "nothing is stored twice."
+)
+POOLER: Final = (
+    "MEMOS_DATABASE_URL leads to a connection pooler that keeps no sessions. Set "
+    "MEMOS_DATABASE_PREPARED_STATEMENTS=false, or use the address of the database itself."
 )
 REFUSED: Final = "The memory store rejected the login. Fix the user, password or database in MEMOS_DATABASE_URL."
 UNSTORABLE: Final = "A value cannot be stored or compared. Shorten or simplify it; nothing was changed."
@@ -36,6 +48,9 @@ _LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.DiskFullError,
+    asyncpg.DuplicatePreparedStatementError,
+    asyncpg.InvalidSQLStatementNameError,
 )
 """Errors after which the connection, and perhaps the server, has to be replaced."""
 
@@ -88,39 +103,62 @@ class Pool(Protocol):
     def terminate(self) -> None: ...
 
 
-async def connect(dsn: str, *, command_timeout: float | None = COMMAND_SECONDS) -> Connection:
+async def connect(
+    dsn: str, *, prepared_statements: bool = True, command_timeout: float | None = COMMAND_SECONDS
+) -> Connection:
     """Open one connection outside any pool."""
     with translated():
         try:
             connection: Connection = await asyncpg.connect(
-                dsn, timeout=CONNECT_SECONDS, command_timeout=command_timeout, server_settings=_SETTINGS
+                dsn, timeout=CONNECT_SECONDS, command_timeout=command_timeout, **_options(prepared_statements)
             )
         except (asyncpg.ClientConfigurationError, ValueError) as error:
             logger.warning("MEMOS_DATABASE_URL cannot be used (%s)", type(error).__name__)
             # The driver's message may quote a part of the URL, so it is neither logged nor chained.
-            raise StoreUnavailable(BAD_ADDRESS) from None
+            raise StoreUnavailable(tls_problem(error) or BAD_ADDRESS) from None
+        except (FileNotFoundError, PermissionError) as error:
+            if names_files(dsn):
+                raise ConnectionLost(BAD_FILES) from error
+            raise  # the server's Unix socket
         try:
-            await _prepare(connection)
+            with anyio.fail_after(CONNECT_SECONDS):
+                await _prepare(connection)
         except BaseException:  # a cancelled caller never gets the connection and cannot close it
             connection.terminate()
             raise
     return connection
 
 
-async def open_pool(dsn: str, size: int) -> Pool:
+async def open_pool(dsn: str, size: int, *, prepared_statements: bool = True) -> Pool:
     """Create a pool that opens its connections on first use."""
     with translated():
         pool: Pool = await asyncpg.create_pool(
             dsn,
             min_size=0,
             max_size=size,
-            timeout=CONNECT_SECONDS,
+            timeout=COMMAND_SECONDS,  # the callers watch whether the server answers
             command_timeout=COMMAND_SECONDS,
-            server_settings=_SETTINGS,
             init=_prepare,
             reset=_skip_reset,
+            **_options(prepared_statements),
         )
     return pool
+
+
+async def answers(dsn: str, seconds: float) -> bool:
+    """Whether the server accepts or rejects a new connection within this time.
+
+    An address that cannot be used says nothing about the server, so it counts as an answer.
+    """
+    try:
+        with anyio.fail_after(seconds):
+            connection = await asyncpg.connect(dsn, server_settings=_NAME)
+            await connection.close()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError):
+        return True
+    except (OSError, TimeoutError):
+        return False
+    return True
 
 
 def discard(connection: Connection) -> None:
@@ -148,11 +186,22 @@ def translated() -> Iterator[None]:
         logger.warning("Postgres rejected the login: %s", type(error).__name__)
         raise ConnectionLost(REFUSED) from error
     except _LOST as error:
-        logger.warning("Postgres cannot be reached: %s: %s", type(error).__name__, error)
-        raise ConnectionLost(UNAVAILABLE) from error
+        logger.warning("Postgres cannot be used: %s: %s", type(error).__name__, error)
+        raise ConnectionLost(_explanation(error)) from error
     except asyncpg.PostgresError as error:
         logger.exception("Postgres rejected a statement")
         raise StoreUnavailable(UNAVAILABLE) from error
+
+
+def _explanation(error: Exception) -> str:
+    # A server that cannot write its log ends with the connection; what it sent last is then the cause.
+    if isinstance(error, asyncpg.DiskFullError) or isinstance(error.__cause__, asyncpg.DiskFullError):
+        return DISK_FULL
+    # A pooler rejects what it cannot keep, or runs a statement on another session than the one that prepared it.
+    strayed = isinstance(error, (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError))
+    if strayed or "unsupported startup parameter" in str(error):
+        return POOLER
+    return tls_problem(error) or UNAVAILABLE
 
 
 def load_json(text: str) -> Any:
@@ -165,17 +214,29 @@ def dump_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-_SETTINGS: Final = {"application_name": "memos-as"}
-_CUSTOM_PLANS: Final = "SET plan_cache_mode = force_custom_plan"
-"""A generic plan cannot know which of the optional filters are set, and would scan whole tables."""
+_NAME: Final = {"application_name": "memos-as"}
+_CUSTOM_PLANS: Final = {"plan_cache_mode": "force_custom_plan"}
+"""A generic plan cannot know which of the optional filters are set, and would scan whole tables.
+
+Sent when the connection is opened, rather than by SET: a transaction pooler would give a SET to one of its sessions,
+which others share, but rejects a parameter that it cannot keep.
+"""
+BEGIN: Final = "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan"
+"""The same for connections without prepared statements, where nothing may outlive a transaction."""
+
+
+def _options(prepared_statements: bool) -> dict[str, Any]:  # noqa: FBT001  # private
+    if prepared_statements:
+        return {"server_settings": _NAME | _CUSTOM_PLANS}
+    return {"server_settings": _NAME, "statement_cache_size": 0}
 
 
 async def _prepare(connection: Any) -> None:
-    await connection.execute(_CUSTOM_PLANS)
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=dump_json, decoder=load_json)
-    await connection.set_type_codec(
-        "timestamptz", schema="pg_catalog", encoder=_encode_time, decoder=_decode_time, format="tuple"
-    )
+    async with connection.transaction():  # a transaction pooler keeps the session that long; the codecs read types
+        await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=dump_json, decoder=load_json)
+        await connection.set_type_codec(
+            "timestamptz", schema="pg_catalog", encoder=_encode_time, decoder=_decode_time, format="tuple"
+        )
 
 
 async def _skip_reset(_connection: Any) -> None:

@@ -1,5 +1,6 @@
 """Database access: opens on first use and reconnects by itself."""
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -10,24 +11,35 @@ import anyio
 
 from memos_mcp.domain.errors import MemosError, StoreUnavailable
 from memos_mcp.postgres.connection import (
+    BEGIN,
+    COMMAND_SECONDS,
     CONNECT_SECONDS,
     UNAVAILABLE,
     Connection,
     ConnectionLost,
     Contended,
     Pool,
+    answers,
     connect,
     discard,
     open_pool,
     translated,
 )
 from memos_mcp.postgres.migrate import migrate, migrations_folder, read_migrations
+from memos_mcp.postgres.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
 
 POOL_SIZE: Final = 10
 RETRY_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 5.0
 ROLLBACK_SECONDS: Final = 3.0
 ATTEMPTS: Final = 5
+
+POLLING: Final = (
+    "MEMOS_DATABASE_DIRECT_URL is not set, and a transaction pooler passes no notifications on: "
+    "what is to be indexed is found by polling."
+)
 
 _VERSION: Final = "SHOW server_version"
 
@@ -51,10 +63,24 @@ class Database:
     The constructor does no I/O. Each use starts the server, opens the pool and applies migrations where that is
     necessary. After a failure, every use within the next second fails immediately with the same error; the first one
     after that tries again.
+
+    With `prepared_statements=False` every use is a transaction, so that it works through a transaction pooler.
+    `direct_url` is then the address of the server itself, for the connections that need a session.
     """
 
-    def __init__(self, source: str | Server) -> None:
+    def __init__(
+        self,
+        source: str | Server,
+        *,
+        pool_size: int = POOL_SIZE,
+        prepared_statements: bool = True,
+        direct_url: str | None = None,
+    ) -> None:
         self._source = source
+        self._pool_size = pool_size
+        self._prepared_statements = prepared_statements
+        self._direct_url = direct_url
+        self._watchdog = Watchdog(self._probe)
         self._open_lock = anyio.Lock()
         self._healthy = False
         self._dsn: str | None = None
@@ -63,27 +89,23 @@ class Database:
         self._failed_at = 0.0
         self._dedicated: list[Connection] = []
 
+    @property
+    def has_sessions(self) -> bool:
+        """Whether a dedicated connection keeps its session, and so can LISTEN."""
+        return self._prepared_statements or self._direct_url is not None
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection; the driver's errors become `StoreUnavailable`, or `Invalid` for a value."""
-        pool, connection = await self._acquire()
-        try:
-            with translated():
-                yield connection
-        except ConnectionLost:
-            self._healthy = False
-            discard(connection)
-            raise
-        finally:
-            with translated():
-                await pool.release(connection)
+        async with self._lent() if self._prepared_statements else self.transaction() as connection:
+            yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Lend a connection in a transaction, which an exception or a cancellation rolls back."""
-        async with self.connection() as connection:
+        async with self._lent() as connection:
             try:
-                await connection.execute("BEGIN")
+                await connection.execute("BEGIN" if self._prepared_statements else BEGIN)
                 yield connection
             except BaseException:
                 await _roll_back(connection)
@@ -94,7 +116,7 @@ class Database:
         """Open a connection outside the pool; the caller closes it, or else `close` does."""
         await self._open()
         assert self._dsn is not None  # noqa: S101 - _open() has set it, or raised
-        connection = await connect(self._dsn)
+        connection = await connect(self._direct_url or self._dsn, prepared_statements=self.has_sessions)
         self._dedicated = [other for other in self._dedicated if not other.is_closed()]
         self._dedicated.append(connection)
         return connection
@@ -120,15 +142,50 @@ class Database:
         if not isinstance(self._source, str):
             await self._source.stop()
 
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Connection]:
+        pool, connection = await self._acquire()
+        # COMMIT is watched, too: whether it was carried out is then unknown, but nothing is stored twice.
+        with self._watchdog.watch(lambda: discard(connection)):
+            try:
+                with translated():
+                    yield connection
+            except ConnectionLost:
+                self._healthy = False
+                discard(connection)
+                raise
+            finally:
+                with translated():
+                    await pool.release(connection)
+
     async def _acquire(self) -> tuple[Pool, Connection]:
         pool = await self._open()
         try:
-            return pool, await _acquired(pool)
+            return pool, await self._acquired(pool)
         except ConnectionLost:
             self._healthy = False
         # No statement was sent yet, so trying again is safe; an embedded server may have to be restarted.
         pool = await self._open()
-        return pool, await _acquired(pool)
+        return pool, await self._acquired(pool)
+
+    async def _acquired(self, pool: Pool) -> Connection:
+        with translated(), anyio.CancelScope() as waiting, self._watchdog.watch(waiting.cancel):
+            try:
+                return await pool.acquire(timeout=COMMAND_SECONDS)
+            except TimeoutError as error:  # the server answers, so neither a new pool nor a second wait would help
+                logger.warning("All connections to Postgres are busy; MEMOS_DATABASE_POOL sets how many there are")
+                raise StoreUnavailable(UNAVAILABLE) from error
+        raise ConnectionLost(UNAVAILABLE)
+
+    async def _probe(self, seconds: float) -> bool:
+        """Whether the server answers. If it does not, all uses within the next second fail immediately."""
+        address = self._direct_url or self._dsn
+        if address is None or await answers(address, seconds):
+            return True
+        logger.warning("Postgres does not answer; the calls that wait for it are given up")
+        self._healthy = False
+        self._failure, self._failed_at = ConnectionLost(UNAVAILABLE), time.monotonic()
+        return False
 
     async def _open(self) -> Pool:
         if self._healthy and self._pool is not None:
@@ -149,18 +206,25 @@ class Database:
     async def _connected(self) -> Pool:
         with translated():
             dsn = self._source if isinstance(self._source, str) else await self._source.start()
-        connection = await connect(dsn, command_timeout=None)
+        if self._pool is not None and dsn != self._dsn:
+            self._pool.terminate()
+            self._pool = None
+        self._dsn = dsn
+        await self._migrate(dsn)
+        if self._pool is None:
+            self._pool = await open_pool(dsn, self._pool_size, prepared_statements=self._prepared_statements)
+            if not self.has_sessions:
+                logger.warning(POLLING)
+        return self._pool
+
+    async def _migrate(self, dsn: str) -> None:
+        connection = await connect(dsn, prepared_statements=self._prepared_statements, command_timeout=None)
         try:
-            with translated():
+            with translated(), self._watchdog.watch(lambda: discard(connection)):
                 await migrate(connection, read_migrations(migrations_folder()))
         finally:
             with anyio.CancelScope(shield=True):
                 await connection.close(timeout=CONNECT_SECONDS)
-        if self._pool is None or dsn != self._dsn:
-            stale, self._pool, self._dsn = self._pool, await open_pool(dsn, POOL_SIZE), dsn
-            if stale is not None:
-                stale.terminate()
-        return self._pool
 
 
 def retried(
@@ -191,8 +255,3 @@ async def _roll_back(connection: Connection) -> None:
         await connection.execute("ROLLBACK")
         return
     discard(connection)
-
-
-async def _acquired(pool: Pool) -> Connection:
-    with translated():
-        return await pool.acquire(timeout=CONNECT_SECONDS)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -22,6 +23,7 @@ INDEXED_PER_PAYLOAD: Final = 64
 MAX_REASON_CHARS: Final = 300
 OUTAGE_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 0.5
 
 # A lease is a timestamp, not a row lock: it outlives the transaction and never blocks a writer.
 _CLAIM: Final = """
@@ -84,6 +86,13 @@ _RELEASE: Final = """
       FROM {batch} AS released (kind, item_id, version)
      WHERE (queued.kind, queued.item_id) = (released.kind, released.item_id)
     RETURNING queued.kind, queued.item_id
+"""
+_DUE: Final = """
+    SELECT EXISTS (
+        SELECT FROM index_queue
+         WHERE (claimed_until IS NULL OR claimed_until < now())
+           AND (retry_at IS NULL OR retry_at < now())
+    )
 """
 _RECLAIM: Final = "UPDATE index_queue SET claimed_until = NULL WHERE claimed_until IS NOT NULL"
 _NOTIFY_INDEXED: Final = "SELECT pg_notify('indexed', $1)"
@@ -178,6 +187,9 @@ class PostgresIndexQueue:
         return QueueState(depth, row["untried"], row["oldest"], row["last_error"])
 
     async def wait(self, seconds: float) -> None:
+        if not self._database.has_sessions:
+            await self._poll(seconds)
+            return
         with anyio.move_on_after(seconds):
             if self._listener is None or self._listener.is_closed():
                 # Items that were queued before this sent no notification here, so this wait ends at once.
@@ -219,6 +231,15 @@ class PostgresIndexQueue:
         except (StoreUnavailable, TimeoutError):
             self._listener = None
             discard(listener)
+
+    async def _poll(self, seconds: float) -> None:
+        """Wait until an item is due: a transaction pooler passes no notifications on."""
+        with anyio.move_on_after(seconds), suppress(StoreUnavailable):
+            while True:
+                await anyio.sleep(POLL_SECONDS)
+                async with self._database.connection() as connection:
+                    if await connection.fetchval(_DUE):
+                        return
 
     async def _listen(self) -> None:
         try:

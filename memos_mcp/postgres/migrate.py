@@ -60,7 +60,8 @@ async def migrate(connection: Connection, migrations: list[Migration]) -> list[s
     more when an applied file was edited, or when the database is newer than these files.
     """
     done = []
-    applied = await _applied(connection)
+    async with connection.transaction():  # a transaction pooler may give each statement outside one another session
+        applied = await _applied(connection)
     for migration in _missing(migrations, applied):
         async with connection.transaction():
             await connection.execute(_SERIALIZE, _LOCK)

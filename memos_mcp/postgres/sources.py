@@ -23,7 +23,14 @@ TRY_SECONDS: Final = 0.1
 
 CLOSE_SECONDS: Final = 5.0
 
-_TRY_LOCK: Final = "SELECT pg_try_advisory_lock($1)"
+# The lock belongs to a transaction that is open while the run lasts, because a transaction pooler keeps no session
+# locks. An open transaction between two statements delays no VACUUM, but limits of the server must not end it.
+_NO_LIMITS: Final = """
+    SELECT set_config(name, '0', true)
+      FROM pg_settings
+     WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
+"""
+_TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock($1)"
 # Two sources may share a memory, and one must not delete it while the other starts to use it. An insert locks the row
 # that it conflicts with, and so does this before a deletion, in the same order: the second of the two waits, and
 # then sees the other's file, or that the memory is deleted.
@@ -156,6 +163,8 @@ class PostgresSources:
 async def _lock(connection: Connection, scope: Scope, source: str) -> None:
     key = _key(scope.namespace, scope.agent_id, source)
     with translated():
+        await connection.execute("BEGIN")
+        await connection.execute(_NO_LIMITS)
         for _ in range(TRIES):
             if await connection.fetchval(_TRY_LOCK, key):
                 return

@@ -75,7 +75,7 @@ async def test_an_unreachable_database_is_reported_without_its_address(caplog: p
             await database.server_version()
         assert str(caught.value) == UNAVAILABLE
     assert "secret" not in caplog.text
-    assert caplog.text.count("Postgres cannot be reached") == 1  # the second call failed without trying
+    assert caplog.text.count("Postgres cannot be used") == 1  # the second call failed without trying
     await database.close()
 
 

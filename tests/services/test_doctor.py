@@ -64,7 +64,7 @@ async def test_the_doctor_names_the_settings_that_collections_were_created_witho
     app = compose(Settings(home=tmp_path), database, server, embedder)
     diagnosis = await app.doctor.diagnose()
     assert diagnosis.problems == ()
-    notices = [line for line in _lines(diagnosis, "18") if line.startswith("notice:")]
+    notices = [line for line in _lines(diagnosis, "18", []) if line.startswith("notice:")]
     assert notices == [
         f"notice:    MEMOS_QDRANT_QUANTIZATION is int8, but the index of the kind {kind} was created with none. "
         "To apply it, run: memos-as reindex --fresh"

@@ -11,18 +11,21 @@ import os
 import sys
 import time
 from pathlib import Path
+from shutil import disk_usage
 from typing import IO, Final
 
 import anyio
 import anyio.to_thread
 
 from memos_mcp.domain.errors import StoreUnavailable
-from memos_mcp.postgres.connection import UNAVAILABLE, connect, translated
+from memos_mcp.postgres.connection import DISK_FULL, UNAVAILABLE, connect, translated
 from memos_mcp.postgres.embedded.cluster import START_SECONDS, Cluster
 
 LOCK_SECONDS: Final = START_SECONDS + 10.0
 POLL_SECONDS: Final = 0.02
 DATABASE: Final = "memos"
+SPACE_BYTES: Final = 64 * 1024 * 1024
+"""A start fails with less: a new cluster takes 40 MB, and each segment of the write-ahead log 16 MB."""
 
 UNUSABLE: Final = (
     "The data folder cannot be created or written. Set MEMOS_HOME to a folder that this user can write to; "
@@ -59,7 +62,7 @@ class EmbeddedPostgres:
             address = await anyio.to_thread.run_sync(self._start)
         except OSError as error:
             logger.exception("the embedded PostgreSQL cannot be started")
-            raise StoreUnavailable(UNAVAILABLE) from error
+            raise StoreUnavailable(DISK_FULL if self._lacks_space(error) else UNAVAILABLE) from error
         if not self._created:
             await self._create(address.format(database="postgres"))
             self._created = True
@@ -81,6 +84,10 @@ class EmbeddedPostgres:
             self._shared_lock = _locked(self._user_lock, exclusive=False, seconds=LOCK_SECONDS)
         with _locked(self._start_lock, exclusive=True, seconds=LOCK_SECONDS):
             return self._cluster.start()
+
+    def _lacks_space(self, error: OSError) -> bool:
+        """Whether a start failed for lack of space. Postgres reports that in its log only."""
+        return error.errno == errno.ENOSPC or disk_usage(self._user_lock.parent).free < SPACE_BYTES
 
     def _stop(self) -> None:
         shared_lock, self._shared_lock = self._shared_lock, None
@@ -118,6 +125,8 @@ def _check_writable(folder: Path) -> None:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise  # `start` explains it
         logger.error("the data folder %s cannot be used: %s", folder, error.strerror)  # noqa: TRY400  # the message is complete
         raise StoreUnavailable(UNUSABLE) from error
 

@@ -30,6 +30,9 @@ CURRENT: Final = "current"
 ABOUT: Final = "generation.json"
 BROKEN: Final = ".broken"
 
+SPACE_BYTES: Final = 64 * 1024 * 1024
+"""The two empty shards of a generation take 35 MB. The index process ends when it cannot write, and says nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Generation:
@@ -41,6 +44,12 @@ class Generation:
     @property
     def name(self) -> str:
         return self.path.name
+
+
+def lacks_space(folder: Path) -> bool:
+    """Whether the disk of the index is full; the folder itself may not exist yet."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(existing).free < SPACE_BYTES
 
 
 def lock(folder: Path) -> int:

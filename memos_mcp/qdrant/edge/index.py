@@ -44,6 +44,7 @@ ANSWER_SECONDS: Final = 60.0
 """Time after which an index process that does not answer is killed; its slowest answer, a load, takes some seconds."""
 
 UNUSABLE: Final = "The search index's folder cannot be used. The server's log says why."
+DISK_FULL: Final = "The disk of the search index is full. Free space on the machine of the server."
 
 
 class EdgeIndex:
@@ -81,7 +82,7 @@ class EdgeIndex:
                 await self._open(shape)
             except OSError as error:
                 logger.exception("The folder of the search index cannot be used")
-                raise IndexUnavailable(UNUSABLE) from error
+                raise IndexUnavailable(self._reason(UNUSABLE)) from error
 
     async def wants_rebuild(self) -> bool:
         """Whether a rebuild is worthwhile: the points outside the graph are more than half of those inside."""
@@ -150,6 +151,9 @@ class EdgeIndex:
                     await running.worker.stop()
                 self._release()
 
+    def _reason(self, otherwise: str) -> str:
+        return DISK_FULL if disk.lacks_space(self._folder) else otherwise
+
     def _running(self) -> RunningGeneration:
         if self._current is None:
             raise IndexUnavailable(CLOSED)
@@ -164,7 +168,7 @@ class EdgeIndex:
                     return await running.worker.request(operation, vectors, **arguments)
             except WorkerExited as error:
                 if running is self._current:
-                    raise IndexUnavailable(FAILED) from error
+                    raise IndexUnavailable(self._reason(FAILED)) from error
             except TimeoutError as error:
                 logger.exception("The index process does not answer; it is killed and started again")
                 await running.worker.kill()
@@ -212,7 +216,7 @@ class EdgeIndex:
         except BaseException as error:
             await running.discard()
             if isinstance(error, WorkerExited):
-                raise IndexUnavailable(FAILED) from error
+                raise IndexUnavailable(self._reason(FAILED)) from error
             raise
         return running
 
