@@ -58,7 +58,7 @@ class Points:
 
     def entry(self, number: int) -> Entry:
         text = self.text(number)
-        passage = Passage(Span(0, len(text)), self.vectors[number].tolist(), [WeightedText(text)])
+        passage = Passage(Span(0, len(text)), self.vectors[number], [WeightedText(text)])
         words = {"agent_id": [f"agent{number % 5}"], "kind": ["episodic"], "tags": ["a", "b"]}
         numbers = {"occurred_at": float(number)}
         return Entry(UUID(int=number), number, ItemState(1), namespace(number), [passage], words, numbers)
@@ -100,7 +100,7 @@ class Bench:
         source = np.random.default_rng(1)
         while True:
             number = int(source.integers(0, self.count))
-            vector, text = self.points.vectors[number].tolist(), self.points.text(number, 8)
+            vector, text = self.points.vectors[number], self.points.text(number, 8)
             start = perf_counter()
             await self.index.search("memory", [IndexQuery(text, vector)], IndexFilter(namespace(number)), 100)
             self.clock.searches.append(perf_counter() - start)

@@ -1,11 +1,12 @@
 """Fakes of the model, and of an index that is unavailable."""
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from uuid import UUID
+
+import numpy as np
 
 from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable
 from memos_mcp.domain.index import (
@@ -55,12 +56,12 @@ class HashEmbedder:
         return [self._vector(text) for text in texts]
 
     def _vector(self, text: str) -> Vector:
-        vector = [0.0] * self.dimensions
+        vector = np.zeros(self.dimensions, np.float32)
         for word in _words(text):
             digest = blake2b(word.group().lower().encode(), digest_size=8).digest()
             vector[int.from_bytes(digest[:4], "big") % self.dimensions] += 1.0 if digest[4] % 2 else -1.0
-        length = math.sqrt(sum(value * value for value in vector))
-        return [value / length for value in vector] if length else [1.0, *vector[1:]]
+        length = np.linalg.norm(vector)
+        return vector / length if length else np.eye(1, self.dimensions, dtype=np.float32)[0]
 
 
 @dataclass

@@ -158,7 +158,9 @@ def tool_hit(number: int = 1, **values: Any) -> ToolHit:
         "response_schema": None,
         "required_capabilities": (),
     } | values
-    return ToolHit(Tool(id=UUID(int=number), namespace=SCOPE.namespace, version=1, **fields), 0.9, {"dense": 0.8})
+    return ToolHit(
+        Tool(id=UUID(int=number), namespace=SCOPE.namespace, version=1, sequence=number, **fields), 0.9, {"dense": 0.8}
+    )
 
 
 def serve_stdio_alone() -> None:

@@ -8,11 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import md5
-from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+    Vector: TypeAlias = NDArray[float32]
+else:  # importing numpy takes a tenth of a second, and an engine answers before it needs a vector
+    Vector: TypeAlias = Any
+
 ItemKind: TypeAlias = Literal["memory", "tool"]
-Vector: TypeAlias = Sequence[float]
 
 ITEM_KINDS: Final[tuple[ItemKind, ...]] = ("memory", "tool")
 

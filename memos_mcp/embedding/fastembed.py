@@ -63,8 +63,15 @@ class FastEmbedder:
         return Shape(self._name, (await self._loader.get()).dimensions)
 
     async def split(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Return spans that fit. Jobs alternate by batch; texts that are short enough are not even tokenized."""
         model = await self._loader.get()
-        return [await to_thread.run_sync(_split, model, text, limiter=self._split_limiter) for text in texts]
+        spans = {text: [Span(0, len(text))] for text in texts if _surely_fits(model, text)}
+        long = list({text: None for text in texts if text not in spans})
+        for batch in _batches(long):
+            chosen = [long[index] for index in batch]
+            found = await to_thread.run_sync(_split, model, chosen, limiter=self._split_limiter)
+            spans.update(zip(chosen, found, strict=True))
+        return [spans[text] for text in texts]
 
     async def passages(self, texts: Sequence[str]) -> list[Vector]:
         """Embed in batches of similar length. Jobs alternate by batch, so a small job does not wait for a big one."""
@@ -176,20 +183,31 @@ def _model(embedding: Any) -> _Model:
     return _Model(embedding, tokenizer, window, embedding.embedding_size)
 
 
-def _split(model: _Model, text: str) -> list[Span]:
-    """Split a text into spans that fit; split a span again if cutting a word gave it more tokens."""
-    spans: list[Span] = []
-    pending = [Span(0, len(text))]
-    while pending:
-        start, end = pending.pop()
-        # Unlike the single call, the batch call releases the interpreter lock.
-        encoding = model.tokenizer.encode_batch([text[start:end]], add_special_tokens=False)[0]
-        if len(encoding) <= model.window or end - start == 1:
-            spans.append(Span(start, end))
-            continue
-        parts = passages(text[start:end], [Span(*offsets) for offsets in encoding.offsets], model.window)
-        pending.extend(Span(start + part.start, start + part.end) for part in reversed(parts))
-    return spans
+def _surely_fits(model: _Model, text: str) -> bool:
+    """Whether a text has too few characters for more tokens than the window.
+
+    A token has at least one character of ASCII, which no tokenizer's normalization makes longer; some tokenizers put
+    one more token in front.
+    """
+    return len(text) < model.window and text.isascii()
+
+
+def _split(model: _Model, texts: Sequence[str]) -> list[list[Span]]:
+    # Unlike the single call, the batch call releases the interpreter lock.
+    encodings = model.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    return [
+        [Span(0, len(text))] if len(encoding) <= model.window or len(text) == 1 else _cut(model, text, encoding.offsets)
+        for text, encoding in zip(texts, encodings, strict=True)
+    ]
+
+
+def _cut(model: _Model, text: str, offsets: Sequence[tuple[int, int]]) -> list[Span]:
+    """Cut a text into spans that fit; split a span again if cutting a word gave it more tokens."""
+    parts = passages(text, [Span(*token) for token in offsets], model.window)
+    again = _split(model, [text[part.start : part.end] for part in parts])
+    return [
+        Span(part.start + start, part.start + end) for part, own in zip(parts, again, strict=True) for start, end in own
+    ]
 
 
 def _batches(texts: Sequence[str]) -> list[list[int]]:
@@ -205,4 +223,4 @@ def _batches(texts: Sequence[str]) -> list[list[int]]:
 
 
 def _embed(embed: Callable[..., Any], texts: Sequence[str]) -> list[Vector]:
-    return [vector.tolist() for vector in embed(list(texts), batch_size=len(texts))]
+    return [vector.astype("f4", copy=False) for vector in embed(list(texts), batch_size=len(texts))]

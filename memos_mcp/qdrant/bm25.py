@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from qdrant_edge import Bm25, Bm25Config, SparseVector
@@ -17,8 +18,14 @@ Tools: with the words of their schemas, they have 11 to 44 different words in fi
 is meant for pages.
 """
 
+CACHED_TEXTS: Final = 512
+"""Texts whose words are kept: those of a message are weighed for it and for each of its neighbours."""
+
 # Matched only at the start of a word: from each of its letters, 256 KiB of digits in one word would take 15 minutes.
 _CAMEL_CASE: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]*(?:[a-z0-9][A-Z]|[A-Z]{2}[a-z]{2})[A-Za-z0-9]*")
+
+_CAPITAL_INSIDE: Final = re.compile(r"[A-Z](?<=[a-z0-9][A-Z])|[A-Z]{2}[a-z]{2}")
+"""Is in every text that has such a word, and is searched in half the time."""
 
 
 class WordVectors:
@@ -32,15 +39,20 @@ class WordVectors:
 
     def __init__(self) -> None:
         self._models = {kind: _model(AVERAGE_LENGTH[kind]) for kind in ITEM_KINDS}
+        self._words = lru_cache(CACHED_TEXTS)(self._weigh)
 
     def passage(self, kind: ItemKind, weighted_texts: Iterable[tuple[str, float]]) -> SparseVector:
         """Return the vector of a passage: for each word the greatest weight that any of its weighted_texts gives it."""
         weights: dict[int, float] = {}
         for text, weight in weighted_texts:
-            vector = self._models[kind].embed_document(split_camel_case(text))
-            for index, value in zip(vector.indices, vector.values, strict=True):
-                weights[index] = max(weights.get(index, 0.0), weight * value)
+            for index, value in zip(*self._words(kind, text), strict=True):
+                if weight * value > weights.get(index, 0.0):
+                    weights[index] = weight * value
         return SparseVector(list(weights), list(weights.values()))
+
+    def _weigh(self, kind: ItemKind, text: str) -> tuple[list[int], list[float]]:
+        vector = self._models[kind].embed_document(split_camel_case(text))
+        return vector.indices, vector.values
 
     def question(self, text: str) -> SparseVector:
         """Return a question's words, each with the weight 1, for items of any kind."""
@@ -53,4 +65,4 @@ def _model(average_length: float) -> Bm25:
 
 def split_camel_case(text: str) -> str:
     """Return a text in which the parts of each CamelCase word follow it: `HTMLTheme` becomes `HTMLTheme HTML Theme`."""
-    return _CAMEL_CASE.sub(lambda word: split_identifier(word[0]), text)
+    return _CAMEL_CASE.sub(lambda word: split_identifier(word[0]), text) if _CAPITAL_INSIDE.search(text) else text

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from memos_mcp.domain.index import Group, Lanes, Match, Span, Vector
+from memos_mcp.domain.index import Group, Lanes, Match, Span
 from memos_mcp.qdrant.points import BM25, DENSE
 
 PointRow: TypeAlias = Sequence[Any]
@@ -41,7 +41,7 @@ class LaneCompletion:
     twice as many points for as long as several passages of one item leave too few items.
     """
 
-    def __init__(self, questions: Sequence[tuple[Vector | None, Any]], limit: int) -> None:
+    def __init__(self, questions: Sequence[tuple[Any, Any]], limit: int) -> None:
         """Each question is its dense vector, if there is one, and the sparse vector of its words."""
         self._queries = list(_lane_queries(questions, limit))
         self._rounds = _complete(self._queries)
@@ -79,7 +79,7 @@ def _matches(rows: Iterable[PointRow]) -> list[Match]:
     ]
 
 
-def _lane_queries(questions: Sequence[tuple[Vector | None, Any]], limit: int) -> Iterable[LaneQuery]:
+def _lane_queries(questions: Sequence[tuple[Any, Any]], limit: int) -> Iterable[LaneQuery]:
     """Yield the queries of each question; none of the BM25 lane if only stop words and signs were asked."""
     share = shares(len(questions), limit)
     for number, (vector, words) in enumerate(questions):

@@ -49,8 +49,7 @@ def _weighed(texts: Iterable[str]) -> Iterable[WeightedText]:
 
 def blend(own: Vector, others: Iterable[tuple[Vector, float]]) -> Vector:
     """Return the vector moved towards its neighbours' by their weights; the index normalises its length."""
-    total = list(own)
+    total = own.copy()
     for other, weight in others:
-        share = BLEND * weight
-        total = [value + share * theirs for value, theirs in zip(total, other, strict=True)]
+        total += BLEND * weight * other
     return total

@@ -1,8 +1,7 @@
 """Keeps the index in sync with Postgres: processes the queue, reconciles, builds new generations."""
 
 import logging
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -11,7 +10,8 @@ from anyio.abc import TaskGroup
 
 from memos_mcp.domain.errors import Unavailable
 from memos_mcp.domain.index import ITEM_KINDS, IndexLog, ItemKind, VectorIndex
-from memos_mcp.domain.index_queue import Claim, Indexed, IndexQueue
+from memos_mcp.domain.index_queue import IndexQueue
+from memos_mcp.services.batches import Batches
 from memos_mcp.services.indexed_versions import IndexedVersions
 from memos_mcp.services.indexer_state import IndexerState
 from memos_mcp.services.projections import Projector
@@ -19,15 +19,10 @@ from memos_mcp.services.reconciliation import build, differences
 
 logger = logging.getLogger(__name__)
 
-BATCH: Final = 64
-LEASE: Final = timedelta(seconds=120)
-"""The time a claim is held. Processing stops at half of it, so that no point is written after the claim is lost."""
-
 POLL_SECONDS: Final = 5.0
 HOUSEKEEPING_SECONDS: Final = 1.0
 FIRST_RETRY_SECONDS: Final = 0.5
 LAST_RETRY_SECONDS: Final = 15.0
-LAST_ITEM_RETRY: Final = timedelta(hours=1)
 REBUILD_RETRY_SECONDS: Final = 60.0
 OPENING_SECONDS: Final = 30.0
 CHECK_FIRST_SECONDS: Final = 1.0
@@ -44,6 +39,7 @@ class Indexer:
         self._state = IndexerState()
         self._indexed_versions = IndexedVersions()
         queue.subscribe(self._indexed_versions.record)
+        self._batches = Batches(index, queue, projector, self._indexed_versions)
         self._opened = anyio.Event()
         self._became_idle = anyio.Event()
 
@@ -152,7 +148,7 @@ class Indexer:
             tasks.start_soon(self._answer_soon)
         while True:
             await self._do_housekeeping(tasks)
-            if self._index.outdated or not await self._drain():
+            if self._index.outdated or not await self._drain(tasks):
                 await self._wait_for_work()
 
     async def _check(self) -> None:
@@ -229,59 +225,8 @@ class Indexer:
                 queued += len(out_of_sync)
         return queued
 
-    async def _drain(self) -> bool:
-        """Index one batch; return whether anything was queued."""
-        claims = await self._queue.claim(BATCH, LEASE)
-        self._state = self._state.claimed(len(claims), full_batch=len(claims) == BATCH)
-        if claims:
-            await self._process(claims)
-        return bool(claims)
-
-    async def _process(self, claims: Sequence[Claim]) -> None:
-        try:
-            with anyio.fail_after(LEASE.total_seconds() / 2):
-                versions = await self._project(claims)
-        except (Unavailable, anyio.get_cancelled_exc_class()):
-            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
-                await self._queue.release(claims)
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one item must not stop the others
-            await self._isolate(claims, error)
-        else:
-            await self._queue.finish(claims)
-            indexed = [Indexed(claim.kind, claim.item_id, versions.get(claim.item_id, 0)) for claim in claims]
-            self._indexed_versions.record(indexed)
-            if not self._index.exclusive:  # a store in another process may wait for one of these
-                await self._queue.notify_indexed(indexed)
-
-    async def _isolate(self, claims: Sequence[Claim], error: Exception) -> None:
-        """Process the items of a failed batch one by one; an item that fails alone waits longer each time."""
-        if len(claims) > 1:
-            for claim in claims:
-                await self._process([claim])
-            return
-        logger.error("An item cannot be indexed and will be tried again", exc_info=error)
-        retry = min(timedelta(seconds=2 ** min(claims[0].attempts, 20)), LAST_ITEM_RETRY)
-        await self._queue.fail(claims, type(error).__name__, retry)
-
-    async def _project(self, claims: Sequence[Claim]) -> dict[UUID, int]:
-        versions: dict[UUID, int] = {}
-        for kind in ITEM_KINDS:
-            own = [claim for claim in claims if claim.kind == kind]
-            if not own:
-                continue
-            entries = await self._projector.entries(kind, [claim.item_id for claim in own])
-            versions |= {entry.item_id: entry.state.version for entry in entries}
-            await self._index.put(kind, entries)
-            await self._index.drop(kind, [claim.item_id for claim in own if claim.item_id not in versions])
-            await self._queue_neighbours(kind, own)
-        return versions
-
-    async def _queue_neighbours(self, kind: ItemKind, claims: Sequence[Claim]) -> None:
-        """Queue what these items were, are or have become neighbours of, as far as the index holds it differently."""
-        expected = await self._projector.rows(kind).around(
-            [claim.item_id for claim in claims], [position for claim in claims for position in claim.former_positions]
-        )
-        if expected:
-            held = await self._index.states(kind, list(expected))
-            await self._queue.mark(kind, [item for item, state in expected.items() if held.get(item) != state])
+    async def _drain(self, tasks: TaskGroup) -> bool:
+        """Index one batch; return whether anything was queued. While a full batch is written, the next one is read."""
+        claims, full = await self._batches.claim()
+        self._state = self._state.claimed(len(claims), full_batch=full)
+        return await self._batches.index(claims, tasks, full=full)

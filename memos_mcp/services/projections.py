@@ -1,10 +1,9 @@
 """Projects rows to index entries: their text, the terms that find them, their filters and their vectors."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b, sha256
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from memos_mcp.domain.index import (
@@ -21,7 +20,7 @@ from memos_mcp.domain.index import (
     Vector,
     WeightedText,
 )
-from memos_mcp.domain.index_rows import Context, IndexedRows, Neighbour
+from memos_mcp.domain.index_rows import IndexedRows, Neighbour
 from memos_mcp.domain.json_schema import properties
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryStore
 from memos_mcp.domain.tool import Tool, ToolFilter, ToolStore
@@ -162,12 +161,11 @@ def tool_filter(namespace: str, filter: ToolFilter) -> IndexFilter:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _ContextText:
-    """A neighbour's words, and the passages whose vectors it contributes."""
+class _Part(NamedTuple):
+    """A part of a text that fits the model's window."""
 
-    text: WeightedText
-    passages: Sequence[str]
+    span: Span
+    text: str
 
 
 class Projector:
@@ -192,32 +190,32 @@ class Projector:
         """Return the entries of those items that the index should hold."""
         projection = self._projections[kind]
         rows = await projection.store.current(ids)
-        texts = [projection.embedding_text(row) for row in rows.values()]
-        spans = await self._embedder.split(texts)
-        parts = _cut(texts, spans)
+        texts = {item: projection.embedding_text(row) for item, row in rows.items()}
         contexts = await projection.rows.contexts(list(rows), MAX_CHARS)
-        shared_texts = await self._context_texts(contexts)
-        shared = (part for neighbours in shared_texts.values() for one in neighbours for part in one.passages)
-        vectors = await self._vectors([*(part for own in parts for part in own), *shared])
+        weighed = {item: _weighed(context.neighbours) for item, context in contexts.items()}
+        # Neighbours are cut as their own entries are cut, so that their vectors exist already.
+        shared = (one.text for neighbours in weighed.values() for one in neighbours)
+        cut = await self._cut([*texts.values(), *shared])
+        vectors = await self._vectors([part.text for parts in cut.values() for part in parts])
         return [
             projection.entry(
                 row,
                 contexts[item].digest if item in contexts else None,
                 [
-                    _passage(span, part, projection.lexical_text(row, part), shared_texts.get(item, ()), vectors)
-                    for span, part in zip(own_spans, own_parts, strict=True)
+                    _passage(part, projection.lexical_text(row, part.text), weighed.get(item, ()), cut, vectors)
+                    for part in cut[texts[item]]
                 ],
             )
-            for (item, row), own_spans, own_parts in zip(rows.items(), spans, parts, strict=True)
+            for item, row in rows.items()
         ]
 
-    async def _context_texts(self, contexts: Mapping[UUID, Context]) -> dict[UUID, list[_ContextText]]:
-        """Weigh neighbours, and cut them as their own entries are cut, so that their vectors exist already."""
-        texts_of = {item: _weighed(context.neighbours) for item, context in contexts.items()}
-        texts = list({one.text: None for neighbours in texts_of.values() for one in neighbours})
-        parts = dict(zip(texts, _cut(texts, await self._embedder.split(texts)), strict=True))
+    async def _cut(self, texts: Iterable[str]) -> dict[str, list[_Part]]:
+        """Return the parts of each distinct text that fit the model's window."""
+        distinct = list(dict.fromkeys(texts))
+        spans = await self._embedder.split(distinct)
         return {
-            item: [_ContextText(one, parts[one.text]) for one in neighbours] for item, neighbours in texts_of.items()
+            text: [_Part(span, text[span.start : span.end]) for span in own]
+            for text, own in zip(distinct, spans, strict=True)
         }
 
     async def _vectors(self, texts: Sequence[str]) -> dict[str, Vector]:
@@ -246,15 +244,15 @@ def _short_digest(text: str) -> str:
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _cut(texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> list[list[str]]:
-    return [[text[span.start : span.end] for span in own] for text, own in zip(texts, spans, strict=True)]
-
-
 def _passage(
-    span: Span, part: str, lexical_text: str, context: Sequence[_ContextText], vectors: Mapping[str, Vector]
+    part: _Part,
+    lexical_text: str,
+    context: Sequence[WeightedText],
+    cut: Mapping[str, Sequence[_Part]],
+    vectors: Mapping[str, Vector],
 ) -> Passage:
-    others = [(vectors[other], one.text.weight / len(one.passages)) for one in context for other in one.passages]
-    return Passage(span, blend(vectors[part], others), [WeightedText(lexical_text), *(one.text for one in context)])
+    others = [(vectors[other.text], one.weight / len(cut[one.text])) for one in context for other in cut[one.text]]
+    return Passage(part.span, blend(vectors[part.text], others), [WeightedText(lexical_text), *context])
 
 
 def _parameters(schema: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from unittest.mock import patch
 from uuid import UUID
 
 import anyio
+import numpy as np
 import pytest
 from quality.ablation import Index, InProcessShards, table
 from quality.plans import Plan
@@ -109,12 +110,12 @@ def test_variants_replace_the_texts_of_a_tool() -> None:
 def test_a_memory_without_the_words_of_its_neighbours_keeps_its_own() -> None:
     time = datetime(2024, 1, 2, tzinfo=UTC)
     memory = Memory(UUID(int=1), "n", "a", "Yes.", "episodic", (), {}, 0.5, None, time, time, None, 1, 1)
-    passage = Passage(Span(0, 4), [1.0], [WeightedText("Yes."), WeightedText("Is it blue?", 0.6)])
+    vector = np.ones(1, np.float32)
+    passage = Passage(Span(0, 4), vector, [WeightedText("Yes."), WeightedText("Is it blue?", 0.6)])
     projection = MemoryProjection(PostgresMemories(NOWHERE), PostgresMemoryRows(NOWHERE, REACH))
     with VARIANTS["no words of neighbours"].applied():
-        assert projection.entry(memory, None, [passage]).passages == [
-            Passage(Span(0, 4), [1.0], [WeightedText("Yes.")])
-        ]
+        own = Passage(Span(0, 4), vector, [WeightedText("Yes.")])
+        assert projection.entry(memory, None, [passage]).passages == [own]
     assert projection.entry(memory, None, [passage]).passages == [passage]
 
 
@@ -146,7 +147,11 @@ async def found(folder: Path, text: str, question: str) -> list[UUID]:
 
 def entry(text: str) -> Entry:
     return Entry(
-        UUID(int=1), 1, ItemState(1), "default", [Passage(Span(0, len(text)), [1.0, 0.0], [WeightedText(text)])]
+        UUID(int=1),
+        1,
+        ItemState(1),
+        "default",
+        [Passage(Span(0, len(text)), np.array([1.0, 0.0], np.float32), [WeightedText(text)])],
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+import numpy as np
 import pytest
 
 from memos_mcp.domain.errors import EmbedderUnavailable
@@ -33,7 +34,7 @@ async def embedder(anyio_backend: str, data: Path) -> FastEmbedder:  # noqa: ARG
 
 
 def cosine(a: Vector, b: Vector) -> float:
-    return sum(x * y for x, y in zip(a, b, strict=True))
+    return float(a @ b)
 
 
 async def test_the_default_model_gives_its_published_similarity(embedder: FastEmbedder) -> None:
@@ -138,7 +139,7 @@ async def test_questions_that_arrive_together_share_inferences(
 
     assert sum(batches) == 20
     assert len(batches) <= 3
-    assert all(vectors[number] == vectors[number + 20] for number in range(20))
+    assert all(np.array_equal(vectors[number], vectors[number + 20]) for number in range(20))
     assert vectors[7] == pytest.approx((await embedder.passages(["question 7 of a crowd"]))[0], abs=1e-5)
 
 
@@ -194,7 +195,7 @@ async def test_several_questions_at_once_have_the_vectors_that_each_has_alone_an
     together = await embedder.queries(texts)
 
     assert batches == [texts[:3]]
-    assert together == [pytest.approx(vector, abs=1e-5) for vector in alone]
+    assert np.array(together) == pytest.approx(np.array(alone), abs=1e-5)
 
 
 async def test_a_question_that_was_asked_before_alone_or_with_others_is_not_embedded_again(
@@ -209,9 +210,9 @@ async def test_a_question_that_was_asked_before_alone_or_with_others_is_not_embe
     monkeypatch.setattr(fastembed, "_embed", refused)
     again = await embedder.queries(["and one beside it", "a question that was asked alone"])
 
-    assert with_it[0] == known
-    assert again == with_it[::-1]
-    assert await embedder.query("and one beside it") == with_it[1]
+    assert np.array_equal(with_it[0], known)
+    assert np.array_equal(again, with_it[::-1])
+    assert np.array_equal(await embedder.query("and one beside it"), with_it[1])
     assert await embedder.queries([]) == []
 
 
@@ -224,7 +225,7 @@ async def test_more_questions_than_one_inference_or_the_cache_takes_all_have_the
     monkeypatch.setattr(fastembed, "_CACHED_QUERIES", 3)
     together = await embedder.queries(texts)
 
-    assert together == [pytest.approx(vector, abs=1e-5) for vector in alone]
+    assert np.array(together) == pytest.approx(np.array(alone), abs=1e-5)
 
 
 async def test_the_cache_of_questions_is_bounded(embedder: FastEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
+import numpy as np
+
 from memos_mcp.domain.index import (
     ALL_ITEMS,
     Entry,
@@ -49,7 +51,7 @@ def vector(seed: object, dimensions: int = SHAPE.dimensions) -> Vector:
     source = random.Random(str(seed))
     values = [source.gauss(0, 1) for _ in range(dimensions)]
     length = math.sqrt(sum(value * value for value in values))
-    return [value / length for value in values]
+    return np.array(values, np.float32) / length
 
 
 def entry(

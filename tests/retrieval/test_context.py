@@ -1,6 +1,7 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,11 +22,11 @@ WEIGHTS = st.floats(0.01, MAX_WEIGHT)
 
 
 def unit(angle: float) -> Vector:
-    return [math.cos(angle), math.sin(angle)]
+    return np.array([math.cos(angle), math.sin(angle)], np.float32)
 
 
 def cosine(one: Vector, other: Vector) -> float:
-    return sum(a * b for a, b in zip(one, other, strict=True)) / (math.hypot(*one) * math.hypot(*other))
+    return float(one @ other) / (math.hypot(*one) * math.hypot(*other))
 
 
 @given(MESSAGES, MESSAGES)
@@ -70,7 +71,7 @@ def test_a_memory_without_others_has_no_neighbours() -> None:
 
 
 def test_a_vector_without_neighbours_is_unchanged() -> None:
-    assert blend([0.6, 0.8], []) == [0.6, 0.8]
+    assert blend(unit(0.6), []).tolist() == unit(0.6).tolist()
 
 
 @given(st.floats(0.1, 3.0), WEIGHTS)
@@ -86,14 +87,16 @@ def test_a_blended_vector_is_nearer_to_its_neighbour_and_nearest_to_itself(angle
 @given(WEIGHTS, WEIGHTS)
 def test_a_vector_is_blended_with_each_neighbour_by_its_weight(one: float, other: float) -> None:
     less, more = sorted([one, other])
-    to_less, to_more = ([0.0, 1.0, 0.0], less), ([0.0, 0.0, 1.0], more)
+    own, to_less, to_more = np.eye(3, dtype=np.float32)
 
-    assert blend([1.0, 0.0, 0.0], [to_less, to_more]) == pytest.approx([1.0, BLEND * less, BLEND * more])
+    moved = blend(own, [(to_less, less), (to_more, more)])
+
+    assert moved.tolist() == pytest.approx([1.0, BLEND * less, BLEND * more])
 
 
 def test_blending_does_not_change_its_arguments() -> None:
-    own, other = [1.0, 0.0], [0.0, 1.0]
+    own, other = np.eye(2, dtype=np.float32)
 
     blend(own, [(other, 0.5)])
 
-    assert (own, other) == ([1.0, 0.0], [0.0, 1.0])
+    assert (own.tolist(), other.tolist()) == ([1.0, 0.0], [0.0, 1.0])

@@ -20,7 +20,7 @@ from memos_mcp.postgres.row_states import PostgresMemoryRows
 from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.retrieval.context import REACH
-from memos_mcp.services import indexer, reconciliation
+from memos_mcp.services import batches, reconciliation
 from memos_mcp.settings import Settings
 from tests.fakes import HashEmbedder
 from tests.services.waiting import caught_up
@@ -132,7 +132,7 @@ async def change(app: App, database: Database, dice: Random) -> None:
 async def test_every_point_has_the_context_of_the_record_after_random_changes_and_crashes(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(indexer, "BATCH", 5)
+    monkeypatch.setattr(batches, "BATCH", 5)
     monkeypatch.setattr(reconciliation, "PAGE_ITEMS", 7)
     dice = Random(seed)
     for _ in range(4):

@@ -1,7 +1,7 @@
 """The index follows the record through failures of either."""
 
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from memos_mcp.postgres.database import Database
 from memos_mcp.qdrant.edge.draft import EdgeDraft
 from memos_mcp.qdrant.edge.generations import Generation
 from memos_mcp.qdrant.edge.index import EdgeIndex
-from memos_mcp.services import indexer, projections
+from memos_mcp.services import batches, indexer, projections
 from memos_mcp.settings import Settings
 from tests.fakes import BrokenEmbedder, DownIndex, HashEmbedder
-from tests.services.waiting import caught_up
+from tests.services.waiting import caught_up, until
 
 pytestmark = pytest.mark.anyio
 
@@ -30,12 +30,6 @@ SCOPE = Scope("here", "tester")
 
 LEASE = timedelta(seconds=60)
 HERONS = [NewMemory(f"heron number {number} was seen at the lake") for number in range(100)]
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    with anyio.fail_after(30):
-        while not await condition():
-            await anyio.lowlevel.checkpoint()
 
 
 async def test_stores_succeed_and_answers_are_degraded_while_the_index_is_down(idle_app: App, index: DownIndex) -> None:
@@ -296,7 +290,7 @@ async def test_a_new_graph_is_built_after_a_load_and_not_during_it(
 
     monkeypatch.setattr(indexer, "HOUSEKEEPING_SECONDS", 0.0)
     app = compose(Settings(home=tmp_path), database, Counting(tmp_path / "index", hnsw_threshold=50), embedder)
-    load = 3 * indexer.BATCH + 5
+    load = 3 * batches.BATCH + 5
     await app.memories.store_many(SCOPE, [NewMemory(f"heron number {number} was seen") for number in range(load)])
     async with running(app):
 

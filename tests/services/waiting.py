@@ -1,6 +1,9 @@
 """Waiting for the indexer."""
 
+from collections.abc import Awaitable, Callable
+
 import anyio
+import anyio.lowlevel
 
 from memos_mcp.app import App
 
@@ -13,3 +16,10 @@ async def caught_up(app: App) -> None:
             state = await app.queue.state()
             if app.indexer.idle and (state.last_error or not any(state.depth.values())):
                 return
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until this is true, for at most half a minute."""
+    with anyio.fail_after(30):
+        while not await condition():
+            await anyio.lowlevel.checkpoint()

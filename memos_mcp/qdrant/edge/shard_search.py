@@ -6,14 +6,13 @@ from uuid import UUID
 
 import qdrant_edge as edge
 
-from memos_mcp.domain.index import Vector
 from memos_mcp.qdrant.lanes import LaneCompletion, LaneQuery, PointRow
-from memos_mcp.qdrant.points import BM25, ITEM, NAMESPACE, RESULT_FIELDS, fields_of
+from memos_mcp.qdrant.points import BM25, DENSE, ITEM, NAMESPACE, RESULT_FIELDS, fields_of
 
 
 def search_shard(
     shard: edge.EdgeShard,
-    questions: Sequence[tuple[Vector | None, edge.SparseVector]],
+    questions: Sequence[tuple[list[float] | None, edge.SparseVector]],
     where: Mapping[str, Any],
     limit: int,
 ) -> list[dict[str, list[PointRow]]]:
@@ -37,7 +36,10 @@ class _PointReader:
         # The corpus makes a word's weight depend on its own namespace only: other namespaces do not change it, and
         # it reveals nothing of them.
         corpus = edge.Filter(must=[has_word(NAMESPACE, where["namespace"])])
-        self._bm25_params = edge.SearchParams(idf=edge.IdfParams(corpus=corpus))
+        self._params = {
+            BM25: edge.SearchParams(idf=edge.IdfParams(corpus=corpus)),
+            DENSE: edge.SearchParams(quantization=edge.QuantizationSearchParams(ignore=True)),
+        }
         self._fields: dict[int | UUID | str, list[Any]] = {}
 
     def nearest(self, query: LaneQuery) -> list[PointRow]:
@@ -46,7 +48,7 @@ class _PointReader:
                 query=edge.Query.Nearest(query.vector, using=query.lane),
                 limit=query.limit,
                 filter=edge.Filter(must=[one_of(query.items)]) if query.items else self._filter,
-                params=self._bm25_params if query.lane == BM25 else None,
+                params=self._params[query.lane],
                 with_payload=False,
             )
         )

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
 def pack(message: Mapping[str, Any], vectors: Iterable[Vector] = ()) -> bytes:
     """Return one message as bytes."""
     text = json.dumps(message, separators=(",", ":"), default=str).encode()
-    floats = b"".join(array("f", vector).tobytes() for vector in vectors)
+    floats = b"".join(vector.tobytes() for vector in vectors)
     return HEADER.pack(len(text), len(floats)) + text + floats
 
 

@@ -19,7 +19,7 @@ from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Entry, ItemKind, Vector
 from memos_mcp.qdrant.edge.generations import Generation, remove
 from memos_mcp.qdrant.edge.worker import HEADER, body_length, pack, unpack
-from memos_mcp.qdrant.points import write_batches
+from memos_mcp.qdrant.points import WriteBatch, write_batches
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +153,15 @@ class RunningGeneration:
 
 def put_requests(kind: ItemKind, entries: Iterable[Entry]) -> Iterator[tuple[list[Vector], dict[str, Any]]]:
     """Yield the vectors and arguments of each `put`, one per write batch, so that searches are answered in between."""
-    for batch in write_batches(entries):
-        points = [(point.id, point.payload, point.weighted_texts) for point in batch.points]
-        yield [point.vector for point in batch.points], {"kind": kind, "points": points, "complete": batch.complete}
+    return (put_request(kind, batch) for batch in write_batches(entries))
+
+
+def put_request(kind: ItemKind, batch: WriteBatch) -> tuple[list[Vector], dict[str, Any]]:
+    """Return the vectors and arguments of a `put`. A text that finds several points is sent once."""
+    numbers: dict[str, int] = {}
+    points = [
+        (one.id, one.payload, [(numbers.setdefault(text, len(numbers)), weight) for text, weight in one.weighted_texts])
+        for one in batch.points
+    ]
+    arguments = {"kind": kind, "texts": list(numbers), "points": points, "complete": batch.complete}
+    return [point.vector for point in batch.points], arguments

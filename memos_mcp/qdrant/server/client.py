@@ -206,7 +206,7 @@ class ServerClient:
                 id=str(point.id),
                 payload=dict(point.payload),
                 vector={
-                    DENSE: [float(value) for value in point.vector],
+                    DENSE: point.vector.tolist(),
                     BM25: _sparse(self._words.passage(kind, point.weighted_texts)),
                 },
             )
@@ -241,7 +241,7 @@ def _query_request(query: LaneQuery, where: IndexFilter) -> models.QueryRequest:
         corpus = models.Filter(must=[_has_word(NAMESPACE, where.namespace)])
         params = models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
     else:
-        vector = [float(value) for value in query.vector]
+        vector = query.vector.tolist()
         params = models.SearchParams(quantization=RESCORED)
     return models.QueryRequest(
         query=vector,

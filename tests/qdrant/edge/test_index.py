@@ -14,8 +14,10 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import IndexFilter
+from memos_mcp.qdrant import points as batches
 from memos_mcp.qdrant.edge.index import EdgeIndex
-from memos_mcp.qdrant.points import FORMAT, INCOMPLETE, Point, write_batches
+from memos_mcp.qdrant.edge.worker_handle import put_request
+from memos_mcp.qdrant.points import FORMAT, INCOMPLETE, Point, WriteBatch, write_batches
 from tests.qdrant.samples import SHAPE, bm25, dense, entry, index_folder, item, search, vector, versions
 
 pytestmark = pytest.mark.anyio
@@ -256,6 +258,8 @@ async def test_a_commit_builds_the_graph_and_the_answers_stay_the_same(index: Ed
     assert not await index.wants_rebuild()
     after = [await search(index, "memory", f"word{n}", vector((n, 0)), OURS, 3) for n in range(10)]
     assert [(dense(lanes), bm25(lanes)) for lanes in after] == [(dense(lanes), bm25(lanes)) for lanes in before]
+    for lanes, earlier in zip(after, before, strict=True):
+        assert [match.score for match in lanes.dense] == pytest.approx([match.score for match in earlier.dense])
     assert len(generations(folder)) == 1
 
 
@@ -324,8 +328,11 @@ async def test_searches_are_answered_by_one_generation_or_the_other_during_a_swa
     assert answered > 10
 
 
-async def test_an_item_with_missing_or_stale_passages_is_out_of_date(index: EdgeIndex) -> None:
+async def test_an_item_with_missing_or_stale_passages_is_out_of_date(
+    index: EdgeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
     texts = ["word"] * 70
+    monkeypatch.setattr(batches, "WRITE_BATCH_BYTES", 60 * 68)
     first, _ = write_batches([entry(1, *texts, version=5)])
     await put_points(index, first.points)
     assert await versions(index, "memory") == {item(1): INCOMPLETE.version}
@@ -345,8 +352,8 @@ async def test_what_is_printed_while_the_index_works_never_reaches_our_output(
 
 async def put_points(index: EdgeIndex, points: Sequence[Point]) -> None:
     """Write points as a put does that is cut off before it is through."""
-    triples = [(point.id, point.payload, point.weighted_texts) for point in points]
-    await index._request("put", [point.vector for point in points], kind="memory", points=triples, complete={})
+    vectors, arguments = put_request("memory", WriteBatch(list(points)))
+    await index._request("put", vectors, **arguments)
 
 
 def kill_index_process(index: EdgeIndex) -> None:
