@@ -1,7 +1,7 @@
 """Searches one shard. Imported by the index process only."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import qdrant_edge as edge
@@ -9,15 +9,26 @@ import qdrant_edge as edge
 from memos_mcp.qdrant.lanes import LaneCompletion, LaneQuery, PointRow
 from memos_mcp.qdrant.points import BM25, DENSE, ITEM, NAMESPACE, RESULT_FIELDS, fields_of
 
+_DENSE: Final = edge.SearchParams(
+    quantization=edge.QuantizationSearchParams(ignore=False, rescore=True, oversampling=2.0)
+)
+"""In a graph, neighbours are compared by the 8-bit copies of their vectors, and twice as many as were asked for are
+scored with the vectors themselves: with 200,000 points it takes half the time at the same recall."""
+
 
 def search_shard(
     shard: edge.EdgeShard,
     questions: Sequence[tuple[list[float] | None, edge.SparseVector]],
     where: Mapping[str, Any],
     limit: int,
+    *,
+    weighted: bool,
 ) -> list[dict[str, list[PointRow]]]:
-    """Return the rows of each question by lane, best first; a question is its dense vector and that of its words."""
-    reader = _PointReader(shard, where)
+    """Return the rows of each question by lane, best first; a question is its dense vector and that of its words.
+
+    weighted: whether the weights of words in the shard are those of the namespace.
+    """
+    reader = _PointReader(shard, where, weighted=weighted)
     completion = LaneCompletion(questions, limit)
     while completion.batch:
         completion.receive([reader.nearest(query) for query in completion.batch])
@@ -30,15 +41,16 @@ class _PointReader:
     With 8,400 points, 50 nearest cost 0.14 ms without their payloads and 0.75 ms with them.
     """
 
-    def __init__(self, shard: edge.EdgeShard, where: Mapping[str, Any]) -> None:
+    def __init__(self, shard: edge.EdgeShard, where: Mapping[str, Any], *, weighted: bool) -> None:
         self._shard = shard
         self._filter = _filter(where)
         # The corpus makes a word's weight depend on its own namespace only: other namespaces do not change it, and
-        # it reveals nothing of them.
+        # it reveals nothing of them. It costs 4 ms a query in a namespace of 200,000, so it is omitted where the
+        # weights are the same without it.
         corpus = edge.Filter(must=[has_word(NAMESPACE, where["namespace"])])
         self._params = {
-            BM25: edge.SearchParams(idf=edge.IdfParams(corpus=corpus)),
-            DENSE: edge.SearchParams(quantization=edge.QuantizationSearchParams(ignore=True)),
+            BM25: edge.SearchParams(idf=None if weighted else edge.IdfParams(corpus=corpus)),
+            DENSE: _DENSE,
         }
         self._fields: dict[int | UUID | str, list[Any]] = {}
 
