@@ -47,17 +47,25 @@ _SEARCH: Final = """
      LIMIT $11
 """
 # OFFSET 0 makes the planner read the queue first and each memory by id: the queue is nearly always empty, and then this
-# costs nothing. Before the first ANALYZE it would read the namespace once for each queued row.
+# costs nothing. Before the first ANALYZE it would read the namespace once for each queued row. During a load, only the
+# newest of each priority are searched, so that a query does not read the whole load.
 _SEARCH_QUEUED: Final = """
     SELECT queued.id, ts_rank(queued.search, query, 1) AS score, queued.length
-      FROM any_word_of($10) AS query, index_queue
+      FROM any_word_of($10) AS query, (VALUES (0), (1)) AS level (priority)
+     CROSS JOIN LATERAL (
+        SELECT item_id
+          FROM index_queue
+         WHERE kind = 'memory'
+           AND index_queue.priority = level.priority
+         ORDER BY queued_at DESC
+         LIMIT 1000
+     ) AS newest
      CROSS JOIN LATERAL (
         SELECT id, search, sequence, char_length(content) AS length
-          FROM (SELECT * FROM agent_memories WHERE id = index_queue.item_id OFFSET 0) AS memory
+          FROM (SELECT * FROM agent_memories WHERE id = newest.item_id OFFSET 0) AS memory
          WHERE memory_matches(memory::agent_memories, $1, $2, $3, $4, $5, $6, $7, $8, $9)
      ) AS queued
-     WHERE index_queue.kind = 'memory'
-       AND queued.search @@ query
+     WHERE queued.search @@ query
      ORDER BY score DESC, queued.sequence DESC
      LIMIT $11
 """

@@ -22,7 +22,7 @@ MAX_LISTS: Final = 7
 
 CONFIDENT: Final[Mapping[ItemKind, Callable[[Sequence[Ranked]], bool]]] = {"memory": is_near, "tool": stands_out}
 
-BEHIND: Final = "The index is catching up: what is not in it yet was matched by words only."
+BEHIND: Final = "The index is catching up: of what is not in it yet, the newest 2,000 were matched by words only."
 OUTDATED: Final = "The index is being rebuilt for another embedding model: matched by words only."
 
 Row = TypeVar("Row")

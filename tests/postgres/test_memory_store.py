@@ -281,3 +281,12 @@ async def test_a_change_of_an_unindexed_column_queues_nothing(database: Database
         await connection.execute("UPDATE agent_memories SET importance = 0.9, tags = tags")
     assert await queue.claim(10, HOUR) == []
     assert await memory_rows(database).states(ALL_ITEMS) == {memory_id: ItemState(1)}
+
+
+async def test_the_newest_of_a_long_queue_is_found_by_its_words(database: Database) -> None:
+    memories = PostgresMemories(database)
+    await memories.add_many(ANN, [NewMemory(f"tea number {number}") for number in range(1_100)], NOW)
+    newest = await store(memories, "tea and cake")
+    found = await memories.text_search("team", "cake", ANY, 10, NOW, queued_only=True)
+    assert [match.item_id for match in found] == [newest]
+    assert len(await memories.text_search("team", "tea", ANY, 2_000, NOW, queued_only=True)) == 1_000

@@ -247,7 +247,7 @@ async def test_a_search_of_queued_rows_reads_the_queue_and_then_each_row_by_id(
         await connection.execute("ROLLBACK")
     # Most of the queue is memories, so reading it as a whole is right for them.
     assert plan.scanned <= {"index_queue"}
-    assert plan.indexes - {"index_queue_pkey"} == {key}
+    assert plan.indexes - {"index_queue_pkey", "index_queue_order"} == {key}
     assert [node["Node Type"] for node in plan.nodes if node.get("Relation Name") == table] == ["Index Scan"]
 
 

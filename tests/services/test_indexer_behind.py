@@ -209,6 +209,7 @@ async def test_an_item_whose_writer_still_waits_is_found_and_does_not_degrade_an
             await anyio.lowlevel.checkpoint()
 
         await queue.wait_until_idle()
+        await app.indexer.wait_until_idle()
         queue.meanwhile = store_and_wait
         await queue.step()
         page = await ask(app, "osprey")
