@@ -136,6 +136,7 @@ async def test_an_item_that_failed_alone_degrades_answers_even_when_another_item
 ) -> None:
     async with running(stepwise_app) as app:
         await queue.wait_until_idle()
+        await app.indexer.wait_until_idle()
         assert (await ask(app, "apple")).degraded is None
         await app.memories.store_many(SCOPE, [NewMemory("poison apple")])
         queue.late = [NewMemory("an osprey came late")]
@@ -148,6 +149,7 @@ async def test_an_acknowledged_item_that_cannot_be_claimed_degrades_answers(
 ) -> None:
     async with running(stepwise_app) as app:
         await queue.wait_until_idle()
+        await app.indexer.wait_until_idle()
         assert not (await app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))).indexed
         writer = await database.dedicated_connection()
         await writer.execute("BEGIN")
@@ -164,6 +166,7 @@ async def test_an_item_acknowledged_during_a_count_is_found_and_degrades_answers
 ) -> None:
     async with running(stepwise_app) as app:
         await queue.wait_until_idle()
+        await app.indexer.wait_until_idle()
         queue.meanwhile = lambda: app.memories.store(SCOPE, NewMemory("an osprey came late"))
         await queue.step()
         meanwhile = await ask(app, "osprey")
@@ -188,6 +191,7 @@ async def test_an_item_of_another_process_is_found_after_it_was_stored_here_agai
 
     async with running(stepwise_app) as app:
         await queue.wait_until_idle()
+        await app.indexer.wait_until_idle()
         queue.meanwhile = store_twice
         await queue.step()
         page = await ask(app, "osprey")
@@ -231,6 +235,7 @@ async def test_an_item_acknowledged_during_the_first_count_degrades_answers(
     queue.meanwhile = store_and_hold
     async with running(stepwise_app) as app:
         await queue.wait_until_idle()
+        await app.indexer.wait_until_idle()
         assert (await ask(app, "ferry")).degraded is not None
         await writer.execute("ROLLBACK")
         await queue.step()
@@ -243,6 +248,7 @@ async def test_an_item_that_a_new_generation_lacks_is_found_when_the_queue_was_c
     index.before_swap = lambda: PostgresMemories(database).add(SCOPE, NewMemory("an osprey came"), datetime.now(UTC))
     async with running(stepwise_app) as app:
         await queue.wait_until_idle()
+        await app.indexer.wait_until_idle()
         queue.meanwhile = app.indexer.rebuild
         await queue.step()
         page = await ask(app, "osprey")
