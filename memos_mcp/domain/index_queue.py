@@ -75,6 +75,9 @@ class IndexQueue(Protocol):
     async def mark_all(self) -> int:
         """Queue every memory and tool; return how many."""
 
+    async def mark_remaining(self) -> None:
+        """Queue every memory and tool that is not queued, and change no row of those that are."""
+
     async def state(self) -> QueueState: ...
 
     async def wait(self, seconds: float) -> None:

@@ -109,18 +109,21 @@ _MARK: Final = """
     )
     SELECT pg_notify('index_queue', '')
 """
-_MARK_ALL: Final = """
+_ALL: Final = """
     WITH marked AS (
         INSERT INTO index_queue (kind, item_id, priority)
         SELECT 'memory', id, 1 FROM agent_memories WHERE superseded_by IS NULL
         UNION ALL
         SELECT 'tool', point_id, 1 FROM registered_tools WHERE enabled
-        ON CONFLICT (kind, item_id) DO UPDATE
-            SET version = excluded.version, attempts = 0, retry_at = NULL, last_error = NULL
+        ON CONFLICT (kind, item_id) DO {conflict}
         RETURNING item_id
     )
     SELECT count(*) AS marked, pg_notify('index_queue', '') FROM marked
 """
+_MARK_ALL: Final = _ALL.format(
+    conflict="UPDATE SET version = excluded.version, attempts = 0, retry_at = NULL, last_error = NULL"
+)
+_MARK_REMAINING: Final = _ALL.format(conflict="NOTHING")
 _STATE: Final = """
     SELECT count(*) FILTER (WHERE kind = 'memory') AS memory,
            count(*) FILTER (WHERE kind = 'tool') AS tool,
@@ -178,6 +181,9 @@ class PostgresIndexQueue:
     async def mark_all(self) -> int:
         rows = await self._run(_MARK_ALL)
         return int(rows[0]["marked"])
+
+    async def mark_remaining(self) -> None:
+        await self._run(_MARK_REMAINING)
 
     async def state(self) -> QueueState:
         async with self._database.connection() as connection:

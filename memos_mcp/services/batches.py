@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from memos_mcp.domain.errors import Unavailable
 from memos_mcp.domain.index import ITEM_KINDS, ItemKind, VectorIndex
 from memos_mcp.domain.index_queue import Claim, Indexed, IndexQueue
+from memos_mcp.services.held_states import HeldStates
 from memos_mcp.services.indexed_versions import IndexedVersions
 from memos_mcp.services.projections import Projector
 
@@ -41,8 +42,8 @@ class Batches:
         self._indexed_versions = indexed_versions
         self._limit = BATCH
         self._writing = anyio.Lock()
-        self._last: Sequence[Claim] = ()
-        self._unfinished = 0
+        self._held = HeldStates(index)
+        self._unfinished: list[Sequence[Claim]] = []
         self._finished = anyio.Event()
 
     async def claim(self) -> tuple[list[Claim], bool]:
@@ -56,8 +57,7 @@ class Batches:
         began = anyio.current_time()
         if claims:
             writing = anyio.Event()
-            self._unfinished += 1
-            self._last = claims
+            self._unfinished.append(claims)
             tasks.start_soon(self._run, claims, writing)
             await writing.wait()
         if not full:
@@ -72,7 +72,7 @@ class Batches:
 
     async def _finish(self) -> bool:
         """Wait until all batches are finished; return whether there were any."""
-        waited = self._unfinished > 0
+        waited = bool(self._unfinished)
         while self._unfinished:
             await self._finished.wait()
         return waited
@@ -83,7 +83,7 @@ class Batches:
             await self._process(claims, writing)
         finally:
             writing.set()
-            self._unfinished -= 1
+            self._unfinished.remove(claims)
             self._finished.set()
             self._finished = anyio.Event()
 
@@ -123,6 +123,7 @@ class Batches:
             for kind, of_kind in entries.items():
                 await self._index.put(kind, of_kind)
                 await self._index.drop(kind, [item for item in ids[kind] if item not in versions])
+                self._held.record(kind, ids[kind], of_kind)
         for kind in entries:
             await self._queue_neighbours(kind, [claim for claim in claims if claim.kind == kind])
         return versions
@@ -130,13 +131,18 @@ class Batches:
     async def _queue_neighbours(self, kind: ItemKind, claims: Sequence[Claim]) -> None:
         """Queue what these items were, are or have become neighbours of, as far as the index holds it differently.
 
-        A batch that was claimed later has read these items in their present state already.
+        Batches that were claimed later read these items in their present state.
         """
         expected = await self._projector.rows(kind).around(
             [claim.item_id for claim in claims], [position for claim in claims for position in claim.former_positions]
         )
-        later = {claim.item_id for claim in self._last if claim.kind == kind}
+        later = {claim.item_id for batch in self._later_than(claims) for claim in batch if claim.kind == kind}
         affected = [item for item in expected if item not in later]
-        if affected:
-            held = await self._index.states(kind, affected)
-            await self._queue.mark(kind, [item for item in affected if held.get(item) != expected[item]])
+        held = await self._held.states(kind, affected)
+        if differing := [item for item in affected if held.get(item) != expected[item]]:
+            await self._queue.mark(kind, differing)
+
+    def _later_than(self, claims: Sequence[Claim]) -> Sequence[Sequence[Claim]]:
+        """Return the unfinished batches that were claimed after the one that has the first of these claims."""
+        own = next(number for number, batch in enumerate(self._unfinished) if claims[0] in batch)
+        return self._unfinished[own + 1 :]

@@ -217,7 +217,8 @@ class Indexer:
     async def _reconcile(self) -> int:
         """Queue every item whose points differ from its row, in either direction; return how many."""
         if not any((await self._index.report()).items.values()):  # then all at once, so that words find them
-            return await self._queue.mark_all()
+            await self._queue.mark_remaining()
+            return await self._depth()
         queued = 0
         for kind in ITEM_KINDS:
             async for out_of_sync in differences(self._index, self._projector.rows(kind), kind):
