@@ -1,0 +1,149 @@
+"""Measures what one machine carries at several sizes, and simulates from these figures what a fleet would.
+
+    python benchmarks/scale.py --sizes 10000 100000 [--keep FOLDER] [--json FILE]
+    python benchmarks/scale.py --simulate FILE --engines 10 --nodes 5 --databases 2
+
+Each size is imported with random unit vectors that are stored beforehand, so no inference is measured. Random
+directions are the worst case for a graph. Printed: memories stored and passages indexed a second, query times over
+stdio, the start of a new engine until its first answer and until one that used meaning, the memory of all processes
+(proportional set size, Linux) and the size of the data folder.
+
+The simulation shards tenants evenly. An engine, a Qdrant node and a Postgres each carry what one machine was measured
+to carry, at the size of their share, and the first of them whose share is used up limits the fleet.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import anyio
+from figures import percentile, timed
+from latency_homes import ROOT, Version, load, served, settle, store_random_vectors, version
+from latency_texts import generated, questions_about
+from line_client import processes_of
+
+QUESTIONS: Final = 200
+SEED: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The figures of one size. Rates are a second, times milliseconds, bytes bytes."""
+
+    memories: int
+    stored_rate: float
+    indexed_rate: float
+    query_p50: float
+    query_p95: float
+    first_answer: float
+    first_by_meaning: float
+    memory: int
+    disk: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="numbers of memories")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the homes here, and reuse existing ones")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.add_argument("--simulate", type=Path, metavar="FILE", help="simulate a fleet from the figures in a file")
+    for part in ("engines", "nodes", "databases"):
+        parser.add_argument(f"--{part}", type=int, default=1)
+    arguments = parser.parse_args()
+    if arguments.simulate is not None:
+        sizes = [Size(**fields) for fields in json.loads(arguments.simulate.read_text())]
+        print("\n".join(simulate(sizes, arguments.engines, arguments.nodes, arguments.databases)))
+        return
+    with TemporaryDirectory(prefix="memos-scale-") as folder:
+        sizes = [measure(size, (arguments.keep or Path(folder)) / str(size)) for size in arguments.sizes]
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps([asdict(size) for size in sizes], indent=2) + "\n")
+
+
+def measure(count: int, home: Path) -> Size:
+    """Fill a home, query it, start it again, and print the figures."""
+    this = version("this version", ROOT)
+    lines = list(generated(count, SEED))
+    home.mkdir(parents=True, exist_ok=True)
+    anyio.run(store_random_vectors, this, home, [line["content"] for line in lines], SEED)
+    loaded = load(this, home, lines)
+    questions = questions_about(lines, QUESTIONS, SEED)
+    queries = list[float]()
+    with served(this, home) as client:
+        settle(client, home)
+        for question in questions:
+            with timed(queries):
+                client.call("query_memory", query=question)
+        memory = sum(_proportional_set_size(process) for process in processes_of(home))
+    first, by_meaning = start(this, home, questions)
+    disk = sum(file.stat().st_size for file in home.rglob("*") if file.is_file())
+    stored = count / loaded.stored_after if loaded.stored_after else 0.0
+    rate = loaded.passages / (loaded.indexed_after - loaded.stored_after)
+    p50, p95 = percentile(queries, 0.5), percentile(queries, 0.95)
+    size = Size(count, stored, rate, p50, p95, first, by_meaning, memory, disk)
+    print("\n".join(rows(size)), flush=True)
+    return size
+
+
+def start(this: Version, home: Path, questions: Sequence[str]) -> tuple[float, float]:
+    """Return the milliseconds from the launch to the first answer, and to the first that used meaning."""
+    first: float | None = None
+    began = time.perf_counter()
+    with served(this, home) as client:
+        for question in questions:
+            answer = client.call("query_memory", query=question)
+            elapsed = (time.perf_counter() - began) * 1000
+            first = first or elapsed
+            if by_meaning(answer):
+                return first, elapsed
+    raise SystemExit("no answer used meaning")
+
+
+def by_meaning(answer: Mapping[str, Any]) -> bool:
+    """Whether the dense lane contributed to an answer."""
+    return any("dense" in hit["signals"] for hit in answer["memories"])
+
+
+def rows(size: Size) -> list[str]:
+    """Return the lines that are printed for a size."""
+    return [
+        f"{size.memories:,} memories:",
+        f"  stored {size.stored_rate:,.0f}/s, then indexed {size.indexed_rate:,.0f} passages/s",
+        f"  query p50 {size.query_p50:.1f} ms, p95 {size.query_p95:.1f} ms",
+        f"  start: first answer {size.first_answer:,.0f} ms, by meaning {size.first_by_meaning:,.0f} ms",
+        f"  memory {size.memory / 2**20:,.0f} MiB, disk {size.disk / 2**20:,.0f} MiB",
+    ]
+
+
+def simulate(sizes: Sequence[Size], engines: int, nodes: int, databases: int) -> list[str]:
+    """Return what a fleet carries at each measured size of an engine, and which part is used up first."""
+    lines = []
+    for size in sizes:
+        # One machine ran all three parts, so each part alone carries at least this many queries and writes.
+        queries, writes = 1000 / size.query_p50, size.stored_rate
+        parts = {"engines": engines * queries, "Qdrant nodes": nodes * queries, "Postgres": databases * queries}
+        limit = min(parts, key=lambda part: parts[part])
+        total = min(engines, nodes, databases) * size.memories
+        lines.append(
+            f"{engines} engines, {nodes} Qdrant nodes, {databases} Postgres with {size.memories:,} memories each: "
+            f"{total:,} memories, {parts[limit]:,.0f} queries/s, {databases * writes:,.0f} stores/s; "
+            f"{limit} are used up first"
+        )
+    return lines
+
+
+def _proportional_set_size(process: int) -> int:
+    """Return the bytes of a process, with its share of what several processes have in common."""
+    for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+if __name__ == "__main__":
+    main()
