@@ -4,10 +4,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from os import getpid
+from socket import gethostname
 from typing import Any, Final
 
 import anyio
 
+from memos_mcp import __version__
+from memos_mcp.domain.engines import EngineRegistry
 from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.domain.index import Embedder, IndexLog, ItemKind, VectorIndex
 from memos_mcp.domain.index_queue import IndexQueue
@@ -17,6 +21,7 @@ from memos_mcp.ingest.loadout_files import LoadoutFiles
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.embeddings import PostgresEmbeddings
+from memos_mcp.postgres.engines import PostgresEngines
 from memos_mcp.postgres.index_log import PostgresIndexLog
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
@@ -39,6 +44,7 @@ from memos_mcp.services.tools import Tools
 from memos_mcp.settings import Settings
 
 CLOSING_SECONDS: Final = 10.0
+REMOVING_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class App:
     index: VectorIndex
     queue: IndexQueue
     log: IndexLog
+    engines: EngineRegistry
 
     async def readiness(self) -> dict[str, str]:
         """Return, for each part, "ok" or its error."""
@@ -98,12 +105,13 @@ def compose(
     """Put the parts together."""
     memories, tools = PostgresMemories(database), PostgresTools(database)
     queue, log, embeddings = PostgresIndexQueue(database), PostgresIndexLog(database), PostgresEmbeddings(database)
+    engines = PostgresEngines(database, f"{gethostname()} {getpid()}", __version__, _now())
     projections: Mapping[ItemKind, Projection[Any]] = {
         "memory": MemoryProjection(memories, PostgresMemoryRows(database, REACH)),
         "tool": ToolProjection(tools, PostgresToolRows(database)),
     }
-    projector = Projector(embedder, embeddings, projections)
-    indexer = Indexer(index, queue, log, projector)
+    projector = Projector(embedder, embeddings, projections, shared=not index.exclusive)
+    indexer = Indexer(index, queue, log, engines, projector)
     search = Search(index, embedder, indexer, reranker)
     memory_service = Memories(memories, search, indexer, _now, settings.index_wait_seconds)
     tool_service = Tools(tools, search, indexer, _now, settings.index_wait_seconds)
@@ -114,11 +122,12 @@ def compose(
         Ingestion(PostgresSources(database), _now),
         Loadouts(memory_service, tool_service, LoadoutFiles(settings.loadouts)),
         indexer,
-        Doctor(index, queue, embeddings, log, projector, embedder.model, _now),
+        Doctor(index, queue, embeddings, engines, projector, embedder.model),
         database,
         index,
         queue,
         log,
+        engines,
     )
 
 
@@ -138,6 +147,8 @@ async def running(app: App) -> AsyncIterator[App]:
     except* MemosError as group:  # what cannot be waited for, such as a database of another version
         failure = next(error for error in group.exceptions if isinstance(error, MemosError))
     finally:
+        with anyio.move_on_after(REMOVING_SECONDS, shield=True), suppress(MemosError):
+            await app.engines.remove()
         await app.close()
     if failure is not None:
         raise failure

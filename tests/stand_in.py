@@ -119,6 +119,7 @@ def stand_in(settings: Settings | None = None, parts: dict[str, str] | None = No
         index=app.index,
         queue=app.queue,
         log=app.log,
+        engines=app.engines,
         parts=parts or {"postgres": "ok", "index": "ok"},
     )
 

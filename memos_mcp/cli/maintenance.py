@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from memos_mcp import __version__
 from memos_mcp.app import App, assemble, open_app
+from memos_mcp.domain.engines import RunningEngine
 from memos_mcp.domain.index import ITEM_KINDS, ItemKind
 from memos_mcp.postgres.database import POLLING
 from memos_mcp.services.doctor import Diagnosis
@@ -71,7 +72,9 @@ async def _stuck(app: App) -> bool:
     """Whether the rest has to wait: a component is unavailable, a rebuild failed, or failed items are retried later."""
     if app.indexer.error is not None:
         return True
-    return app.indexer.idle and (app.indexer.rebuild_failed or await app.log.rebuild_requested() is None)
+    if not app.indexer.idle or (await app.queue.state()).unclaimed:
+        return False  # an idle indexer has not noticed yet what was queued right now
+    return app.indexer.rebuild_failed or await app.log.rebuild_requested() is None
 
 
 async def doctor(settings: Settings, *, as_json: bool) -> int:
@@ -102,6 +105,7 @@ def _lines(diagnosis: Diagnosis, server: str, notices: Sequence[str]) -> list[st
         f"{'model:':10} {diagnosis.model}, {diagnosis.computed:,} embeddings computed",
         f"{'index:':10} " + (f"generation {index.generation}, {since}" if index else "not available"),
         *(_kind_line(diagnosis, kind) for kind in ITEM_KINDS),
+        *(_engine_line(engine) for engine in diagnosis.engines),
         f"{'queue:':10} {waited}, last error: {diagnosis.queue.last_error or 'none'}",
         *(f"notice:    {notice}" for notice in (*diagnosis.notices, *notices)),
         *(f"problem:   {problem}" for problem in diagnosis.problems),
@@ -115,3 +119,13 @@ def _kind_line(diagnosis: Diagnosis, kind: ItemKind) -> str:
         f"{kind + ':':10} {diagnosis.rows[kind]:>10,} rows {items:>10,} indexed "
         f"{points:>10,} points {diagnosis.queue.depth.get(kind, 0):>8,} queued"
     )
+
+
+def _engine_line(engine: RunningEngine) -> str:
+    seen = max(0.0, (datetime.now(UTC) - engine.seen_at).total_seconds())
+    index = engine.index
+    held = "no index open"
+    if index is not None:
+        counts = ", ".join(f"{index.items[kind]:,} {kind} items" for kind in ITEM_KINDS)
+        held = f"generation {index.generation} with {counts}, {sum(index.points.values()):,} points"
+    return f"{'engine:':10} {engine.name}, version {engine.version}, seen {seen:,.0f} s ago, {held}"

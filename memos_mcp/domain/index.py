@@ -271,24 +271,8 @@ class Embedder(Protocol):
         """Embed texts as questions; longer texts are cut at the window."""
 
 
-class EmbeddingStore(Protocol):
-    """Vectors that were computed before, by model and SHA-256 of the text: no text costs a second inference."""
-
-    async def get(self, model: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]: ...
-
-    async def add(self, model: str, vectors: Mapping[bytes, Vector]) -> None:
-        """Keep new vectors and count them as computed, in one statement."""
-
-    async def computed(self, model: str) -> int:
-        """Return how many vectors were ever computed with this model."""
-
-
 class IndexLog(Protocol):
-    """Reports of the process that holds the index, and requests of other processes to it, in the database."""
-
-    async def publish(self, report: IndexReport) -> None: ...
-
-    async def published(self) -> tuple[IndexReport, datetime] | None: ...
+    """Requests of other processes to the process that holds the index, in the database."""
 
     async def request_rebuild(self) -> None: ...
 

@@ -1,6 +1,7 @@
 """Stores computed vectors in Postgres."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Final
 
 from memos_mcp.domain.index import Vector
@@ -9,12 +10,36 @@ from memos_mcp.postgres.database import Database
 _STORED: Final = "<f4"
 """How numpy names the stored format: little-endian 32-bit floats."""
 
-_GET: Final = "SELECT content_hash, vector FROM embeddings WHERE model = $1 AND content_hash = ANY ($2::bytea[])"
+_GET: Final = """
+    SELECT content_hash, vector
+      FROM embeddings
+     WHERE model = $1 AND content_hash = ANY ($2::bytea[]) AND vector IS NOT NULL
+"""
+# The commit of a claim waits for no disk: a claim that is lost costs one inference.
+_CLAIM: Final = """
+    INSERT INTO embeddings AS claimed (model, content_hash, claimed_until)
+    SELECT $1, content_hash, now() + $3::interval
+      FROM set_config('synchronous_commit', 'off', true), unnest($2::bytea[]) AS content_hash
+    ON CONFLICT (model, content_hash) DO UPDATE SET claimed_until = excluded.claimed_until
+        WHERE claimed.vector IS NULL AND claimed.claimed_until < now()
+    RETURNING content_hash
+"""
+# A locked row has been claimed by another engine meanwhile, or is being filled.
+_RELEASE: Final = """
+    DELETE FROM embeddings
+     WHERE (model, content_hash) IN (
+        SELECT model, content_hash
+          FROM embeddings
+         WHERE model = $1 AND content_hash = ANY ($2::bytea[]) AND vector IS NULL
+           FOR UPDATE SKIP LOCKED
+     )
+"""
 _ADD: Final = """
-    WITH kept AS (
-        INSERT INTO embeddings (model, content_hash, vector)
+    WITH filled AS (
+        INSERT INTO embeddings AS kept (model, content_hash, vector)
         SELECT $1, content_hash, vector FROM unnest($2::bytea[], $3::bytea[]) AS new (content_hash, vector)
-        ON CONFLICT (model, content_hash) DO NOTHING
+        ON CONFLICT (model, content_hash) DO UPDATE SET vector = excluded.vector, claimed_until = NULL
+            WHERE kept.vector IS NULL
     )
     INSERT INTO embedding_counts AS counted (model, computed)
     VALUES ($1, cardinality($2::bytea[]))
@@ -37,6 +62,15 @@ class PostgresEmbeddings:
         return {
             row["content_hash"]: np.frombuffer(row["vector"], _STORED).astype(np.float32, copy=False) for row in rows
         }
+
+    async def claim(self, model: str, hashes: Sequence[bytes], lease: timedelta) -> set[bytes]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_CLAIM, model, sorted(hashes), lease)
+        return {row["content_hash"] for row in rows}
+
+    async def release(self, model: str, hashes: Sequence[bytes]) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(_RELEASE, model, hashes)
 
     async def add(self, model: str, vectors: Mapping[bytes, Vector]) -> None:
         ordered = sorted(vectors)  # all writers sort, so that they cannot deadlock

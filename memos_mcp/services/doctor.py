@@ -1,17 +1,17 @@
 """Compares the record and the index, for `doctor`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import anyio
 
+from memos_mcp.domain.embedding_store import EmbeddingStore
+from memos_mcp.domain.engines import EngineRegistry, RunningEngine
 from memos_mcp.domain.errors import IndexUnavailable, Unavailable
 from memos_mcp.domain.index import (
     ITEM_KINDS,
-    EmbeddingStore,
-    IndexLog,
     IndexReport,
     ItemKind,
     SettingMismatch,
@@ -22,15 +22,13 @@ from memos_mcp.services.projections import Projector
 from memos_mcp.services.reconciliation import differences
 
 REPORT_SECONDS: Final = 2.0
-REPORT_EXPIRES: Final = timedelta(seconds=120)
-"""After this time a report is ignored: the process that holds the index reports every few seconds, or after a batch
-of a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """The result of a comparison. `reported_at` is None when the index itself was read, else the time of the report.
 
+    `engines` are the processes that run an indexer on this database, each with its own report.
     `out_of_sync` counts items that differ from their row and are not queued; `problems` is empty when all is well.
     `notices` name what is worth knowing and is no problem.
     """
@@ -44,16 +42,26 @@ class Diagnosis:
     out_of_sync: int
     problems: tuple[str, ...]
     notices: tuple[str, ...] = ()
+    engines: Sequence[RunningEngine] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _IndexStatus:
-    """The state of the index, read from the index itself or from a report."""
+    """The state of the index, read from the index or from a report, with the counts that were compared with it."""
 
     report: IndexReport | None = None
     reported_at: datetime | None = None
     out_of_sync: int = 0
     problem: str | None = None
+    counts: "_Counts | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What Postgres holds: the rows that the index should hold, and the queue."""
+
+    rows: Mapping[ItemKind, int]
+    queue: QueueState
 
 
 class Doctor:
@@ -64,18 +72,16 @@ class Doctor:
         index: VectorIndex,
         queue: IndexQueue,
         embeddings: EmbeddingStore,
-        log: IndexLog,
+        engines: EngineRegistry,
         projector: Projector,
         model: str,
-        now: Callable[[], datetime],
     ) -> None:
         self._index = index
         self._queue = queue
         self._embeddings = embeddings
-        self._log = log
+        self._engines = engines
         self._projector = projector
         self._model = model
-        self._now = now
 
     async def rows(self) -> dict[ItemKind, int]:
         """Return how many items of each kind the index should hold."""
@@ -92,16 +98,18 @@ class Doctor:
             problems.append(
                 f"The index was built for {status.report.shape.model}. The server rebuilds it when it runs."
             )
+        counts = status.counts or await self._count()
         return Diagnosis(
             self._model,
-            await self.rows(),
-            await self._queue.state(),
+            counts.rows,
+            counts.queue,
             await self._embeddings.computed(self._model),
             status.report,
             status.reported_at,
             status.out_of_sync,
             tuple(problems),
             tuple(_notice(mismatch) for mismatch in status.report.mismatches) if status.report is not None else (),
+            await self._engines.running(),
         )
 
     async def _inspect(self) -> _IndexStatus:
@@ -116,14 +124,18 @@ class Doctor:
 
     async def _read_report(self, reason: str, *, retry: bool = True) -> _IndexStatus:
         """Return the last report of the index's holder; it may be a second old, so a bad one is read again."""
-        published = await self._log.published()
-        if published is None or published[1] < self._now() - REPORT_EXPIRES:
+        holder = next((engine for engine in await self._engines.running() if engine.exclusive), None)
+        if holder is None or holder.index is None:
             return _IndexStatus(problem=reason)
-        status = _IndexStatus(*published, out_of_sync=await self._estimate_missing(published[0]))
-        if status.out_of_sync and retry:
+        counts = await self._count()
+        missing = _estimate_missing(holder.index, counts)
+        if missing and retry:
             await anyio.sleep(REPORT_SECONDS)
             return await self._read_report(reason, retry=False)
-        return status
+        return _IndexStatus(holder.index, holder.seen_at, missing, counts=counts)
+
+    async def _count(self) -> _Counts:
+        return _Counts(await self.rows(), await self._queue.state())
 
     async def _count_out_of_sync(self) -> int:
         """Count the items whose points differ from their row and that are not queued."""
@@ -133,11 +145,14 @@ class Doctor:
                 out_of_sync += len(set(differing) - await self._queue.queued_ids(kind, differing))
         return out_of_sync
 
-    async def _estimate_missing(self, report: IndexReport) -> int:
-        """Estimate the same from the published counts."""
-        waiting = sum((await self._queue.state()).depth.values())
-        missing = sum(abs(count - report.items.get(kind, 0)) for kind, count in (await self.rows()).items())
-        return max(0, missing - waiting)
+
+def _estimate_missing(report: IndexReport, counts: _Counts) -> int:
+    """Estimate how many items are out of sync from the numbers alone, kind by kind.
+
+    Queued items may be held already, so that this is the least number: it is exact once nothing is queued.
+    """
+    differing = {kind: abs(count - report.items.get(kind, 0)) for kind, count in counts.rows.items()}
+    return sum(max(0, count - counts.queue.depth.get(kind, 0)) for kind, count in differing.items())
 
 
 def _notice(mismatch: SettingMismatch) -> str:

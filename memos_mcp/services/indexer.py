@@ -1,6 +1,7 @@
 """Keeps the index in sync with Postgres: processes the queue, reconciles, builds new generations."""
 
 import logging
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -8,8 +9,9 @@ from uuid import UUID
 import anyio
 from anyio.abc import TaskGroup
 
-from memos_mcp.domain.errors import Unavailable
-from memos_mcp.domain.index import ITEM_KINDS, IndexLog, ItemKind, VectorIndex
+from memos_mcp.domain.engines import EngineRegistry
+from memos_mcp.domain.errors import MemosError, Unavailable
+from memos_mcp.domain.index import ITEM_KINDS, IndexLog, IndexReport, ItemKind, VectorIndex
 from memos_mcp.domain.index_queue import IndexQueue
 from memos_mcp.services.batches import Batches
 from memos_mcp.services.indexed_versions import IndexedVersions
@@ -31,10 +33,13 @@ CHECK_FIRST_SECONDS: Final = 1.0
 class Indexer:
     """The only task that writes to the index. It also reports the state of the index."""
 
-    def __init__(self, index: VectorIndex, queue: IndexQueue, log: IndexLog, projector: Projector) -> None:
+    def __init__(
+        self, index: VectorIndex, queue: IndexQueue, log: IndexLog, engines: EngineRegistry, projector: Projector
+    ) -> None:
         self._index = index
         self._queue = queue
         self._log = log
+        self._engines = engines
         self._projector = projector
         self._state = IndexerState()
         self._indexed_versions = IndexedVersions()
@@ -115,6 +120,8 @@ class Indexer:
                 self._opened.set()
             if anyio.current_time() - began > LAST_RETRY_SECONDS:
                 delay = FIRST_RETRY_SECONDS
+            with suppress(MemosError):
+                await self._report(None)
             await anyio.sleep(delay)
             delay = min(delay * 2, LAST_RETRY_SECONDS)
 
@@ -182,11 +189,15 @@ class Indexer:
         return sum((await self._queue.state()).depth.values())
 
     async def _do_housekeeping(self, tasks: TaskGroup) -> None:
-        """Publish what the index holds, and start a rebuild when one is due; at most once a second."""
+        """Report what the index holds, and start a rebuild when one is due; at most once a second."""
         self._state = self._state.housekeeping(anyio.current_time(), HOUSEKEEPING_SECONDS)
         if not self._state.housekeeping_pending:
-            await self._log.publish(await self._index.report())
+            await self._report(await self._index.report())
             await self._start_rebuild_if_due(tasks)
+
+    async def _report(self, report: IndexReport | None) -> None:
+        """Record that this engine runs, and what it holds: None while the index cannot be brought up to date."""
+        await self._engines.refresh(report, exclusive=self._index.exclusive)
 
     async def _start_rebuild_if_due(self, tasks: TaskGroup) -> None:
         if self._state.rebuilding or anyio.current_time() < self._state.next_rebuild:

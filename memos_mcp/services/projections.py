@@ -6,9 +6,9 @@ from hashlib import blake2b, sha256
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
+from memos_mcp.domain.embedding_store import EmbeddingStore
 from memos_mcp.domain.index import (
     Embedder,
-    EmbeddingStore,
     Entry,
     Group,
     IndexFilter,
@@ -26,12 +26,10 @@ from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryStore
 from memos_mcp.domain.tool import Tool, ToolFilter, ToolStore
 from memos_mcp.retrieval.context import MAX_CHARS, blend, weigh_neighbours
 from memos_mcp.retrieval.terms import metadata_terms, split_identifier
+from memos_mcp.services.embedding_claims import compute_once, writes
 
 Row = TypeVar("Row")
 Row_co = TypeVar("Row_co", covariant=True)
-
-EMBEDDINGS_PER_WRITE: Final = 128
-"""New vectors that are stored at a time: a text that takes longer than one attempt is embedded over several."""
 
 _MONTHS: Final = (
     "January", "February", "March", "April", "May", "June",
@@ -169,14 +167,23 @@ class _Part(NamedTuple):
 
 
 class Projector:
-    """Reads rows and returns the entries that the index should hold; computes no vector twice."""
+    """Reads rows and returns the entries that the index should hold; computes no vector twice.
+
+    shared: other engines may embed the same texts at the same time.
+    """
 
     def __init__(
-        self, embedder: Embedder, embeddings: EmbeddingStore, projections: Mapping[ItemKind, Projection[Any]]
+        self,
+        embedder: Embedder,
+        embeddings: EmbeddingStore,
+        projections: Mapping[ItemKind, Projection[Any]],
+        *,
+        shared: bool,
     ) -> None:
         self._embedder = embedder
         self._embeddings = embeddings
         self._projections = projections
+        self._shared = shared
 
     async def shape(self) -> Shape:
         """Return the shape of the index that entries are made for, loading the model if need be."""
@@ -220,17 +227,23 @@ class Projector:
 
     async def _vectors(self, texts: Sequence[str]) -> dict[str, Vector]:
         model = self._embedder.model
-        hashes = {text: sha256(text.encode()).digest() for text in texts}
-        known = await self._embeddings.get(model, list(hashes.values()))
-        # By length, so that the embedder still finds texts of similar length to batch.
-        missing = sorted((text for text, digest in hashes.items() if digest not in known), key=len)
-        for start in range(0, len(missing), EMBEDDINGS_PER_WRITE):
-            batch = missing[start : start + EMBEDDINGS_PER_WRITE]
-            vectors = await self._embedder.passages(batch)
-            computed = {hashes[text]: vector for text, vector in zip(batch, vectors, strict=True)}
+        by_digest = {sha256(text.encode()).digest(): text for text in texts}
+        known = await self._embeddings.get(model, list(by_digest))
+
+        async def compute(digests: Sequence[bytes]) -> dict[bytes, Vector]:
+            vectors = await self._embedder.passages([by_digest[digest] for digest in digests])
+            computed = dict(zip(digests, vectors, strict=True))
             await self._embeddings.add(model, computed)
-            known |= computed
-        return {text: known[digest] for text, digest in hashes.items()}
+            return computed
+
+        # By length, so that the embedder still finds texts of similar length to batch.
+        missing = sorted((digest for digest in by_digest if digest not in known), key=lambda one: len(by_digest[one]))
+        if missing and self._shared:
+            known |= await compute_once(self._embeddings, model, missing, compute)
+        else:
+            for write in writes(missing):
+                known |= await compute(write)
+        return {text: known[digest] for digest, text in by_digest.items()}
 
 
 def _weighed(neighbours: Sequence[Neighbour]) -> list[WeightedText]:

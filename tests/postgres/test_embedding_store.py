@@ -1,4 +1,6 @@
-"""Vectors that were computed before."""
+"""Vectors that were computed before, and claims on those that are being computed."""
+
+from datetime import timedelta
 
 import anyio
 import numpy as np
@@ -10,6 +12,8 @@ from memos_mcp.postgres.embeddings import PostgresEmbeddings
 
 pytestmark = pytest.mark.anyio
 
+LEASE = timedelta(minutes=1)
+LAPSED = timedelta(minutes=-1)
 ONE, TWO, THREE = b"1" * 32, b"2" * 32, b"3" * 32
 
 
@@ -51,3 +55,55 @@ async def test_writers_of_the_same_texts_in_any_order_do_not_disturb_each_other(
             tasks.start_soon(embeddings.add, "m", {key: vector(1.0) for key in order})
     assert await embeddings.computed("m") == 800
     assert len(await embeddings.get("m", keys)) == 200
+
+
+async def test_a_claimed_text_has_no_vector_and_cannot_be_claimed_again(database: Database) -> None:
+    embeddings = PostgresEmbeddings(database)
+    assert await embeddings.claim("m", [TWO, ONE], LEASE) == {ONE, TWO}
+    assert await embeddings.claim("m", [TWO, THREE], LEASE) == {THREE}
+    assert await embeddings.claim("other", [ONE], LEASE) == {ONE}
+    assert await embeddings.get("m", [ONE, TWO, THREE]) == {}
+    assert await embeddings.computed("m") == 0
+
+
+async def test_a_vector_replaces_its_claim_and_is_not_claimed_any_more(database: Database) -> None:
+    embeddings = PostgresEmbeddings(database)
+    await embeddings.claim("m", [ONE], LAPSED)
+    await embeddings.add("m", {ONE: vector(1.0), TWO: vector(2.0)})
+    assert {key: list(one) for key, one in (await embeddings.get("m", [ONE, TWO])).items()} == {ONE: [1.0], TWO: [2.0]}
+    assert await embeddings.claim("m", [ONE, TWO], LEASE) == set()
+    await embeddings.release("m", [ONE, TWO])
+    assert len(await embeddings.get("m", [ONE, TWO])) == 2
+    assert await embeddings.computed("m") == 2
+
+
+async def test_a_claim_lapses_or_is_released(database: Database) -> None:
+    embeddings = PostgresEmbeddings(database)
+    await embeddings.claim("m", [ONE], LAPSED)
+    assert await embeddings.claim("m", [ONE], LEASE) == {ONE}
+    await embeddings.release("m", [ONE, TWO])
+    assert await embeddings.claim("m", [ONE], LEASE) == {ONE}
+
+
+async def test_a_vector_that_comes_after_its_lease_is_kept_and_both_inferences_are_counted(database: Database) -> None:
+    embeddings = PostgresEmbeddings(database)
+    await embeddings.claim("m", [ONE], LAPSED)
+    await embeddings.claim("m", [ONE], LEASE)
+    await embeddings.add("m", {ONE: vector(1.0)})
+    await embeddings.add("m", {ONE: vector(7.0)})
+    assert list((await embeddings.get("m", [ONE]))[ONE]) == [1.0]
+    assert await embeddings.computed("m") == 2
+
+
+async def test_each_text_is_claimed_by_one_of_several_engines_at_once(database: Database) -> None:
+    embeddings = PostgresEmbeddings(database)
+    keys = [bytes([number]) * 32 for number in range(200)]
+    claimed: list[bytes] = []
+
+    async def claim(order: list[bytes]) -> None:
+        claimed.extend(await embeddings.claim("m", order, LEASE))
+
+    async with anyio.create_task_group() as tasks:
+        for order in (keys, keys[::-1], keys, keys[::-1]):
+            tasks.start_soon(claim, order)
+    assert sorted(claimed) == keys

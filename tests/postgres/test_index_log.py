@@ -1,33 +1,17 @@
-"""The reports of the index's holder and the requests to it."""
-
-from datetime import UTC, datetime, timedelta
+"""The requests to the holder of the index."""
 
 import anyio
 import pytest
 
-from memos_mcp.domain.index import IndexReport, Shape
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_log import PostgresIndexLog
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 
 pytestmark = pytest.mark.anyio
 
-REPORT = IndexReport("g1", Shape("a-model", 384), {"memory": 3, "tool": 1}, {"memory": 7, "tool": 1})
 
-
-async def test_no_report_is_published_at_first(database: Database) -> None:
-    assert await PostgresIndexLog(database).published() is None
+async def test_no_rebuild_is_requested_at_first(database: Database) -> None:
     assert await PostgresIndexLog(database).rebuild_requested() is None
-
-
-async def test_a_report_is_read_back_with_its_time(database: Database) -> None:
-    log = PostgresIndexLog(database)
-    await log.publish(REPORT)
-    published = await log.published()
-    assert published is not None
-    report, when = published
-    assert report == REPORT
-    assert abs(datetime.now(UTC) - when) < timedelta(minutes=1)
 
 
 async def test_a_finished_rebuild_keeps_a_newer_request(database: Database) -> None:

@@ -1,31 +1,39 @@
 """The diagnosis when the doctor cannot open the index itself."""
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from qdrant_client import AsyncQdrantClient
 
+from memos_mcp import __version__
 from memos_mcp.app import App, compose, running
 from memos_mcp.cli.maintenance import _lines
 from memos_mcp.domain.index import ITEM_KINDS, IndexReport
 from memos_mcp.domain.memory import MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.tool import NewTool
 from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.engines import PostgresEngines
 from memos_mcp.qdrant.server.index import ServerIndex
 from memos_mcp.qdrant.server.options import ServerOptions
+from memos_mcp.services import doctor
 from memos_mcp.settings import Settings
 from tests.fakes import DownIndex, HashEmbedder
 from tests.qdrant.server.stand_in_server import StandInServer
 
 pytestmark = pytest.mark.anyio
 
+SCOPE = Scope("here", "tester")
+
 
 async def publish(app: App, embedder: HashEmbedder, *, seconds_ago: int) -> None:
     """Leave the report of a process that holds the index and finds it as empty as the record."""
     empty = dict.fromkeys(ITEM_KINDS, 0)
-    await app.log.publish(IndexReport("generation", await embedder.shape(), empty, empty))
+    await app.engines.refresh(IndexReport("generation", await embedder.shape(), empty, empty), exclusive=True)
     async with app.database.connection() as connection:
-        statement = "UPDATE index_log SET published_at = now() - make_interval(secs => $1)"
+        statement = "UPDATE engines SET seen_at = now() - make_interval(secs => $1)"
         await connection.execute(statement, seconds_ago)
 
 
@@ -34,7 +42,48 @@ async def test_the_doctor_trusts_the_report_of_the_process_that_holds_the_index(
 ) -> None:
     index.down = True
     await publish(idle_app, embedder, seconds_ago=1)
-    assert (await idle_app.doctor.diagnose()).problems == ()
+    diagnosis = await idle_app.doctor.diagnose()
+    assert diagnosis.problems == ()
+    (engine,) = diagnosis.engines
+    assert (engine.seen_at, engine.index) == (diagnosis.reported_at, diagnosis.index)
+
+
+async def test_the_doctor_prints_each_engine_with_what_it_holds(
+    idle_app: App, index: DownIndex, embedder: HashEmbedder
+) -> None:
+    index.down = True
+    await publish(idle_app, embedder, seconds_ago=40)
+    await PostgresEngines(idle_app.database, "host 2", "1.2.3", datetime.now(UTC)).refresh(None, exclusive=False)
+    lines = [line for line in _lines(await idle_app.doctor.diagnose(), "18", []) if line.startswith("engine:")]
+    assert len(lines) == 2
+    assert re.fullmatch(r"engine:    host 2, version 1\.2\.3, seen \d s ago, no index open", lines[0])
+    held = "generation generation with 0 memory items, 0 tool items, 0 points"
+    assert re.fullmatch(rf"engine:    \S+ \d+, version {re.escape(__version__)}, seen 4\d s ago, {held}", lines[1])
+
+
+async def test_the_doctor_does_not_take_the_report_of_an_engine_with_a_qdrant_server_for_the_embedded_index(
+    idle_app: App, index: DownIndex, embedder: HashEmbedder
+) -> None:
+    index.down = True
+    await idle_app.engines.refresh(
+        IndexReport("generation", await embedder.shape(), {"memory": 0, "tool": 0}, {"memory": 0, "tool": 0}),
+        exclusive=False,
+    )
+    diagnosis = await idle_app.doctor.diagnose()
+    assert (len(diagnosis.problems), len(diagnosis.engines), diagnosis.index) == (1, 1, None)
+
+
+async def test_queued_tools_do_not_hide_that_a_memory_is_missing(
+    idle_app: App, index: DownIndex, embedder: HashEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "REPORT_SECONDS", 0.0)
+    index.down = True
+    await idle_app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))
+    async with idle_app.database.connection() as connection:
+        await connection.execute("DELETE FROM index_queue")
+    await idle_app.tools.register(SCOPE, NewTool("mail", "Mail", "Sends mail.", "http://x"))
+    await publish(idle_app, embedder, seconds_ago=1)
+    assert (await idle_app.doctor.diagnose()).out_of_sync == 1
 
 
 async def test_the_doctor_ignores_an_expired_report(idle_app: App, index: DownIndex, embedder: HashEmbedder) -> None:
@@ -80,9 +129,8 @@ async def test_a_qdrant_server_that_is_too_old_degrades_answers_and_the_doctor_s
     async with StandInServer("1.16.3").serve() as address:
         app = compose(Settings(home=tmp_path), database, ServerIndex(address, None, "memos"), embedder)
         async with running(app):
-            scope = Scope("here", "tester")
-            await app.memories.store(scope, NewMemory("the ferry leaves at nine"))
-            page = await app.memories.query(scope, MemoryQuery("ferry"))
+            await app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))
+            page = await app.memories.query(SCOPE, MemoryQuery("ferry"))
             assert len(page.hits) == 1
             (problem,) = (await app.doctor.diagnose()).problems
     reason = "The Qdrant server has version 1.16.3, but 1.19 or newer is needed."

@@ -19,7 +19,8 @@ from memos_mcp.postgres.database import Database
 from memos_mcp.qdrant.edge.draft import EdgeDraft
 from memos_mcp.qdrant.edge.generations import Generation
 from memos_mcp.qdrant.edge.index import EdgeIndex
-from memos_mcp.services import batches, indexer, projections
+from memos_mcp.services import batches, indexer
+from memos_mcp.services.embedding_claims import EMBEDDINGS_PER_WRITE
 from memos_mcp.settings import Settings
 from tests.fakes import BrokenEmbedder, DownIndex, HashEmbedder
 from tests.services.waiting import caught_up, until
@@ -205,7 +206,7 @@ async def test_an_interrupted_embedding_of_a_long_text_is_resumed(tmp_path: Path
         await until(indexed)
         points = (await app.index.report()).points["memory"]
     assert points > 300
-    assert embedder.passages_embedded <= points + projections.EMBEDDINGS_PER_WRITE
+    assert embedder.passages_embedded <= points + EMBEDDINGS_PER_WRITE
 
 
 async def test_another_model_gets_its_own_generation(tmp_path: Path, database_url: str) -> None:

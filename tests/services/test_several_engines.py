@@ -10,6 +10,7 @@ from qdrant_client import AsyncQdrantClient
 
 from memos_mcp import app as composition
 from memos_mcp.app import App, compose, running
+from memos_mcp.domain.index import IndexReport
 from memos_mcp.domain.index_queue import Claim
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
@@ -18,8 +19,8 @@ from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.qdrant.server.index import ServerIndex
 from memos_mcp.settings import Settings
-from tests.fakes import HashEmbedder
-from tests.services.waiting import caught_up
+from tests.fakes import DownIndex, HashEmbedder
+from tests.services.waiting import caught_up, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
 
@@ -56,6 +57,33 @@ async def test_a_store_returns_when_another_engine_has_indexed_it(engines: tuple
     slow, _ = engines
     with anyio.fail_after(20):
         assert (await slow.memories.store(SCOPE, NewMemory("tea at four"))).indexed
+
+
+async def test_the_doctor_lists_every_engine_until_it_stops(
+    engines: tuple[App, App], tmp_path: Path, database_url: str
+) -> None:
+    _, fast = engines
+    assert (await fast.memories.store(SCOPE, NewMemory("tea at four"))).indexed
+
+    async def reports() -> list[IndexReport | None]:
+        return [engine.index for engine in (await fast.doctor.diagnose()).engines]
+
+    async def all_hold_it() -> bool:
+        found = await reports()
+        return len(found) == 2 and all(report is not None and report.items["memory"] == 1 for report in found)
+
+    await until(all_hold_it)
+    unreachable = DownIndex(ServerIndex("http://127.0.0.1:1", None, "memos"))
+    third = compose(Settings(home=tmp_path), Database(database_url), unreachable, HashEmbedder())
+    async with running(third):
+        await third.indexer.wait_until_opened()
+        assert third.indexer.error is not None
+
+        async def third_is_listed() -> bool:
+            return (await reports()).count(None) == 1
+
+        await until(third_is_listed)
+    assert len(await reports()) == 2
 
 
 async def test_a_registration_returns_when_another_engine_has_indexed_it(engines: tuple[App, App]) -> None:
