@@ -34,6 +34,7 @@ from memos_mcp.qdrant.server.options import ServerOptions
 from memos_mcp.retrieval.context import REACH
 from memos_mcp.retrieval.rerank import Reranker
 from memos_mcp.services.doctor import Doctor
+from memos_mcp.services.embedders import EmbedderFactory
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.ingestion import Ingestion
 from memos_mcp.services.loadouts import Loadouts
@@ -95,14 +96,23 @@ def open_app(settings: Settings) -> AbstractAsyncContextManager[App]:
 
 def assemble(settings: Settings) -> App:
     """Choose the parts that the settings name, without connecting to anything."""
-    embedder = FastEmbedder(settings.embedding_model, settings.home, settings.embedding_threads)
-    return compose(settings, _database(settings), _index(settings), embedder, _reranker(settings))
+
+    def embedder_for(model: str) -> Embedder:
+        return FastEmbedder(model, settings.home, settings.embedding_threads)
+
+    embedder = embedder_for(settings.embedding_model)
+    return compose(settings, _database(settings), _index(settings), embedder, _reranker(settings), embedder_for)
 
 
 def compose(
-    settings: Settings, database: Database, index: VectorIndex, embedder: Embedder, reranker: Reranker | None = None
+    settings: Settings,
+    database: Database,
+    index: VectorIndex,
+    embedder: Embedder,
+    reranker: Reranker | None = None,
+    embedder_for: EmbedderFactory | None = None,
 ) -> App:
-    """Put the parts together."""
+    """Put the parts together. `embedder_for` embeds questions for an index that was built for another model."""
     memories, tools = PostgresMemories(database), PostgresTools(database)
     queue, log, embeddings = PostgresIndexQueue(database), PostgresIndexLog(database), PostgresEmbeddings(database)
     engines = PostgresEngines(database, f"{gethostname()} {getpid()}", __version__, _now())
@@ -112,7 +122,7 @@ def compose(
     }
     projector = Projector(embedder, embeddings, projections, shared=not index.exclusive)
     indexer = Indexer(index, queue, log, engines, projector)
-    search = Search(index, embedder, indexer, reranker)
+    search = Search(index, embedder, indexer, reranker, embedder_for)
     memory_service = Memories(memories, search, indexer, _now, settings.index_wait_seconds)
     tool_service = Tools(tools, search, indexer, _now, settings.index_wait_seconds)
     return App(

@@ -112,6 +112,10 @@ class DownIndex:
         return self.inner.outdated
 
     @property
+    def shape(self) -> Shape | None:
+        return self.inner.shape
+
+    @property
     def generation(self) -> str | None:
         return self.inner.generation
 
@@ -137,6 +141,12 @@ class DownIndex:
 
     async def draft(self, shape: Shape) -> Draft:
         return await self._up().draft(shape)
+
+    async def restore(self) -> None:
+        await self._up().restore()
+
+    async def prune(self) -> bool:
+        return await self._up().prune()
 
     async def report(self) -> IndexReport:
         return await self._up().report()

@@ -98,6 +98,7 @@ def _add_data_commands(commands: Subparsers) -> None:
 
     reindex = commands.add_parser("reindex", help="index every memory and tool again")
     reindex.add_argument("--fresh", action="store_true", help="build a new generation beside the current one")
+    reindex.add_argument("--prune", action="store_true", help="only remove the kept generation of another model")
     reindex.set_defaults(choose=_reindex)
 
     doctor = commands.add_parser("doctor", help="compare the database with the index; exit 1 when they disagree")
@@ -210,8 +211,10 @@ def _loadout(arguments: argparse.Namespace) -> Command:
 
 
 def _reindex(arguments: argparse.Namespace) -> Command:
-    from memos_mcp.cli.maintenance import reindex
+    from memos_mcp.cli.maintenance import prune, reindex
 
+    if arguments.prune:
+        return prune
     return partial(reindex, fresh=arguments.fresh)
 
 

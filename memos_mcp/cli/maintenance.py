@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from memos_mcp import __version__
 from memos_mcp.app import App, assemble, open_app
-from memos_mcp.domain.engines import RunningEngine
+from memos_mcp.domain.engines import BuildProgress, RunningEngine
 from memos_mcp.domain.index import ITEM_KINDS, ItemKind
 from memos_mcp.postgres.database import POLLING
 from memos_mcp.services.doctor import Diagnosis
@@ -39,6 +39,17 @@ async def reindex(settings: Settings, *, fresh: bool) -> int:
         count = await app.reindex(fresh=fresh)
         print(f"{count:,} memories and tools {'are added to a new generation' if fresh else 'are queued'}.")
         return await show_indexing(app)
+
+
+async def prune(settings: Settings) -> int:
+    """Remove the generation of another model that is kept, also while a server runs."""
+    app = assemble(settings)
+    try:
+        removed = await app.index.prune()
+    finally:
+        await app.close()
+    print("The kept generation of the index is removed." if removed else "No generation of the index is kept.")
+    return 0
 
 
 async def show_indexing(app: App) -> int:
@@ -107,10 +118,20 @@ def _lines(diagnosis: Diagnosis, server: str, notices: Sequence[str]) -> list[st
         *(_kind_line(diagnosis, kind) for kind in ITEM_KINDS),
         *(_engine_line(engine) for engine in diagnosis.engines),
         f"{'queue:':10} {waited}, last error: {diagnosis.queue.last_error or 'none'}",
+        *_building_lines(diagnosis.building),
         *(f"notice:    {notice}" for notice in (*diagnosis.notices, *notices)),
         *(f"problem:   {problem}" for problem in diagnosis.problems),
         "something is wrong" if diagnosis.problems else "all is well",
     ]
+
+
+def _building_lines(building: BuildProgress | None) -> list[str]:
+    if building is None:
+        return []
+    remaining = (
+        "" if building.seconds_remaining is None else f", about {building.seconds_remaining / 60:,.0f} min remaining"
+    )
+    return [f"{'building:':10} {building.done:,} of {building.total:,} items are in a new generation{remaining}"]
 
 
 def _kind_line(diagnosis: Diagnosis, kind: ItemKind) -> str:

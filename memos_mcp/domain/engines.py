@@ -12,6 +12,15 @@ minute."""
 
 
 @dataclass(frozen=True, slots=True)
+class BuildProgress:
+    """How far a new generation is built, in items. `seconds_remaining` is an estimate, None before the first item."""
+
+    done: int
+    total: int
+    seconds_remaining: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunningEngine:
     """An engine, and its last report of what the index holds: None while it holds none.
 
@@ -24,12 +33,15 @@ class RunningEngine:
     seen_at: datetime
     exclusive: bool
     index: IndexReport | None
+    building: BuildProgress | None = None
 
 
 class EngineRegistry(Protocol):
     """The running engines, in the database. An instance stands for one engine."""
 
-    async def refresh(self, report: IndexReport | None, *, exclusive: bool) -> None:
+    async def refresh(
+        self, report: IndexReport | None, building: BuildProgress | None = None, *, exclusive: bool
+    ) -> None:
         """Record that this engine runs and what it holds, and delete the engines that have expired."""
 
     async def running(self) -> list[RunningEngine]:

@@ -143,10 +143,14 @@ class IndexFilter:
 
 @dataclass(frozen=True, slots=True)
 class IndexQuery:
-    """A question or one of its sentences. Without a vector, only the BM25 lane is searched."""
+    """A question or one of its sentences. Without a vector of the generation's model, only words are searched.
+
+    model: that of the vector, None for the one that the index was opened for.
+    """
 
     text: str
     vector: Vector | None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +204,10 @@ class Draft(Protocol):
     async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None: ...
 
     async def commit(self) -> None:
-        """Build the graph, swap this generation in as the current one, remove the old one."""
+        """Build the graph and swap this generation in as the current one.
+
+        The old one is kept if it is of another shape, in place of one that was kept before, and removed otherwise.
+        """
 
     async def discard(self) -> None: ...
 
@@ -217,7 +224,11 @@ class VectorIndex(Protocol):
 
     @property
     def outdated(self) -> bool:
-        """Whether the current generation was built for another shape: it takes no `put` and has no dense lane."""
+        """Whether the current generation was built for another shape than `open` named: it takes no `put`."""
+
+    @property
+    def shape(self) -> Shape | None:
+        """The shape of the generation that answers now, None while none is open."""
 
     @property
     def generation(self) -> str | None:
@@ -246,6 +257,12 @@ class VectorIndex(Protocol):
         """Return how many points the items in this range have."""
 
     async def draft(self, shape: Shape) -> Draft: ...
+
+    async def restore(self) -> None:
+        """Exchange the current generation for the kept one, if the kept one has the shape that `open` named."""
+
+    async def prune(self) -> bool:
+        """Remove the kept generation; return whether there was one. It need not be open."""
 
     async def report(self) -> IndexReport: ...
 

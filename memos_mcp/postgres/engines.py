@@ -1,10 +1,11 @@
 """The engines that run on the database, in Postgres."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 from uuid import uuid4
 
-from memos_mcp.domain.engines import ENGINE_EXPIRES, RunningEngine
+from memos_mcp.domain.engines import ENGINE_EXPIRES, BuildProgress, RunningEngine
 from memos_mcp.domain.index import IndexReport, Shape
 from memos_mcp.postgres.connection import Row
 from memos_mcp.postgres.database import Database
@@ -38,9 +39,11 @@ class PostgresEngines:
         self._engine = (uuid4(), name, version, started_at)
         self._recorded = False
 
-    async def refresh(self, report: IndexReport | None, *, exclusive: bool) -> None:
+    async def refresh(
+        self, report: IndexReport | None, building: BuildProgress | None = None, *, exclusive: bool
+    ) -> None:
         self._recorded = True
-        fields = None if report is None else _fields(report) | {"exclusive": exclusive}
+        fields = None if report is None else _fields(report, building) | {"exclusive": exclusive}
         async with self._database.connection() as connection:
             await connection.execute(_REFRESH, *self._engine, fields, ENGINE_EXPIRES)
 
@@ -56,17 +59,21 @@ class PostgresEngines:
 
 def _engine(row: Row) -> RunningEngine:
     fields = row["report"]
-    exclusive, report = (False, None) if fields is None else (fields["exclusive"], _report(fields))
-    return RunningEngine(row["name"], row["version"], row["started_at"], row["seen_at"], exclusive, report)
+    about = (row["name"], row["version"], row["started_at"], row["seen_at"])
+    if fields is None:
+        return RunningEngine(*about, exclusive=False, index=None)
+    building = None if fields["building"] is None else BuildProgress(**fields["building"])
+    return RunningEngine(*about, fields["exclusive"], _report(fields), building)
 
 
-def _fields(report: IndexReport) -> dict[str, Any]:
+def _fields(report: IndexReport, building: BuildProgress | None) -> dict[str, Any]:
     return {
         "generation": report.generation,
         "model": report.shape.model,
         "dimensions": report.shape.dimensions,
         "items": dict(report.items),
         "points": dict(report.points),
+        "building": None if building is None else asdict(building),
     }
 
 

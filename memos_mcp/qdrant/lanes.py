@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from memos_mcp.domain.index import Group, Lanes, Match, Span
+from memos_mcp.domain.index import Group, IndexQuery, Lanes, Match, Shape, Span, Vector
 from memos_mcp.qdrant.points import BM25, DENSE
 
 PointRow: TypeAlias = Sequence[Any]
@@ -17,6 +17,13 @@ MIN_SHARE: Final = 10
 MAX_CANDIDATE_POINTS: Final = 4_096
 
 Rounds: TypeAlias = Generator[list["LaneQuery"], Sequence[Sequence[PointRow]], list[list[PointRow]]]
+
+
+def comparable_vectors(questions: Sequence[IndexQuery], opened_for: Shape | None, shape: Shape) -> list[Vector]:
+    """Return the vectors of the questions, none if they are not of the model of a generation of this shape."""
+    if any(opened_for != shape if one.model is None else one.model != shape.model for one in questions):
+        return []
+    return [one.vector for one in questions if one.vector is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 
 from memos_mcp.domain.embedding_store import EmbeddingStore
-from memos_mcp.domain.engines import EngineRegistry, RunningEngine
+from memos_mcp.domain.engines import BuildProgress, EngineRegistry, RunningEngine
 from memos_mcp.domain.errors import IndexUnavailable, Unavailable
 from memos_mcp.domain.index import (
     ITEM_KINDS,
@@ -43,6 +43,7 @@ class Diagnosis:
     problems: tuple[str, ...]
     notices: tuple[str, ...] = ()
     engines: Sequence[RunningEngine] = ()
+    building: BuildProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,9 @@ class Doctor:
         if status.out_of_sync:
             count = f"{status.out_of_sync} items are out of sync with the index and not queued"
             problems.append(f"{count}. Run: memos-as reindex")
-        if status.report is not None and status.report.shape.model != self._model:
+        engines = await self._engines.running()
+        building = next((engine.building for engine in engines if engine.building is not None), None)
+        if building is None and status.report is not None and status.report.shape.model != self._model:
             problems.append(
                 f"The index was built for {status.report.shape.model}. The server rebuilds it when it runs."
             )
@@ -109,7 +112,8 @@ class Doctor:
             status.out_of_sync,
             tuple(problems),
             tuple(_notice(mismatch) for mismatch in status.report.mismatches) if status.report is not None else (),
-            await self._engines.running(),
+            engines,
+            building,
         )
 
     async def _inspect(self) -> _IndexStatus:

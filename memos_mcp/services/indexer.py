@@ -14,6 +14,7 @@ from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.domain.index import ITEM_KINDS, IndexLog, IndexReport, ItemKind, VectorIndex
 from memos_mcp.domain.index_queue import IndexQueue
 from memos_mcp.services.batches import Batches
+from memos_mcp.services.build_clock import BuildClock
 from memos_mcp.services.indexed_versions import IndexedVersions
 from memos_mcp.services.indexer_state import IndexerState
 from memos_mcp.services.projections import Projector
@@ -45,6 +46,7 @@ class Indexer:
         self._indexed_versions = IndexedVersions()
         queue.subscribe(self._indexed_versions.record)
         self._batches = Batches(index, queue, projector, self._indexed_versions)
+        self._build_clock = BuildClock()
         self._opened = anyio.Event()
         self._became_idle = anyio.Event()
 
@@ -91,7 +93,7 @@ class Indexer:
             self._state = self._state.enqueued()
             with anyio.move_on_after(seconds):
                 await self._opened.wait()
-                if self._state.serving:
+                if self._state.serving and not self._index.outdated:
                     await self._indexed_versions.wait(kind, item_id, version)
                     return True
         indexed = item_id not in await self._queue.queued_ids(kind, [item_id])
@@ -130,10 +132,12 @@ class Indexer:
         draft = await self._index.draft(await self._projector.shape())
         self._state = self._state.replacing(self._index.generation)
         try:
-            await build(draft, self._projector)
+            self._build_clock.start(sum([await self._projector.rows(kind).count() for kind in ITEM_KINDS]))
+            await build(draft, self._projector, self._build_clock.advance)
             lacks_items = bool(await self._reconcile() and await self._depth())
             self._state = self._state.generation_swapped(lacks_items=lacks_items)
         finally:
+            self._build_clock.stop()
             self._state = self._state.replacing(None)
             self._notify_idle()
 
@@ -143,16 +147,14 @@ class Indexer:
 
     async def _open(self) -> None:
         await self._index.open(await self._projector.shape())
+        await self._index.restore()
         if self._index.exclusive:
             await self._queue.reclaim()
 
     async def _serve(self, tasks: TaskGroup) -> None:
         self._state = self._state.opened()
-        if self._index.outdated:
-            self._opened.set()
-        else:
-            tasks.start_soon(self._check)
-            tasks.start_soon(self._answer_soon)
+        tasks.start_soon(self._check)
+        tasks.start_soon(self._answer_soon)
         while True:
             await self._do_housekeeping(tasks)
             if self._index.outdated or not await self._drain(tasks):
@@ -197,7 +199,7 @@ class Indexer:
 
     async def _report(self, report: IndexReport | None) -> None:
         """Record that this engine runs, and what it holds: None while the index cannot be brought up to date."""
-        await self._engines.refresh(report, exclusive=self._index.exclusive)
+        await self._engines.refresh(report, self._build_clock.progress, exclusive=self._index.exclusive)
 
     async def _start_rebuild_if_due(self, tasks: TaskGroup) -> None:
         if self._state.rebuilding or anyio.current_time() < self._state.next_rebuild:

@@ -1,6 +1,6 @@
 """Walks the record page by page: to compare the index with it, and to build a new generation from it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 from uuid import UUID
 
@@ -42,15 +42,19 @@ async def differences(index: VectorIndex, rows: IndexedRows, kind: ItemKind) -> 
                     yield differing
 
 
-async def build(draft: Draft, projector: Projector) -> None:
-    """Put every item into a draft and commit it; discard it if that fails."""
+async def build(draft: Draft, projector: Projector, on_progress: Callable[[int], None]) -> None:
+    """Put every item into a draft and commit it; discard it if that fails. Reports how many items were put."""
+    done = 0
     try:
         for kind in ITEM_KINDS:
             rows = projector.rows(kind)
             async for page in pages(rows):
                 ids = list(await rows.states(page))
                 for start in range(0, len(ids), BUILD_BATCH):
-                    await draft.put(kind, await projector.entries(kind, ids[start : start + BUILD_BATCH]))
+                    batch = ids[start : start + BUILD_BATCH]
+                    await draft.put(kind, await projector.entries(kind, batch))
+                    done += len(batch)
+                    on_progress(done)
         await draft.commit()
     except BaseException:
         with anyio.CancelScope(shield=True):

@@ -6,11 +6,12 @@ from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
 from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable, RerankerUnavailable
-from memos_mcp.domain.index import Embedder, IndexFilter, IndexQuery, ItemKind, Lanes, Match, Vector, VectorIndex
+from memos_mcp.domain.index import Embedder, IndexFilter, IndexQuery, ItemKind, Lanes, Match, Shape, Vector, VectorIndex
 from memos_mcp.domain.limits import check_text
 from memos_mcp.retrieval.fusion import Ranked, fuse, is_near, lexical, stands_out, unscored
 from memos_mcp.retrieval.rerank import RERANKED, Reranker, reranked
 from memos_mcp.retrieval.sentences import sentences
+from memos_mcp.services.embedders import EmbedderFactory, Embedders
 
 MAX_QUERY_CHARS: Final = 10_000
 MIN_CANDIDATES: Final = 50
@@ -69,10 +70,15 @@ class Search:
     """Ranks candidates for a question: of both index lanes and of the queue, or of full-text search as a fallback."""
 
     def __init__(
-        self, index: VectorIndex, embedder: Embedder, state: IndexState, reranker: Reranker | None = None
+        self,
+        index: VectorIndex,
+        embedder: Embedder,
+        state: IndexState,
+        reranker: Reranker | None = None,
+        embedder_for: EmbedderFactory | None = None,
     ) -> None:
         self._index = index
-        self._embedder = embedder
+        self._embedders = Embedders(embedder, embedder_for)
         self._state = state
         self._reranker = reranker
 
@@ -88,15 +94,15 @@ class Search:
         await self._state.wait_until_opened()
         queued = () if self._state.caught_up else await text_search(limit, queued_only=True)
         try:
-            answers = await self._search_index(kind, text, where, limit)
+            answers, words_only = await self._search_index(kind, text, where, limit)
         except (IndexUnavailable, EmbedderUnavailable) as error:
             found = lexical(await text_search(limit, queued_only=False))
             return Candidates(found, degraded=f"{self._state.error or error} Matched by words only.")
         if kind == "memory":  # its text never changes, and each memory of a session queues its neighbours again
             queued = unscored(queued, answers)
         ranked = fuse(kind, answers, queued)
-        confident = None if self._index.outdated else CONFIDENT[kind](ranked)
-        return Candidates(ranked, confident, self._degradation())
+        confident = None if words_only else CONFIDENT[kind](ranked)
+        return Candidates(ranked, confident, join_reasons(words_only, self._lag()))
 
     async def reranked(
         self, question: str, ranked: Sequence[Ranked], found: Mapping[UUID, Row], text_of: Callable[[Row, Ranked], str]
@@ -111,19 +117,36 @@ class Search:
         except RerankerUnavailable as error:
             return ranked, str(error)
 
-    async def _search_index(self, kind: ItemKind, text: str, where: IndexFilter, limit: int) -> list[Lanes]:
-        """Return the lanes of the question and of its sentences, if it has several."""
-        texts = [text, *sentences(text)]
-        vectors: Sequence[Vector | None] = [None] * len(texts)
-        if not self._index.outdated:
-            vectors = await self._embedder.queries(texts)
-        return await self._index.search(
-            kind, [IndexQuery(*query) for query in zip(texts, vectors, strict=True)], where, limit
-        )
+    async def _search_index(
+        self, kind: ItemKind, text: str, where: IndexFilter, limit: int
+    ) -> tuple[list[Lanes], str | None]:
+        """Return the lanes of the question and of its sentences, if it has several, and why only words were searched.
 
-    def _degradation(self) -> str | None:
-        if self._index.outdated:
-            return OUTDATED
+        Repeated if the generation was swapped meanwhile for one of another model, which ignores these vectors.
+        """
+        texts = [text, *sentences(text)]
+        while True:
+            shape = self._index.shape
+            vectors, words_only = await self._vectors(texts, shape)
+            model = None if shape is None else shape.model
+            questions = [IndexQuery(*one, model) for one in zip(texts, vectors, strict=True)]
+            answers = await self._index.search(kind, questions, where, limit)
+            if self._index.shape == shape:
+                return answers, words_only
+
+    async def _vectors(self, texts: Sequence[str], shape: Shape | None) -> tuple[Sequence[Vector | None], str | None]:
+        """Embed for a generation of this shape; without vectors, also return why it is searched by words only."""
+        embedder = self._embedders.of(shape)
+        try:
+            if embedder is not None:
+                return await embedder.queries(texts), None
+        except EmbedderUnavailable as error:
+            if embedder is self._embedders.configured:
+                raise
+            return [None] * len(texts), f"{OUTDATED} {error}"
+        return [None] * len(texts), OUTDATED
+
+    def _lag(self) -> str | None:
         return BEHIND if self._state.behind or self._state.error else None
 
 

@@ -2,10 +2,12 @@
 
     <folder>/lock              held while any process has the index open
     <folder>/current           the name of the generation that is searched
+    <folder>/previous          the name of the one before it, if that was built for another model
     <folder>/<generation>/     generation.json and one shard a kind
     <folder>/<generation>.broken   the last one that could not be read
 
-Only the generation that `current` names is used. Others that exist at the start stem from a crash and are removed.
+Only the generation that `current` names is used. The previous one is kept for a return to its model. Others that exist
+at the start stem from a crash and are removed.
 """
 
 import fcntl
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 LOCK: Final = "lock"
 CURRENT: Final = "current"
+PREVIOUS: Final = "previous"
 ABOUT: Final = "generation.json"
 BROKEN: Final = ".broken"
 
@@ -68,8 +71,17 @@ def lock(folder: Path) -> int:
 
 def current(folder: Path) -> Generation | None:
     """Return the current generation, or None if there is none that this version can read."""
+    return _named(folder, CURRENT)
+
+
+def previous(folder: Path) -> Generation | None:
+    """Return the generation that is kept, or None if there is none that this version can read."""
+    return _named(folder, PREVIOUS)
+
+
+def _named(folder: Path, file: str) -> Generation | None:
     try:
-        name = (folder / CURRENT).read_text().strip()
+        name = (folder / file).read_text().strip()
         about = json.loads((folder / name / ABOUT).read_text())
         shape = Shape(str(about["model"]), int(about["dimensions"]))
     except FileNotFoundError:
@@ -92,13 +104,41 @@ def new_generation(folder: Path, shape: Shape) -> Generation:
 
 def make_current(generation: Generation) -> None:
     """Make this the generation that the next start opens. After a crash it is either this one or the one before."""
+    _name(generation, CURRENT)
+
+
+def replace_current(generation: Generation, old: Generation) -> None:
+    """Make a generation current and keep the old one if it is of another shape; remove those that are not needed.
+
+    After a crash in between, the old one is current still, or is removed at the next start.
+    """
     folder = generation.path.parent
-    draft = folder / f"{CURRENT}.new"
-    with draft.open("w") as file:
-        file.write(generation.name + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(folder / CURRENT)
+    kept = previous(folder)
+    _name(generation, CURRENT)
+    if old.shape != generation.shape:
+        _name(old, PREVIOUS)
+        if kept is not None and kept.name not in {old.name, generation.name}:
+            remove(kept.path)
+
+
+def prune(folder: Path) -> bool:
+    """Remove the kept generation; return whether there was one."""
+    kept, used = previous(folder), current(folder)
+    (folder / PREVIOUS).unlink(missing_ok=True)
+    if kept is None or used is None or kept.name == used.name:
+        return False
+    remove(kept.path)
+    return True
+
+
+def _name(generation: Generation, file: str) -> None:
+    folder = generation.path.parent
+    draft = folder / f"{file}.new"
+    with draft.open("w") as opened:
+        opened.write(generation.name + "\n")
+        opened.flush()
+        os.fsync(opened.fileno())
+    draft.replace(folder / file)
 
 
 def set_aside(generation: Generation) -> None:

@@ -8,8 +8,7 @@ power cut can lose the last seconds; the next start compares versions and indexe
 """
 
 import logging
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -34,17 +33,22 @@ from memos_mcp.domain.index import (
 from memos_mcp.qdrant.edge import generations as disk
 from memos_mcp.qdrant.edge.draft import EdgeDraft
 from memos_mcp.qdrant.edge.generations import Generation
-from memos_mcp.qdrant.edge.worker_handle import FAILED, RunningGeneration, WorkerExited, WorkerHandle, put_requests
-from memos_mcp.qdrant.lanes import to_lanes
+from memos_mcp.qdrant.edge.launcher import Launcher
+from memos_mcp.qdrant.edge.worker_handle import FAILED, SEARCH_SECONDS, RunningGeneration, WorkerExited, put_requests
+from memos_mcp.qdrant.lanes import comparable_vectors, to_lanes
 from memos_mcp.qdrant.points import CLOSED, OUTDATED, StateScan
 
 logger = logging.getLogger(__name__)
 
-ANSWER_SECONDS: Final = 60.0
-"""Time after which an index process that does not answer is killed; its slowest answer, a load, takes some seconds."""
+PING_SECONDS: Final = 10.0
+"""Time for an answer that needs little work; an index process that takes longer is killed and started again."""
 
+ANSWER_SECONDS: Final = 30.0
+"""The same for all other answers. The slowest, a write that has much flushed, takes half a second on an idle disk, and
+a batch is given up after 60 s."""
+
+NOT_ANSWERING: Final = "The search index does not answer in time."
 UNUSABLE: Final = "The search index's folder cannot be used. The server's log says why."
-DISK_FULL: Final = "The disk of the search index is full. Free space on the machine of the server."
 
 
 class EdgeIndex:
@@ -53,9 +57,9 @@ class EdgeIndex:
     def __init__(self, folder: Path, hnsw_threshold: int) -> None:
         self._folder = folder
         self._hnsw_threshold = hnsw_threshold
+        self._launcher = Launcher(folder, hnsw_threshold)
         self._change = anyio.Lock()
         self._writing = anyio.Lock()
-        self._lock: int | None = None
         self._wanted: Shape | None = None
         self._current: RunningGeneration | None = None
         self._drafts: set[EdgeDraft] = set()
@@ -67,6 +71,10 @@ class EdgeIndex:
     @property
     def outdated(self) -> bool:
         return self._current is not None and self._current.generation.shape != self._wanted
+
+    @property
+    def shape(self) -> Shape | None:
+        return None if self._current is None else self._current.generation.shape
 
     @property
     def generation(self) -> str | None:
@@ -82,7 +90,7 @@ class EdgeIndex:
                 await self._open(shape)
             except OSError as error:
                 logger.exception("The folder of the search index cannot be used")
-                raise IndexUnavailable(self._reason(UNUSABLE)) from error
+                raise IndexUnavailable(self._launcher.reason(UNUSABLE)) from error
 
     async def wants_rebuild(self) -> bool:
         """Whether a rebuild is worthwhile: the points outside the graph are more than half of those inside."""
@@ -93,20 +101,34 @@ class EdgeIndex:
         if self.outdated:
             raise IndexUnavailable(OUTDATED)
         async with self._writing:
+            await self._ping()
             for vectors, arguments in put_requests(kind, entries):
                 await self._request("put", vectors, **arguments)
 
     async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None:
         if item_ids:
             async with self._writing:
+                await self._ping()
                 await self._request("drop", kind=kind, items=[str(item) for item in item_ids])
 
     async def search(
         self, kind: ItemKind, questions: Sequence[IndexQuery], where: IndexFilter, limit: int
     ) -> list[Lanes]:
-        vectors = [] if self.outdated else [one.vector for one in questions if one.vector is not None]
         texts = [question.text for question in questions]
-        answers = await self._request("search", vectors, kind=kind, texts=texts, where=asdict(where), limit=limit)
+        if not await self._running().worker.answers():
+            raise IndexUnavailable(NOT_ANSWERING)
+        try:
+            with anyio.fail_after(SEARCH_SECONDS):
+                answers = await self._send(
+                    "search",
+                    lambda shape: comparable_vectors(questions, self._wanted, shape),
+                    kind=kind,
+                    texts=texts,
+                    where=asdict(where),
+                    limit=limit,
+                )
+        except TimeoutError as error:
+            raise IndexUnavailable(NOT_ANSWERING) from error
         return [to_lanes(answer) for answer in answers]
 
     async def states(self, kind: ItemKind, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
@@ -126,14 +148,23 @@ class EdgeIndex:
         """Start a generation beside the current one. Later writes to the current one do not reach it."""
         if self._current is None:
             raise IndexUnavailable(CLOSED)
-        running = await self._create(shape, background=True)
+        running = await self._launcher.create(shape, background=True)
         draft = EdgeDraft(running, self._adopt, self._drafts.discard)
         self._drafts.add(draft)
         return draft
 
+    async def restore(self) -> None:
+        kept = await run_sync(disk.previous, self._folder)
+        if self.outdated and kept is not None and kept.shape == self._wanted:
+            await self._adopt(kept)
+
+    async def prune(self) -> bool:
+        """Remove the kept generation, which no process has open; the folder need not be held."""
+        return await run_sync(disk.prune, self._folder)
+
     async def report(self) -> IndexReport:
         running = self._running()
-        counts: dict[ItemKind, list[int]] = await self._request("counts")
+        counts: dict[ItemKind, list[int]] = await self._send("counts", seconds=PING_SECONDS)
         return IndexReport(
             running.generation.name,
             running.generation.shape,
@@ -149,10 +180,7 @@ class EdgeIndex:
                     await draft.discard()
                 if running is not None:
                     await running.worker.stop()
-                self._release()
-
-    def _reason(self, otherwise: str) -> str:
-        return DISK_FULL if disk.lacks_space(self._folder) else otherwise
+                self._launcher.release()
 
     def _running(self) -> RunningGeneration:
         if self._current is None:
@@ -160,15 +188,31 @@ class EdgeIndex:
         return self._current
 
     async def _request(self, operation: str, vectors: Sequence[Vector] = (), **arguments: Any) -> Any:
-        """Send a request to the current generation, again if it was swapped out while the request waited."""
+        return await self._send(operation, lambda _: vectors, seconds=ANSWER_SECONDS, **arguments)
+
+    async def _ping(self) -> None:
+        """Have the process show that it answers, before a write that may take long."""
+        await self._send("ping", seconds=PING_SECONDS)
+
+    async def _send(
+        self,
+        operation: str,
+        vectors: Callable[[Shape], Sequence[Vector]] = lambda _: (),
+        seconds: float | None = None,
+        **arguments: Any,
+    ) -> Any:
+        """Send a request to the current generation, again if it was swapped out while the request waited.
+
+        `vectors` returns those for a generation of this shape. A process that takes longer than `seconds` is killed.
+        """
         while True:
             running = self._running()
             try:
-                with anyio.fail_after(ANSWER_SECONDS):
-                    return await running.worker.request(operation, vectors, **arguments)
+                found = vectors(running.generation.shape)
+                return await running.worker.request(operation, found, seconds=seconds, **arguments)
             except WorkerExited as error:
                 if running is self._current:
-                    raise IndexUnavailable(self._reason(FAILED)) from error
+                    raise IndexUnavailable(self._launcher.reason(FAILED)) from error
             except TimeoutError as error:
                 logger.exception("The index process does not answer; it is killed and started again")
                 await running.worker.kill()
@@ -176,81 +220,43 @@ class EdgeIndex:
 
     async def _open(self, shape: Shape) -> None:
         await self._stop_current()
-        if self._lock is None:
-            self._lock = await run_sync(disk.lock, self._folder)
+        await self._launcher.lock()
         try:
             found = await run_sync(disk.current, self._folder)
-            running = None if found is None else await self._load(found)
+            running = None if found is None else await self._launcher.load(found)
             if running is None:
-                running = await self._create(shape)
+                running = await self._launcher.create(shape)
                 await run_sync(disk.make_current, running.generation)
         except BaseException:
-            self._release()
+            self._launcher.release()
             raise
         self._current = running
-        keep = {running.generation.name, *(draft.generation.name for draft in self._drafts)}
+        kept = await run_sync(disk.previous, self._folder)
+        keep = {
+            running.generation.name,
+            *([kept.name] if kept else []),
+            *(draft.generation.name for draft in self._drafts),
+        }
         await run_sync(disk.remove_leftovers, self._folder, keep)
-
-    async def _load(self, generation: Generation) -> RunningGeneration | None:
-        """Return the generation, or None if it cannot be read and was set aside."""
-        worker = await self._start(generation)
-        try:
-            with anyio.fail_after(ANSWER_SECONDS):
-                await worker.request("load")
-        except (WorkerExited, IndexUnavailable):
-            logger.exception("The search index cannot be read; it is kept aside and built again from the record")
-            await worker.kill()
-            await run_sync(disk.set_aside, generation)
-            return None
-        except BaseException:
-            await worker.kill()
-            raise
-        return RunningGeneration(generation, worker)
-
-    async def _create(self, shape: Shape, *, background: bool = False) -> RunningGeneration:
-        generation = await run_sync(disk.new_generation, self._folder, shape)
-        running = RunningGeneration(generation, await self._start(generation, background=background))
-        try:
-            with anyio.fail_after(ANSWER_SECONDS):
-                await running.worker.request("create")
-        except BaseException as error:
-            await running.discard()
-            if isinstance(error, WorkerExited):
-                raise IndexUnavailable(self._reason(FAILED)) from error
-            raise
-        return running
-
-    async def _start(self, generation: Generation, *, background: bool = False) -> WorkerHandle:
-        if self._lock is None:
-            raise IndexUnavailable(CLOSED)
-        dimensions = generation.shape.dimensions
-        return await WorkerHandle.start(
-            generation.path, dimensions, self._hnsw_threshold, self._lock, background=background
-        )
 
     async def _adopt(self, generation: Generation) -> None:
         """Serve a finished generation in place of the current one, without an interruption."""
         async with self._change:
             old = self._running()
-            running = await self._load(generation)
+            running = await self._launcher.load(generation)
             if running is None:
                 raise IndexUnavailable("The new generation of the search index cannot be read; the old one stays.")
             with anyio.CancelScope(shield=True):
                 try:
-                    await run_sync(disk.make_current, generation)
+                    await run_sync(disk.replace_current, generation, old.generation)
                 except OSError as error:
                     await running.worker.kill()
                     raise IndexUnavailable("The search index's folder cannot be written; the old one stays.") from error
                 async with self._writing:
                     self._current = running
-                await old.retire()
+                await old.retire(keep=old.generation.shape != generation.shape)
 
     async def _stop_current(self) -> None:
         running, self._current = self._current, None
         if running is not None:
             await running.worker.kill()
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None

@@ -26,7 +26,16 @@ logger = logging.getLogger(__name__)
 STOP_SECONDS: Final = 10.0
 RECEIVE_BYTES: Final = 1 << 18
 IMPORT_ROOT: Final = Path(__file__).parents[3]
+SEARCH_SECONDS: Final = 1.5
+"""Time that a search may take, with its wait behind other requests. A process that has answered nothing for as long
+counts as not answering."""
+
+LATE_REPLY_SECONDS: Final = 0.05
+"""Time in which replies that have arrived already are read."""
+
 FAILED: Final = "The search index could not answer. Repeat the call later."
+
+PIPE_CLOSED: Final = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
 class WorkerExited(Exception):
@@ -41,6 +50,8 @@ class WorkerHandle:
         self._request_lock = anyio.Lock()
         self._numbers = itertools.count()
         self._received = bytearray()
+        self._unanswered: dict[int, float] = {}
+        self._last_reply = anyio.current_time()
         self._exited = False
 
     @classmethod
@@ -65,16 +76,32 @@ class WorkerHandle:
         """Whether the process has ended or can no longer be reached."""
         return self._exited
 
-    async def request(self, operation: str, vectors: Iterable[Vector] = (), **arguments: Any) -> Any:
-        """Return the result. Raises `WorkerExited` if the process has ended, `IndexUnavailable` on an error."""
+    async def answers(self) -> bool:
+        """Whether the process answers its requests; first reads the replies to those that were given up."""
+        if self._overdue:
+            with anyio.move_on_after(LATE_REPLY_SECONDS), suppress(*PIPE_CLOSED):
+                async with self._request_lock:
+                    while self._overdue:
+                        await self._next_reply()
+        return not self._overdue
+
+    async def request(
+        self, operation: str, vectors: Iterable[Vector] = (), *, seconds: float | None = None, **arguments: Any
+    ) -> Any:
+        """Return the result.
+
+        Raises `WorkerExited` if the process has ended, `IndexUnavailable` on an error, and `TimeoutError` if it takes
+        longer than `seconds`, not counting the requests before it.
+        """
         async with self._request_lock:
             if self._exited:
                 raise WorkerExited
             number = next(self._numbers)
             message = pack({"id": number, "operation": operation, "arguments": arguments}, vectors)
             try:
-                reply = await self._exchange(number, message)
-            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+                with anyio.fail_after(seconds):
+                    reply = await self._exchange(number, message)
+            except PIPE_CLOSED as error:
                 self._exited = True
                 raise WorkerExited from error
         if "error" in reply:
@@ -101,20 +128,33 @@ class WorkerHandle:
                     self._process.kill()
             await self._process.aclose()
 
+    @property
+    def _overdue(self) -> bool:
+        """Whether a request waits and nothing was answered for `SEARCH_SECONDS`."""
+        oldest = next(iter(self._unanswered.values()), None)
+        return oldest is not None and anyio.current_time() - max(oldest, self._last_reply) > SEARCH_SECONDS
+
     async def _exchange(self, number: int, message: bytes) -> dict[str, Any]:
         """Send a request and wait for its reply; skip replies to requests that were cancelled meanwhile."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
+        if self._process.stdin is None:
             raise anyio.ClosedResourceError
-        await stdin.send(message)
+        self._unanswered[number] = anyio.current_time()
+        await self._process.stdin.send(message)  # once called, all is sent, even if the wait is cancelled
         while True:
-            reply = self._next_reply()
-            if reply is None:
-                self._received += await stdout.receive(RECEIVE_BYTES)
-            elif reply["id"] == number:
+            reply = await self._next_reply()
+            if reply["id"] == number:
                 return reply
 
-    def _next_reply(self) -> dict[str, Any] | None:
+    async def _next_reply(self) -> dict[str, Any]:
+        while (reply := self._take_reply()) is None:
+            if self._process.stdout is None:
+                raise anyio.ClosedResourceError
+            self._received += await self._process.stdout.receive(RECEIVE_BYTES)
+        self._unanswered.pop(reply["id"], None)
+        self._last_reply = anyio.current_time()
+        return reply
+
+    def _take_reply(self) -> dict[str, Any] | None:
         header = bytes(self._received[: HEADER.size])
         if len(header) < HEADER.size or len(self._received) < HEADER.size + body_length(header):
             return None
@@ -138,13 +178,14 @@ class RunningGeneration:
             await self.worker.kill()
             await self._remove()
 
-    async def retire(self) -> None:
-        """Stop the process and remove the folder. Errors are only logged: the swap to another generation is done."""
+    async def retire(self, *, keep: bool) -> None:
+        """Stop the process and remove the folder, unless it is kept. Errors are only logged: the swap is done."""
         try:
             await self.worker.stop()
         except Exception:
             logger.exception("The process of an old generation of the search index did not end cleanly")
-        await self._remove()
+        if not keep:
+            await self._remove()
 
     async def _remove(self) -> None:
         with anyio.CancelScope(shield=True):

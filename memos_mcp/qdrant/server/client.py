@@ -143,6 +143,11 @@ class ServerClient:
         timeout = self._options.collection_timeout
         await self._nodes.ask(lambda client: client.update_collection_aliases(operations, timeout=timeout))
 
+    async def delete_aliases(self, aliases: Sequence[str]) -> None:
+        operations = [models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=one)) for one in aliases]
+        timeout = self._options.collection_timeout
+        await self._nodes.ask(lambda client: client.update_collection_aliases(operations, timeout=timeout))
+
     async def delete_collection(self, collection: str) -> None:
         timeout = self._options.collection_timeout
         await self._nodes.ask(lambda client: client.delete_collection(collection, timeout=timeout))

@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -42,12 +42,22 @@ class Collections:
     def alias(self, kind: ItemKind) -> str:
         return f"{self._prefix}_{kind}"
 
+    def previous_alias(self, kind: ItemKind) -> str:
+        return f"{self._prefix}_{kind}_previous"
+
     async def find(self) -> ServerGeneration | None:
         """Return the generation that the aliases name, or None if there is none that this version can read."""
+        return await self._find(self.alias)
+
+    async def find_previous(self) -> ServerGeneration | None:
+        """Return the generation that is kept, or None if there is none that this version can read."""
+        return await self._find(self.previous_alias)
+
+    async def _find(self, alias: Callable[[ItemKind], str]) -> ServerGeneration | None:
         aliases = await self.client.aliases()
-        if not all(self.alias(kind) in aliases for kind in ITEM_KINDS):
+        if not all(alias(kind) in aliases for kind in ITEM_KINDS):
             return None
-        collections = {kind: aliases[self.alias(kind)] for kind in ITEM_KINDS}
+        collections = {kind: aliases[alias(kind)] for kind in ITEM_KINDS}
         about = await self.client.about(collections["memory"])
         if about.get("format") != FORMAT:
             return None
@@ -66,11 +76,21 @@ class Collections:
             raise
         return generation
 
-    async def make_current(self, generation: ServerGeneration) -> None:
-        """Make the aliases name this generation, in one step for both kinds."""
-        await self.client.point_aliases(
-            {self.alias(kind): collection for kind, collection in generation.collections.items()}
-        )
+    async def make_current(self, generation: ServerGeneration, previous: ServerGeneration | None = None) -> None:
+        """Make the aliases name this generation, and those of the previous one that, in one step for both kinds."""
+        named = {self.alias(kind): collection for kind, collection in generation.collections.items()}
+        if previous is not None:
+            named |= {self.previous_alias(kind): collection for kind, collection in previous.collections.items()}
+        await self.client.point_aliases(named)
+
+    async def prune(self) -> bool:
+        """Remove the generation that is kept; return whether there was one."""
+        kept = await self.find_previous()
+        if kept is None:
+            return False
+        await self.client.delete_aliases([self.previous_alias(kind) for kind in ITEM_KINDS])
+        await self.remove(kept)
+        return True
 
     async def write(self, kind: ItemKind, collection: str, entries: Sequence[Entry]) -> None:
         for batch in write_batches(entries):

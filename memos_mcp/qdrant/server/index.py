@@ -26,7 +26,7 @@ from memos_mcp.domain.index import (
     SettingMismatch,
     Shape,
 )
-from memos_mcp.qdrant.lanes import LaneCompletion, to_lanes
+from memos_mcp.qdrant.lanes import LaneCompletion, comparable_vectors, to_lanes
 from memos_mcp.qdrant.points import CLOSED, OUTDATED, StateScan
 from memos_mcp.qdrant.server.collections import Collections, ServerGeneration
 from memos_mcp.qdrant.server.options import DEFAULT_OPTIONS, ServerOptions
@@ -78,6 +78,10 @@ class ServerIndex:
         return self._current is not None and self._current.shape != self._wanted
 
     @property
+    def shape(self) -> Shape | None:
+        return None if self._current is None else self._current.shape
+
+    @property
     def generation(self) -> str | None:
         return None if self._current is None else self._current.name
 
@@ -85,8 +89,7 @@ class ServerIndex:
         """Open the generation that the aliases name, or create an empty one."""
         async with self._change:
             if self._collections is None:
-                client = await run_sync(self._connect)
-                self._collections = Collections(client, self._prefix)
+                self._collections = Collections(await run_sync(self._connect), self._prefix)
             await self._check_version(self._collections)
             found = await self._collections.find()
             if found is None:
@@ -117,7 +120,7 @@ class ServerIndex:
     ) -> list[Lanes]:
         collections = self._opened()
         client, alias = collections.client, collections.alias(kind)
-        completion = LaneCompletion(client.question_vectors(questions, dense=not self.outdated), limit)
+        completion = LaneCompletion(client.question_vectors(questions, dense=self._comparable(questions)), limit)
         while completion.batch:
             completion.receive(await client.nearest(alias, completion.batch, where))
         return [to_lanes(answer) for answer in completion.answers]
@@ -139,6 +142,17 @@ class ServerIndex:
         await collections.remove_leftovers()
         return ServerDraft(collections, await collections.create(shape), self._adopt)
 
+    async def restore(self) -> None:
+        kept = await self._opened().find_previous()
+        if self.outdated and kept is not None and kept.shape == self._wanted:
+            await self._adopt(kept)
+
+    async def prune(self) -> bool:
+        async with self._change:
+            if self._collections is None:
+                self._collections = Collections(await run_sync(self._connect), self._prefix)
+            return await self._collections.prune()
+
     async def report(self) -> IndexReport:
         collections = self._opened()
         found = await collections.find()
@@ -159,17 +173,22 @@ class ServerIndex:
                 with anyio.CancelScope(shield=True):
                     await collections.client.close()
 
+    def _comparable(self, questions: Sequence[IndexQuery]) -> bool:
+        return self._current is not None and bool(comparable_vectors(questions, self._wanted, self._current.shape))
+
     async def _adopt(self, generation: ServerGeneration) -> None:
-        """Make the aliases name this generation, and remove the one before."""
+        """Make the aliases name this generation. Keep the one before if it is of another shape, else remove it."""
         async with self._change:
             collections = self._opened()
-            old = await collections.find()
+            old, kept = await collections.find(), await collections.find_previous()
             with anyio.CancelScope(shield=True):
                 async with self._writing:
-                    await collections.make_current(generation)
+                    previous = old if old is not None and old.shape != generation.shape else None
+                    await collections.make_current(generation, previous)
                     self._current = generation
-                if old is not None:
-                    await collections.remove(old)
+                for unneeded in (old, kept):
+                    if unneeded is not None:  # an alias protects those that are kept
+                        await collections.remove(unneeded)
 
     async def _check_version(self, collections: Collections) -> None:
         """Refuse a server that ignores what a search asks for, and answers with other scores."""

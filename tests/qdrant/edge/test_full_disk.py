@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.qdrant.edge.index import DISK_FULL, EdgeIndex
+from memos_mcp.qdrant.edge.index import EdgeIndex
+from memos_mcp.qdrant.edge.launcher import DISK_FULL
 from tests.qdrant.samples import SHAPE, entry
 from tests.small_disk import MIB, filled, small_disk
 

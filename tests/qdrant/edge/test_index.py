@@ -112,7 +112,7 @@ async def test_the_folder_is_free_again_after_closing(index: EdgeIndex, folder: 
 
 
 async def test_the_folder_stays_held_until_the_index_process_has_ended_too(index: EdgeIndex, folder: Path) -> None:
-    index._release()  # what the kernel does first when the engine is killed
+    index._launcher.release()  # what the kernel does first when the engine is killed
     other = EdgeIndex(folder, THRESHOLD)
     with pytest.raises(IndexUnavailable, match="held by another process"):
         await other.open(SHAPE)
@@ -159,19 +159,6 @@ async def test_a_search_that_gets_no_answer_can_be_given_up(index: EdgeIndex) ->
     process.send_signal(signal.SIGCONT)
     assert time_limit.cancelled_caught
     assert bm25(await search(index, "memory", "dog", None, OURS, 1)) == [2]
-
-
-async def test_an_index_process_that_hangs_is_ended_and_started_again(
-    index: EdgeIndex, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await index.put("memory", [entry(1, "cat")])
-    with monkeypatch.context() as patch:
-        patch.setattr("memos_mcp.qdrant.edge.index.ANSWER_SECONDS", 0.05)
-        index._running().worker._process.send_signal(signal.SIGSTOP)
-        with pytest.raises(IndexUnavailable):
-            await search(index, "memory", "cat", None, OURS, 1)
-    await index.open(SHAPE)
-    assert bm25(await search(index, "memory", "cat", None, OURS, 1)) == [1]
 
 
 async def test_a_generation_that_cannot_be_read_is_kept_aside_and_an_empty_one_opened(
