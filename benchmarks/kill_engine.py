@@ -2,8 +2,9 @@
 
 Each client keeps one bridge for the whole run and repeats a call that failed, as the error advises. The kill comes at a
 random moment: in half of the rounds after the new engine has made a memory searchable, in three of ten after it has
-acknowledged one, and in one of five while it starts. At the end all memories are listed, and each acknowledged one is
-searched for in its own words.
+acknowledged one, and in one of five while it starts. Half of the writers store messages of a session. At the end all
+memories are listed, each acknowledged one is searched for in its own words, and `doctor` compares the index with the
+record, neighbours included.
 
     python benchmarks/kill_engine.py --rounds 100
 """
@@ -26,7 +27,7 @@ from functools import partial
 from pathlib import Path
 
 from figures import verdict
-from line_client import LineClient, ToolFailed, engine_of, engines_of, processes_of, stop_engine
+from line_client import LineClient, ToolFailed, engine_of, engines_of, environment, processes_of, stop_engine
 from sample_memories import list_all, memory, not_found_first
 
 WRITERS = 4
@@ -59,6 +60,7 @@ class EngineKillTally:
     other_errors: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     not_found: int = 0
+    out_of_sync: int = 0
     duplicates: int = 0
     failed_writers: list[str] = field(default_factory=list)
     longest_gap: float = 0.0
@@ -103,8 +105,17 @@ def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> Engin
         for writer in writers:
             writer.client.kill()
         tally.still_running = stop_engine(home)
+    tally.out_of_sync = diagnose(home)["out_of_sync"]
     tally.strays_in_run = sorted({path.name for path in (home / "run").iterdir()} - LOCKS)
     return tally
+
+
+def diagnose(home: Path) -> dict[str, int]:
+    """Return what `doctor` finds while no engine runs, so that it reads the index itself."""
+    command = [sys.executable, "-m", "memos_mcp", "doctor", "--json"]
+    run = subprocess.run(command, env=environment(home), stdout=subprocess.PIPE, text=True, check=False)
+    found: dict[str, int] = json.loads(run.stdout)
+    return found
 
 
 class Writer:
@@ -118,6 +129,7 @@ class Writer:
         self.longest_gap = 0.0
         self.failure: str | None = None
         self._number = number
+        self._session = {"session_id": f"talk {number}"} if number % 2 else {}
 
     def run(self, stop: threading.Event) -> None:
         try:
@@ -136,7 +148,7 @@ class Writer:
         was_uncertain = False
         while not stop.is_set():
             try:
-                stored = self.client.call("store_memory", content=memory(number))
+                stored = self.client.call("store_memory", content=memory(number), **self._session)
             except ToolFailed as error:
                 was_uncertain |= error.code == UNCERTAIN
                 self._count_error(error)
@@ -255,6 +267,7 @@ def report(tally: EngineKillTally, rounds: int) -> None:
         ("lost", tally.lost),
         ("not the first answer to their own words", tally.not_found),
         ("duplicates", tally.duplicates),
+        ("out of sync with the record", tally.out_of_sync),
         ("uncertain calls, repeated", tally.uncertain),
         ("of these, already stored", tally.executed_before),
         ("refused calls, repeated", tally.refused),
@@ -270,6 +283,7 @@ def report(tally: EngineKillTally, rounds: int) -> None:
         print(f"{name:45} {value}")
     kept = tally.kills == rounds and not tally.lost and not tally.not_found and not tally.duplicates
     print(verdict(f"{rounds} kills, no acknowledged memory lost", met=kept))
+    print(verdict("every point has the context of the record", met=not tally.out_of_sync))
     print(verdict("every client continues without a restart", met=not tally.failed_writers))
     print(verdict("one engine afterwards", met=tally.engines_at_the_end == 1))
 

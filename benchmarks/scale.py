@@ -8,12 +8,14 @@ directions are the worst case for a graph. Printed: memories stored and passages
 stdio, the start of a new engine until its first answer and until one that used meaning, the memory of all processes
 (proportional set size, Linux) and the size of the data folder.
 
-The simulation shards tenants evenly. An engine, a Qdrant node and a Postgres each carry what one machine was measured
-to carry, at the size of their share, and the first of them whose share is used up limits the fleet.
+The simulation shards tenants evenly over engines, Qdrant nodes and databases, each on a machine of its own with as many
+cores as this one. What a query costs each of them is the processor time that the engine, the index process and Postgres
+used for it here; the part that is used up first limits the fleet.
 """
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -29,11 +31,15 @@ from line_client import processes_of
 
 QUESTIONS: Final = 200
 SEED: Final = 8
+PARTS: Final = ("engine", "index", "postgres")
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The figures of one size. Rates are a second, times milliseconds, bytes bytes."""
+    """The figures of one size. Rates are a second, times milliseconds, memory and disk bytes.
+
+    processor: the milliseconds of processor time that each part uses for a query.
+    """
 
     memories: int
     stored_rate: float
@@ -44,6 +50,7 @@ class Size:
     first_by_meaning: float
     memory: int
     disk: int
+    processor: Mapping[str, float]
 
 
 def main() -> None:
@@ -76,18 +83,30 @@ def measure(count: int, home: Path) -> Size:
     queries = list[float]()
     with served(this, home) as client:
         settle(client, home)
+        before = busy(home)
         for question in questions:
             with timed(queries):
                 client.call("query_memory", query=question)
+        processor = {part: (seconds - before[part]) * 1000 / QUESTIONS for part, seconds in busy(home).items()}
         memory = sum(_proportional_set_size(process) for process in processes_of(home))
     first, by_meaning = start(this, home, questions)
     disk = sum(file.stat().st_size for file in home.rglob("*") if file.is_file())
     stored = count / loaded.stored_after if loaded.stored_after else 0.0
     rate = loaded.passages / (loaded.indexed_after - loaded.stored_after)
     p50, p95 = percentile(queries, 0.5), percentile(queries, 0.95)
-    size = Size(count, stored, rate, p50, p95, first, by_meaning, memory, disk)
+    size = Size(count, stored, rate, p50, p95, first, by_meaning, memory, disk, processor)
     print("\n".join(rows(size)), flush=True)
     return size
+
+
+def busy(home: Path) -> dict[str, float]:
+    """Return the processor seconds that each part has used (Linux)."""
+    seconds = dict.fromkeys(PARTS, 0.0)
+    for number, command in processes_of(home).items():
+        part = "index" if "edge.worker" in command else "postgres" if "postgres" in command else "engine"
+        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        seconds[part] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
 
 
 def start(this: Version, home: Path, questions: Sequence[str]) -> tuple[float, float]:
@@ -116,23 +135,24 @@ def rows(size: Size) -> list[str]:
         f"  stored {size.stored_rate:,.0f}/s, then indexed {size.indexed_rate:,.0f} passages/s",
         f"  query p50 {size.query_p50:.1f} ms, p95 {size.query_p95:.1f} ms",
         f"  start: first answer {size.first_answer:,.0f} ms, by meaning {size.first_by_meaning:,.0f} ms",
+        "  processor time of a query: "
+        + ", ".join(f"{part} {milliseconds:.1f} ms" for part, milliseconds in size.processor.items()),
         f"  memory {size.memory / 2**20:,.0f} MiB, disk {size.disk / 2**20:,.0f} MiB",
     ]
 
 
 def simulate(sizes: Sequence[Size], engines: int, nodes: int, databases: int) -> list[str]:
-    """Return what a fleet carries at each measured size of an engine, and which part is used up first."""
+    """Return what a fleet carries when each of its databases has as many memories as were measured."""
+    machines = dict(zip(PARTS, (engines, nodes, databases), strict=True))
     lines = []
     for size in sizes:
-        # One machine ran all three parts, so each part alone carries at least this many queries and writes.
-        queries, writes = 1000 / size.query_p50, size.stored_rate
-        parts = {"engines": engines * queries, "Qdrant nodes": nodes * queries, "Postgres": databases * queries}
-        limit = min(parts, key=lambda part: parts[part])
-        total = min(engines, nodes, databases) * size.memories
+        cores = (os.cpu_count() or 1) * 1000
+        # A node or an engine with more memories than were measured costs more for each query than this.
+        queries = {part: machines[part] * cores / size.processor[part] for part in PARTS if size.processor[part]}
+        limit = min(queries, key=lambda part: queries[part])
         lines.append(
-            f"{engines} engines, {nodes} Qdrant nodes, {databases} Postgres with {size.memories:,} memories each: "
-            f"{total:,} memories, {parts[limit]:,.0f} queries/s, {databases * writes:,.0f} stores/s; "
-            f"{limit} are used up first"
+            f"{databases * size.memories:,} memories, {size.memories:,} in each of {databases} databases: "
+            f"{queries[limit]:,.0f} queries/s, then {limit} is used up; {databases * size.stored_rate:,.0f} stores/s"
         )
     return lines
 

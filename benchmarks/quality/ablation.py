@@ -56,6 +56,7 @@ class InProcessShards(WorkerHandle):
 
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
+        self._unanswered = {}
         self._ended = False
 
     @classmethod
@@ -69,7 +70,10 @@ class InProcessShards(WorkerHandle):
     def exited(self) -> bool:
         return self._ended
 
-    async def request(self, operation: str, vectors: Iterable[Vector] = (), **arguments: Any) -> Any:
+    async def request(
+        self, operation: str, vectors: Iterable[Vector] = (), *, seconds: float | None = None, **arguments: Any
+    ) -> Any:
+        del seconds
         await anyio.lowlevel.checkpoint()
         message = pack(arguments, vectors)
         received, floats = unpack(message[: HEADER.size], message[HEADER.size :])
@@ -171,7 +175,7 @@ async def ask_all(
 async def indexed(home: Path, index: Index, embedder: Embedder) -> AsyncIterator[App]:
     """Yield the product once everything is indexed."""
     settings = Settings(home=home, index_wait_seconds=0)
-    with patch("memos_mcp.qdrant.edge.index.WorkerHandle", InProcessShards):
+    with patch("memos_mcp.qdrant.edge.launcher.WorkerHandle", InProcessShards):
         app = compose(settings, Database(EmbeddedPostgres(home / "postgres")), index, embedder)
         async with running(app):
             with anyio.fail_after(READY_SECONDS):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from memos_mcp.domain.index import Group, IndexQuery, Lanes, Match, Shape, Span, Vector
+from memos_mcp.domain.index import Group, Lanes, Match, Shape, Span
 from memos_mcp.qdrant.points import BM25, DENSE
 
 PointRow: TypeAlias = Sequence[Any]
@@ -19,11 +19,9 @@ MAX_CANDIDATE_POINTS: Final = 4_096
 Rounds: TypeAlias = Generator[list["LaneQuery"], Sequence[Sequence[PointRow]], list[list[PointRow]]]
 
 
-def comparable_vectors(questions: Sequence[IndexQuery], opened_for: Shape | None, shape: Shape) -> list[Vector]:
-    """Return the vectors of the questions, none if they are not of the model of a generation of this shape."""
-    if any(opened_for != shape if one.model is None else one.model != shape.model for one in questions):
-        return []
-    return [one.vector for one in questions if one.vector is not None]
+def comparable(models: Iterable[str | None], opened_for: Shape | None, shape: Shape) -> bool:
+    """Whether vectors of these models can be compared in a generation of this shape; None is the configured model."""
+    return all(opened_for == shape if model is None else model == shape.model for model in models)
 
 
 @dataclass(frozen=True, slots=True)

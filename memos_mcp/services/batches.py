@@ -117,16 +117,16 @@ class Batches:
     async def _project(self, claims: Sequence[Claim], writing: anyio.Event) -> dict[UUID, int]:
         ids = {kind: [claim.item_id for claim in claims if claim.kind == kind] for kind in ITEM_KINDS}
         entries = {kind: await self._projector.entries(kind, items) for kind, items in ids.items() if items}
-        versions = {entry.item_id: entry.state.version for of_kind in entries.values() for entry in of_kind}
+        states = {entry.item_id: entry.state for of_kind in entries.values() for entry in of_kind}
         async with self._writing:
             writing.set()
             for kind, of_kind in entries.items():
                 await self._index.put(kind, of_kind)
-                await self._index.drop(kind, [item for item in ids[kind] if item not in versions])
-                self._held.record(kind, ids[kind], of_kind)
+                await self._index.drop(kind, [item for item in ids[kind] if item not in states])
+                self._held.record(kind, {item: states.get(item) for item in ids[kind]})
         for kind in entries:
             await self._queue_neighbours(kind, [claim for claim in claims if claim.kind == kind])
-        return versions
+        return {item: state.version for item, state in states.items()}
 
     async def _queue_neighbours(self, kind: ItemKind, claims: Sequence[Claim]) -> None:
         """Queue what these items were, are or have become neighbours of, as far as the index holds it differently.

@@ -1,11 +1,11 @@
 """Remembers the states at which this process wrote items to an index that no other process writes to."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from memos_mcp.domain.index import Entry, ItemKind, ItemState, VectorIndex
+from memos_mcp.domain.index import ItemKind, ItemState, VectorIndex
 
 MAX_STATES: Final = 16_384
 """Neighbours are mostly written soon after one another, so the states of the last writes answer most questions."""
@@ -19,12 +19,11 @@ class HeldStates:
         self._generation: str | None = None
         self._states: OrderedDict[tuple[ItemKind, UUID], ItemState | None] = OrderedDict()
 
-    def record(self, kind: ItemKind, items: Iterable[UUID], entries: Iterable[Entry]) -> None:
-        """Remember what was written of these items; those without an entry were removed."""
+    def record(self, kind: ItemKind, states: Mapping[UUID, ItemState | None]) -> None:
+        """Remember the states at which these items were written, None for those that were removed."""
         self._forget_another_generation()
-        written = {entry.item_id: entry.state for entry in entries}
-        for item in items:
-            self._states[kind, item] = written.get(item)
+        for item, state in states.items():
+            self._states[kind, item] = state
             self._states.move_to_end((kind, item))
         while len(self._states) > MAX_STATES:
             self._states.popitem(last=False)

@@ -53,7 +53,7 @@ VARIANTS = {variant.name: variant for variant in (FULL, *LANES, *RANKING, *INDEX
 
 @pytest.fixture
 def in_process_shards() -> Iterator[None]:
-    with patch("memos_mcp.qdrant.edge.index.WorkerHandle", InProcessShards):
+    with patch("memos_mcp.qdrant.edge.launcher.WorkerHandle", InProcessShards):
         yield
 
 

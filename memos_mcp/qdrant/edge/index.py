@@ -35,7 +35,7 @@ from memos_mcp.qdrant.edge.draft import EdgeDraft
 from memos_mcp.qdrant.edge.generations import Generation
 from memos_mcp.qdrant.edge.launcher import Launcher
 from memos_mcp.qdrant.edge.worker_handle import FAILED, SEARCH_SECONDS, RunningGeneration, WorkerExited, put_requests
-from memos_mcp.qdrant.lanes import comparable_vectors, to_lanes
+from memos_mcp.qdrant.lanes import comparable, to_lanes
 from memos_mcp.qdrant.points import CLOSED, OUTDATED, StateScan
 
 logger = logging.getLogger(__name__)
@@ -114,14 +114,15 @@ class EdgeIndex:
     async def search(
         self, kind: ItemKind, questions: Sequence[IndexQuery], where: IndexFilter, limit: int
     ) -> list[Lanes]:
-        texts = [question.text for question in questions]
+        texts, models = [question.text for question in questions], [question.model for question in questions]
+        vectors = [question.vector for question in questions if question.vector is not None]
         if not await self._running().worker.answers():
             raise IndexUnavailable(NOT_ANSWERING)
         try:
             with anyio.fail_after(SEARCH_SECONDS):
                 answers = await self._send(
                     "search",
-                    lambda shape: comparable_vectors(questions, self._wanted, shape),
+                    lambda shape: vectors if comparable(models, self._wanted, shape) else [],
                     kind=kind,
                     texts=texts,
                     where=asdict(where),

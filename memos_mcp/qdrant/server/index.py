@@ -26,7 +26,7 @@ from memos_mcp.domain.index import (
     SettingMismatch,
     Shape,
 )
-from memos_mcp.qdrant.lanes import LaneCompletion, comparable_vectors, to_lanes
+from memos_mcp.qdrant.lanes import LaneCompletion, comparable, to_lanes
 from memos_mcp.qdrant.points import CLOSED, OUTDATED, StateScan
 from memos_mcp.qdrant.server.collections import Collections, ServerGeneration
 from memos_mcp.qdrant.server.options import DEFAULT_OPTIONS, ServerOptions
@@ -174,7 +174,8 @@ class ServerIndex:
                     await collections.client.close()
 
     def _comparable(self, questions: Sequence[IndexQuery]) -> bool:
-        return self._current is not None and bool(comparable_vectors(questions, self._wanted, self._current.shape))
+        models = [question.model for question in questions]
+        return self._current is not None and comparable(models, self._wanted, self._current.shape)
 
     async def _adopt(self, generation: ServerGeneration) -> None:
         """Make the aliases name this generation. Keep the one before if it is of another shape, else remove it."""
