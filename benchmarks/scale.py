@@ -4,9 +4,9 @@
     python benchmarks/scale.py --simulate FILE --engines 10 --nodes 5 --databases 2
 
 Each size is imported with random unit vectors that are stored beforehand, so no inference is measured. Random
-directions are the worst case for a graph. Printed: memories stored and passages indexed a second, query times over
-stdio, the start of a new engine until its first answer and until one that used meaning, the memory of all processes
-(proportional set size, Linux) and the size of the data folder.
+directions are the worst case for a graph. Printed: memories stored a second, passages stored and indexed a second,
+query times over stdio, the start of a new engine until its first answer and until one that used meaning, the memory of
+all processes (proportional set size, Linux) and the size of the data folder.
 
 The simulation shards tenants evenly over engines, Qdrant nodes and databases, each on a machine of its own with as many
 cores as this one. What a query costs each of them is the processor time that the engine, the index process and Postgres
@@ -36,7 +36,7 @@ PARTS: Final = ("engine", "index", "postgres")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The figures of one size. Rates are a second, times milliseconds, memory and disk bytes.
+    """The figures of one size. Rates are a second from the launch, times milliseconds, memory and disk bytes.
 
     processor: the milliseconds of processor time that each part uses for a query.
     """
@@ -92,7 +92,7 @@ def measure(count: int, home: Path) -> Size:
     first, by_meaning = start(this, home, questions)
     disk = sum(file.stat().st_size for file in home.rglob("*") if file.is_file())
     stored = count / loaded.stored_after if loaded.stored_after else 0.0
-    rate = loaded.passages / (loaded.indexed_after - loaded.stored_after)
+    rate = loaded.passages / loaded.indexed_after
     p50, p95 = percentile(queries, 0.5), percentile(queries, 0.95)
     size = Size(count, stored, rate, p50, p95, first, by_meaning, memory, disk, processor)
     print("\n".join(rows(size)), flush=True)
@@ -132,7 +132,7 @@ def rows(size: Size) -> list[str]:
     """Return the lines that are printed for a size."""
     return [
         f"{size.memories:,} memories:",
-        f"  stored {size.stored_rate:,.0f}/s, then indexed {size.indexed_rate:,.0f} passages/s",
+        f"  stored {size.stored_rate:,.0f}/s, stored and indexed {size.indexed_rate:,.0f} passages/s",
         f"  query p50 {size.query_p50:.1f} ms, p95 {size.query_p95:.1f} ms",
         f"  start: first answer {size.first_answer:,.0f} ms, by meaning {size.first_by_meaning:,.0f} ms",
         "  processor time of a query: "
