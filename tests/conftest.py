@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from shutil import disk_usage, rmtree
+from shutil import rmtree
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -42,9 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     embedded server is another user, so it would lose access. Workers of a parallel run get folders inside this one.
     """
     if config.option.basetemp is None:
-        memory = Path("/dev/shm")  # an index syncs some forty files when it is created
-        spacious = memory.is_dir() and disk_usage(memory).free > 4 * 2**30
-        config.option.basetemp = mkdtemp(prefix="memos-tests-", dir=memory if spacious else None)
+        config.option.basetemp = mkdtemp(prefix="memos-tests-")
         config.add_cleanup(partial(rmtree, config.option.basetemp, ignore_errors=True))
 
 
