@@ -101,6 +101,7 @@ async def test_a_process_that_stays_frozen_is_replaced_and_keeps_what_was_acknow
     assert await find(index, "dog") == [2]
 
 
+@pytest.mark.slow  # its limits are those of an idle machine
 async def test_a_write_that_takes_long_does_not_end_the_process(
     index: EdgeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
