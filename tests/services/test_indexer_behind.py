@@ -32,18 +32,20 @@ HOLD = "SELECT 1 FROM index_queue FOR UPDATE"
 class Stepwise(PostgresIndexQueue):
     """The queue, whose indexer waits until the test continues it.
 
-    `late` is stored right after a claim that found nothing, `meanwhile` runs once during a count.
+    `late` is stored right after a claim that found nothing, `meanwhile` runs once during a count, and nothing is
+    claimed while the queue is `paused`.
     """
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.late: Sequence[NewMemory] = ()
+        self.paused = False
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self._store = PostgresMemories(database)
         self._waiting, self._continues = anyio.Event(), anyio.Event()
 
     async def claim(self, limit: int, lease: timedelta) -> list[Claim]:
-        due = await super().claim(limit, lease)
+        due = [] if self.paused else await super().claim(limit, lease)
         if not due and self.late:
             late, self.late = self.late, ()
             await self._store.add_many(SCOPE, late, datetime.now(UTC))
@@ -228,9 +230,11 @@ async def test_an_item_acknowledged_during_the_first_count_degrades_answers(
     writer = await database.dedicated_connection()
 
     async def store_and_hold() -> None:
+        queue.paused = True
         await stepwise_app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))
         await writer.execute("BEGIN")
         await writer.execute(HOLD)
+        queue.paused = False
 
     queue.meanwhile = store_and_hold
     async with running(stepwise_app) as app:
