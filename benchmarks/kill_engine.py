@@ -27,7 +27,8 @@ from functools import partial
 from pathlib import Path
 
 from figures import verdict
-from line_client import LineClient, ToolFailed, engine_of, engines_of, environment, processes_of, stop_engine
+from latency_homes import ROOT, version
+from line_client import LineClient, ToolFailed, engine_of, engines_of, processes_of, stop_engine
 from sample_memories import list_all, memory, not_found_first
 
 WRITERS = 4
@@ -105,17 +106,10 @@ def run(home: Path, rounds: int, chance: random.Random, *, quiet: bool) -> Engin
         for writer in writers:
             writer.client.kill()
         tally.still_running = stop_engine(home)
-    tally.out_of_sync = diagnose(home)["out_of_sync"]
+    # No engine runs, so that this reads the index itself.
+    tally.out_of_sync = version("this version", ROOT).doctor(home)["out_of_sync"]
     tally.strays_in_run = sorted({path.name for path in (home / "run").iterdir()} - LOCKS)
     return tally
-
-
-def diagnose(home: Path) -> dict[str, int]:
-    """Return what `doctor` finds while no engine runs, so that it reads the index itself."""
-    command = [sys.executable, "-m", "memos_mcp", "doctor", "--json"]
-    run = subprocess.run(command, env=environment(home), stdout=subprocess.PIPE, text=True, check=False)
-    found: dict[str, int] = json.loads(run.stdout)
-    return found
 
 
 class Writer:

@@ -154,16 +154,17 @@ def _quiet(home: Path) -> bool:
     return _busy_seconds(home) - before <= QUIET_SHARE * QUIET_SECONDS
 
 
+def processor_seconds(process: int) -> float:
+    """Return the processor seconds that a process has used, 0 when it has ended (Linux)."""
+    try:
+        fields = (Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _busy_seconds(home: Path) -> float:
-    """Return the processor seconds that the home's processes have used (Linux)."""
-    ticks = 0
-    for number in processes_of(home):
-        try:
-            fields = (Path("/proc") / str(number) / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return sum(map(processor_seconds, processes_of(home)))
 
 
 def _directions(chance: np.random.Generator, count: int) -> list[bytes]:

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import anyio
 from figures import percentile, timed
-from latency_homes import ROOT, Version, load, served, settle, store_random_vectors, version
+from latency_homes import ROOT, Version, load, processor_seconds, served, settle, store_random_vectors, version
 from latency_texts import generated, questions_about
 from line_client import processes_of
 
@@ -104,8 +104,7 @@ def busy(home: Path) -> dict[str, float]:
     seconds = dict.fromkeys(PARTS, 0.0)
     for number, command in processes_of(home).items():
         part = "index" if "edge.worker" in command else "postgres" if "postgres" in command else "engine"
-        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
-        seconds[part] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        seconds[part] += processor_seconds(number)
     return seconds
 
 

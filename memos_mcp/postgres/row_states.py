@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - these statements are composed of constants
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -94,7 +95,9 @@ _OF_RANGE: Final = f"""
 """
 _READ: Final = "SELECT id, version, context FROM state"
 # The same as domain.index.states_digest.
-_DIGEST: Final = "SELECT md5(coalesce(string_agg(concat_ws(' ', id, version, context), ',' ORDER BY id), '')) FROM"
+_DIGEST: Final = (
+    "SELECT md5(coalesce(string_agg(concat_ws(' ', id, version, context), ',' ORDER BY id), '')) FROM state"
+)
 _CONTEXTS: Final = f"""
     WITH {_OF_IDS}, {_STATES}
     SELECT id,
@@ -146,11 +149,20 @@ _AROUND: Final = f"""
     ), {_STATES}
     {_READ}
 """
-_STATES_OF_IDS: Final = f"WITH {_OF_IDS}, {_STATES} {_READ}"
-_STATES_OF_RANGE: Final = f"WITH {_OF_RANGE}, {_STATES} {_READ}"
-_DIGEST_OF_RANGE: Final = f"WITH {_OF_RANGE}, {_STATES} {_DIGEST} state"
-_COUNT: Final = "SELECT count(*) FROM agent_memories WHERE superseded_by IS NULL"
-_RANGE_END: Final = """
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    count: str
+    range_end: str
+    states_of_ids: str
+    states_of_range: str
+    digest: str
+
+
+_MEMORIES: Final = _Statements(
+    count="SELECT count(*) FROM agent_memories WHERE superseded_by IS NULL",
+    range_end="""
     SELECT sequence
       FROM agent_memories
      WHERE superseded_by IS NULL
@@ -158,12 +170,18 @@ _RANGE_END: Final = """
      ORDER BY sequence
     OFFSET $2
      LIMIT 1
+""",
+    states_of_ids=f"WITH {_OF_IDS}, {_STATES} {_READ}",
+    states_of_range=f"WITH {_OF_RANGE}, {_STATES} {_READ}",
+    digest=f"WITH {_OF_RANGE}, {_STATES} {_DIGEST}",
+)
+_TOOL_STATES: Final = """
+    WITH state AS (SELECT point_id AS id, version, NULL AS context FROM registered_tools WHERE enabled AND {which})
 """
-_TOOLS: Final = "(SELECT point_id AS id, version, NULL AS context FROM registered_tools WHERE {which}) AS state"
-_TOOL_STATES_OF_IDS: Final = f"SELECT * FROM {_TOOLS.format(which='enabled AND point_id = ANY ($1::uuid[])')}"
-_TOOLS_OF_RANGE: Final = _TOOLS.format(which="enabled AND id BETWEEN $1::bigint AND $2::bigint")
-_COUNT_TOOLS: Final = "SELECT count(*) FROM registered_tools WHERE enabled"
-_TOOL_RANGE_END: Final = """
+_TOOLS_OF_RANGE: Final = _TOOL_STATES.format(which="id BETWEEN $1::bigint AND $2::bigint")
+_TOOLS: Final = _Statements(
+    count="SELECT count(*) FROM registered_tools WHERE enabled",
+    range_end="""
     SELECT id
       FROM registered_tools
      WHERE enabled
@@ -171,12 +189,35 @@ _TOOL_RANGE_END: Final = """
      ORDER BY id
     OFFSET $2
      LIMIT 1
-"""
+""",
+    states_of_ids=f"{_TOOL_STATES.format(which='point_id = ANY ($1::uuid[])')} {_READ}",
+    states_of_range=f"{_TOOLS_OF_RANGE} {_READ}",
+    digest=f"{_TOOLS_OF_RANGE} {_DIGEST}",
+)
 
 
 class _Rows:
-    def __init__(self, database: Database) -> None:
+    """The part of the port that both kinds share. `leading`: the first arguments of each statement on states."""
+
+    def __init__(self, database: Database, statements: _Statements, *leading: int) -> None:
         self._database = database
+        self._statements = statements
+        self._leading = leading
+
+    async def count(self) -> int:
+        return int(await self._value(self._statements.count))
+
+    async def range_end(self, first: int, limit: int) -> int | None:
+        end: int | None = await self._value(self._statements.range_end, first, limit - 1)
+        return end
+
+    async def states(self, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
+        if isinstance(of, SequenceRange):
+            return await self._states(self._statements.states_of_range, *self._leading, *of)
+        return await self._states(self._statements.states_of_ids, *self._leading, of)
+
+    async def digest(self, of: SequenceRange) -> str:
+        return str(await self._value(self._statements.digest, *self._leading, *of))
 
     async def _states(self, statement: str, *arguments: Any) -> dict[UUID, ItemState]:
         rows = await self._fetch(statement, *arguments)
@@ -195,51 +236,23 @@ class PostgresMemoryRows(_Rows):
     """The `IndexedRows` port for memories. `reach`: how many neighbours a memory has on each side."""
 
     def __init__(self, database: Database, reach: int) -> None:
-        super().__init__(database)
-        self._reach = reach
-
-    async def count(self) -> int:
-        return int(await self._value(_COUNT))
-
-    async def range_end(self, first: int, limit: int) -> int | None:
-        end: int | None = await self._value(_RANGE_END, first, limit - 1)
-        return end
-
-    async def states(self, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
-        if isinstance(of, SequenceRange):
-            return await self._states(_STATES_OF_RANGE, self._reach, *of)
-        return await self._states(_STATES_OF_IDS, self._reach, of)
-
-    async def digest(self, of: SequenceRange) -> str:
-        return str(await self._value(_DIGEST_OF_RANGE, self._reach, *of))
+        super().__init__(database, _MEMORIES, reach)
 
     async def contexts(self, ids: Sequence[UUID], max_chars: int) -> dict[UUID, Context]:
-        rows = await self._fetch(_CONTEXTS, self._reach, ids, max_chars)
+        rows = await self._fetch(_CONTEXTS, *self._leading, ids, max_chars)
         return {
             row["id"]: Context(row["context"], list(map(Neighbour, row["offsets"], row["contents"]))) for row in rows
         }
 
     async def around(self, ids: Sequence[UUID], former_positions: Sequence[FormerPosition]) -> dict[UUID, ItemState]:
-        return await self._states(_AROUND, self._reach, ids, former_positions)
+        return await self._states(_AROUND, *self._leading, ids, former_positions)
 
 
 class PostgresToolRows(_Rows):
     """The `IndexedRows` port for tools, which have no neighbours."""
 
-    async def count(self) -> int:
-        return int(await self._value(_COUNT_TOOLS))
-
-    async def range_end(self, first: int, limit: int) -> int | None:
-        end: int | None = await self._value(_TOOL_RANGE_END, first, limit - 1)
-        return end
-
-    async def states(self, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
-        if isinstance(of, SequenceRange):
-            return await self._states(f"SELECT * FROM {_TOOLS_OF_RANGE}", *of)
-        return await self._states(_TOOL_STATES_OF_IDS, of)
-
-    async def digest(self, of: SequenceRange) -> str:
-        return str(await self._value(f"{_DIGEST} {_TOOLS_OF_RANGE}", *of))
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, _TOOLS)
 
     async def contexts(self, ids: Sequence[UUID], max_chars: int) -> dict[UUID, Context]:  # noqa: ARG002 - of the protocol
         return {}

@@ -48,29 +48,6 @@ _DIGESTS: Final = """
        AND md5(agent_id) = md5($2)
        AND md5(source) = md5($3)
 """
-# Excludes expired memories, which are hidden from everybody and therefore stored again. A superseded one is included,
-# since a correction has replaced it.
-_CHUNKS: Final = """
-    WITH chunk AS MATERIALIZED (
-        SELECT DISTINCT unnest(memory_ids) AS id
-          FROM ingested_files
-         WHERE namespace = $1
-           AND md5(agent_id) = md5($2)
-           AND md5(source) = md5($3)
-           AND md5(path) = ANY (SELECT md5(path) FROM unnest($4::text[]) AS path)
-    )
-    SELECT memory.id, memory.content_hash
-      FROM chunk
-      JOIN agent_memories AS memory ON memory.id = chunk.id
-     WHERE memory.expires_at IS NULL OR memory.expires_at > $5
-"""
-_RECORD: Final = """
-    INSERT INTO ingested_files (namespace, agent_id, source, path, digest, memory_ids, stored_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
-    ON CONFLICT (namespace, md5(agent_id), md5(source), md5(path))
-    DO UPDATE SET digest = excluded.digest, memory_ids = excluded.memory_ids, stored_at = excluded.stored_at
-    RETURNING path
-"""
 _MEMORY_IDS: Final = """
     SELECT DISTINCT unnest(memory_ids) AS id
       FROM ingested_files
@@ -78,6 +55,22 @@ _MEMORY_IDS: Final = """
        AND md5(agent_id) = md5($2)
        AND md5(source) = md5($3)
        AND md5(path) = ANY (SELECT md5(path) FROM unnest($4::text[]) AS path)
+"""
+# Excludes expired memories, which are hidden from everybody and therefore stored again. A superseded one is included,
+# since a correction has replaced it.
+_CHUNKS: Final = f"""
+    WITH chunk AS MATERIALIZED ({_MEMORY_IDS})
+    SELECT memory.id, memory.content_hash
+      FROM chunk
+      JOIN agent_memories AS memory ON memory.id = chunk.id
+     WHERE memory.expires_at IS NULL OR memory.expires_at > $5
+"""  # noqa: S608 - composed of constants
+_RECORD: Final = """
+    INSERT INTO ingested_files (namespace, agent_id, source, path, digest, memory_ids, stored_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (namespace, md5(agent_id), md5(source), md5(path))
+    DO UPDATE SET digest = excluded.digest, memory_ids = excluded.memory_ids, stored_at = excluded.stored_at
+    RETURNING path
 """
 _DELETE_FILES: Final = """
     DELETE FROM ingested_files

@@ -34,6 +34,11 @@ M: Final = 16
 EF_CONSTRUCT: Final = 100
 """Qdrant's own defaults for the graph, https://qdrant.tech/documentation/concepts/indexing/#vector-index."""
 
+OVERSAMPLING: Final = 2.0
+"""How many times as many points as were asked for are preselected by the 8-bit copies of their vectors, which change
+the order of near neighbours, and scored with the vectors themselves: the factor of Qdrant's examples,
+https://qdrant.tech/documentation/guides/quantization/#searching-with-quantization."""
+
 SPARSE_FULL_SCAN: Final = 100
 """Filtered points up to which BM25 is computed point by point. Qdrant's default of 5,000 cost 4 ms for a namespace of
 3,000 among 60,000; through the inverted index it is 1.4 ms."""

@@ -47,6 +47,14 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
+class _Counts:
+    """What Postgres holds: the rows that the index should hold, and the queue."""
+
+    rows: Mapping[ItemKind, int]
+    queue: QueueState
+
+
+@dataclass(frozen=True, slots=True)
 class _IndexStatus:
     """The state of the index, read from the index or from a report, with the counts that were compared with it."""
 
@@ -54,15 +62,7 @@ class _IndexStatus:
     reported_at: datetime | None = None
     out_of_sync: int = 0
     problem: str | None = None
-    counts: "_Counts | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    """What Postgres holds: the rows that the index should hold, and the queue."""
-
-    rows: Mapping[ItemKind, int]
-    queue: QueueState
+    counts: _Counts | None = None
 
 
 class Doctor:

@@ -16,7 +16,6 @@ PAGE_ITEMS: Final = 2_000
 MAX_PAGE_POINTS: Final = 8 * PAGE_ITEMS
 """Points of the index that are read at a time, however many of them have no row any more."""
 
-
 BUILD_BATCH: Final = 256
 
 

@@ -155,9 +155,10 @@ class EdgeIndex:
         return draft
 
     async def restore(self) -> None:
-        kept = await run_sync(disk.previous, self._folder)
-        if self.outdated and kept is not None and kept.shape == self._wanted:
-            await self._adopt(kept)
+        if self.outdated:
+            kept = await run_sync(disk.previous, self._folder)
+            if kept is not None and kept.shape == self._wanted:
+                await self._adopt(kept)
 
     async def prune(self) -> bool:
         """Remove the kept generation, which no process has open; the folder need not be held."""

@@ -7,13 +7,12 @@ from uuid import UUID
 import qdrant_edge as edge
 
 from memos_mcp.qdrant.lanes import LaneCompletion, LaneQuery, PointRow
-from memos_mcp.qdrant.points import BM25, DENSE, ITEM, NAMESPACE, RESULT_FIELDS, fields_of
+from memos_mcp.qdrant.points import BM25, DENSE, ITEM, NAMESPACE, OVERSAMPLING, RESULT_FIELDS, fields_of
 
 _DENSE: Final = edge.SearchParams(
-    quantization=edge.QuantizationSearchParams(ignore=False, rescore=True, oversampling=2.0)
+    quantization=edge.QuantizationSearchParams(ignore=False, rescore=True, oversampling=OVERSAMPLING)
 )
-"""In a graph, neighbours are compared by the 8-bit copies of their vectors, and twice as many as were asked for are
-scored with the vectors themselves: with 200,000 points it takes half the time at the same recall."""
+"""A graph is searched by the 8-bit copies of the vectors: with 200,000 points in half the time at the same recall."""
 
 
 def search_shard(

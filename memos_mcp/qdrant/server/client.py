@@ -25,6 +25,7 @@ from memos_mcp.qdrant.points import (
     EF_CONSTRUCT,
     ITEM,
     NAMESPACE,
+    OVERSAMPLING,
     PAGE,
     PASSAGE,
     RESULT_FIELDS,
@@ -44,11 +45,9 @@ logger = logging.getLogger(__name__)
 BAD_ADDRESS: Final = "MEMOS_QDRANT_URL is not an address. Use the form http://host:6333, several with commas."
 SLOW: Final = "The search index does not finish a write in time. Repeat the call later."
 
-RESCORED: Final = models.QuantizationSearchParams(rescore=True, oversampling=2.0)
-"""Makes scores exact, because those of both lanes are added; with int8, a server does not do so by itself (1.19). Int8
-changes the order of near neighbours, so twice as many are preselected by it: the factor of Qdrant's examples,
-https://qdrant.tech/documentation/guides/quantization/#searching-with-quantization. A collection without quantized
-vectors ignores this."""
+RESCORED: Final = models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+"""Makes scores exact, because those of both lanes are added; with int8, a server does not do so by itself (1.19). A
+collection without quantized vectors ignores this."""
 
 GRACE_SECONDS: Final = 2
 """How much longer than the server itself to wait for a write, so that its own answer arrives."""

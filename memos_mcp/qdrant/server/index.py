@@ -88,13 +88,12 @@ class ServerIndex:
     async def open(self, shape: Shape) -> None:
         """Open the generation that the aliases name, or create an empty one."""
         async with self._change:
-            if self._collections is None:
-                self._collections = Collections(await run_sync(self._connect), self._prefix)
-            await self._check_version(self._collections)
-            found = await self._collections.find()
+            collections = await self._connected()
+            await self._check_version(collections)
+            found = await collections.find()
             if found is None:
-                found = await self._collections.create(shape)
-                await self._collections.make_current(found)
+                found = await collections.create(shape)
+                await collections.make_current(found)
             self._wanted, self._current = shape, found
 
     async def wants_rebuild(self) -> bool:
@@ -143,15 +142,14 @@ class ServerIndex:
         return ServerDraft(collections, await collections.create(shape), self._adopt)
 
     async def restore(self) -> None:
-        kept = await self._opened().find_previous()
-        if self.outdated and kept is not None and kept.shape == self._wanted:
-            await self._adopt(kept)
+        if self.outdated:
+            kept = await self._opened().find_previous()
+            if kept is not None and kept.shape == self._wanted:
+                await self._adopt(kept)
 
     async def prune(self) -> bool:
         async with self._change:
-            if self._collections is None:
-                self._collections = Collections(await run_sync(self._connect), self._prefix)
-            return await self._collections.prune()
+            return await (await self._connected()).prune()
 
     async def report(self) -> IndexReport:
         collections = self._opened()
@@ -198,6 +196,11 @@ class ServerIndex:
         if numbers is None or (int(numbers[1]), int(numbers[2])) < MIN_VERSION:
             self._current = None
             raise IndexUnavailable(TOO_OLD.format(found=numbers[0] if numbers else "unknown"))
+
+    async def _connected(self) -> Collections:
+        if self._collections is None:
+            self._collections = Collections(await run_sync(self._connect), self._prefix)
+        return self._collections
 
     def _connect(self) -> "ServerClient":
         from memos_mcp.qdrant.server.client import ServerClient, connect
