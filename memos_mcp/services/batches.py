@@ -49,7 +49,8 @@ class Batches:
     async def claim(self) -> tuple[list[Claim], bool]:
         """Claim a batch; return its claims and whether it is full, so that more may be queued."""
         limit = self._limit
-        claims = await self._queue.claim(limit, LEASE)
+        with anyio.CancelScope(shield=True):  # a claim whose answer is not awaited would hold its items for the lease
+            claims = await self._queue.claim(limit, LEASE)
         return claims, len(claims) == limit
 
     async def index(self, claims: Sequence[Claim], tasks: TaskGroup, *, full: bool) -> bool:

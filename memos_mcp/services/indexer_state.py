@@ -48,7 +48,7 @@ class IndexerState:
     @property
     def poll_soon(self) -> bool:
         """Whether a long wait for the queue would delay something."""
-        return self.housekeeping_pending or not self.queue_empty
+        return self.rebuilding or self.housekeeping_pending or not self.queue_empty
 
     def swapped(self, generation: str | None) -> bool:
         """Whether a new generation is current already, but it is not known yet what it lacks."""
@@ -107,8 +107,8 @@ class IndexerState:
         return replace(self, rebuilding=True)
 
     def rebuild_stopped(self, next_rebuild: float) -> "IndexerState":
-        """Note that the rebuild ended, and when the next one may start: 0 after a success."""
-        return replace(self, rebuilding=False, next_rebuild=next_rebuild)
+        """Note that the rebuild ended, and when the next one may start: 0 after a success. It may be requested already."""
+        return replace(self, rebuilding=False, next_rebuild=next_rebuild, housekeeping_pending=True)
 
     def housekeeping(self, now: float, interval: float) -> "IndexerState":
         """Start housekeeping, or leave it pending until `interval` has passed since the last one."""

@@ -40,12 +40,14 @@ class Stepwise(PostgresIndexQueue):
         super().__init__(database)
         self.late: Sequence[NewMemory] = ()
         self.paused = False
+        self.claiming = anyio.Lock()
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self._store = PostgresMemories(database)
         self._waiting, self._continues = anyio.Event(), anyio.Event()
 
     async def claim(self, limit: int, lease: timedelta) -> list[Claim]:
-        due = [] if self.paused else await super().claim(limit, lease)
+        async with self.claiming:
+            due = [] if self.paused else await super().claim(limit, lease)
         if not due and self.late:
             late, self.late = self.late, ()
             await self._store.add_many(SCOPE, late, datetime.now(UTC))
@@ -230,7 +232,8 @@ async def test_an_item_acknowledged_during_the_first_count_degrades_answers(
     writer = await database.dedicated_connection()
 
     async def store_and_hold() -> None:
-        queue.paused = True
+        async with queue.claiming:  # a claim under way would take what is stored next
+            queue.paused = True
         await stepwise_app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))
         await writer.execute("BEGIN")
         await writer.execute(HOLD)

@@ -161,6 +161,8 @@ def test_a_rebuild_runs_once_and_a_failed_one_has_a_time_for_the_next() -> None:
     assert started.rebuilding
     stopped = started.rebuild_stopped(60.0)
     assert (stopped.rebuilding, stopped.next_rebuild) == (False, 60.0)
+    assert started.poll_soon
+    assert stopped.poll_soon
 
 
 def test_housekeeping_runs_at_most_once_an_interval_and_is_pending_in_between() -> None:
@@ -172,9 +174,9 @@ def test_housekeeping_runs_at_most_once_an_interval_and_is_pending_in_between() 
 
 
 @given(states)
-def test_the_queue_is_polled_soon_while_it_is_not_empty_or_housekeeping_is_pending(state: IndexerState) -> None:
+def test_the_queue_is_polled_soon_while_anything_is_queued_pending_or_being_rebuilt(state: IndexerState) -> None:
     settled = state.drained(EMPTY, state.enqueue_epoch, outdated=False)
-    assert settled.poll_soon == settled.housekeeping_pending
+    assert settled.poll_soon == (settled.housekeeping_pending or settled.rebuilding)
     assert settled.claimed(1, full_batch=False).poll_soon
     assert state.drained(queue(1), state.enqueue_epoch, outdated=False).poll_soon
 
