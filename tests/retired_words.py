@@ -189,6 +189,8 @@ def _uses(
             yield Use(path, 0, Path(path).stem, retired.instead, path)
         return
     searched = names if retired.scope == "names" else searched
+    if not pattern.search("\n".join(searched.values())):  # most files: ten times as fast as line by line
+        return
     for number, text in searched.items():
         allowed = [found.span() for literal in retired.allowed for found in re.finditer(literal, text)]
         for found in pattern.finditer(text):

@@ -107,7 +107,7 @@ class IndexerState:
         return replace(self, rebuilding=True)
 
     def rebuild_stopped(self, next_rebuild: float) -> "IndexerState":
-        """Note that the rebuild ended, and when the next one may start: 0 after a success. It may be requested already."""
+        """Note that the rebuild ended, and when the next one may start: 0 after a success. One may be due already."""
         return replace(self, rebuilding=False, next_rebuild=next_rebuild, housekeeping_pending=True)
 
     def housekeeping(self, now: float, interval: float) -> "IndexerState":

@@ -74,16 +74,17 @@ async def test_the_doctor_does_not_take_the_report_of_an_engine_with_a_qdrant_se
 
 
 async def test_queued_tools_do_not_hide_that_a_memory_is_missing(
-    idle_app: App, index: DownIndex, embedder: HashEmbedder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database: Database, index: DownIndex, embedder: HashEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "REPORT_SECONDS", 0.0)
     index.down = True
-    await idle_app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))
-    async with idle_app.database.connection() as connection:
+    app = compose(Settings(home=tmp_path, index_wait_seconds=0), database, index, embedder)
+    await app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))
+    async with database.connection() as connection:
         await connection.execute("DELETE FROM index_queue")
-    await idle_app.tools.register(SCOPE, NewTool("mail", "Mail", "Sends mail.", "http://x"))
-    await publish(idle_app, embedder, seconds_ago=1)
-    assert (await idle_app.doctor.diagnose()).out_of_sync == 1
+    await app.tools.register(SCOPE, NewTool("mail", "Mail", "Sends mail.", "http://x"))
+    await publish(app, embedder, seconds_ago=1)
+    assert (await app.doctor.diagnose()).out_of_sync == 1
 
 
 async def test_the_doctor_ignores_an_expired_report(idle_app: App, index: DownIndex, embedder: HashEmbedder) -> None:
