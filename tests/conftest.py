@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from shutil import disk_usage, rmtree
+from shutil import rmtree
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -21,6 +21,7 @@ from memos_mcp.postgres.connection import connect
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.migrate import migrate, migrations_folder, read_migrations
+from tests.memory_folder import memory_folder
 from tests.pgbouncer import PROGRAM as PGBOUNCER
 from tests.pgbouncer import pgbouncer
 
@@ -28,10 +29,6 @@ Answer = TypeVar("Answer")
 
 SETTINGS = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 """No data outlives the test run."""
-
-SHARED_MEMORY = Path("/dev/shm")
-SHARED_MEMORY_BYTES = 4 << 30
-"""Free memory for the folders of all tests; a container often has 64 MiB."""
 
 # The time of an example depends on the machine more than on the code.
 hypothesis.settings.register_profile("suite", deadline=None)
@@ -46,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     embedded server is another user, so it would lose access. Workers of a parallel run get folders inside this one.
     """
     if config.option.basetemp is None:
-        config.option.basetemp = mkdtemp(prefix="memos-tests-", dir=_in_memory())
+        config.option.basetemp = mkdtemp(prefix="memos-tests-", dir=memory_folder())
         config.add_cleanup(partial(rmtree, config.option.basetemp, ignore_errors=True))
 
 
@@ -82,7 +79,7 @@ def server_url() -> Iterator[str]:
     if url := os.environ.get("MEMOS_TEST_DATABASE_URL"):
         yield url
         return
-    with TemporaryDirectory(prefix="memos-test-", dir=_in_memory(), ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(prefix="memos-test-", dir=memory_folder(), ignore_cleanup_errors=True) as folder:
         server = EmbeddedPostgres(Path(folder) / "postgres", settings=SETTINGS)
         yield _run(server.start)
         _run(server.stop)
@@ -149,12 +146,6 @@ async def database(database_url: str, request: pytest.FixtureRequest) -> AsyncIt
         database = Database(database_url)
     yield database
     await database.close()
-
-
-def _in_memory() -> str | None:
-    """Return a folder in memory: the database of a test is created in 20 ms there, on a disk in up to 250."""
-    large = SHARED_MEMORY.is_dir() and disk_usage(SHARED_MEMORY).free >= SHARED_MEMORY_BYTES
-    return str(SHARED_MEMORY) if large else None
 
 
 def _run(function: Callable[..., Awaitable[Answer]], *arguments: object) -> Answer:

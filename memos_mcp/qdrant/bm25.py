@@ -1,7 +1,7 @@
 """Sparse BM25 vectors, computed in the process: term weights for a passage, unit weights for a question."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -41,8 +41,10 @@ class WordVectors:
         self._models = {kind: _model(AVERAGE_LENGTH[kind]) for kind in ITEM_KINDS}
         self._words = lru_cache(CACHED_TEXTS)(self._weigh)
 
-    def passage(self, kind: ItemKind, weighted_texts: Iterable[tuple[str, float]]) -> SparseVector:
+    def passage(self, kind: ItemKind, weighted_texts: Sequence[tuple[str, float]]) -> SparseVector:
         """Return the vector of a passage: for each word the greatest weight that any of its weighted_texts gives it."""
+        if len(weighted_texts) == 1 and weighted_texts[0][1] == 1.0:
+            return self._models[kind].embed_document(split_camel_case(weighted_texts[0][0]))
         weights: dict[int, float] = {}
         for text, weight in weighted_texts:
             for index, value in zip(*self._words(kind, text), strict=True):

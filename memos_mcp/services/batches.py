@@ -19,7 +19,7 @@ from memos_mcp.services.projections import Projector
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 64
-LARGEST_BATCH: Final = 512
+LARGEST_BATCH: Final = 1024
 BATCH_SECONDS: Final = 0.1
 """The time that a batch should take: those of a long queue are doubled or halved towards it. A new item waits for the
 batch that is being written and for the next one."""

@@ -6,6 +6,8 @@ from hashlib import blake2b, sha256
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
+import anyio.lowlevel
+
 from memos_mcp.domain.embedding_store import EmbeddingStore
 from memos_mcp.domain.index import (
     Embedder,
@@ -27,6 +29,9 @@ from memos_mcp.domain.tool import Tool, ToolFilter, ToolStore
 from memos_mcp.retrieval.context import MAX_CHARS, blend, weigh_neighbours
 from memos_mcp.retrieval.terms import metadata_terms, split_identifier
 from memos_mcp.services.embedding_claims import compute_once, writes
+
+YIELD_AFTER: Final = 32
+"""Entries that are made without a break."""
 
 Row = TypeVar("Row")
 Row_co = TypeVar("Row_co", covariant=True)
@@ -204,17 +209,16 @@ class Projector:
         shared = (one.text for neighbours in weighed.values() for one in neighbours)
         cut = await self._cut([*texts.values(), *shared])
         vectors = await self._vectors([part.text for parts in cut.values() for part in parts])
-        return [
-            projection.entry(
-                row,
-                contexts[item].digest if item in contexts else None,
-                [
-                    _passage(part, projection.lexical_text(row, part.text), weighed.get(item, ()), cut, vectors)
-                    for part in cut[texts[item]]
-                ],
-            )
-            for item, row in rows.items()
-        ]
+        entries: list[Entry] = []
+        for item, row in rows.items():
+            if len(entries) % YIELD_AFTER == 0:  # a batch of 512 takes some 20 ms: calls, and the index, would wait
+                await anyio.lowlevel.checkpoint()
+            passages = [
+                _passage(part, projection.lexical_text(row, part.text), weighed.get(item, ()), cut, vectors)
+                for part in cut[texts[item]]
+            ]
+            entries.append(projection.entry(row, contexts[item].digest if item in contexts else None, passages))
+        return entries
 
     async def _cut(self, texts: Iterable[str]) -> dict[str, list[_Part]]:
         """Return the parts of each distinct text that fit the model's window."""

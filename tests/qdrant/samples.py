@@ -2,7 +2,6 @@
 
 import math
 import random
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from memos_mcp.domain.index import (
     VectorIndex,
     WeightedText,
 )
+from tests.memory_folder import memory_folder
 
 SHAPE = Shape("a-model", 16)
 OTHER_SHAPE = Shape("another-model", 24)
@@ -33,13 +33,8 @@ OTHER_SHAPE = Shape("another-model", 24)
 
 @contextmanager
 def index_folder() -> Iterator[Path]:
-    """Provide a folder for an embedded index, in memory if there is space.
-
-    Creating a generation syncs some forty files: 0.04 s in memory, 0.2 s on an idle disk and 2 s on a busy one.
-    """
-    memory = Path("/dev/shm")
-    spacious = memory.is_dir() and shutil.disk_usage(memory).free > 2**30
-    with TemporaryDirectory(dir=memory if spacious else None) as folder:
+    """Provide a folder for an embedded index, in memory if there is enough."""
+    with TemporaryDirectory(dir=memory_folder()) as folder:
         yield Path(folder) / "index"
 
 

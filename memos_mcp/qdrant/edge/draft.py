@@ -1,14 +1,14 @@
 """A generation of the embedded index while it is built, beside the one that is searched."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import anyio
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import Entry, ItemKind, Vector
+from memos_mcp.domain.index import Entry, ItemKind
 from memos_mcp.qdrant.edge.generations import Generation
-from memos_mcp.qdrant.edge.worker_handle import RunningGeneration, WorkerExited, put_requests
+from memos_mcp.qdrant.edge.worker_handle import RunningGeneration, WorkerExited
 from memos_mcp.qdrant.points import CLOSED
 
 BUILD_SECONDS: Final = 3_600.0
@@ -35,8 +35,7 @@ class EdgeDraft:
         return self._running.generation
 
     async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None:
-        for vectors, arguments in put_requests(kind, entries):
-            await self._request("put", vectors, **arguments)
+        await self._ask(self._running.worker.put(kind, entries, first=None, each=None))
 
     async def commit(self) -> None:
         """Build the graph and have a process of normal priority serve the generation. On failure the old one stays."""
@@ -44,7 +43,7 @@ class EdgeDraft:
             raise IndexUnavailable(CLOSED)
         try:
             with anyio.fail_after(BUILD_SECONDS):
-                await self._request("build")
+                await self._ask(self._running.worker.request("build"))
             await self._running.worker.stop()
             await self._adopt(self.generation)
         except TimeoutError as error:
@@ -60,9 +59,9 @@ class EdgeDraft:
             self._close()
             await self._running.discard()
 
-    async def _request(self, operation: str, vectors: Sequence[Vector] = (), **arguments: Any) -> Any:
+    async def _ask(self, answer: Awaitable[object]) -> None:
         try:
-            return await self._running.worker.request(operation, vectors, **arguments)
+            await answer
         except WorkerExited as error:
             raise IndexUnavailable("The draft of the search index was given up. Start a new one.") from error
 

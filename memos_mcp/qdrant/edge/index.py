@@ -8,7 +8,7 @@ power cut can lose the last seconds; the next start compares versions and indexe
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -28,13 +28,12 @@ from memos_mcp.domain.index import (
     Lanes,
     SequenceRange,
     Shape,
-    Vector,
 )
 from memos_mcp.qdrant.edge import generations as disk
 from memos_mcp.qdrant.edge.draft import EdgeDraft
 from memos_mcp.qdrant.edge.generations import Generation
 from memos_mcp.qdrant.edge.launcher import Launcher
-from memos_mcp.qdrant.edge.worker_handle import FAILED, SEARCH_SECONDS, RunningGeneration, WorkerExited, put_requests
+from memos_mcp.qdrant.edge.worker_handle import FAILED, SEARCH_SECONDS, RunningGeneration, WorkerExited
 from memos_mcp.qdrant.lanes import comparable, to_lanes
 from memos_mcp.qdrant.points import CLOSED, OUTDATED, StateScan
 
@@ -101,14 +100,12 @@ class EdgeIndex:
         if self.outdated:
             raise IndexUnavailable(OUTDATED)
         async with self._writing:
-            await self._ping()
-            for vectors, arguments in put_requests(kind, entries):
-                await self._request("put", vectors, **arguments)
+            await self._ask(lambda running: running.worker.put(kind, entries, first=PING_SECONDS, each=ANSWER_SECONDS))
 
     async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None:
         if item_ids:
             async with self._writing:
-                await self._ping()
+                await self._request("ping", seconds=PING_SECONDS)  # before a write that may take long
                 await self._request("drop", kind=kind, items=[str(item) for item in item_ids])
 
     async def search(
@@ -120,13 +117,15 @@ class EdgeIndex:
             raise IndexUnavailable(NOT_ANSWERING)
         try:
             with anyio.fail_after(SEARCH_SECONDS):
-                answers = await self._send(
-                    "search",
-                    lambda shape: vectors if comparable(models, self._wanted, shape) else [],
-                    kind=kind,
-                    texts=texts,
-                    where=asdict(where),
-                    limit=limit,
+                answers = await self._ask(
+                    lambda running: running.worker.request(
+                        "search",
+                        vectors if comparable(models, self._wanted, running.generation.shape) else [],
+                        kind=kind,
+                        texts=texts,
+                        where=asdict(where),
+                        limit=limit,
+                    )
                 )
         except TimeoutError as error:
             raise IndexUnavailable(NOT_ANSWERING) from error
@@ -166,7 +165,7 @@ class EdgeIndex:
 
     async def report(self) -> IndexReport:
         running = self._running()
-        counts: dict[ItemKind, list[int]] = await self._send("counts", seconds=PING_SECONDS)
+        counts: dict[ItemKind, list[int]] = await self._request("counts", seconds=PING_SECONDS)
         return IndexReport(
             running.generation.name,
             running.generation.shape,
@@ -189,29 +188,15 @@ class EdgeIndex:
             raise IndexUnavailable(CLOSED)
         return self._current
 
-    async def _request(self, operation: str, vectors: Sequence[Vector] = (), **arguments: Any) -> Any:
-        return await self._send(operation, lambda _: vectors, seconds=ANSWER_SECONDS, **arguments)
+    async def _request(self, operation: str, *, seconds: float = ANSWER_SECONDS, **arguments: Any) -> Any:
+        return await self._ask(lambda running: running.worker.request(operation, seconds=seconds, **arguments))
 
-    async def _ping(self) -> None:
-        """Have the process show that it answers, before a write that may take long."""
-        await self._send("ping", seconds=PING_SECONDS)
-
-    async def _send(
-        self,
-        operation: str,
-        vectors: Callable[[Shape], Sequence[Vector]] = lambda _: (),
-        seconds: float | None = None,
-        **arguments: Any,
-    ) -> Any:
-        """Send a request to the current generation, again if it was swapped out while the request waited.
-
-        `vectors` returns those for a generation of this shape. A process that takes longer than `seconds` is killed.
-        """
+    async def _ask(self, ask: Callable[[RunningGeneration], Awaitable[Any]]) -> Any:
+        """Ask the current generation, again if it was swapped out meanwhile. One that takes too long is killed."""
         while True:
             running = self._running()
             try:
-                found = vectors(running.generation.shape)
-                return await running.worker.request(operation, found, seconds=seconds, **arguments)
+                return await ask(running)
             except WorkerExited as error:
                 if running is self._current:
                     raise IndexUnavailable(self._launcher.reason(FAILED)) from error

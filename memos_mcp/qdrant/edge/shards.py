@@ -110,16 +110,16 @@ class Shards:
 
         In this order a crash in between leaves an item with passages of two versions, which `rows` reveals.
         """
-        late = {GRAPH: OUTSIDE} if kind in self._graphs else {}
+        late = {GRAPH: OUTSIDE} if kind in self._graphs else None
         self._namespaces[kind].update(payload[NAMESPACE] for _, payload, _ in points)
         upserts = [
             edge.Point(
-                id=UUID(point),
+                id=point,
                 vector={
                     DENSE: self._vector(floats, number),
                     BM25: self._words.passage(kind, [(texts[text], weight) for text, weight in weights]),
                 },
-                payload=payload | late,
+                payload=payload | late if late else payload,
             )
             for number, (point, payload, weights) in enumerate(points)
         ]

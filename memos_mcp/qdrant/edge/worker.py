@@ -10,6 +10,7 @@ module for `pack` and `unpack`, so Qdrant Edge is imported only when the worker 
 """
 
 import ctypes
+import fcntl
 import json
 import os
 import select
@@ -17,6 +18,7 @@ import signal
 import sys
 from array import array
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -29,6 +31,9 @@ if TYPE_CHECKING:  # Qdrant Edge, which is behind it, is for the worker process 
 FLUSH_AFTER_SECONDS: Final = 2.0
 BACKGROUND_NICENESS: Final = 10
 PR_SET_PDEATHSIG: Final = 1
+PIPE_BYTES: Final = 1 << 20
+"""Size of each pipe: a part of a write fits, and is sent while the process is busy with the one before."""
+
 HEADER: Final = Struct("!II")
 """Length of the JSON and of the floats, in bytes."""
 
@@ -41,6 +46,9 @@ def main(arguments: list[str]) -> None:
     _kill_when_parent_dies(int(parent))
     if background:
         os.nice(BACKGROUND_NICENESS)
+    for pipe in (0, 1):
+        with suppress(AttributeError, OSError):  # other systems, or a limit: large messages then take many writes
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     for number in (signal.SIGINT, signal.SIGTERM):  # the engine handles them and closes the pipe
         signal.signal(number, signal.SIG_IGN)
     with open(os.dup(0), "rb", buffering=0) as requests, open(os.dup(1), "wb", buffering=0) as replies:  # noqa: PTH123  # pathlib opens no descriptors

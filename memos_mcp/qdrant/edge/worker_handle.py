@@ -1,15 +1,16 @@
 """The engine's side of an index process: starts, asks and stops it. The event loop never waits for a shard."""
 
-import itertools
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import anyio
 from anyio.abc import Process
@@ -42,14 +43,30 @@ class WorkerExited(Exception):
     """The index process has ended."""
 
 
+class Request(NamedTuple):
+    """A request to an index process, and the seconds that it may take."""
+
+    operation: str
+    arguments: Mapping[str, Any]
+    vectors: Iterable[Vector] = ()
+    seconds: float | None = None
+
+
 class WorkerHandle:
-    """A running index process. Requests are answered in order, one at a time."""
+    """A running index process. Requests are answered in order.
+
+    One request at a time is in the pipe, and beside it up to two parts of a write: the process, which reads the next
+    part without waiting for the engine, is then busy all the time, and a search waits for two parts at most.
+    """
 
     def __init__(self, process: Process) -> None:
         self._process = process
         self._request_lock = anyio.Lock()
-        self._numbers = itertools.count()
+        self._numbers = count()
         self._received = bytearray()
+        self._sending = anyio.Lock()
+        self._reading = anyio.Lock()
+        self._replies: dict[int, dict[str, Any] | None] = {}
         self._unanswered: dict[int, float] = {}
         self._last_reply = anyio.current_time()
         self._exited = False
@@ -80,9 +97,9 @@ class WorkerHandle:
         """Whether the process answers its requests; first reads the replies to those that were given up."""
         if self._overdue:
             with anyio.move_on_after(LATE_REPLY_SECONDS), suppress(*PIPE_CLOSED):
-                async with self._request_lock:
+                async with self._reading:
                     while self._overdue:
-                        await self._next_reply()
+                        await self._read_reply()
         return not self._overdue
 
     async def request(
@@ -94,25 +111,22 @@ class WorkerHandle:
         longer than `seconds`, not counting the requests before it.
         """
         async with self._request_lock:
-            if self._exited:
-                raise WorkerExited
-            number = next(self._numbers)
-            message = pack({"id": number, "operation": operation, "arguments": arguments}, vectors)
-            try:
-                with anyio.fail_after(seconds):
-                    reply = await self._exchange(number, message)
-            except PIPE_CLOSED as error:
-                self._exited = True
-                raise WorkerExited from error
-        if "error" in reply:
-            logger.error("The index process could not %s: %s", operation, reply["error"])
-            raise IndexUnavailable(FAILED)
-        return reply.get("result")
+            (result,) = [one async for one in self._results([Request(operation, arguments, vectors, seconds)])]
+        return result
+
+    async def put(self, kind: ItemKind, entries: Iterable[Entry], *, first: float | None, each: float | None) -> None:
+        """Write entries in parts, one caller at a time. Raises what `request` raises.
+
+        The process has to answer within `first` seconds before it begins, and within `each` for each part.
+        """
+        parts = (put_request(kind, batch, each) for batch in write_batches(entries))
+        async for _ in self._results(chain([Request("ping", {}, seconds=first)], parts)):
+            pass
 
     async def stop(self) -> None:
         """Let it finish its requests, flush and exit; kill it after `STOP_SECONDS`."""
         with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_SECONDS):
-            async with self._request_lock:
+            async with self._request_lock, self._sending:
                 self._exited = True
                 if self._process.stdin is not None:
                     await self._process.stdin.aclose()
@@ -134,25 +148,61 @@ class WorkerHandle:
         oldest = next(iter(self._unanswered.values()), None)
         return oldest is not None and anyio.current_time() - max(oldest, self._last_reply) > SEARCH_SECONDS
 
-    async def _exchange(self, number: int, message: bytes) -> dict[str, Any]:
-        """Send a request and wait for its reply; skip replies to requests that were cancelled meanwhile."""
-        if self._process.stdin is None:
-            raise anyio.ClosedResourceError
-        self._unanswered[number] = anyio.current_time()
-        await self._process.stdin.send(message)  # once called, all is sent, even if the wait is cancelled
-        while True:
-            reply = await self._next_reply()
-            if reply["id"] == number:
-                return reply
+    async def _results(self, requests: Iterable[Request]) -> AsyncIterator[Any]:
+        """Yield the result of each request; the next one is sent before it is waited for."""
+        sent: deque[tuple[int, Request]] = deque()
+        try:
+            for request in requests:
+                sent.append((next(self._numbers), request))
+                await self._send(*sent[-1])
+                if len(sent) > 1:
+                    yield await self._result(*sent.popleft())
+            while sent:
+                yield await self._result(*sent.popleft())
+        except PIPE_CLOSED as error:
+            self._exited = True
+            raise WorkerExited from error
+        finally:
+            for number, _ in sent:
+                self._replies.pop(number, None)
 
-    async def _next_reply(self) -> dict[str, Any]:
+    async def _send(self, number: int, request: Request) -> None:
+        message = {"id": number, "operation": request.operation, "arguments": request.arguments}
+        frame = pack(message, request.vectors)
+        with anyio.fail_after(request.seconds):
+            async with self._sending:
+                if self._exited:
+                    raise WorkerExited
+                if self._process.stdin is None:
+                    raise anyio.ClosedResourceError
+                self._replies[number] = None
+                self._unanswered[number] = anyio.current_time()
+                await self._process.stdin.send(frame)  # once called, all is sent, even if the wait is cancelled
+
+    async def _result(self, number: int, request: Request) -> Any:
+        try:
+            with anyio.fail_after(request.seconds):
+                while (reply := self._replies[number]) is None:
+                    async with self._reading:
+                        if self._replies[number] is None:
+                            await self._read_reply()
+        finally:
+            del self._replies[number]
+        if "error" in reply:
+            logger.error("The index process could not %s: %s", request.operation, reply["error"])
+            raise IndexUnavailable(FAILED)
+        return reply.get("result")
+
+    async def _read_reply(self) -> None:
+        """Read a reply, and keep it unless its request was given up."""
         while (reply := self._take_reply()) is None:
             if self._process.stdout is None:
                 raise anyio.ClosedResourceError
             self._received += await self._process.stdout.receive(RECEIVE_BYTES)
         self._unanswered.pop(reply["id"], None)
         self._last_reply = anyio.current_time()
-        return reply
+        if reply["id"] in self._replies:
+            self._replies[reply["id"]] = reply
 
     def _take_reply(self) -> dict[str, Any] | None:
         header = bytes(self._received[: HEADER.size])
@@ -192,17 +242,12 @@ class RunningGeneration:
             await run_sync(remove, self.generation.path)
 
 
-def put_requests(kind: ItemKind, entries: Iterable[Entry]) -> Iterator[tuple[list[Vector], dict[str, Any]]]:
-    """Yield the vectors and arguments of each `put`, one per write batch, so that searches are answered in between."""
-    return (put_request(kind, batch) for batch in write_batches(entries))
-
-
-def put_request(kind: ItemKind, batch: WriteBatch) -> tuple[list[Vector], dict[str, Any]]:
-    """Return the vectors and arguments of a `put`. A text that finds several points is sent once."""
+def put_request(kind: ItemKind, batch: WriteBatch, seconds: float | None = None) -> Request:
+    """Return the request to write a batch. A text that finds several points is sent once."""
     numbers: dict[str, int] = {}
     points = [
         (one.id, one.payload, [(numbers.setdefault(text, len(numbers)), weight) for text, weight in one.weighted_texts])
         for one in batch.points
     ]
     arguments = {"kind": kind, "texts": list(numbers), "points": points, "complete": batch.complete}
-    return [point.vector for point in batch.points], arguments
+    return Request("put", arguments, [point.vector for point in batch.points], seconds)

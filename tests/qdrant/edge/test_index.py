@@ -339,8 +339,8 @@ async def test_what_is_printed_while_the_index_works_never_reaches_our_output(
 
 async def put_points(index: EdgeIndex, points: Sequence[Point]) -> None:
     """Write points as a put does that is cut off before it is through."""
-    vectors, arguments = put_request("memory", WriteBatch(list(points)))
-    await index._request("put", vectors, **arguments)
+    request = put_request("memory", WriteBatch(list(points)))
+    await index._running().worker.request(request.operation, request.vectors, **request.arguments)
 
 
 def kill_index_process(index: EdgeIndex) -> None:
