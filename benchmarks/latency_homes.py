@@ -26,7 +26,7 @@ BATCH = 5_000
 
 QUIET_SECONDS = 6.0
 QUIET_SHARE = 0.03
-SETTLE_SECONDS = 1_800.0
+SETTLE_SECONDS = 3_600.0
 """A home is quiet when its processes use at most this share of a core for that long; building a graph takes a while."""
 
 STORE_VECTORS = """
@@ -141,7 +141,10 @@ def served(version: Version, home: Path) -> Iterator[LineClient]:
 
 
 def settle(client: LineClient, home: Path) -> None:
-    """Wait until no answer is degraded and the home's processes are idle: a new graph is built in the background."""
+    """Wait until no answer is degraded and the home's processes are idle: a new graph is built in the background.
+
+    It is built by a second index process, which writes for many seconds without any processor time.
+    """
     deadline = time.monotonic() + SETTLE_SECONDS
     while client.call("query_memory", query="Is anybody there?")["degraded"] is not None or not _quiet(home):
         if time.monotonic() > deadline:
@@ -151,7 +154,8 @@ def settle(client: LineClient, home: Path) -> None:
 def _quiet(home: Path) -> bool:
     before = _busy_seconds(home)
     time.sleep(QUIET_SECONDS)
-    return _busy_seconds(home) - before <= QUIET_SHARE * QUIET_SECONDS
+    building = sum("edge.worker" in command for command in processes_of(home).values()) > 1
+    return not building and _busy_seconds(home) - before <= QUIET_SHARE * QUIET_SECONDS
 
 
 def processor_seconds(process: int) -> float:

@@ -5,8 +5,8 @@
 
 Each size is imported with random unit vectors that are stored beforehand, so no inference is measured. Random
 directions are the worst case for a graph. Printed: memories stored a second, passages stored and indexed a second,
-query times over stdio, the start of a new engine until its first answer and until one that used meaning, the memory of
-all processes (proportional set size, Linux) and the size of the data folder.
+the time in which the graph was built, query times over stdio, the start of a new engine, the memory of all processes
+(proportional set size, Linux) and the size of the data folder.
 
 The simulation shards tenants evenly over engines, Qdrant nodes and databases, each on a machine of its own with as many
 cores as this one. What a query costs each of them is the processor time that the engine, the index process and Postgres
@@ -14,10 +14,13 @@ used for it here; the part that is used up first limits the fleet.
 """
 
 import argparse
+import itertools
 import json
 import os
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +28,17 @@ from typing import Any, Final
 
 import anyio
 from figures import percentile, timed
-from latency_homes import ROOT, Version, load, processor_seconds, served, settle, store_random_vectors, version
+from latency_homes import (
+    QUIET_SECONDS,
+    ROOT,
+    Version,
+    load,
+    processor_seconds,
+    served,
+    settle,
+    store_random_vectors,
+    version,
+)
 from latency_texts import generated, questions_about
 from line_client import processes_of
 
@@ -38,17 +51,25 @@ PARTS: Final = ("engine", "index", "postgres")
 class Size:
     """The figures of one size. Rates are a second from the launch, times milliseconds, memory and disk bytes.
 
+    settled_after: the seconds from the first answer after the import until all is quiet: the graph is built then.
+    initialize, first_answer, first_by_meaning, compared: the times from the launch of a client without a running engine
+    until it is initialized, until its first answer, until one that used meaning, and until one that says that nothing
+    can be missing.  memory: of all processes after the questions.  start_memory: the most during that start.
     processor: the milliseconds of processor time that each part uses for a query.
     """
 
     memories: int
     stored_rate: float
     indexed_rate: float
+    settled_after: float
     query_p50: float
     query_p95: float
+    initialize: float
     first_answer: float
     first_by_meaning: float
+    compared: float
     memory: int
+    start_memory: int
     disk: int
     processor: Mapping[str, float]
 
@@ -82,19 +103,22 @@ def measure(count: int, home: Path) -> Size:
     questions = questions_about(lines, QUESTIONS, SEED)
     queries = list[float]()
     with served(this, home) as client:
+        began = time.perf_counter()
         settle(client, home)
+        settled_after = time.perf_counter() - began - QUIET_SECONDS
         before = busy(home)
         for question in questions:
             with timed(queries):
                 client.call("query_memory", query=question)
         processor = {part: (seconds - before[part]) * 1000 / QUESTIONS for part, seconds in busy(home).items()}
-        memory = sum(_proportional_set_size(process) for process in processes_of(home))
-    first, by_meaning = start(this, home, questions)
+        memory = memory_of(home)
+    (initialized, first, meant, compared), start_memory = start(this, home, questions)
     disk = sum(file.stat().st_size for file in home.rglob("*") if file.is_file())
     stored = count / loaded.stored_after if loaded.stored_after else 0.0
     rate = loaded.passages / loaded.indexed_after
     p50, p95 = percentile(queries, 0.5), percentile(queries, 0.95)
-    size = Size(count, stored, rate, p50, p95, first, by_meaning, memory, disk, processor)
+    times = (settled_after, p50, p95, initialized, first, meant, compared)
+    size = Size(count, stored, rate, *times, memory, start_memory, disk, processor)
     print("\n".join(rows(size)), flush=True)
     return size
 
@@ -108,18 +132,48 @@ def busy(home: Path) -> dict[str, float]:
     return seconds
 
 
-def start(this: Version, home: Path, questions: Sequence[str]) -> tuple[float, float]:
-    """Return the milliseconds from the launch to the first answer, and to the first that used meaning."""
-    first: float | None = None
+def start(this: Version, home: Path, questions: Sequence[str]) -> tuple[list[float], int]:
+    """Return the times of a start, as `Size` describes them, and the most memory that all processes used meanwhile."""
     began = time.perf_counter()
-    with served(this, home) as client:
-        for question in questions:
+    times = list[float]()
+    with largest_memory(home) as memory, served(this, home) as client:
+        times.append(time.perf_counter() - began)
+        awaited: list[Callable[[Mapping[str, Any]], bool]] = [
+            lambda _: True,
+            by_meaning,
+            lambda answer: answer["degraded"] is None,
+        ]
+        for question in itertools.cycle(questions):
             answer = client.call("query_memory", query=question)
-            elapsed = (time.perf_counter() - began) * 1000
-            first = first or elapsed
-            if by_meaning(answer):
-                return first, elapsed
-    raise SystemExit("no answer used meaning")
+            while awaited and awaited[0](answer):
+                times.append(time.perf_counter() - began)
+                del awaited[0]
+            if not awaited:
+                break
+    return [1000 * seconds for seconds in times], max(memory)
+
+
+@contextmanager
+def largest_memory(home: Path) -> Iterator[list[int]]:
+    """Yield a list that grows by the memory of all processes of a home, about ten times a second."""
+    samples, finished = [0], threading.Event()
+
+    def sample() -> None:
+        while not finished.wait(0.1):
+            samples.append(memory_of(home))
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        finished.set()
+        thread.join()
+
+
+def memory_of(home: Path) -> int:
+    """Return the bytes of all processes of a home."""
+    return sum(_proportional_set_size(process) for process in processes_of(home))
 
 
 def by_meaning(answer: Mapping[str, Any]) -> bool:
@@ -132,11 +186,14 @@ def rows(size: Size) -> list[str]:
     return [
         f"{size.memories:,} memories:",
         f"  stored {size.stored_rate:,.0f}/s, stored and indexed {size.indexed_rate:,.0f} passages/s",
+        f"  quiet after {size.settled_after:,.0f} s more: the graph is built then",
         f"  query p50 {size.query_p50:.1f} ms, p95 {size.query_p95:.1f} ms",
-        f"  start: first answer {size.first_answer:,.0f} ms, by meaning {size.first_by_meaning:,.0f} ms",
+        f"  start: initialized after {size.initialize:,.0f} ms, compared with the record {size.compared:,.0f} ms",
+        f"  first answer {size.first_answer:,.0f} ms, by meaning {size.first_by_meaning:,.0f} ms",
         "  processor time of a query: "
         + ", ".join(f"{part} {milliseconds:.1f} ms" for part, milliseconds in size.processor.items()),
-        f"  memory {size.memory / 2**20:,.0f} MiB, disk {size.disk / 2**20:,.0f} MiB",
+        f"  memory {size.memory / 2**20:,.0f} MiB, at most {size.start_memory / 2**20:,.0f} MiB during the start",
+        f"  disk {size.disk / 2**20:,.0f} MiB",
     ]
 
 
@@ -157,10 +214,11 @@ def simulate(sizes: Sequence[Size], engines: int, nodes: int, databases: int) ->
 
 
 def _proportional_set_size(process: int) -> int:
-    """Return the bytes of a process, with its share of what several processes have in common."""
-    for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
+    """Return the bytes of a process, with its share of what several processes have in common; 0 if it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
     return 0
 
 
