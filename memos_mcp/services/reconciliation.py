@@ -5,8 +5,18 @@ from typing import Final
 from uuid import UUID
 
 import anyio
+from anyio.streams.memory import MemoryObjectSendStream
 
-from memos_mcp.domain.index import ALL_ITEMS, ITEM_KINDS, Draft, ItemKind, SequenceRange, VectorIndex, states_digest
+from memos_mcp.domain.index import (
+    ALL_ITEMS,
+    ITEM_KINDS,
+    Draft,
+    Entry,
+    ItemKind,
+    SequenceRange,
+    VectorIndex,
+    states_digest,
+)
 from memos_mcp.domain.index_rows import IndexedRows
 from memos_mcp.services.projections import Projector
 
@@ -46,19 +56,30 @@ async def build(draft: Draft, projector: Projector, on_progress: Callable[[int],
     done = 0
     try:
         for kind in ITEM_KINDS:
-            rows = projector.rows(kind)
-            async for page in pages(rows):
-                ids = list(await rows.states(page))
-                for start in range(0, len(ids), BUILD_BATCH):
-                    batch = ids[start : start + BUILD_BATCH]
-                    await draft.put(kind, await projector.entries(kind, batch))
-                    done += len(batch)
+            batches, sent = anyio.create_memory_object_stream[tuple[int, list[Entry]]](0)
+            async with anyio.create_task_group() as tasks, sent:
+                tasks.start_soon(_read, projector, kind, batches)
+                async for count, entries in sent:  # the next batch is read while this one is put
+                    await draft.put(kind, entries)
+                    done += count
                     on_progress(done)
         await draft.commit()
-    except BaseException:
+    except BaseException as error:
         with anyio.CancelScope(shield=True):
             await draft.discard()
+        if isinstance(error, ExceptionGroup):
+            raise error.exceptions[0] from error
         raise
+
+
+async def _read(projector: Projector, kind: ItemKind, batches: MemoryObjectSendStream[tuple[int, list[Entry]]]) -> None:
+    """Send the entries of all items, each batch with the number of its items; some may be deleted by then."""
+    with batches:
+        async for page in pages(projector.rows(kind)):
+            ids = list(await projector.rows(kind).states(page))
+            for start in range(0, len(ids), BUILD_BATCH):
+                batch = ids[start : start + BUILD_BATCH]
+                await batches.send((len(batch), await projector.entries(kind, batch)))
 
 
 async def _divided(index: VectorIndex, kind: ItemKind, page: SequenceRange) -> AsyncIterator[SequenceRange]:
