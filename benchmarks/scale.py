@@ -1,12 +1,13 @@
 """Measures what one machine carries at several sizes, and simulates from these figures what a fleet would.
 
-    python benchmarks/scale.py --sizes 10000 100000 [--keep FOLDER] [--json FILE]
+    python benchmarks/scale.py --sizes 10000 100000 [--keep FOLDER [--only-compare]] [--json FILE]
     python benchmarks/scale.py --simulate FILE --engines 10 --nodes 5 --databases 2
 
 Each size is imported with random unit vectors that are stored beforehand, so no inference is measured. Random
 directions are the worst case for a graph. Printed: memories stored a second, passages stored and indexed a second,
 the time in which the graph was built, query times over stdio, the start of a new engine, the memory of all processes
-(proportional set size, Linux) and the size of the data folder.
+(proportional set size, Linux) and the size of the data folder. At the end all sizes are asked the same questions, one
+after the other, so that the noise of the machine is the same for all.
 
 The simulation shards tenants evenly over engines, Qdrant nodes and databases, each on a machine of its own with as many
 cores as this one. What a query costs each of them is the processor time that the engine, the index process and Postgres
@@ -20,7 +21,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the homes here, and reuse existing ones")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument("--simulate", type=Path, metavar="FILE", help="simulate a fleet from the figures in a file")
+    parser.add_argument("--only-compare", action="store_true", help="ask the homes of --keep, and import nothing")
     for part in ("engines", "nodes", "databases"):
         parser.add_argument(f"--{part}", type=int, default=1)
     arguments = parser.parse_args()
@@ -88,7 +90,9 @@ def main() -> None:
         print("\n".join(simulate(sizes, arguments.engines, arguments.nodes, arguments.databases)))
         return
     with TemporaryDirectory(prefix="memos-scale-") as folder:
-        sizes = [measure(size, (arguments.keep or Path(folder)) / str(size)) for size in arguments.sizes]
+        homes = {size: (arguments.keep or Path(folder)) / str(size) for size in sorted(arguments.sizes)}
+        sizes = [] if arguments.only_compare else [measure(size, home) for size, home in homes.items()]
+        compare(homes)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps([asdict(size) for size in sizes], indent=2) + "\n")
 
@@ -121,6 +125,28 @@ def measure(count: int, home: Path) -> Size:
     size = Size(count, stored, rate, *times, memory, start_memory, disk, processor)
     print("\n".join(rows(size)), flush=True)
     return size
+
+
+def compare(homes: Mapping[int, Path]) -> None:
+    """Ask homes of all sizes each question, one after the other, when all are quiet; print their p50 and its ratios.
+
+    The queries right after a load also wait for Postgres, which vacuums and analyses its tables for a while.
+    """
+    this = version("this version", ROOT)
+    questions = questions_about(list(generated(min(homes), SEED)), QUESTIONS, SEED + 1)
+    times: dict[int, list[float]] = {size: [] for size in homes}
+    with ExitStack() as stack:
+        clients = {size: stack.enter_context(served(this, home)) for size, home in homes.items()}
+        for size, client in clients.items():
+            settle(client, homes[size])
+        for question in questions:
+            for size, client in clients.items():
+                with timed(times[size]):
+                    client.call("query_memory", query=question)
+    smallest = percentile(times[min(homes)], 0.5)
+    for size, measured in times.items():
+        p50 = percentile(measured, 0.5)
+        print(f"{size:,} memories beside the others: query p50 {p50:.1f} ms, {p50 / smallest:.2f} times the smallest's")
 
 
 def busy(home: Path) -> dict[str, float]:
