@@ -24,7 +24,7 @@ import anyio
 import anyio.lowlevel
 
 from memos_mcp.app import App, compose, running
-from memos_mcp.domain.index import IndexFilter, IndexQuery, ItemKind, Lanes, Vector
+from memos_mcp.domain.index import Entry, IndexFilter, IndexQuery, ItemKind, Lanes, Vector
 from memos_mcp.domain.memory import MemoryQuery
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import ToolQuery
@@ -34,7 +34,8 @@ from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.qdrant.edge.shards import Shards
 from memos_mcp.qdrant.edge.worker import HEADER, pack, unpack
-from memos_mcp.qdrant.edge.worker_handle import WorkerHandle
+from memos_mcp.qdrant.edge.worker_handle import WorkerHandle, put_request
+from memos_mcp.qdrant.points import write_batches
 from memos_mcp.services.search import MAX_QUERY_CHARS
 from memos_mcp.settings import DEFAULT_MODEL, Settings
 from quality.datasets import Question
@@ -80,13 +81,19 @@ class InProcessShards(WorkerHandle):
         more: dict[str, array[float]] = {"floats": floats} if operation in {"put", "search"} else {}
         return getattr(self._shards, operation)(**received, **more)
 
+    async def put(self, kind: ItemKind, entries: Iterable[Entry], *, first: float | None, each: float | None) -> None:
+        del first, each
+        for batch in write_batches(entries):
+            part = put_request(kind, batch)
+            await self.request(part.operation, part.vectors, **part.arguments)
+
     async def stop(self) -> None:
         await self.kill()
 
     async def kill(self) -> None:
         if not self._ended:
             self._ended = True
-            self._shards.close()
+            del self._shards
 
 
 class Index(EdgeIndex):

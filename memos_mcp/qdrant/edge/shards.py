@@ -7,7 +7,6 @@ another thread: load 470-540 ms, flush 34 ms after 64 points and 430 ms after 60
 2.2 s, optimize 25-148 s. So these calls are made in a process without an event loop.
 """
 
-import ctypes
 import json
 from array import array
 from collections import Counter
@@ -213,16 +212,6 @@ class Shards:
         for kind in self._unflushed:  # a flush takes 3 ms even if nothing was written
             self._shards[kind].flush()
         self._unflushed.clear()
-
-    def close(self) -> None:
-        """Flush the shards and keep them until the process ends.
-
-        Edge removes the files of a shard that it releases from the page cache, so that the next start would read them
-        from the disk: with 200,000 points in 1.5 s instead of 0.1.
-        """
-        self.flush()
-        for shard in self._shards.values():
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(shard))
 
     def _vector(self, floats: "array[float]", number: int) -> list[float]:
         return floats[number * self._dimensions : (number + 1) * self._dimensions].tolist()

@@ -55,7 +55,10 @@ def main(arguments: list[str]) -> None:
         os.dup2(2, 1)  # output that a library prints must not mix with the replies
         shards = Shards(Path(folder), int(dimensions), int(hnsw_threshold))
         _serve(shards, requests, replies)
-        shards.close()
+        shards.flush()
+        # Never released: Edge removes the files of a shard that it releases from the page cache, so that the next start
+        # would read them from the disk, with 200,000 points in 1.5 s instead of 0.1.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(shards))
 
 
 def pack(message: Mapping[str, Any], vectors: Iterable[Vector] = ()) -> bytes:

@@ -1,4 +1,4 @@
-"""A write goes to the index process in parts, the next one before the one before is answered."""
+"""A write is sent to the index process in parts, the next one before the one before is answered."""
 
 from collections.abc import AsyncIterator
 
