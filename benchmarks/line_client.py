@@ -5,6 +5,7 @@ It blocks, so a measured time consists of the server's time, two pipes and a few
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -273,7 +274,8 @@ def _command_on(process: Path, home: Path) -> str | None:
         settings = (process / "environ").read_bytes()
     except OSError:
         return None
-    uses_home = str(home) in command or working_folder.is_relative_to(home) or str(home).encode() in settings
+    named = re.compile(rf"{re.escape(str(home))}(?![\w.-])")  # /tmp/10000 is not part of /tmp/100000
+    uses_home = named.search(command) or working_folder.is_relative_to(home) or named.search(os.fsdecode(settings))
     return command if uses_home and int(process.name) != os.getpid() else None
 
 
