@@ -211,7 +211,7 @@ class Projector:
         vectors = await self._vectors([part.text for parts in cut.values() for part in parts])
         entries: list[Entry] = []
         for item, row in rows.items():
-            if len(entries) % YIELD_AFTER == 0:  # a batch of 512 takes some 20 ms: calls, and the index, would wait
+            if len(entries) % YIELD_AFTER == 0:  # a batch of 1,024 takes some 40 ms: calls, and the index, would wait
                 await anyio.lowlevel.checkpoint()
             passages = [
                 _passage(part, projection.lexical_text(row, part.text), weighed.get(item, ()), cut, vectors)
