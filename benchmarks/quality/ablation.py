@@ -87,6 +87,10 @@ class InProcessShards(WorkerHandle):
             part = put_request(kind, batch)
             await self.request(part.operation, part.vectors, **part.arguments)
 
+    async def drop(self, kind: ItemKind, items: Sequence[str], *, first: float | None, each: float | None) -> None:
+        del first, each
+        await self.request("drop", kind=kind, items=items)
+
     async def stop(self) -> None:
         await self.kill()
 

@@ -105,8 +105,10 @@ class EdgeIndex:
     async def drop(self, kind: ItemKind, item_ids: Sequence[UUID]) -> None:
         if item_ids:
             async with self._writing:
-                await self._request("ping", seconds=PING_SECONDS)  # before a write that may take long
-                await self._request("drop", kind=kind, items=[str(item) for item in item_ids])
+                items = [str(item) for item in item_ids]
+                await self._ask(
+                    lambda running: running.worker.drop(kind, items, first=PING_SECONDS, each=ANSWER_SECONDS)
+                )
 
     async def search(
         self, kind: ItemKind, questions: Sequence[IndexQuery], where: IndexFilter, limit: int

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count
@@ -119,9 +119,11 @@ class WorkerHandle:
 
         The process has to answer within `first` seconds before it begins, and within `each` for each part.
         """
-        parts = (put_request(kind, batch, each) for batch in write_batches(entries))
-        async for _ in self._results(chain([Request("ping", {}, seconds=first)], parts)):
-            pass
+        await self._write((put_request(kind, batch, each) for batch in write_batches(entries)), first)
+
+    async def drop(self, kind: ItemKind, items: Sequence[str], *, first: float | None, each: float | None) -> None:
+        """Delete items, as `put` writes them."""
+        await self._write([Request("drop", {"kind": kind, "items": items}, seconds=each)], first)
 
     async def stop(self) -> None:
         """Let it finish its requests, flush and exit; kill it after `STOP_SECONDS`."""
@@ -147,6 +149,10 @@ class WorkerHandle:
         """Whether a request waits and nothing was answered for `SEARCH_SECONDS`."""
         oldest = next(iter(self._unanswered.values()), None)
         return oldest is not None and anyio.current_time() - max(oldest, self._last_reply) > SEARCH_SECONDS
+
+    async def _write(self, parts: Iterable[Request], first: float | None) -> None:
+        async for _ in self._results(chain([Request("ping", {}, seconds=first)], parts)):
+            pass
 
     async def _results(self, requests: Iterable[Request]) -> AsyncIterator[Any]:
         """Yield the result of each request; the next one is sent before it is waited for."""
