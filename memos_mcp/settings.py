@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     todo_url: str = "http://127.0.0.1:8802/items"
 
     index_wait_seconds: float = Field(default=2.0, ge=0, le=30)
-    hnsw_threshold: int = Field(default=5_000, ge=1_000)
+    hnsw_threshold: int = Field(default=10_000, ge=1_000)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8766, ge=0, le=65_535)

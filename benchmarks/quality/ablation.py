@@ -35,6 +35,7 @@ from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.qdrant.edge.shards import Shards
 from memos_mcp.qdrant.edge.worker import HEADER, pack, unpack
 from memos_mcp.qdrant.edge.worker_handle import WorkerHandle, put_request
+from memos_mcp.qdrant.lanes import NumberedAnswers
 from memos_mcp.qdrant.points import write_batches
 from memos_mcp.services.search import MAX_QUERY_CHARS
 from memos_mcp.settings import DEFAULT_MODEL, Settings
@@ -80,6 +81,10 @@ class InProcessShards(WorkerHandle):
         received, floats = unpack(message[: HEADER.size], message[HEADER.size :])
         more: dict[str, array[float]] = {"floats": floats} if operation in {"put", "search"} else {}
         return getattr(self._shards, operation)(**received, **more)
+
+    async def search(self, vectors: Iterable[Vector], **arguments: Any) -> NumberedAnswers:
+        found: NumberedAnswers = await self.request("search", vectors, **arguments)
+        return found
 
     async def put(self, kind: ItemKind, entries: Iterable[Entry], *, first: float | None, each: float | None) -> None:
         del first, each

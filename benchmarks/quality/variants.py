@@ -109,12 +109,12 @@ def on_two_lines(_projection: ToolProjection, row: Tool) -> str:
 def _scaled(matches: Sequence[Match], lowest: float) -> list[Match]:
     best = max((match.score for match in matches), default=0.0)
     span = best - lowest
-    return [replace(match, score=(match.score - lowest) / span if span > 0 else 0.0) for match in matches]
+    return [match._replace(score=(match.score - lowest) / span if span > 0 else 0.0) for match in matches]
 
 
 def _ranked(matches: Sequence[Match]) -> list[Match]:
     order = sorted(matches, key=lambda match: -match.score)
-    return [replace(match, score=1 / (RRF + rank)) for rank, match in enumerate(order, start=1)]
+    return [match._replace(score=1 / (RRF + rank)) for rank, match in enumerate(order, start=1)]
 
 
 def _with_schema(item: Tool, names: set[str], *, keep: bool = True) -> Tool:

@@ -153,8 +153,7 @@ class IndexQuery:
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """An item and its best passage in one lane, with that lane's raw score (cosine, BM25 or ts_rank)."""
 
     item_id: UUID

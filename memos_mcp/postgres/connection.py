@@ -94,7 +94,7 @@ class Connection(Protocol):
 class Pool(Protocol):
     """The part of asyncpg's pool that this package uses."""
 
-    async def acquire(self, *, timeout: float) -> Connection: ...  # noqa: ASYNC109 - asyncpg's own parameter
+    async def acquire(self) -> Connection: ...
 
     async def release(self, connection: Connection) -> None: ...
 

@@ -171,7 +171,8 @@ class Database:
     async def _acquired(self, pool: Pool) -> Connection:
         with translated(), anyio.CancelScope() as waiting, self._watchdog.watch(waiting.cancel):
             try:
-                return await pool.acquire(timeout=COMMAND_SECONDS)
+                with anyio.fail_after(COMMAND_SECONDS):  # the pool's own timeout would create a task
+                    return await pool.acquire()
             except TimeoutError as error:  # the server answers, so neither a new pool nor a second wait would help
                 logger.warning("All connections to Postgres are busy; MEMOS_DATABASE_POOL sets how many there are")
                 raise StoreUnavailable(UNAVAILABLE) from error

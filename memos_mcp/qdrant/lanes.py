@@ -1,15 +1,19 @@
 """Completes the lanes of a search: what any lane proposes has its score in every lane. Does no I/O."""
 
+from array import array
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 from memos_mcp.domain.index import Group, Lanes, Match, Shape, Span
 from memos_mcp.qdrant.points import BM25, DENSE
 
-PointRow: TypeAlias = Sequence[Any]
-"""A point that a query found: the values of `RESULT_FIELDS`, then its score."""
+PointFields: TypeAlias = Sequence[Any]
+"""The values of `RESULT_FIELDS` of a point."""
+
+PointRow: TypeAlias = tuple[PointFields, float]
+"""A point that a query found, and its score."""
 
 MIN_SHARE: Final = 10
 """Items that each question may propose, however many questions there are."""
@@ -72,16 +76,47 @@ def shares(questions: int, limit: int) -> list[int]:
     return [limit, *(max(MIN_SHARE, limit // others) for _ in range(others))]
 
 
-def to_lanes(answer: Mapping[str, Iterable[PointRow]]) -> Lanes:
-    """Return one question's answer as the port's lanes."""
-    return Lanes(_matches(answer[DENSE]), _matches(answer[BM25]))
+class NumberedAnswers(NamedTuple):
+    """The answers of a search as they are sent: the lanes find much the same points, so each is there once.
+
+    points: what each point holds.  lanes: for each question and lane, the positions in `points`, best first.
+    scores: those of all lanes one after the other, as 32-bit floats, which is what Qdrant computes.
+    """
+
+    points: Sequence[PointFields]
+    lanes: Sequence[Mapping[str, Sequence[int]]]
+    scores: "array[float]"
 
 
-def _matches(rows: Iterable[PointRow]) -> list[Match]:
-    return [
-        Match(UUID(item), score, Span(start, end), Group(*group) if group else None)
-        for item, start, end, group, score in rows
+def numbered(answers: Iterable[Mapping[str, Iterable[PointRow]]]) -> NumberedAnswers:
+    """Return what `to_lanes` needs."""
+    positions: dict[tuple[str, int], int] = {}
+    points: list[PointFields] = []
+    lanes: list[dict[str, list[int]]] = []
+    scores = array("f")
+    for answer in answers:
+        lanes.append({lane: [] for lane in answer})
+        for lane, rows in answer.items():
+            for fields, score in rows:
+                position = positions.setdefault((fields[0], fields[1]), len(points))
+                if position == len(points):
+                    points.append(fields)
+                lanes[-1][lane].append(position)
+                scores.append(score)
+    return NumberedAnswers(points, lanes, scores)
+
+
+def to_lanes(answers: NumberedAnswers) -> list[Lanes]:
+    """Return the answers as the port's lanes."""
+    found = [
+        (UUID(item), Span(start, end), Group(*group) if group else None) for item, start, end, group in answers.points
     ]
+    scores = iter(answers.scores)
+
+    def matches(positions: Iterable[int]) -> list[Match]:
+        return [Match(item, next(scores), span, group) for item, span, group in map(found.__getitem__, positions)]
+
+    return [Lanes(**{lane: matches(positions) for lane, positions in answer.items()}) for answer in answers.lanes]
 
 
 def _lane_queries(questions: Sequence[tuple[Any, Any]], limit: int) -> Iterable[LaneQuery]:
@@ -127,7 +162,7 @@ def _best_rows(points: Iterable[PointRow], limit: int) -> list[PointRow]:
     for row in points:
         if len(best) == limit:
             break
-        best.setdefault(row[0], row)
+        best.setdefault(row[0][0], row)
     return list(best.values())
 
 
@@ -137,8 +172,8 @@ def _missing(queries: Sequence[LaneQuery], proposed: Sequence[Sequence[PointRow]
     A BM25 query that returned fewer items than its limit misses none: other items share no word with it. A dense
     query may have stopped at `MAX_CANDIDATE_POINTS`, and has a score for every item.
     """
-    items = dict.fromkeys(row[0] for rows in proposed for row in rows)
-    own = [{row[0] for row in rows} for rows in proposed]
+    items = dict.fromkeys(fields[0] for rows in proposed for fields, _ in rows)
+    own = [{fields[0] for fields, _ in rows} for rows in proposed]
     return [
         [item for item in items if item not in held] if query.lane == DENSE or len(held) >= query.limit else []
         for query, held in zip(queries, own, strict=True)

@@ -1,7 +1,6 @@
 """Reorders the first candidates by a model that reads each of them together with the question."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final, Protocol
 
 from memos_mcp.retrieval.fusion import Ranked
@@ -28,7 +27,7 @@ def reranked(ranked: Sequence[Ranked], scores: Sequence[float]) -> list[Ranked]:
     The score becomes a signal, rounded to 4 digits before it is compared: smaller differences are the noise of a batch.
     """
     read = [
-        replace(hit, signals={**hit.signals, "reranker": round(score, 4)})
+        hit._replace(signals={**hit.signals, "reranker": round(score, 4)})
         for hit, score in zip(ranked[:RERANKED], scores, strict=True)
     ]
     return [*sorted(read, key=lambda hit: -hit.signals["reranker"]), *ranked[RERANKED:]]

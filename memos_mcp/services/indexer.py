@@ -77,8 +77,9 @@ class Indexer:
 
     async def wait_until_opened(self) -> None:
         """Wait, for a bounded time, until the index was opened or could not be."""
-        with anyio.move_on_after(OPENING_SECONDS):
-            await self._opened.wait()
+        if not self._opened.is_set():
+            with anyio.move_on_after(OPENING_SECONDS):
+                await self._opened.wait()
 
     async def wait_until_idle(self) -> None:
         """Wait until nothing can be indexed now."""

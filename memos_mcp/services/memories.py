@@ -112,7 +112,9 @@ class Memories:
         candidates = await self._search.candidates(
             "memory", text, memory_filter(namespace, query.filter, now), start.candidate_limit, text_search
         )
-        ranked = [ranked for ranked in candidates.ranked if ranked.score >= (query.min_score or 0.0)]
+        ranked = candidates.ranked
+        if query.min_score is not None:
+            ranked = [hit for hit in ranked if hit.score >= query.min_score]
         # One more shows whether there is a next page.
         read = max(start.offset + query.limit + 1, self._search.rerank_depth)
         found = await self._store.get(namespace, _ids(ranked[:read]), query.filter, now)

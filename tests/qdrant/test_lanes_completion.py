@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from memos_mcp.domain.index import Group, Match, Span
-from memos_mcp.qdrant.lanes import MAX_CANDIDATE_POINTS, LaneCompletion, LaneQuery, PointRow, to_lanes
+from memos_mcp.qdrant.lanes import MAX_CANDIDATE_POINTS, LaneCompletion, LaneQuery, PointRow, numbered, to_lanes
 from memos_mcp.qdrant.points import BM25, DENSE
 
 
@@ -25,13 +25,13 @@ QUESTION: tuple[Any, Any] = ([1.0], Words())
 
 
 def row(item: str, score: float, start: int = 0) -> PointRow:
-    return (item, start, start + 1, None, score)
+    return (item, start, start + 1, None), score
 
 
 def nearest(points: Sequence[PointRow], query: LaneQuery) -> list[PointRow]:
     """Answer a query as an index does: the best points that it admits, up to its limit."""
-    admitted = [point for point in points if not query.items or point[0] in query.items]
-    return sorted(admitted, key=lambda point: -point[4])[: query.limit]
+    admitted = [point for point in points if not query.items or point[0][0] in query.items]
+    return sorted(admitted, key=lambda point: -point[1])[: query.limit]
 
 
 def complete(
@@ -46,7 +46,7 @@ def complete(
 
 
 def items(rows: Sequence[PointRow]) -> list[str]:
-    return [point[0] for point in rows]
+    return [fields[0] for fields, _ in rows]
 
 
 def test_a_search_without_questions_has_nothing_to_ask() -> None:
@@ -103,9 +103,9 @@ def test_what_one_question_proposes_is_scored_in_the_lanes_of_the_others() -> No
     second = [row(f"b{n}", 1 - n / 100) for n in range(10)]
     low = 0.01
     points = {
-        (0, DENSE): [*first, *(row(one[0], low) for one in second)],
+        (0, DENSE): [*first, *(row(one[0][0], low) for one in second)],
         (0, BM25): first,
-        (1, DENSE): [*second, *(row(one[0], low) for one in first)],
+        (1, DENSE): [*second, *(row(one[0][0], low) for one in first)],
         (1, BM25): second,
     }
     complete(completion, points)
@@ -175,13 +175,22 @@ def test_every_lane_scores_all_that_any_lane_proposed(seed: int) -> None:
         for lane, rows in answer.items():
             best: dict[str, PointRow] = {}
             for point in nearest(points[number, lane], LaneQuery(number, lane, None, 1_000)):
-                best.setdefault(point[0], point)
+                best.setdefault(point[0][0], point)
             expected = {item: point for item, point in best.items() if item in proposed}
-            assert {point[0]: point for point in rows} == expected
+            assert {point[0][0]: point for point in rows} == expected
             assert len(rows) == len(expected)
 
 
 def test_rows_become_the_matches_of_the_port() -> None:
-    lanes = to_lanes({DENSE: [(str(UUID(int=1)), 3, 5, ["file", "a file"], 0.5)], BM25: []})
+    fields = (str(UUID(int=1)), 3, 5, ["file", "a file"])
+    (lanes,) = to_lanes(numbered([{DENSE: [(fields, 0.5)], BM25: []}]))
     assert lanes.dense == [Match(UUID(int=1), 0.5, Span(3, 5), Group("file", "a file"))]
     assert lanes.bm25 == []
+
+
+def test_a_point_of_several_lanes_is_sent_once() -> None:
+    one, other = ("a", 0, 5, None), ("a", 5, 9, None)
+    answers = numbered([{DENSE: [(one, 0.5), (other, 0.25)], BM25: [(other, 2.0)]}, {DENSE: [(one, 0.125)], BM25: []}])
+    assert answers.points == [one, other]
+    assert answers.lanes == [{DENSE: [0, 1], BM25: [1]}, {DENSE: [0], BM25: []}]
+    assert list(answers.scores) == [0.5, 0.25, 2.0, 0.125]

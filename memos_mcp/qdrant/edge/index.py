@@ -120,8 +120,7 @@ class EdgeIndex:
         try:
             with anyio.fail_after(SEARCH_SECONDS):
                 answers = await self._ask(
-                    lambda running: running.worker.request(
-                        "search",
+                    lambda running: running.worker.search(
                         vectors if comparable(models, self._wanted, running.generation.shape) else [],
                         kind=kind,
                         texts=texts,
@@ -131,7 +130,7 @@ class EdgeIndex:
                 )
         except TimeoutError as error:
             raise IndexUnavailable(NOT_ANSWERING) from error
-        return [to_lanes(answer) for answer in answers]
+        return to_lanes(answers)
 
     async def states(self, kind: ItemKind, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
         which = {"between": of} if isinstance(of, SequenceRange) else {"items": [str(item) for item in of]}

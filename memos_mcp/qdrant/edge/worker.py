@@ -5,8 +5,8 @@ the engine closes its pipe, and is killed when the engine dies. Every acknowledg
 write-ahead logs are in the page cache before the reply is sent. A power cut can lose unflushed writes, a few seconds at
 most; at its next start the engine finds that versions differ, and indexes those items again.
 
-A message is JSON, then vectors as 32-bit floats; as JSON, vectors took ten times as long. The engine imports this
-module for `pack` and `unpack`, so Qdrant Edge is imported only when the worker runs.
+A message is JSON, then vectors or scores as 32-bit floats; as JSON, vectors took ten times as long. The engine imports
+this module for `pack` and `unpack`, so Qdrant Edge is imported only when the worker runs.
 """
 
 import ctypes
@@ -24,6 +24,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from memos_mcp.domain.index import Vector
+from memos_mcp.qdrant.lanes import NumberedAnswers
 
 if TYPE_CHECKING:  # Qdrant Edge, which is behind it, is for the worker process only
     from memos_mcp.qdrant.edge.shards import Shards
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(shards))
 
 
-def pack(message: Mapping[str, Any], vectors: Iterable[Vector] = ()) -> bytes:
+def pack(message: Mapping[str, Any], vectors: Iterable["Vector | array[float]"] = ()) -> bytes:
     """Return one message as bytes."""
     text = json.dumps(message, separators=(",", ":"), default=str).encode()
     floats = b"".join(vector.tobytes() for vector in vectors)
@@ -89,19 +90,26 @@ def _serve(shards: "Shards", requests: BinaryIO, replies: BinaryIO) -> None:
         if frame is None:
             return
         request, floats = frame
-        reply = pack({"id": request["id"], **_answer(shards, request, floats)})
+        answer, scores = _answer(shards, request, floats)
+        reply = pack({"id": request["id"], **answer}, scores)
         while reply:
             reply = reply[replies.write(reply) :]
 
 
-def _answer(shards: "Shards", request: dict[str, Any], floats: "array[float]") -> dict[str, Any]:
+def _answer(
+    shards: "Shards", request: dict[str, Any], floats: "array[float]"
+) -> tuple[dict[str, Any], list["array[float]"]]:
+    """Return the result or the error, and the floats that follow it."""
     arguments = request["arguments"]
     if request["operation"] in {"put", "search"}:
         arguments["floats"] = floats
     try:
-        return {"result": getattr(shards, request["operation"])(**arguments)}
+        result = getattr(shards, request["operation"])(**arguments)
+        if isinstance(result, NumberedAnswers):
+            return {"result": (result.points, result.lanes)}, [result.scores]
     except Exception as error:  # noqa: BLE001  # Edge raises bare Exceptions; the engine logs this text
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": f"{type(error).__name__}: {error}"}, []
+    return {"result": result}, []
 
 
 def _receive(requests: BinaryIO) -> tuple[dict[str, Any], "array[float]"] | None:

@@ -20,6 +20,7 @@ from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Entry, ItemKind, Vector
 from memos_mcp.qdrant.edge.generations import Generation, remove
 from memos_mcp.qdrant.edge.worker import HEADER, body_length, pack, unpack
+from memos_mcp.qdrant.lanes import NumberedAnswers
 from memos_mcp.qdrant.points import WriteBatch, write_batches
 
 logger = logging.getLogger(__name__)
@@ -110,9 +111,13 @@ class WorkerHandle:
         Raises `WorkerExited` if the process has ended, `IndexUnavailable` on an error, and `TimeoutError` if it takes
         longer than `seconds`, not counting the requests before it.
         """
-        async with self._request_lock:
-            (result,) = [one async for one in self._results([Request(operation, arguments, vectors, seconds)])]
-        return result
+        return (await self._ask(Request(operation, arguments, vectors, seconds)))["result"]
+
+    async def search(self, vectors: Iterable[Vector], **arguments: Any) -> NumberedAnswers:
+        """Return what `Shards.search` finds. Raises what `request` raises."""
+        reply = await self._ask(Request("search", arguments, vectors))
+        points, lanes = reply["result"]
+        return NumberedAnswers(points, lanes, reply["floats"])
 
     async def put(self, kind: ItemKind, entries: Iterable[Entry], *, first: float | None, each: float | None) -> None:
         """Write entries in parts, one caller at a time. Raises what `request` raises.
@@ -150,21 +155,26 @@ class WorkerHandle:
         oldest = next(iter(self._unanswered.values()), None)
         return oldest is not None and anyio.current_time() - max(oldest, self._last_reply) > SEARCH_SECONDS
 
+    async def _ask(self, request: Request) -> dict[str, Any]:
+        async with self._request_lock:
+            (reply,) = [one async for one in self._replies_to([request])]
+        return reply
+
     async def _write(self, parts: Iterable[Request], first: float | None) -> None:
-        async for _ in self._results(chain([Request("ping", {}, seconds=first)], parts)):
+        async for _ in self._replies_to(chain([Request("ping", {}, seconds=first)], parts)):
             pass
 
-    async def _results(self, requests: Iterable[Request]) -> AsyncIterator[Any]:
-        """Yield the result of each request; the next one is sent before it is waited for."""
+    async def _replies_to(self, requests: Iterable[Request]) -> AsyncIterator[dict[str, Any]]:
+        """Yield the reply to each request; the next one is sent before it is waited for."""
         sent: deque[tuple[int, Request]] = deque()
         try:
             for request in requests:
                 sent.append((next(self._numbers), request))
                 await self._send(*sent[-1])
                 if len(sent) > 1:
-                    yield await self._result(*sent.popleft())
+                    yield await self._reply_to(*sent.popleft())
             while sent:
-                yield await self._result(*sent.popleft())
+                yield await self._reply_to(*sent.popleft())
         except PIPE_CLOSED as error:
             self._exited = True
             raise WorkerExited from error
@@ -185,7 +195,7 @@ class WorkerHandle:
                 self._unanswered[number] = anyio.current_time()
                 await self._process.stdin.send(frame)  # once called, all is sent, even if the wait is cancelled
 
-    async def _result(self, number: int, request: Request) -> Any:
+    async def _reply_to(self, number: int, request: Request) -> dict[str, Any]:
         try:
             with anyio.fail_after(request.seconds):
                 while (reply := self._replies[number]) is None:
@@ -197,7 +207,7 @@ class WorkerHandle:
         if "error" in reply:
             logger.error("The index process could not %s: %s", request.operation, reply["error"])
             raise IndexUnavailable(FAILED)
-        return reply.get("result")
+        return reply
 
     async def _read_reply(self) -> None:
         """Read a reply, and keep it unless its request was given up."""
@@ -217,8 +227,8 @@ class WorkerHandle:
         end = HEADER.size + body_length(header)
         body = bytes(self._received[HEADER.size : end])
         del self._received[:end]
-        reply: dict[str, Any] = unpack(header, body)[0]
-        return reply
+        message, floats = unpack(header, body)
+        return {**message, "floats": floats}
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ class ServerClient:
         timeout = self._options.timeout
         answers = await self._nodes.ask(lambda client: client.query_batch_points(collection, requests, timeout=timeout))
         return [
-            [(*fields_of(point.payload, RESULT_FIELDS), point.score) for point in answer.points] for answer in answers
+            [(fields_of(point.payload, RESULT_FIELDS), point.score) for point in answer.points] for answer in answers
         ]
 
     async def rows(self, collection: str, of: Sequence[UUID] | SequenceRange) -> AsyncIterator[list[list[Any]]]:

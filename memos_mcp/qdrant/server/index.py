@@ -26,7 +26,7 @@ from memos_mcp.domain.index import (
     SettingMismatch,
     Shape,
 )
-from memos_mcp.qdrant.lanes import LaneCompletion, comparable, to_lanes
+from memos_mcp.qdrant.lanes import LaneCompletion, comparable, numbered, to_lanes
 from memos_mcp.qdrant.points import CLOSED, OUTDATED, StateScan
 from memos_mcp.qdrant.server.collections import Collections, ServerGeneration
 from memos_mcp.qdrant.server.options import DEFAULT_OPTIONS, ServerOptions
@@ -122,7 +122,7 @@ class ServerIndex:
         completion = LaneCompletion(client.question_vectors(questions, dense=self._comparable(questions)), limit)
         while completion.batch:
             completion.receive(await client.nearest(alias, completion.batch, where))
-        return [to_lanes(answer) for answer in completion.answers]
+        return to_lanes(numbered(completion.answers))
 
     async def states(self, kind: ItemKind, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
         scan = StateScan()

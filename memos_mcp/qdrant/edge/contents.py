@@ -1,0 +1,70 @@
+"""What the index process knows of the points of a shard without asking it. Imported by the index process only."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from math import inf
+from typing import Any, Final
+from uuid import UUID
+
+import qdrant_edge as edge
+
+from memos_mcp.qdrant.edge.conditions import in_range
+from memos_mcp.qdrant.lanes import PointFields
+from memos_mcp.qdrant.points import NAMESPACE, RESULT_FIELDS, fields_of
+
+MAX_CACHED_POINTS: Final = 50_000
+"""Points whose `RESULT_FIELDS` are kept, in some 20 MB: to read those of 100 points takes 1 ms, a third of a search."""
+
+
+class ShardContents:
+    """Answers for a shard whether a filter's condition holds for all points, and what points hold.
+
+    A condition is checked for each point that a search visits: the namespace costs a third of a scan of 10,000 points,
+    though most indexes hold one only, and the time of expiry a fifth, though most points have none.
+    """
+
+    def __init__(self) -> None:
+        """Describe an empty shard."""
+        self._namespaces: set[str] = set()
+        self._least: dict[str, float] = {}
+        self._fields: OrderedDict[int, PointFields] = OrderedDict()
+
+    def load(self, shard: edge.EdgeShard) -> None:
+        """Describe an existing shard; it takes some 20 ms with 200,000 points."""
+        # Two suffice to know that there are several.
+        self._namespaces = {str(hit.value) for hit in shard.facet(edge.FacetRequest(NAMESPACE, 2)).hits}
+
+    def add(self, points: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Take note of points, given by id and payload, before they are written."""
+        for point, payload in points:
+            self._namespaces.add(payload[NAMESPACE])
+            for field, least in self._least.items():
+                self._least[field] = min(least, payload.get(field, inf))
+            self._fields.pop(UUID(point).int, None)
+
+    def only(self, namespace: str) -> bool:
+        """Whether all points are of this namespace."""
+        return self._namespaces <= {namespace}
+
+    def has_up_to(self, shard: edge.EdgeShard, field: str, number: float) -> bool:
+        """Whether a point may have so small a number in this field."""
+        if field not in self._least:
+            having = edge.Filter(must=[in_range(field, edge.RangeFloat(gte=-inf))])
+            self._least[field] = -inf if shard.count(edge.CountRequest(exact=True, filter=having)) else inf
+        return self._least[field] <= number
+
+    def fields(self, shard: edge.EdgeShard, points: Sequence[int | UUID | str]) -> list[PointFields]:
+        """Return the `RESULT_FIELDS` of points, from the shard where they are not known."""
+        # To compute the hash of a UUID takes longer than to look up its number.
+        numbers = [_number(point) for point in points]
+        if unknown := [point for point, number in zip(points, numbers, strict=True) if number not in self._fields]:
+            for record in shard.retrieve(unknown, with_payload=list(RESULT_FIELDS), with_vector=False):
+                self._fields[_number(record.id)] = fields_of(record.payload, RESULT_FIELDS)
+        found = [self._fields[number] for number in numbers]
+        while len(self._fields) > MAX_CACHED_POINTS:
+            self._fields.popitem(last=False)
+        return found
+
+
+def _number(point: int | UUID | str) -> int:
+    return point.int if isinstance(point, UUID) else int(point)
