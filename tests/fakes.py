@@ -119,8 +119,8 @@ class DownIndex:
     def generation(self) -> str | None:
         return self.inner.generation
 
-    async def wants_rebuild(self) -> bool:
-        return await self._up().wants_rebuild()
+    async def wants_graph(self) -> bool:
+        return await self._up().wants_graph()
 
     async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None:
         await self._up().put(kind, entries)
@@ -141,6 +141,9 @@ class DownIndex:
 
     async def draft(self, shape: Shape) -> Draft:
         return await self._up().draft(shape)
+
+    async def copy(self) -> Draft:
+        return await self._up().copy()
 
     async def restore(self) -> None:
         await self._up().restore()

@@ -233,8 +233,8 @@ class VectorIndex(Protocol):
     def generation(self) -> str | None:
         """The name of the generation that answers now, None while none is open."""
 
-    async def wants_rebuild(self) -> bool:
-        """Whether a new generation would answer faster than this one (too many points outside the graph)."""
+    async def wants_graph(self) -> bool:
+        """Whether a new graph would answer faster than this one (too many points are outside it)."""
 
     async def put(self, kind: ItemKind, entries: Sequence[Entry]) -> None:
         """Store these items' passages in place of whatever the index held of them."""
@@ -255,7 +255,11 @@ class VectorIndex(Protocol):
     async def count(self, kind: ItemKind, of: SequenceRange) -> int:
         """Return how many points the items in this range have."""
 
-    async def draft(self, shape: Shape) -> Draft: ...
+    async def draft(self, shape: Shape) -> Draft:
+        """Start an empty generation beside the current one. Later writes to the current one do not reach it."""
+
+    async def copy(self) -> Draft:
+        """Start a generation with the points of the current one, to be committed with a new graph."""
 
     async def restore(self) -> None:
         """Exchange the current generation for the kept one, if the kept one has the shape that `open` named."""

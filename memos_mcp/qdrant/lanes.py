@@ -77,7 +77,7 @@ def shares(questions: int, limit: int) -> list[int]:
 
 
 class NumberedAnswers(NamedTuple):
-    """The answers of a search as they are sent: the lanes find much the same points, so each is there once.
+    """The answers of a search in the form that is sent: the lanes find much the same points, so each is there once.
 
     points: what each point holds.  lanes: for each question and lane, the positions in `points`, best first.
     scores: those of all lanes one after the other, as 32-bit floats, which is what Qdrant computes.

@@ -1,8 +1,10 @@
 """Keeps the index in sync with Postgres: processes the queue, reconciles, builds new generations."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -129,16 +131,27 @@ class Indexer:
             delay = min(delay * 2, LAST_RETRY_SECONDS)
 
     async def rebuild(self) -> None:
-        """Build a new generation beside the current one, swap it in, and queue what changed meanwhile."""
+        """Build a new generation from the record beside the current one, and replace it."""
         draft = await self._index.draft(await self._projector.shape())
+        self._build_clock.start(sum([await self._projector.rows(kind).count() for kind in ITEM_KINDS]))
+        try:
+            await self._replace(partial(build, draft, self._projector, self._build_clock.advance))
+        finally:
+            self._build_clock.stop()
+
+    async def rebuild_graph(self) -> None:
+        """Build a new graph for the points of the current generation, beside it, and replace it."""
+        draft = await self._index.copy()
+        await self._replace(draft.commit)
+
+    async def _replace(self, commit: Callable[[], Awaitable[None]]) -> None:
+        """Swap in a new generation, and queue what changed while it was built."""
         self._state = self._state.replacing(self._index.generation)
         try:
-            self._build_clock.start(sum([await self._projector.rows(kind).count() for kind in ITEM_KINDS]))
-            await build(draft, self._projector, self._build_clock.advance)
+            await commit()
             lacks_items = bool(await self._reconcile() and await self._depth())
             self._state = self._state.generation_swapped(lacks_items=lacks_items)
         finally:
-            self._build_clock.stop()
             self._state = self._state.replacing(None)
             self._notify_idle()
 
@@ -206,19 +219,19 @@ class Indexer:
         if self._state.rebuilding or anyio.current_time() < self._state.next_rebuild:
             return
         requested = await self._log.rebuild_requested()
-        if requested is not None or self._index.outdated or await self._rebuild_is_worthwhile():
+        if requested is not None or self._index.outdated:
             self._state = self._state.rebuild_started()
-            tasks.start_soon(self._rebuild, requested)
+            tasks.start_soon(self._rebuild, self.rebuild, requested)
+        # Not during a load, which a new graph would slow down and then lack.
+        elif not self._state.loading and await self._index.wants_graph():
+            self._state = self._state.rebuild_started()
+            tasks.start_soon(self._rebuild, self.rebuild_graph, None)
 
-    async def _rebuild_is_worthwhile(self) -> bool:
-        """Whether a new graph is worth its time: not during a load, which it would slow down and then lack."""
-        return not self._state.loading and await self._index.wants_rebuild()
-
-    async def _rebuild(self, requested: datetime | None) -> None:
+    async def _rebuild(self, rebuild: Callable[[], Awaitable[None]], requested: datetime | None) -> None:
         """Rebuild while the current generation serves; after a failure it stays until the next attempt."""
         next_rebuild = self._state.next_rebuild
         try:
-            await self.rebuild()
+            await rebuild()
             if requested is not None:
                 await self._log.rebuild_done(requested)
             next_rebuild = 0.0

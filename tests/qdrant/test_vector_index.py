@@ -286,8 +286,9 @@ async def test_a_closed_index_is_unavailable(index: VectorIndex) -> None:
         index.drop("memory", [item(1)]),
         versions(index, "memory"),
         index.report(),
-        index.wants_rebuild(),
+        index.wants_graph(),
         index.draft(SHAPE),
+        index.copy(),
     ):
         with pytest.raises(IndexUnavailable):
             await call

@@ -224,8 +224,9 @@ async def test_another_model_gets_its_own_generation(tmp_path: Path, database_ur
             assert page.degraded is None
 
 
+@pytest.mark.parametrize("threshold", [1_000, 50], ids=["requested", "for a new graph"])
 async def test_answers_are_degraded_until_a_new_generation_was_reconciled(
-    tmp_path: Path, database: Database, embedder: HashEmbedder
+    tmp_path: Path, database: Database, embedder: HashEmbedder, threshold: int
 ) -> None:
     asked, answer = anyio.Event(), anyio.Event()
 
@@ -246,10 +247,11 @@ async def test_answers_are_degraded_until_a_new_generation_was_reconciled(
             return await super().count(kind, of)
 
     settings = Settings(home=tmp_path, index_wait_seconds=5)
-    async with running(compose(settings, database, Swapping(tmp_path / "index", 1_000), embedder)) as app:
-        await app.memories.store_many(SCOPE, HERONS[:5])
+    async with running(compose(settings, database, Swapping(tmp_path / "index", threshold), embedder)) as app:
+        await app.memories.store_many(SCOPE, HERONS[:60])
         await caught_up(app)
-        await app.reindex(fresh=True)
+        if threshold > 60:  # otherwise a new graph is due
+            await app.reindex(fresh=True)
         with anyio.fail_after(30):
             await asked.wait()
         assert (await app.memories.query(SCOPE, MemoryQuery("osprey"))).degraded is not None
@@ -285,9 +287,9 @@ async def test_a_new_graph_is_built_after_a_load_and_not_during_it(
     held: list[int] = []
 
     class Counting(EdgeIndex):
-        async def draft(self, shape: Shape) -> EdgeDraft:
+        async def copy(self) -> EdgeDraft:
             held.append((await self.report()).items["memory"])
-            return await super().draft(shape)
+            return await super().copy()
 
     monkeypatch.setattr(indexer, "HOUSEKEEPING_SECONDS", 0.0)
     app = compose(Settings(home=tmp_path), database, Counting(tmp_path / "index", hnsw_threshold=50), embedder)
@@ -296,7 +298,7 @@ async def test_a_new_graph_is_built_after_a_load_and_not_during_it(
     async with running(app):
 
         async def built() -> bool:
-            return bool(held) and not await app.index.wants_rebuild()
+            return bool(held) and not await app.index.wants_graph()
 
         await until(built)
     assert held == [load]

@@ -19,14 +19,14 @@ MAX_CACHED_POINTS: Final = 50_000
 class ShardContents:
     """Answers for a shard whether a filter's condition holds for all points, and what points hold.
 
-    A condition is checked for each point that a search visits: the namespace costs a third of a scan of 10,000 points,
+    A condition is checked for each point that a search reaches: the namespace costs a third of a scan of 10,000 points,
     though most indexes hold one only, and the time of expiry a fifth, though most points have none.
     """
 
     def __init__(self) -> None:
         """Describe an empty shard."""
         self._namespaces: set[str] = set()
-        self._least: dict[str, float] = {}
+        self._minimum: dict[str, float] = {}
         self._fields: OrderedDict[int, PointFields] = OrderedDict()
 
     def load(self, shard: edge.EdgeShard) -> None:
@@ -38,8 +38,8 @@ class ShardContents:
         """Take note of points, given by id and payload, before they are written."""
         for point, payload in points:
             self._namespaces.add(payload[NAMESPACE])
-            for field, least in self._least.items():
-                self._least[field] = min(least, payload.get(field, inf))
+            for field, minimum in self._minimum.items():
+                self._minimum[field] = min(minimum, payload.get(field, inf))
             self._fields.pop(UUID(point).int, None)
 
     def only(self, namespace: str) -> bool:
@@ -48,10 +48,10 @@ class ShardContents:
 
     def has_up_to(self, shard: edge.EdgeShard, field: str, number: float) -> bool:
         """Whether a point may have so small a number in this field."""
-        if field not in self._least:
+        if field not in self._minimum:
             having = edge.Filter(must=[in_range(field, edge.RangeFloat(gte=-inf))])
-            self._least[field] = -inf if shard.count(edge.CountRequest(exact=True, filter=having)) else inf
-        return self._least[field] <= number
+            self._minimum[field] = -inf if shard.count(edge.CountRequest(exact=True, filter=having)) else inf
+        return self._minimum[field] <= number
 
     def fields(self, shard: edge.EdgeShard, points: Sequence[int | UUID | str]) -> list[PointFields]:
         """Return the `RESULT_FIELDS` of points, from the shard where they are not known."""

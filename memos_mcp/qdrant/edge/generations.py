@@ -94,12 +94,27 @@ def _named(folder: Path, file: str) -> Generation | None:
 
 def new_generation(folder: Path, shape: Shape) -> Generation:
     """Create the folder of a generation that is not the current one yet."""
-    path = folder / uuid4().hex[:12]
+    path = folder / _new_name()
     path.mkdir(parents=True)
     (path / ABOUT).write_text(
         json.dumps({"format": FORMAT, "model": shape.model, "dimensions": shape.dimensions}) + "\n"
     )
     return Generation(path, shape)
+
+
+def _new_name() -> str:
+    return uuid4().hex[:12]
+
+
+def copied(generation: Generation) -> Generation:
+    """Return a copy that is not the current one yet; of a failed copy nothing remains."""
+    copy = Generation(generation.path.with_name(_new_name()), generation.shape)
+    try:
+        shutil.copytree(generation.path, copy.path)
+    except BaseException:
+        remove(copy.path)
+        raise
+    return copy
 
 
 def make_current(generation: Generation) -> None:

@@ -91,8 +91,8 @@ class EdgeIndex:
                 logger.exception("The folder of the search index cannot be used")
                 raise IndexUnavailable(self._launcher.reason(UNUSABLE)) from error
 
-    async def wants_rebuild(self) -> bool:
-        """Whether a rebuild is worthwhile: the points outside the graph are more than half of those inside."""
+    async def wants_graph(self) -> bool:
+        """Whether a new graph is worthwhile: the points outside the graph are more than half of those inside."""
         graph: dict[str, list[int]] = await self._request("graph")
         return any(points - inside > max(self._hnsw_threshold, inside // 2) for points, inside in graph.values())
 
@@ -146,13 +146,24 @@ class EdgeIndex:
         return count
 
     async def draft(self, shape: Shape) -> EdgeDraft:
-        """Start a generation beside the current one. Later writes to the current one do not reach it."""
         if self._current is None:
             raise IndexUnavailable(CLOSED)
-        running = await self._launcher.create(shape, background=True)
-        draft = EdgeDraft(running, self._adopt, self._drafts.discard)
-        self._drafts.add(draft)
-        return draft
+        return self._drafted(await self._launcher.create(shape, background=True))
+
+    async def copy(self) -> EdgeDraft:
+        """Copy the files of the current generation, while writes wait: 1 GB for 200,000 points."""
+        async with self._writing:
+            await self._request("flush")
+            copied = await self._launcher.copy(self._running().generation)
+        try:
+            running = await self._launcher.load(copied, background=True)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await run_sync(disk.remove, copied.path)
+            raise
+        if running is None:
+            raise IndexUnavailable("The copy of the search index cannot be read.")
+        return self._drafted(running)
 
     async def restore(self) -> None:
         if self.outdated:
@@ -183,6 +194,11 @@ class EdgeIndex:
                 if running is not None:
                     await running.worker.stop()
                 self._launcher.release()
+
+    def _drafted(self, running: RunningGeneration) -> EdgeDraft:
+        draft = EdgeDraft(running, self._adopt, self._drafts.discard)
+        self._drafts.add(draft)
+        return draft
 
     def _running(self) -> RunningGeneration:
         if self._current is None:

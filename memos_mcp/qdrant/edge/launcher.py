@@ -45,9 +45,9 @@ class Launcher:
         """Return why the folder cannot be used: a full disk, or what the caller knows."""
         return DISK_FULL if disk.lacks_space(self._folder) else otherwise
 
-    async def load(self, generation: Generation) -> RunningGeneration | None:
+    async def load(self, generation: Generation, *, background: bool = False) -> RunningGeneration | None:
         """Return the generation, or None if it cannot be read and was set aside."""
-        worker = await self._start(generation)
+        worker = await self._start(generation, background=background)
         try:
             await worker.request("load", seconds=START_SECONDS)
         except (WorkerExited, IndexUnavailable):
@@ -74,6 +74,14 @@ class Launcher:
                 raise IndexUnavailable(self.reason(FAILED)) from error
             raise
         return running
+
+    async def copy(self, generation: Generation) -> Generation:
+        """Copy the files of a generation; nothing may be written to it meanwhile."""
+        try:
+            return await run_sync(disk.copied, generation)
+        except OSError as error:
+            logger.exception("The search index cannot be copied")
+            raise IndexUnavailable(self.reason("The search index cannot be copied.")) from error
 
     async def _start(self, generation: Generation, *, background: bool = False) -> WorkerHandle:
         if self._lock is None:

@@ -48,6 +48,8 @@ OUTSIDE: Final = "outside"
 Edge's own count of indexed vectors does not serve: it includes sparse ones, and those of replaced points for ever.
 """
 
+_OUTSIDE: Final = edge.Filter(must=[has_word(GRAPH, OUTSIDE)])
+
 GRAPHS: Final = "graphs.json"
 """In a generation's folder, the kinds that have a graph, with the number of points it was built from."""
 
@@ -189,11 +191,10 @@ class Shards:
 
     def graph(self) -> dict[str, list[int]]:
         """Return how many points each kind has, and how many of them are in its graph."""
-        late = edge.Filter(must=[has_word(GRAPH, OUTSIDE)])
         counts: dict[str, list[int]] = {}
         for kind, shard in self._shards.items():
             points = shard.info().points_count
-            outside = shard.count(edge.CountRequest(exact=True, filter=late)) if kind in self._graphs else points
+            outside = shard.count(edge.CountRequest(exact=True, filter=_OUTSIDE)) if kind in self._graphs else points
             counts[kind] = [points, points - outside]
         return counts
 
@@ -201,6 +202,7 @@ class Shards:
         """Build the graph of each kind that is large enough. Blocks for seconds to minutes."""
         for kind, shard in self._shards.items():
             if shard.info().points_count > self._hnsw_threshold:
+                shard.update(edge.UpdateOperation.delete_payload_by_filter(_OUTSIDE, [GRAPH]))
                 shard.optimize()
                 shard.flush()
                 self._graphs[kind] = shard.info().points_count

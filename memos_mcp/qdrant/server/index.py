@@ -96,7 +96,7 @@ class ServerIndex:
                 await collections.make_current(found)
             self._wanted, self._current = shape, found
 
-    async def wants_rebuild(self) -> bool:
+    async def wants_graph(self) -> bool:
         """Return False: a server builds its graph itself as points are added."""
         self._opened()
         return False
@@ -136,10 +136,12 @@ class ServerIndex:
         return await collections.client.count(collections.alias(kind), of)
 
     async def draft(self, shape: Shape) -> "ServerDraft":
-        """Start a generation beside the current one. Later writes to the current one do not reach it."""
         collections = self._opened()
         await collections.remove_leftovers()
         return ServerDraft(collections, await collections.create(shape), self._adopt)
+
+    async def copy(self) -> "ServerDraft":
+        raise IndexUnavailable("A Qdrant server builds its graph itself.")
 
     async def restore(self) -> None:
         if self.outdated:

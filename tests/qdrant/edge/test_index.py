@@ -1,5 +1,6 @@
 """What only the embedded index does: one process at a time, crashes, broken files, graphs built aside."""
 
+import errno
 import json
 import shutil
 import signal
@@ -236,17 +237,61 @@ async def test_a_commit_builds_the_graph_and_the_answers_stay_the_same(index: Ed
     await index.put("tool", entries[:10])
     before = [await search(index, "memory", f"word{n}", vector((n, 0)), OURS, 3) for n in range(10)]
     assert (await index._request("graph"))["memory"] == [300, 0]
-    assert await index.wants_rebuild()
+    assert await index.wants_graph()
     draft = await index.draft(SHAPE)
     await draft.put("memory", entries)
     await draft.put("tool", entries[:10])
     await draft.commit()
     assert await index._request("graph") == {"memory": [300, 300], "tool": [10, 0]}
-    assert not await index.wants_rebuild()
+    assert not await index.wants_graph()
     after = [await search(index, "memory", f"word{n}", vector((n, 0)), OURS, 3) for n in range(10)]
     assert [(dense(lanes), bm25(lanes)) for lanes in after] == [(dense(lanes), bm25(lanes)) for lanes in before]
     for lanes, earlier in zip(after, before, strict=True):
         assert [match.score for match in lanes.dense] == pytest.approx([match.score for match in earlier.dense])
+    assert len(generations(folder)) == 1
+
+
+async def test_a_copy_has_the_points_of_the_current_generation_and_all_are_in_its_graph(
+    index: EdgeIndex, folder: Path
+) -> None:
+    await index.put("memory", [entry(n, f"word{n} common") for n in range(3 * THRESHOLD)])
+    await (await index.copy()).commit()
+    assert (await index._request("graph"))["memory"] == [300, 300]
+    await index.put("memory", [entry(n, "new common", version=2) for n in range(250, 450)])
+    await index.drop("memory", [item(n) for n in range(10)])
+    before = [await search(index, "memory", "new common", vector((n, 0)), OURS, 20) for n in (20, 260, 440)]
+    assert (await index._request("graph"))["memory"] == [440, 240]
+    await (await index.copy()).commit()
+    assert (await index._request("graph"))["memory"] == [440, 440]
+    assert await versions(index, "memory") == {item(n): 1 if n < 250 else 2 for n in range(10, 450)}
+    after = [await search(index, "memory", "new common", vector((n, 0)), OURS, 20) for n in (20, 260, 440)]
+    for lanes, earlier in zip(after, before, strict=True):
+        assert dense(lanes)[:5] == dense(earlier)[:5]
+        assert [match.score for match in lanes.bm25][:5] == pytest.approx([match.score for match in earlier.bm25][:5])
+    assert len(generations(folder)) == 1
+
+
+async def test_a_copy_does_not_get_what_is_written_later(index: EdgeIndex) -> None:
+    await index.put("memory", [entry(1, "cat")])
+    draft = await index.copy()
+    await index.put("memory", [entry(2, "cat")])
+    await draft.commit()
+    assert set(await versions(index, "memory")) == {item(1)}
+
+
+async def test_a_copy_that_fails_leaves_the_current_generation_and_no_files(
+    index: EdgeIndex, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await index.put("memory", [entry(1, "cat")])
+
+    def full(source: Path, target: Path) -> None:
+        target.mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device", str(source))
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(IndexUnavailable, match="cannot be copied"):
+        await index.copy()
+    assert bm25(await search(index, "memory", "cat", None, OURS, 5)) == [1]
     assert len(generations(folder)) == 1
 
 
@@ -260,14 +305,14 @@ async def test_a_rebuild_is_wanted_again_when_half_as_much_is_outside_the_graph_
     await index.put("memory", [entry(n, version=2) for n in range(80)])
     await index.put("memory", [entry(n) for n in range(1_000, 1_050)])
     assert (await index._request("graph"))["memory"] == [350, 220]
-    assert await index.wants_rebuild()
+    assert await index.wants_graph()
     await index.drop("memory", [item(n) for n in range(1_000, 1_050)])
-    assert not await index.wants_rebuild()
+    assert not await index.wants_graph()
     await index.close()
     await index.open(SHAPE)
     await index.put("memory", [entry(n, version=3) for n in range(80, 150)])
     assert (await index._request("graph"))["memory"] == [300, 150]
-    assert await index.wants_rebuild()
+    assert await index.wants_graph()
 
 
 async def test_a_commit_that_is_cancelled_leaves_the_current_generation(index: EdgeIndex, folder: Path) -> None:
