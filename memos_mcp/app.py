@@ -13,7 +13,8 @@ import anyio
 from memos_mcp import __version__
 from memos_mcp.domain.engines import EngineRegistry
 from memos_mcp.domain.errors import MemosError, Unavailable
-from memos_mcp.domain.index import Embedder, IndexLog, ItemKind, VectorIndex
+from memos_mcp.domain.index import Embedder, ItemKind, VectorIndex
+from memos_mcp.domain.index_log import IndexLog
 from memos_mcp.domain.index_queue import IndexQueue
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.embedding.reranker import FastReranker

@@ -6,7 +6,6 @@ The index is a projection of Postgres: it proposes candidates and holds nothing 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
@@ -289,14 +288,3 @@ class Embedder(Protocol):
 
     async def queries(self, texts: Sequence[str]) -> list[Vector]:
         """Embed texts as questions; longer texts are cut at the window."""
-
-
-class IndexLog(Protocol):
-    """Requests of other processes to the process that holds the index, in the database."""
-
-    async def request_rebuild(self) -> None: ...
-
-    async def rebuild_requested(self) -> datetime | None: ...
-
-    async def rebuild_done(self, requested_at: datetime) -> None:
-        """Clear the request, unless a newer one has come."""

@@ -13,7 +13,8 @@ from anyio.abc import TaskGroup
 
 from memos_mcp.domain.engines import EngineRegistry
 from memos_mcp.domain.errors import MemosError, Unavailable
-from memos_mcp.domain.index import ITEM_KINDS, IndexLog, IndexReport, ItemKind, VectorIndex
+from memos_mcp.domain.index import ITEM_KINDS, IndexReport, ItemKind, VectorIndex
+from memos_mcp.domain.index_log import IndexLog
 from memos_mcp.domain.index_queue import IndexQueue
 from memos_mcp.services.batches import Batches
 from memos_mcp.services.build_clock import BuildClock
