@@ -64,8 +64,8 @@ def build_server(app: App, scope: Scope) -> Server[Any]:
         cache_hints={"tools/list": _LIST_CACHE, "server/discover": _LIST_CACHE},
         get_tool_input_schema=lambda name: tools[name].input_schema if name in tools else None,
         on_list_tools=partial(_list_tools, [tool.listing for tool in TOOLS]),
-        on_call_tool=partial(_call_tool, app, scope, tools),
     )
+    server.add_request_handler("tools/call", types.CallToolRequestParams, partial(_call_tool, app, scope, tools))
     server.middleware.append(_name_malformed_parameters)
     return server
 
@@ -82,7 +82,7 @@ async def _call_tool(
     tools: Mapping[str, ToolDefinition[Any]],
     _context: ServerRequestContext[Any],
     params: types.CallToolRequestParams,
-) -> types.CallToolResult:
+) -> dict[str, Any]:
     tool = tools.get(params.name)
     if tool is None:
         raise MCPError(types.INVALID_PARAMS, " ".join(unknown("tool", [params.name], tools)))
@@ -99,14 +99,18 @@ async def _call_tool(
         )
 
 
-def _answer(result: Mapping[str, Any]) -> types.CallToolResult:
+def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
     """Send the same data twice: about half of the clients read only the text, others only the structure."""
-    text = types.TextContent(type="text", text=compact(result))
-    return types.CallToolResult(content=[text], structured_content=result)
+    return {**_result(compact(result), is_error=False), "structuredContent": result}
 
 
-def _failure(message: str) -> types.CallToolResult:
-    return types.CallToolResult(content=[types.TextContent(type="text", text=message)], is_error=True)
+def _failure(message: str) -> dict[str, Any]:
+    return _result(message, is_error=True)
+
+
+def _result(text: str, *, is_error: bool) -> dict[str, Any]:
+    """Return a result in its wire form: from `types.CallToolResult`, the SDK would copy it field by field first."""
+    return {"content": [{"type": "text", "text": text}], "isError": is_error, "resultType": "complete"}
 
 
 async def _name_malformed_parameters(ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:

@@ -180,6 +180,8 @@ def _scaled(lane: Lane, best: float) -> dict[int, float]:
 
 def _greater(one: Mapping[int, float], other: Mapping[int, float]) -> dict[int, float]:
     """Return each item's greater score."""
+    if not other:
+        return dict(one)
     return {item: max(one.get(item, -math.inf), other.get(item, -math.inf)) for item in one.keys() | other.keys()}
 
 

@@ -9,7 +9,16 @@ from uuid import UUID
 import pytest
 
 from memos_mcp.domain.index import Group, Match, Span
-from memos_mcp.qdrant.lanes import MAX_CANDIDATE_POINTS, LaneCompletion, LaneQuery, PointRow, numbered, to_lanes
+from memos_mcp.qdrant.lanes import (
+    MAX_CANDIDATE_POINTS,
+    FoundPoint,
+    LaneCompletion,
+    LaneQuery,
+    PointRow,
+    found_point,
+    numbered,
+    to_lanes,
+)
 from memos_mcp.qdrant.points import BM25, DENSE
 
 
@@ -25,12 +34,12 @@ QUESTION: tuple[Any, Any] = ([1.0], Words())
 
 
 def row(item: str, score: float, start: int = 0) -> PointRow:
-    return (item, start, start + 1, None), score
+    return FoundPoint(item, f"{item} {start} {start + 1}"), score
 
 
 def nearest(points: Sequence[PointRow], query: LaneQuery) -> list[PointRow]:
     """Answer a query as an index does: the best points that it admits, up to its limit."""
-    admitted = [point for point in points if not query.items or point[0][0] in query.items]
+    admitted = [point for point in points if not query.items or point[0].item in query.items]
     return sorted(admitted, key=lambda point: -point[1])[: query.limit]
 
 
@@ -46,7 +55,7 @@ def complete(
 
 
 def items(rows: Sequence[PointRow]) -> list[str]:
-    return [fields[0] for fields, _ in rows]
+    return [point.item for point, _ in rows]
 
 
 def test_a_search_without_questions_has_nothing_to_ask() -> None:
@@ -103,9 +112,9 @@ def test_what_one_question_proposes_is_scored_in_the_lanes_of_the_others() -> No
     second = [row(f"b{n}", 1 - n / 100) for n in range(10)]
     low = 0.01
     points = {
-        (0, DENSE): [*first, *(row(one[0][0], low) for one in second)],
+        (0, DENSE): [*first, *(row(one[0].item, low) for one in second)],
         (0, BM25): first,
-        (1, DENSE): [*second, *(row(one[0][0], low) for one in first)],
+        (1, DENSE): [*second, *(row(one[0].item, low) for one in first)],
         (1, BM25): second,
     }
     complete(completion, points)
@@ -175,22 +184,26 @@ def test_every_lane_scores_all_that_any_lane_proposed(seed: int) -> None:
         for lane, rows in answer.items():
             best: dict[str, PointRow] = {}
             for point in nearest(points[number, lane], LaneQuery(number, lane, None, 1_000)):
-                best.setdefault(point[0][0], point)
+                best.setdefault(point[0].item, point)
             expected = {item: point for item, point in best.items() if item in proposed}
-            assert {point[0][0]: point for point in rows} == expected
+            assert {point[0].item: point for point in rows} == expected
             assert len(rows) == len(expected)
 
 
 def test_rows_become_the_matches_of_the_port() -> None:
-    fields = (str(UUID(int=1)), 3, 5, ["file", "a file"])
-    (lanes,) = to_lanes(numbered([{DENSE: [(fields, 0.5)], BM25: []}]))
-    assert lanes.dense == [Match(UUID(int=1), 0.5, Span(3, 5), Group("file", "a file"))]
+    in_file = found_point({"item": str(UUID(int=1)), "start": 3, "end": 5, "group": ["file", "a file"]})
+    alone = found_point({"item": str(UUID(int=2)), "start": 0, "end": 9})
+    (lanes,) = to_lanes(numbered([{DENSE: [(in_file, 0.5), (alone, 0.25)], BM25: []}]))
+    assert lanes.dense == [
+        Match(UUID(int=1), 0.5, Span(3, 5), Group("file", "a file")),
+        Match(UUID(int=2), 0.25, Span(0, 9)),
+    ]
     assert lanes.bm25 == []
 
 
 def test_a_point_of_several_lanes_is_sent_once() -> None:
-    one, other = ("a", 0, 5, None), ("a", 5, 9, None)
+    (one, _), (other, _) = row("a", 0.0), row("a", 0.0, 5)
     answers = numbered([{DENSE: [(one, 0.5), (other, 0.25)], BM25: [(other, 2.0)]}, {DENSE: [(one, 0.125)], BM25: []}])
-    assert answers.points == [one, other]
+    assert answers.points == ["a 0 1", "a 5 6"]
     assert answers.lanes == [{DENSE: [0, 1], BM25: [1]}, {DENSE: [0], BM25: []}]
     assert list(answers.scores) == [0.5, 0.25, 2.0, 0.125]

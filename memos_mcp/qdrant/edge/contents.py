@@ -9,8 +9,8 @@ from uuid import UUID
 import qdrant_edge as edge
 
 from memos_mcp.qdrant.edge.conditions import in_range
-from memos_mcp.qdrant.lanes import PointFields
-from memos_mcp.qdrant.points import NAMESPACE, RESULT_FIELDS, fields_of
+from memos_mcp.qdrant.lanes import FoundPoint, found_point
+from memos_mcp.qdrant.points import NAMESPACE, RESULT_FIELDS
 
 MAX_CACHED_POINTS: Final = 50_000
 """Points whose `RESULT_FIELDS` are kept, in some 20 MB: to read those of 100 points takes 1 ms, a third of a search."""
@@ -27,7 +27,7 @@ class ShardContents:
         """Describe an empty shard."""
         self._namespaces: set[str] = set()
         self._minimum: dict[str, float] = {}
-        self._fields: OrderedDict[int, PointFields] = OrderedDict()
+        self._found: OrderedDict[int, FoundPoint] = OrderedDict()
 
     def load(self, shard: edge.EdgeShard) -> None:
         """Describe an existing shard; it takes some 20 ms with 200,000 points."""
@@ -40,7 +40,8 @@ class ShardContents:
             self._namespaces.add(payload[NAMESPACE])
             for field, minimum in self._minimum.items():
                 self._minimum[field] = min(minimum, payload.get(field, inf))
-            self._fields.pop(UUID(point).int, None)
+            if self._found:
+                self._found.pop(UUID(point).int, None)
 
     def only(self, namespace: str) -> bool:
         """Whether all points are of this namespace."""
@@ -53,16 +54,16 @@ class ShardContents:
             self._minimum[field] = -inf if shard.count(edge.CountRequest(exact=True, filter=having)) else inf
         return self._minimum[field] <= number
 
-    def fields(self, shard: edge.EdgeShard, points: Sequence[int | UUID | str]) -> list[PointFields]:
-        """Return the `RESULT_FIELDS` of points, from the shard where they are not known."""
+    def found(self, shard: edge.EdgeShard, points: Sequence[int | UUID | str]) -> list[FoundPoint]:
+        """Return points with their `RESULT_FIELDS`, read from the shard where they are not known."""
         # To compute the hash of a UUID takes longer than to look up its number.
         numbers = [_number(point) for point in points]
-        if unknown := [point for point, number in zip(points, numbers, strict=True) if number not in self._fields]:
+        if unknown := [point for point, number in zip(points, numbers, strict=True) if number not in self._found]:
             for record in shard.retrieve(unknown, with_payload=list(RESULT_FIELDS), with_vector=False):
-                self._fields[_number(record.id)] = fields_of(record.payload, RESULT_FIELDS)
-        found = [self._fields[number] for number in numbers]
-        while len(self._fields) > MAX_CACHED_POINTS:
-            self._fields.popitem(last=False)
+                self._found[_number(record.id)] = found_point(record.payload)
+        found = [self._found[number] for number in numbers]
+        while len(self._found) > MAX_CACHED_POINTS:
+            self._found.popitem(last=False)
         return found
 
 

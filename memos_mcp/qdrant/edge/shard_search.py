@@ -68,8 +68,8 @@ class _PointReader:
                 with_payload=False,
             )
         )
-        fields = self._contents.fields(self._shard, [point.id for point in found])
-        return [(own, point.score) for own, point in zip(fields, found, strict=True)]
+        points = self._contents.found(self._shard, [point.id for point in found])
+        return [(point, scored.score) for point, scored in zip(points, found, strict=True)]
 
 
 def _filter(where: Mapping[str, Any], contents: ShardContents, shard: edge.EdgeShard) -> edge.Filter:

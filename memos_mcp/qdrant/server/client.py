@@ -18,7 +18,7 @@ from qdrant_edge import SparseVector
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import IndexFilter, IndexQuery, ItemKind, SequenceRange, SettingMismatch, Shape, Vector
 from memos_mcp.qdrant.bm25 import WordVectors
-from memos_mcp.qdrant.lanes import LaneQuery, PointRow
+from memos_mcp.qdrant.lanes import LaneQuery, PointRow, found_point
 from memos_mcp.qdrant.points import (
     BM25,
     DENSE,
@@ -170,9 +170,7 @@ class ServerClient:
         requests = [_query_request(query, where) for query in queries]
         timeout = self._options.timeout
         answers = await self._nodes.ask(lambda client: client.query_batch_points(collection, requests, timeout=timeout))
-        return [
-            [(fields_of(point.payload, RESULT_FIELDS), point.score) for point in answer.points] for answer in answers
-        ]
+        return [[(found_point(point.payload), point.score) for point in answer.points] for answer in answers]
 
     async def rows(self, collection: str, of: Sequence[UUID] | SequenceRange) -> AsyncIterator[list[list[Any]]]:
         """Yield the `STATE_FIELDS` of the points of these items, page by page."""

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 import signal
 import sys
@@ -286,7 +287,7 @@ async def test_a_copy_that_fails_leaves_the_current_generation_and_no_files(
 
     def full(source: Path, target: Path) -> None:
         target.mkdir()
-        raise OSError(errno.ENOSPC, "No space left on device", str(source))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
 
     monkeypatch.setattr(shutil, "copytree", full)
     with pytest.raises(IndexUnavailable, match="cannot be copied"):
