@@ -24,7 +24,17 @@ import numpy as np
 from figures import percentile, verdict
 from numpy.typing import NDArray
 
-from memos_mcp.domain.index import Draft, Entry, IndexFilter, IndexQuery, ItemState, Passage, Shape, Span, WeightedText
+from memos_mcp.domain.index import (
+    Entry,
+    IndexFilter,
+    IndexQuery,
+    ItemState,
+    Passage,
+    Shape,
+    Span,
+    VectorIndex,
+    WeightedText,
+)
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.services.search import candidate_limit
@@ -98,9 +108,8 @@ async def recall(name: str, texts: list[str], vectors: Vectors, count: int) -> f
         index = EdgeIndex(Path(folder), Settings().hnsw_threshold)
         await index.open(shape)
         began = perf_counter()
-        draft = await index.draft(shape)
-        await fill(draft, texts[:count], vectors)
-        await draft.commit()
+        await fill(index, texts[:count], vectors)
+        await (await index.copy()).commit()
         built = perf_counter() - began
         found, seconds = list[float](), list[float]()
         for question, vector in zip(texts[count:], vectors[count:], strict=True):
@@ -119,10 +128,10 @@ async def recall(name: str, texts: list[str], vectors: Vectors, count: int) -> f
     return share
 
 
-async def fill(draft: Draft, texts: list[str], vectors: Vectors) -> None:
+async def fill(index: VectorIndex, texts: list[str], vectors: Vectors) -> None:
     """Put all texts as memories of one passage each."""
     for start in range(0, len(texts), BATCH):
-        await draft.put("memory", [entry(start + n, text, vectors) for n, text in enumerate(texts[start:][:BATCH])])
+        await index.put("memory", [entry(start + n, text, vectors) for n, text in enumerate(texts[start:][:BATCH])])
 
 
 def entry(number: int, text: str, vectors: Vectors) -> Entry:
