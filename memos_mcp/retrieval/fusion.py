@@ -200,7 +200,9 @@ def _signals(lanes: Mapping[str, Lane], sentences: Mapping[int, float]) -> dict[
     signals: dict[int, dict[str, float]] = {}
     for name, lane in lanes.items():
         for item, match in lane.items():
-            signals.setdefault(item, {})[name] = round(match.score, 4)
+            if item not in signals:
+                signals[item] = {}
+            signals[item][name] = round(match.score, 4)
     for item, strength in sentences.items():
         signals.setdefault(item, {})["part"] = round(strength, 4)
     return signals

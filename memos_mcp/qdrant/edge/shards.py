@@ -75,6 +75,7 @@ class Shards:
         self._shards: dict[ItemKind, edge.EdgeShard] = {}
         self._graphs: dict[ItemKind, int] = {}
         self._contents = {kind: ShardContents() for kind in ITEM_KINDS}
+        self._few_stale: dict[ItemKind, bool] = {}
         self._unflushed: Counter[ItemKind] = Counter()
 
     @property
@@ -155,9 +156,11 @@ class Shards:
 
     def _has_few_stale_points(self, kind: ItemKind) -> bool:
         """Whether the weights of words hardly depend on replaced points, which count until the graph is built again."""
-        info = self._shards[kind].info()
-        stale = info.indexed_vectors_count - self._graphs.get(kind, 0) - info.points_count
-        return stale <= MAX_STALE_SHARE * info.points_count
+        if kind not in self._few_stale:  # to ask takes a twentieth of a search
+            info = self._shards[kind].info()
+            stale = info.indexed_vectors_count - self._graphs.get(kind, 0) - info.points_count
+            self._few_stale[kind] = stale <= MAX_STALE_SHARE * info.points_count
+        return self._few_stale[kind]
 
     def rows(
         self, kind: ItemKind, offset: str | None, items: Sequence[str] = (), between: tuple[int, int] | None = None
@@ -206,6 +209,7 @@ class Shards:
                 shard.optimize()
                 shard.flush()
                 self._graphs[kind] = shard.info().points_count
+                self._few_stale.pop(kind, None)
         self.flush()
         (self._folder / GRAPHS).write_text(json.dumps(self._graphs))
 
@@ -223,6 +227,7 @@ class Shards:
 
     def _update(self, kind: ItemKind, operation: edge.UpdateOperation, count: int) -> None:
         self._shards[kind].update(operation)
+        self._few_stale.pop(kind, None)
         self._unflushed[kind] += count
         if self._unflushed.total() >= FLUSH_POINTS:
             self.flush()
