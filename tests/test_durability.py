@@ -133,7 +133,9 @@ async def test_a_fresh_generation_is_built_with_and_without_a_running_server(fur
         assert await first(client, NOTES[1]) == NOTES[1]
         second_generation = generation(furnished)
 
-    assert memos(furnished, "reindex", "--fresh").returncode == 0
+    rebuilt = memos(furnished, "reindex", "--fresh")
+    assert rebuilt.returncode == 0
+    assert f"{len(NOTES) + 1}/{len(NOTES) + 1}" in rebuilt.stderr
     assert generation(furnished) not in {first_generation, second_generation}
     findings = doctor(furnished)
     assert findings["problems"] == []

@@ -61,22 +61,29 @@ async def show_indexing(app: App) -> int:
     if app.indexer.error is not None:
         print(f"{app.indexer.error} The process that holds the index does the rest, now or when it runs again.")
         return 0
-    total = remaining = await _count_remaining(app)
-    with tqdm(total=total, unit="item", desc="indexed", mininterval=0.5) as bar:
+    remaining, most = await _count_remaining(app)
+    with tqdm(total=most, unit="item", desc="indexed", mininterval=0.5) as bar:
         while remaining and not await _stuck(app):
             await anyio.sleep(PROGRESS_SECONDS if remaining < LONG_QUEUE else LONG_PROGRESS_SECONDS)
-            remaining = await _count_remaining(app)
-            bar.update(max(0, total - remaining - bar.n))
-        remaining = remaining and await _count_remaining(app)  # the indexer may have become idle since the last count
+            remaining, total = await _count_remaining(app)
+            bar.total = most = max(most, total)
+            bar.update(max(0, most - remaining - bar.n))
+        if remaining:  # the indexer may have become idle since the last count
+            remaining, _ = await _count_remaining(app)
     if remaining:
         print(f"{remaining:,} could not be indexed yet; the next server retries them. See: memos-as doctor")
     return 1 if remaining else 0
 
 
-async def _count_remaining(app: App) -> int:
-    state = await app.queue.state()
-    rebuilding = await app.log.rebuild_requested() is not None
-    return sum(state.depth.values()) + rebuilding
+async def _count_remaining(app: App) -> tuple[int, int]:
+    """Return how many items remain to be indexed, and that with those which a requested generation has already."""
+    depth = sum((await app.queue.state()).depth.values())
+    if await app.log.rebuild_requested() is None:
+        return depth, depth
+    progress = app.indexer.build_progress
+    if progress is None:
+        return depth + 1, depth + 1
+    return depth + max(1, progress.total - progress.done), depth + progress.total  # 1: its graph, and the swap
 
 
 async def _stuck(app: App) -> bool:

@@ -11,7 +11,7 @@ from uuid import UUID
 import anyio
 from anyio.abc import TaskGroup
 
-from memos_mcp.domain.engines import EngineRegistry
+from memos_mcp.domain.engines import BuildProgress, EngineRegistry
 from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.domain.index import ITEM_KINDS, IndexReport, ItemKind, VectorIndex
 from memos_mcp.domain.index_log import IndexLog
@@ -77,6 +77,11 @@ class Indexer:
     def rebuild_failed(self) -> bool:
         """Whether the last attempt at a new generation failed; it is repeated after a while."""
         return self._state.next_rebuild > 0
+
+    @property
+    def build_progress(self) -> BuildProgress | None:
+        """How far a new generation is built from the record, None while none is."""
+        return self._build_clock.progress
 
     async def wait_until_opened(self) -> None:
         """Wait, for a bounded time, until the index was opened or could not be."""
@@ -214,7 +219,7 @@ class Indexer:
 
     async def _report(self, report: IndexReport | None) -> None:
         """Record that this engine runs, and what it holds: None while the index cannot be brought up to date."""
-        await self._engines.refresh(report, self._build_clock.progress, exclusive=self._index.exclusive)
+        await self._engines.refresh(report, self.build_progress, exclusive=self._index.exclusive)
 
     async def _start_rebuild_if_due(self, tasks: TaskGroup) -> None:
         if self._state.rebuilding or anyio.current_time() < self._state.next_rebuild:
