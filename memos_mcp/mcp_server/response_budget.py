@@ -43,22 +43,27 @@ def compact(value: object) -> str:
 def fit_memories(page: MemoryPage, found: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:
     """Return the answer with as many of these hits as fit into `limit` characters; the first is always included."""
     limit = min(limit, HARD_CHARS)
-    cursors = [pagination.encode(hit.position, page.fingerprint) for hit in page.hits]
     answer: dict[str, Any] = {
         "memories": found,
         "total": page.total,
-        "next_cursor": cursors[-1] if page.more and cursors else None,
+        "next_cursor": _cursor(page, len(found)) if page.more and found else None,
         "confident": page.confident,
         "degraded": page.degraded,
     }
     if sum(len(memory["content"]) for memory in found) <= limit and _size(answer) <= limit:
         return answer
-    longest = {"memories": [], "next_cursor": max(cursors, key=len), "note": _memory_note(len(found), len(found))}
+    longest_cursor = max((_cursor(page, count) for count in range(1, len(found) + 1)), key=len)
+    longest = {"memories": [], "next_cursor": longest_cursor, "note": _memory_note(len(found), len(found))}
     shown = _fit(page, found, limit - _size(answer | longest))
     left_out = len(found) - len(shown)
-    answer |= {"memories": shown, "next_cursor": cursors[len(shown) - 1] if page.more or left_out else None}
+    answer |= {"memories": shown, "next_cursor": _cursor(page, len(shown)) if page.more or left_out else None}
     note = _memory_note(left_out, sum("excerpt" in memory for memory in shown))
     return answer | ({"note": note} if note else {})
+
+
+def _cursor(page: MemoryPage, shown: int) -> str:
+    """Return the cursor that continues after the first `shown` hits."""
+    return pagination.encode(page.hits[shown - 1].position, page.fingerprint)
 
 
 def _fit(page: MemoryPage, found: Sequence[Mapping[str, Any]], available: int) -> list[Mapping[str, Any]]:
