@@ -10,8 +10,12 @@ from memos_mcp.qdrant.edge.contents import ShardContents
 from memos_mcp.qdrant.lanes import LaneCompletion, LaneQuery, PointRow
 from memos_mcp.qdrant.points import BM25, DENSE, NAMESPACE, OVERSAMPLING
 
+EF_SEARCH: Final = 200
+"""Points that a search keeps in view in the graph. Of the 50 nearest of 100,000 lines of source code it finds 98.7 % in
+0.5 ms; with Qdrant's default, which is `EF_CONSTRUCT`, 97.0 % in 0.4 ms."""
+
 _DENSE: Final = edge.SearchParams(
-    quantization=edge.QuantizationSearchParams(ignore=False, rescore=True, oversampling=OVERSAMPLING)
+    hnsw_ef=EF_SEARCH, quantization=edge.QuantizationSearchParams(ignore=False, rescore=True, oversampling=OVERSAMPLING)
 )
 """The 8-bit copies of the vectors are searched: a graph of 200,000 points in half the time, at the same recall."""
 
