@@ -152,7 +152,7 @@ async def run(count: int) -> None:
             with bench.phase("read all states"):
                 await index.states("memory", ALL_ITEMS)
                 await anyio.sleep(0.1)
-            print("wants another rebuild:", await index.wants_graph())
+            print("wants another graph:", await index.wants_graph())
             tasks.cancel_scope.cancel()
         await index.close()
     verdict = "PASS" if bench.longest <= BAR_SECONDS else "FAIL"

@@ -70,7 +70,8 @@ def fuse(kind: ItemKind, answers: Sequence[Lanes], queued: Sequence[Match] = ())
     whole, *sentences = [(_numbered(lanes.dense, numbers), _numbered(lanes.bm25, numbers)) for lanes in answers]
     waiting = _numbered(queued, numbers)
     ids, weight = list(numbers), WORD_WEIGHT[kind]
-    bm25 = _greater(_scores(whole[1]), _scaled(waiting, max(_scores(whole[1]).values(), default=0.0) or QUEUED_BM25))
+    bm25 = _scores(whole[1])
+    bm25 = _greater(bm25, _scaled(waiting, max(bm25.values(), default=0.0) or QUEUED_BM25))
     strengths = _strengths(_scores(whole[0]), bm25, weight)
     best_sentence: dict[int, float] = {}
     for dense, words in sentences:
@@ -132,7 +133,7 @@ def round_robin(rankings: Iterable[Sequence[Item]], key: Callable[[Item], Hashab
 def _numbered(matches: Iterable[Match], numbers: dict[UUID, int]) -> dict[int, Match]:
     """Return the matches by the number of their item, and number the items that have none yet.
 
-    The hash of a UUID is computed in Python, at each access: with ids for keys, a fusion took twice as long.
+    The hash of a UUID is computed in Python, at each access: with ids for keys, a fusion took 1.5 times as long.
     """
     return {numbers.setdefault(match.item_id, len(numbers)): match for match in matches}
 

@@ -138,8 +138,9 @@ class Indexer:
 
     async def rebuild(self) -> None:
         """Build a new generation from the record beside the current one, and replace it."""
+        total = sum([await self._projector.rows(kind).count() for kind in ITEM_KINDS])
         draft = await self._index.draft(await self._projector.shape())
-        self._build_clock.start(sum([await self._projector.rows(kind).count() for kind in ITEM_KINDS]))
+        self._build_clock.start(total)
         try:
             await self._replace(partial(build, draft, self._projector, self._build_clock.advance))
         finally:
@@ -226,12 +227,13 @@ class Indexer:
             return
         requested = await self._log.rebuild_requested()
         if requested is not None or self._index.outdated:
-            self._state = self._state.rebuild_started()
-            tasks.start_soon(self._rebuild, self.rebuild, requested)
-        # Not during a load, which a new graph would slow down and then lack.
-        elif not self._state.loading and await self._index.wants_graph():
-            self._state = self._state.rebuild_started()
-            tasks.start_soon(self._rebuild, self.rebuild_graph, None)
+            rebuild = self.rebuild
+        elif not self._state.loading and await self._index.wants_graph():  # a load would be slowed down
+            rebuild = self.rebuild_graph
+        else:
+            return
+        self._state = self._state.rebuild_started()
+        tasks.start_soon(self._rebuild, rebuild, requested)
 
     async def _rebuild(self, rebuild: Callable[[], Awaitable[None]], requested: datetime | None) -> None:
         """Rebuild while the current generation serves; after a failure it stays until the next attempt."""

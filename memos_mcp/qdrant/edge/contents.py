@@ -20,7 +20,7 @@ class ShardContents:
     """Answers for a shard whether a filter's condition holds for all points, and what points hold.
 
     A condition is checked for each point that a search reaches: the namespace costs a third of a scan of 10,000 points,
-    though most indexes hold one only, and the time of expiry a fifth, though most points have none.
+    though most indexes hold one only, and the time of expiry a tenth, though most points have none.
     """
 
     def __init__(self) -> None:
