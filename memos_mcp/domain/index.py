@@ -153,12 +153,19 @@ class IndexQuery:
 
 
 class Match(NamedTuple):
-    """An item and its best passage in one lane, with that lane's raw score (cosine, BM25 or ts_rank)."""
+    """An item and its best passage in one lane, with that lane's raw score (cosine, BM25 or ts_rank).
 
-    item_id: UUID
+    item: its id as text. A search handles each candidate's id some ten times, and UUIDs compute their hash in Python.
+    """
+
+    item: str
     score: float
     span: Span
     group: Group | None = None
+
+    @property
+    def item_id(self) -> UUID:
+        return UUID(self.item)
 
 
 @dataclass(frozen=True, slots=True)

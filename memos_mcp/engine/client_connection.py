@@ -87,7 +87,7 @@ def _verdict(clients: ClientRegistry, request: Mapping[str, Any]) -> Verdict:
 
 async def _serve_mcp(clients: ClientRegistry, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve MCP until the client disconnects or the engine stops."""
-    reading, writing = anyio.CancelScope(), anyio.Lock()
+    reading, writing = anyio.CancelScope(), anyio.Lock(fast_acquire=True)
 
     async def send_line(line: bytes) -> None:
         async with writing:

@@ -12,16 +12,12 @@ from memos_mcp.postgres.connection import Row
 from memos_mcp.postgres.database import Database, retried
 from memos_mcp.postgres.memory_writes import add, add_in_place_of, add_many
 
-# MATERIALIZED makes the planner read rows by id: before the first ANALYZE it prefers other indexes.
+# OFFSET 0 makes the planner read rows by id: before the first ANALYZE it prefers other indexes. WITH ... MATERIALIZED
+# would copy the rows.
 _GET: Final = """
-    WITH asked AS MATERIALIZED (
-        SELECT *
-          FROM agent_memories
-         WHERE id = ANY ($10::uuid[])
-    )
     SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
            expires_at, version, sequence
-      FROM asked
+      FROM (SELECT * FROM agent_memories WHERE id = ANY ($10::uuid[]) OFFSET 0) AS asked
      WHERE memory_matches(asked::agent_memories, $1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 _NEWEST: Final = """
@@ -70,14 +66,9 @@ _SEARCH_QUEUED: Final = """
      LIMIT $11
 """
 _CURRENT: Final = """
-    WITH asked AS MATERIALIZED (
-        SELECT *
-          FROM agent_memories
-         WHERE id = ANY ($1::uuid[])
-    )
     SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
            expires_at, version, sequence
-      FROM asked
+      FROM (SELECT * FROM agent_memories WHERE id = ANY ($1::uuid[]) OFFSET 0) AS asked
      WHERE superseded_by IS NULL
 """
 
@@ -124,7 +115,7 @@ class PostgresMemories:
         statement = _SEARCH_QUEUED if queued_only else _SEARCH
         async with self._database.connection() as connection:
             rows = await connection.fetch(statement, *_filter(namespace, filter, now), text, limit)
-        return [Match(row["id"], row["score"], Span(0, row["length"])) for row in rows]
+        return [Match(str(row["id"]), row["score"], Span(0, row["length"])) for row in rows]
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Memory]:
         async with self._database.connection() as connection:

@@ -38,16 +38,11 @@ _UPSERT: Final = """
            excluded.response_schema, excluded.required_capabilities)
     RETURNING point_id, version
 """
-# MATERIALIZED makes the planner read rows by id: before the first ANALYZE it prefers other indexes.
+# OFFSET 0 makes the planner read rows by id: before the first ANALYZE it prefers other indexes.
 _GET: Final = """
-    WITH asked AS MATERIALIZED (
-        SELECT *
-          FROM registered_tools
-         WHERE point_id = ANY ($4::uuid[])
-    )
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
            required_capabilities, version, id
-      FROM asked
+      FROM (SELECT * FROM registered_tools WHERE point_id = ANY ($4::uuid[]) OFFSET 0) AS asked
      WHERE tool_matches(asked::registered_tools, $1, $2, $3)
 """
 _NAMED: Final = """
@@ -150,7 +145,7 @@ class PostgresTools:
         statement = _SEARCH_QUEUED if queued_only else _SEARCH
         async with self._database.connection() as connection:
             rows = await connection.fetch(statement, *_filter(namespace, filter), text, limit)
-        return [Match(row["point_id"], row["score"], Span(0, 0)) for row in rows]
+        return [Match(str(row["point_id"]), row["score"], Span(0, 0)) for row in rows]
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Tool]:
         async with self._database.connection() as connection:

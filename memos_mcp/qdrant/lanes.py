@@ -5,7 +5,6 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias, cast
-from uuid import UUID
 
 from memos_mcp.domain.index import Group, Lanes, Match, Shape, Span
 from memos_mcp.qdrant.points import BM25, DENSE, RESULT_FIELDS, fields_of
@@ -104,9 +103,9 @@ def found_point(payload: Mapping[str, Any] | None) -> FoundPoint:
 
 
 @lru_cache(PARSED_POINTS)
-def _parsed(text: str) -> tuple[UUID, Span, Group | None]:
+def _parsed(text: str) -> tuple[str, Span, Group | None]:
     item, start, end, *group = text.split(" ", 4)
-    return UUID(item), Span(int(start), int(end)), Group(*cast("tuple[Any, str]", group)) if group else None
+    return item, Span(int(start), int(end)), Group(*cast("tuple[Any, str]", group)) if group else None
 
 
 def numbered(answers: Iterable[Mapping[str, Iterable[PointRow]]]) -> NumberedAnswers:

@@ -10,10 +10,10 @@ from memos_mcp.domain.index import Group, ItemKind, Lanes, Match, Span
 
 Item = TypeVar("Item")
 
-Lane: TypeAlias = Mapping[int, Match]
-"""The matches of a lane by the number of their item, which stands for its id within one fusion."""
+Lane: TypeAlias = Mapping[str, Match]
+"""The matches of a lane by item."""
 
-NumberedLanes: TypeAlias = tuple[Lane, Lane]
+BothLanes: TypeAlias = tuple[Lane, Lane]
 """The dense lane and the BM25 lane of a question."""
 
 WORD_WEIGHT: Final[Mapping[ItemKind, float]] = {"memory": 0.04, "tool": 0.022}
@@ -45,12 +45,21 @@ QUEUED_BM25: Final = 10.0
 
 
 class Ranked(NamedTuple):
-    """A candidate with its strength, the raw scores behind it (`signals`), and its best passage."""
+    """A candidate with its strength, the raw scores behind it by name, and its best passage."""
 
-    item_id: UUID
+    item: str
     strength: float
-    signals: Mapping[str, float]
+    raw_scores: Mapping[str, float]
     span: Span
+
+    @property
+    def item_id(self) -> UUID:
+        return UUID(self.item)
+
+    @property
+    def signals(self) -> dict[str, float]:
+        """The raw scores, rounded. Few candidates are shown, and to round those of all took a fifth of a fusion."""
+        return {name: round(score, 4) for name, score in self.raw_scores.items()}
 
     @property
     def score(self) -> float:
@@ -66,37 +75,35 @@ def fuse(kind: ItemKind, answers: Sequence[Lanes], queued: Sequence[Match] = ())
     rank, which is scaled to BM25. The passage shown is that of the lane that contributes more to the strength. The best
     chunk of a file gains by the other chunks, because a question may be about much of the file.
     """
-    numbers: dict[UUID, int] = {}
-    whole, *sentences = [(_numbered(lanes.dense, numbers), _numbered(lanes.bm25, numbers)) for lanes in answers]
-    waiting = _numbered(queued, numbers)
-    ids, weight = list(numbers), WORD_WEIGHT[kind]
+    whole, *sentences = [(_by_item(lanes.dense), _by_item(lanes.bm25)) for lanes in answers]
+    waiting, weight = _by_item(queued), WORD_WEIGHT[kind]
     bm25 = _scores(whole[1])
     bm25 = _greater(bm25, _scaled(waiting, max(bm25.values(), default=0.0) or QUEUED_BM25))
     strengths = _strengths(_scores(whole[0]), bm25, weight)
-    best_sentence: dict[int, float] = {}
+    best_sentence: dict[str, float] = {}
     for dense, words in sentences:
         best_sentence = _greater(best_sentence, _strengths(_scores(dense), _scores(words), weight))
-    signals = _signals({"dense": whole[0], "bm25": whole[1], "text": waiting}, best_sentence)
+    raw_scores = _raw_scores({"dense": whole[0], "bm25": whole[1], "text": waiting}, best_sentence)
     averaged = {item for lanes in (whole, *sentences) for lane in lanes for item in lane} if best_sentence else set()
     totals = {
         item: (strengths.get(item, 0.0) + best_sentence.get(item, 0.0)) / 2 if item in averaged else strengths[item]
-        for item in signals
+        for item in raw_scores
     }
-    for item, bonus in _file_bonuses(totals, _chunks_by_file((whole, *sentences)), ids).items():
+    for item, bonus in _file_bonuses(totals, _chunks_by_file((whole, *sentences))).items():
         totals[item] += bonus
-        if rounded := round(bonus, 4):
-            signals[item]["document"] = rounded
+        if round(bonus, 4):
+            raw_scores[item]["document"] = bonus
     spans = _spans((whole, *sentences), waiting, weight)
-    order = sorted(totals, key=lambda item: (-totals[item], ids[item]))
-    return [Ranked(ids[item], totals[item], signals[item], spans[item]) for item in order]
+    order = sorted(sorted(totals), key=totals.__getitem__, reverse=True)
+    return [Ranked(item, totals[item], raw_scores[item], spans[item]) for item in order]
 
 
 def unscored(queued: Sequence[Match], answers: Iterable[Lanes]) -> list[Match]:
     """Return the queued items that no lane scores: the text of the others is in the index already."""
     if not queued:
         return []
-    scored = {match.item_id for lanes in answers for lane in (lanes.dense, lanes.bm25) for match in lane}
-    return [match for match in queued if match.item_id not in scored]
+    scored = {match.item for lanes in answers for lane in (lanes.dense, lanes.bm25) for match in lane}
+    return [match for match in queued if match.item not in scored]
 
 
 def stands_out(ranked: Sequence[Ranked]) -> bool:
@@ -107,17 +114,14 @@ def stands_out(ranked: Sequence[Ranked]) -> bool:
 
 def is_near(ranked: Sequence[Ranked]) -> bool:
     """Return whether any memory is near in meaning. Many may fit equally, so that none needs to stand out."""
-    return max((hit.signals.get("dense", 0.0) for hit in ranked), default=0.0) >= IS_NEAR
+    return max((hit.raw_scores.get("dense", 0.0) for hit in ranked), default=0.0) >= IS_NEAR
 
 
 def lexical(matches: Sequence[Match]) -> list[Ranked]:
     """Rank the matches of full-text search alone, for an answer without the index."""
-    best_first = dict(enumerate(sorted(matches, key=lambda match: (-match.score, match.item_id))))
+    best_first = dict(enumerate(sorted(matches, key=lambda match: (-match.score, match.item))))
     scores = _scaled(best_first, 1.0)
-    return [
-        Ranked(match.item_id, scores[rank], {"text": round(match.score, 4)}, match.span)
-        for rank, match in best_first.items()
-    ]
+    return [Ranked(match.item, scores[rank], {"text": match.score}, match.span) for rank, match in best_first.items()]
 
 
 def round_robin(rankings: Iterable[Sequence[Item]], key: Callable[[Item], Hashable]) -> list[Item]:
@@ -130,22 +134,18 @@ def round_robin(rankings: Iterable[Sequence[Item]], key: Callable[[Item], Hashab
     return list(merged.values())
 
 
-def _numbered(matches: Iterable[Match], numbers: dict[UUID, int]) -> dict[int, Match]:
-    """Return the matches by the number of their item, and number the items that have none yet.
-
-    The hash of a UUID is computed in Python, at each access: with ids for keys, a fusion took 1.5 times as long.
-    """
-    return {numbers.setdefault(match.item_id, len(numbers)): match for match in matches}
+def _by_item(matches: Iterable[Match]) -> dict[str, Match]:
+    return {match.item: match for match in matches}
 
 
-def _strengths(cosines: Mapping[int, float], bm25: Mapping[int, float], weight: float) -> dict[int, float]:
+def _strengths(cosines: Mapping[str, float], bm25: Mapping[str, float], weight: float) -> dict[str, float]:
     items = cosines.keys() | bm25.keys()
     return {item: cosines.get(item, 0.0) + weight * bm25.get(item, 0.0) for item in items}
 
 
-def _chunks_by_file(answers: Iterable[NumberedLanes]) -> dict[Group, set[int]]:
+def _chunks_by_file(answers: Iterable[BothLanes]) -> dict[Group, set[str]]:
     """Return the candidates that are chunks of a file, by file."""
-    chunks: dict[Group, set[int]] = {}
+    chunks: dict[Group, set[str]] = {}
     for lanes in answers:
         for lane in lanes:
             for item, match in lane.items():
@@ -154,40 +154,38 @@ def _chunks_by_file(answers: Iterable[NumberedLanes]) -> dict[Group, set[int]]:
     return chunks
 
 
-def _file_bonuses(
-    strengths: Mapping[int, float], files: Mapping[Group, Iterable[int]], ids: Sequence[UUID]
-) -> dict[int, float]:
+def _file_bonuses(strengths: Mapping[str, float], files: Mapping[Group, Iterable[str]]) -> dict[str, float]:
     """Return the bonus of the best chunk of each file, which raises it to the soft maximum of all chunks.
 
     Only the best chunk has one: otherwise the chunks of one file would displace all others from a short answer.
     """
-    bonuses: dict[int, float] = {}
+    bonuses: dict[str, float] = {}
     for chunks in files.values():
-        best, *others = sorted(chunks, key=lambda item: (-strengths[item], ids[item]))
+        best, *others = sorted(chunks, key=lambda item: (-strengths[item], item))
         if others:
             gaps = (strengths[item] - strengths[best] for item in others)
             bonuses[best] = math.log1p(sum(math.exp(SHARPNESS * gap) for gap in gaps)) / SHARPNESS
     return bonuses
 
 
-def _scores(lane: Lane) -> dict[int, float]:
+def _scores(lane: Lane) -> dict[str, float]:
     return {item: match.score for item, match in lane.items()}
 
 
-def _scaled(lane: Lane, best: float) -> dict[int, float]:
+def _scaled(lane: Mapping[Item, Match], best: float) -> dict[Item, float]:
     greatest = max((match.score for match in lane.values()), default=0.0)
     return {item: best * match.score / greatest if greatest > 0 else 0.0 for item, match in lane.items()}
 
 
-def _greater(one: Mapping[int, float], other: Mapping[int, float]) -> dict[int, float]:
+def _greater(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
     """Return each item's greater score."""
     if not other:
         return dict(one)
     return {item: max(one.get(item, -math.inf), other.get(item, -math.inf)) for item in one.keys() | other.keys()}
 
 
-def _spans(answers: Iterable[NumberedLanes], waiting: Lane, weight: float) -> dict[int, Span]:
-    best: dict[int, tuple[float, Span]] = {}
+def _spans(answers: Iterable[BothLanes], waiting: Lane, weight: float) -> dict[str, Span]:
+    best: dict[str, tuple[float, Span]] = {}
     for dense, bm25 in answers:
         for factor, lane in ((weight, bm25), (1.0, dense)):
             for item, match in lane.items():
@@ -197,13 +195,13 @@ def _spans(answers: Iterable[NumberedLanes], waiting: Lane, weight: float) -> di
     return {item: match.span for item, match in waiting.items()} | {item: span for item, (_, span) in best.items()}
 
 
-def _signals(lanes: Mapping[str, Lane], sentences: Mapping[int, float]) -> dict[int, dict[str, float]]:
-    signals: dict[int, dict[str, float]] = {}
+def _raw_scores(lanes: Mapping[str, Lane], sentences: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    scores: dict[str, dict[str, float]] = {}
     for name, lane in lanes.items():
         for item, match in lane.items():
-            if item not in signals:
-                signals[item] = {}
-            signals[item][name] = round(match.score, 4)
+            if item not in scores:
+                scores[item] = {}
+            scores[item][name] = match.score
     for item, strength in sentences.items():
-        signals.setdefault(item, {})["part"] = round(strength, 4)
-    return signals
+        scores.setdefault(item, {})["part"] = strength
+    return scores

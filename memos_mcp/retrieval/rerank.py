@@ -24,10 +24,10 @@ class Reranker(Protocol):
 def reranked(ranked: Sequence[Ranked], scores: Sequence[float]) -> list[Ranked]:
     """Put the first `RERANKED` in the order of their scores, ties unchanged; the others keep their order.
 
-    The score becomes a signal, rounded to 4 digits before it is compared: smaller differences are the noise of a batch.
+    The score is rounded to 4 digits, as it is shown, before it is compared: smaller differences are a batch's noise.
     """
     read = [
-        hit._replace(signals={**hit.signals, "reranker": round(score, 4)})
+        hit._replace(raw_scores={**hit.raw_scores, "reranker": round(score, 4)})
         for hit, score in zip(ranked[:RERANKED], scores, strict=True)
     ]
-    return [*sorted(read, key=lambda hit: -hit.signals["reranker"]), *ranked[RERANKED:]]
+    return [*sorted(read, key=lambda hit: -hit.raw_scores["reranker"]), *ranked[RERANKED:]]

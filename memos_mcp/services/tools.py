@@ -77,7 +77,7 @@ class Tools:
             for text, answer in zip(query.texts, answers, strict=True)
         ]
         hits = {tool.id: ToolHit(tool, 1.0, {"exact": 1.0}) for tool in named}
-        for hit in round_robin([ranked for ranked, _ in orders], key=attrgetter("item_id")):
+        for hit in round_robin([ranked for ranked, _ in orders], key=attrgetter("item")):
             if hit.item_id in found:
                 hits.setdefault(hit.item_id, ToolHit(found[hit.item_id], hit.score, hit.signals))
         degraded = join_reasons(_first(answer.degraded for answer in answers), _first(reason for _, reason in orders))

@@ -156,7 +156,7 @@ def entry(text: str) -> Entry:
 
 
 def match(number: int, score: float) -> Match:
-    return Match(UUID(int=number), score, Span(0, 1))
+    return Match(str(UUID(int=number)), score, Span(0, 1))
 
 
 def scores(lanes: Lanes) -> tuple[list[float], list[float]]:

@@ -168,12 +168,13 @@ async def test_a_question_is_embedded_after_the_caller_that_had_it_in_its_batch_
     await anyio.to_thread.run_sync(began[1].wait, 10)
 
     second.cancel()
+    await anyio.wait_all_tasks_blocked()
+    released[1].set()
     released[2].set()
     with anyio.fail_after(10):
         answer = await third
 
     assert batches[1:] == [["the second, whose batch has the third", "the third question"], ["the third question"]]
-    released[1].set()
     monkeypatch.undo()
     assert answer == pytest.approx((await embedder.passages(["the third question"]))[0], abs=1e-5)
     assert len(await first) == 384

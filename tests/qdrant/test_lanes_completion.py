@@ -195,8 +195,8 @@ def test_rows_become_the_matches_of_the_port() -> None:
     alone = found_point({"item": str(UUID(int=2)), "start": 0, "end": 9})
     (lanes,) = to_lanes(numbered([{DENSE: [(in_file, 0.5), (alone, 0.25)], BM25: []}]))
     assert lanes.dense == [
-        Match(UUID(int=1), 0.5, Span(3, 5), Group("file", "a file")),
-        Match(UUID(int=2), 0.25, Span(0, 9)),
+        Match(str(UUID(int=1)), 0.5, Span(3, 5), Group("file", "a file")),
+        Match(str(UUID(int=2)), 0.25, Span(0, 9)),
     ]
     assert lanes.bm25 == []
 

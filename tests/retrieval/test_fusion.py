@@ -30,7 +30,7 @@ COSINES, WORD_SCORES = st.floats(-1, 1), st.floats(0, 80)
 
 
 def lane(scores: Mapping[UUID, float], span: Span = HERE) -> list[Match]:
-    return sorted((Match(item, score, span) for item, score in scores.items()), key=lambda match: -match.score)
+    return sorted((Match(str(item), score, span) for item, score in scores.items()), key=lambda match: -match.score)
 
 
 def lanes(dense: Mapping[UUID, float] | None = None, bm25: Mapping[UUID, float] | None = None) -> Lanes:
@@ -61,7 +61,7 @@ def complete_lanes(draw: st.DrawFn, min_count: int = 1, max_count: int = 4) -> l
     meaning = draw(st.booleans())
     some = scored(st.sampled_from(items), WORD_SCORES) if items else st.just([])
     return [
-        Lanes([Match(item, draw(COSINES), Span(item.int, 99)) for item in items] if meaning else [], draw(some))
+        Lanes([Match(str(item), draw(COSINES), Span(item.int, 99)) for item in items] if meaning else [], draw(some))
         for _ in range(draw(st.integers(min_count, max_count)))
     ]
 
@@ -161,7 +161,7 @@ def test_equal_items_are_ordered_by_id() -> None:
 
 @pytest.mark.parametrize(("strength", "score"), [(-0.4, 0.0), (0.0, 0.0), (0.2, 0.1813), (1.0, 0.6321), (2.0, 0.8647)])
 def test_a_score_is_the_strength_mapped_to_0_to_1(strength: float, score: float) -> None:
-    assert Ranked(A, strength, {}, HERE).score == score
+    assert Ranked(str(A), strength, {}, HERE).score == score
 
 
 def test_a_hit_has_a_signal_for_each_lane() -> None:
@@ -222,7 +222,7 @@ def test_queued_items_are_not_compared_with_sentences() -> None:
 
 
 def test_full_text_matches_are_ordered_by_rank_and_then_by_id() -> None:
-    ranked = lexical([Match(B, 0.1, HERE), Match(A, 0.1, HERE), Match(C, 0.4, WORDS)])
+    ranked = lexical([Match(str(B), 0.1, HERE), Match(str(A), 0.1, HERE), Match(str(C), 0.4, WORDS)])
 
     assert [(hit.item_id, hit.strength) for hit in ranked] == [(C, 1.0), (A, 0.25), (B, 0.25)]
     assert ranked[0].signals == {"text": 0.4}
@@ -230,7 +230,7 @@ def test_full_text_matches_are_ordered_by_rank_and_then_by_id() -> None:
 
 
 def field(*strengths: float) -> list[Ranked]:
-    return [Ranked(UUID(int=index), strength, {}, HERE) for index, strength in enumerate(strengths)]
+    return [Ranked(str(UUID(int=index)), strength, {}, HERE) for index, strength in enumerate(strengths)]
 
 
 def test_an_item_far_above_the_others_stands_out_and_one_of_many_does_not() -> None:

@@ -24,7 +24,7 @@ def answer(scores: Mapping[int, tuple[float, str | None]]) -> list[Ranked]:
         [
             Lanes(
                 [
-                    Match(UUID(int=n), score, HERE, Group("session", "s") if file is None else FILES[file])
+                    Match(str(UUID(int=n)), score, HERE, Group("session", "s") if file is None else FILES[file])
                     for n, (score, file) in scores.items()
                 ]
             )
@@ -69,8 +69,8 @@ def test_the_chunks_of_a_file_keep_their_order_and_only_the_first_has_a_bonus(
 
 
 def test_a_chunk_that_only_words_or_a_sentence_found_counts_for_its_file() -> None:
-    whole = Lanes([Match(UUID(int=n), 0.5, HERE, FILES["a file"] if n == 2 else None) for n in (1, 2)])
-    words = Lanes(bm25=[Match(UUID(int=3), 9.0, HERE, FILES["a file"])])
+    whole = Lanes([Match(str(UUID(int=n)), 0.5, HERE, FILES["a file"] if n == 2 else None) for n in (1, 2)])
+    words = Lanes(bm25=[Match(str(UUID(int=3)), 9.0, HERE, FILES["a file"])])
     assert numbers(fuse("memory", [whole])) == [1, 2]
     assert numbers(fuse("memory", [Lanes(whole.dense, words.bm25)]))[0] == 2
     assert "document" in fuse("memory", [whole, words])[0].signals

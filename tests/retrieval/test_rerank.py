@@ -14,7 +14,7 @@ SCORES = st.floats(-50, 50)
 
 
 def candidates(count: int) -> list[Ranked]:
-    return [Ranked(UUID(int=number), 1 - number / 100, {"dense": 0.5}, Span(0, number)) for number in range(count)]
+    return [Ranked(str(UUID(int=number)), 1 - number / 100, {"dense": 0.5}, Span(0, number)) for number in range(count)]
 
 
 def test_the_first_candidates_are_ordered_by_the_rerankers_scores_and_keep_their_own() -> None:

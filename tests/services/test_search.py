@@ -85,7 +85,7 @@ async def test_a_memory_that_is_queued_again_keeps_its_rank_and_a_new_one_is_fou
 
     async def text_search(limit: int, *, queued_only: bool) -> list[Match]:
         assert queued_only
-        return [Match(known, 0.9, Span(0, 5)), Match(new, 0.3, Span(0, 5))][:limit]
+        return [Match(str(known), 0.9, Span(0, 5)), Match(str(new), 0.3, Span(0, 5))][:limit]
 
     where = IndexFilter(SCOPE.namespace)
     found = await search.candidates("memory", "heron at the lake", where, 50, text_search)

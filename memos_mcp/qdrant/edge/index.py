@@ -9,7 +9,7 @@ power cut can lose the last seconds; the next start compares versions and indexe
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -45,6 +45,8 @@ PING_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 30.0
 """The same for all other answers. The slowest, a write that has much flushed, takes half a second on an idle disk, and
 a batch is given up after 60 s."""
+
+FILTER_PARTS: Final = [part.name for part in fields(IndexFilter)]
 
 NOT_ANSWERING: Final = "The search index does not answer in time."
 UNUSABLE: Final = "The search index's folder cannot be used. The server's log says why."
@@ -124,7 +126,7 @@ class EdgeIndex:
                         vectors if comparable(models, self._wanted, running.generation.shape) else [],
                         kind=kind,
                         texts=texts,
-                        where=asdict(where),
+                        where={name: getattr(where, name) for name in FILTER_PARTS},  # asdict() copies each value
                         limit=limit,
                     )
                 )

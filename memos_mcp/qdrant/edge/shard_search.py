@@ -6,7 +6,7 @@ from typing import Any, Final
 import qdrant_edge as edge
 
 from memos_mcp.qdrant.edge.conditions import has_word, in_range, one_of
-from memos_mcp.qdrant.edge.contents import ShardContents
+from memos_mcp.qdrant.edge.contents import ShardContents, point_id
 from memos_mcp.qdrant.lanes import LaneCompletion, LaneQuery, PointRow
 from memos_mcp.qdrant.points import BM25, DENSE, NAMESPACE, OVERSAMPLING
 
@@ -36,7 +36,7 @@ def search_shard(
     reader = _PointReader(shard, contents, where, weighted=weighted)
     completion = LaneCompletion(questions, limit)
     while completion.batch:
-        completion.receive([reader.nearest(query) for query in completion.batch])
+        completion.receive(reader.nearest(completion.batch))
     return completion.answers
 
 
@@ -62,22 +62,24 @@ class _PointReader:
             DENSE: _DENSE,
         }
 
-    def nearest(self, query: LaneQuery) -> list[PointRow]:
-        found = self._shard.query(
-            edge.QueryRequest(
-                query=edge.Query.Nearest(query.vector, using=query.lane),
-                limit=query.limit,
-                filter=edge.Filter(must=[one_of(query.items)]) if query.items else self._filter,
-                params=self._params[query.lane],
-                with_payload=False,
-            )
+    def nearest(self, queries: Sequence[LaneQuery]) -> list[list[PointRow]]:
+        # One after the other, the two lanes take an eighth longer.
+        found = self._shard.query_batch(edge.QueryBatchRequest([self._request(query) for query in queries]))
+        rows = iter(self._contents.found(self._shard, [point_id(point) for points in found for point in points]))
+        return [[(next(rows), point.score) for point in points] for points in found]
+
+    def _request(self, query: LaneQuery) -> edge.QueryRequest:
+        return edge.QueryRequest(
+            query=edge.Query.Nearest(query.vector, using=query.lane),
+            limit=query.limit,
+            filter=edge.Filter(must=[one_of(query.items)]) if query.items else self._filter,
+            params=self._params[query.lane],
+            with_payload=False,
         )
-        points = self._contents.found(self._shard, [point.id for point in found])
-        return [(point, scored.score) for point, scored in zip(points, found, strict=True)]
 
 
-def _filter(where: Mapping[str, Any], contents: ShardContents, shard: edge.EdgeShard) -> edge.Filter:
-    """Return the conditions that not all points of the shard meet."""
+def _filter(where: Mapping[str, Any], contents: ShardContents, shard: edge.EdgeShard) -> edge.Filter | None:
+    """Return the conditions that not all points of the shard meet; an empty filter would cost a sixth of a scan."""
     must: list[Any] = [] if contents.only(where["namespace"]) else [has_word(NAMESPACE, where["namespace"])]
     must += [has_word(field, word) for field, words in where["has_all"].items() for word in words]
     must += [in_range(field, edge.RangeFloat(gte=number)) for field, number in where["at_least"].items()]
@@ -92,4 +94,4 @@ def _filter(where: Mapping[str, Any], contents: ShardContents, shard: edge.EdgeS
         for field, number in where["not_expired_by"].items()
         if contents.has_up_to(shard, field, number)
     ]
-    return edge.Filter(must=must, must_not=must_not)
+    return edge.Filter(must=must, must_not=must_not) if must or must_not else None

@@ -83,6 +83,18 @@ class Shards:
         """Whether anything was written since the last flush."""
         return self._unflushed.total() > 0
 
+    @property
+    def all_read(self) -> bool:
+        """Whether there is nothing more to read ahead."""
+        return all(contents.all_read for contents in self._contents.values())
+
+    def read_ahead(self) -> None:
+        """Read a page of what searches need of the points that they find."""
+        for kind, contents in self._contents.items():
+            if not contents.all_read:
+                contents.read_ahead(self._shards[kind])
+                return
+
     def ping(self) -> None:
         """Do nothing: the answer shows that the process reads its requests."""
 
@@ -120,7 +132,8 @@ class Shards:
         In this order a crash in between leaves an item with passages of two versions, which `rows` reveals.
         """
         late = {GRAPH: OUTSIDE} if kind in self._graphs else None
-        self._contents[kind].add((point, payload) for point, payload, _ in points)
+        payloads = [(point, payload) for point, payload, _ in points]
+        self._contents[kind].will_write(payloads)
         upserts = [
             edge.Point(
                 id=point,
@@ -134,6 +147,7 @@ class Shards:
         ]
         if upserts:
             self._update(kind, edge.UpdateOperation.upsert_points(upserts), len(upserts))
+            self._contents[kind].written(payloads)
         for count, items in complete.items():
             stale = in_range(PASSAGE, edge.RangeFloat(gte=float(count)))
             self._delete(kind, edge.Filter(must=[one_of(items), stale]), 1)  # usually nothing is stale

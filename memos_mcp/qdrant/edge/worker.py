@@ -30,6 +30,9 @@ if TYPE_CHECKING:  # Qdrant Edge, which is behind it, is for the worker process 
     from memos_mcp.qdrant.edge.shards import Shards
 
 FLUSH_AFTER_SECONDS: Final = 2.0
+READ_AHEAD_SECONDS: Final = 0.01
+"""Time without a request before each page that is read ahead."""
+
 BACKGROUND_NICENESS: Final = 10
 PR_SET_PDEATHSIG: Final = 1
 PIPE_BYTES: Final = 1 << 20
@@ -84,8 +87,7 @@ def unpack(header: bytes, body: bytes) -> tuple[Any, "array[float]"]:
 
 def _serve(shards: "Shards", requests: BinaryIO, replies: BinaryIO) -> None:
     while True:
-        if shards.dirty and not select.select([requests], [], [], FLUSH_AFTER_SECONDS)[0]:
-            shards.flush()
+        _work_until_requested(shards, requests)
         frame = _receive(requests)
         if frame is None:
             return
@@ -94,6 +96,15 @@ def _serve(shards: "Shards", requests: BinaryIO, replies: BinaryIO) -> None:
         reply = pack({"id": request["id"], **answer}, scores)
         while reply:
             reply = reply[replies.write(reply) :]
+
+
+def _work_until_requested(shards: "Shards", requests: BinaryIO) -> None:
+    while not shards.all_read:
+        if select.select([requests], [], [], READ_AHEAD_SECONDS)[0]:
+            return
+        shards.read_ahead()
+    if shards.dirty and not select.select([requests], [], [], FLUSH_AFTER_SECONDS)[0]:
+        shards.flush()
 
 
 def _answer(

@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -62,11 +62,11 @@ class WorkerHandle:
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._request_lock = anyio.Lock()
+        self._request_lock = anyio.Lock(fast_acquire=True)
         self._numbers = count()
         self._received = bytearray()
-        self._sending = anyio.Lock()
-        self._reading = anyio.Lock()
+        self._sending = anyio.Lock(fast_acquire=True)
+        self._reading = anyio.Lock(fast_acquire=True)
         self._replies: dict[int, dict[str, Any] | None] = {}
         self._unanswered: dict[int, float] = {}
         self._last_reply = anyio.current_time()
@@ -157,30 +157,37 @@ class WorkerHandle:
 
     async def _ask(self, request: Request) -> dict[str, Any]:
         async with self._request_lock:
-            (reply,) = [one async for one in self._replies_to([request])]
-        return reply
+            number = next(self._numbers)
+            with self._reporting_exit():
+                try:
+                    await self._send(number, request)
+                    return await self._reply_to(number, request)
+                finally:
+                    self._replies.pop(number, None)
 
     async def _write(self, parts: Iterable[Request], first: float | None) -> None:
-        async for _ in self._replies_to(chain([Request("ping", {}, seconds=first)], parts)):
-            pass
-
-    async def _replies_to(self, requests: Iterable[Request]) -> AsyncIterator[dict[str, Any]]:
-        """Yield the reply to each request; the next one is sent before it is waited for."""
+        """Send each part before the reply to the one before it is read."""
         sent: deque[tuple[int, Request]] = deque()
+        with self._reporting_exit():
+            try:
+                for request in chain([Request("ping", {}, seconds=first)], parts):
+                    sent.append((next(self._numbers), request))
+                    await self._send(*sent[-1])
+                    if len(sent) > 1:
+                        await self._reply_to(*sent.popleft())
+                while sent:
+                    await self._reply_to(*sent.popleft())
+            finally:
+                for number, _ in sent:
+                    self._replies.pop(number, None)
+
+    @contextmanager
+    def _reporting_exit(self) -> Iterator[None]:
         try:
-            for request in requests:
-                sent.append((next(self._numbers), request))
-                await self._send(*sent[-1])
-                if len(sent) > 1:
-                    yield await self._reply_to(*sent.popleft())
-            while sent:
-                yield await self._reply_to(*sent.popleft())
+            yield
         except PIPE_CLOSED as error:
             self._exited = True
             raise WorkerExited from error
-        finally:
-            for number, _ in sent:
-                self._replies.pop(number, None)
 
     async def _send(self, number: int, request: Request) -> None:
         message = {"id": number, "operation": request.operation, "arguments": request.arguments}
