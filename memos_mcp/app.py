@@ -168,6 +168,8 @@ async def running(app: App) -> AsyncIterator[App]:
 async def _warm(database: Database) -> None:
     """Connect before the first call does. While Postgres is away, each call raises its own error."""
     with suppress(Unavailable):
+        async with database.lookup() as connection:
+            await connection.execute("SELECT")
         await database.server_version()
 
 

@@ -104,13 +104,23 @@ class Pool(Protocol):
 
 
 async def connect(
-    dsn: str, *, prepared_statements: bool = True, command_timeout: float | None = COMMAND_SECONDS
+    dsn: str,
+    *,
+    prepared_statements: bool = True,
+    generic_plans: bool = False,
+    command_timeout: float | None = COMMAND_SECONDS,
 ) -> Connection:
-    """Open one connection outside any pool."""
+    """Open one connection outside any pool.
+
+    generic_plans: plan a prepared statement once, for any parameters.
+    """
     with translated():
         try:
             connection: Connection = await asyncpg.connect(
-                dsn, timeout=CONNECT_SECONDS, command_timeout=command_timeout, **_options(prepared_statements)
+                dsn,
+                timeout=CONNECT_SECONDS,
+                command_timeout=command_timeout,
+                **_options(prepared_statements, generic_plans),
             )
         except (asyncpg.ClientConfigurationError, ValueError) as error:
             logger.warning("MEMOS_DATABASE_URL cannot be used (%s)", type(error).__name__)
@@ -216,7 +226,9 @@ def dump_json(value: Any) -> str:
 
 _NAME: Final = {"application_name": "memos-as"}
 _CUSTOM_PLANS: Final = {"plan_cache_mode": "force_custom_plan"}
-"""A generic plan cannot know which of the optional filters are set, and would scan whole tables.
+_GENERIC_PLANS: Final = {"plan_cache_mode": "force_generic_plan"}
+"""A generic plan cannot know which of the optional filters are set, and would scan whole tables. It serves statements
+that read rows by their ids.
 
 Sent when the connection is opened, rather than by SET: a transaction pooler would give a SET to one of its sessions,
 which others share, but rejects a parameter that it cannot keep.
@@ -225,9 +237,9 @@ BEGIN: Final = "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan"
 """The same for connections without prepared statements, where nothing may outlive a transaction."""
 
 
-def _options(prepared_statements: bool) -> dict[str, Any]:  # noqa: FBT001  # private
+def _options(prepared_statements: bool, generic_plans: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  # private
     if prepared_statements:
-        return {"server_settings": _NAME | _CUSTOM_PLANS}
+        return {"server_settings": _NAME | (_GENERIC_PLANS if generic_plans else _CUSTOM_PLANS)}
     return {"server_settings": _NAME, "statement_cache_size": 0}
 
 

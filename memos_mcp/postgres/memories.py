@@ -93,7 +93,7 @@ class PostgresMemories:
             return await add_many(connection, scope, new, now)
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime) -> dict[UUID, Memory]:
-        async with self._database.connection() as connection:
+        async with self._database.lookup() as connection:
             rows = await connection.fetch(_GET, *_filter(namespace, filter, now), ids)
         return {row["id"]: _memory(row) for row in rows}
 

@@ -121,7 +121,7 @@ class PostgresTools:
         return Upserted(row["point_id"], outcome, row["version"])
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: ToolFilter) -> dict[UUID, Tool]:
-        async with self._database.connection() as connection:
+        async with self._database.lookup() as connection:
             rows = await connection.fetch(_GET, *_filter(namespace, filter), ids)
         return {row["point_id"]: _tool(row) for row in rows}
 

@@ -13,12 +13,8 @@ PARSED_POINTS: Final = 16_384
 """Points that are kept parsed, in some 10 MB: to parse the 100 points of a search takes 0.1 ms."""
 
 
-class FoundPoint(NamedTuple):
-    """A point that a query found. `text` is the form that is sent: its item, span and group, separated by spaces."""
-
-    item: str
-    text: str
-
+FoundPoint: TypeAlias = str
+"""A point that a query found, in the form that is sent: its item, span and group, separated by spaces."""
 
 PointRow: TypeAlias = tuple[FoundPoint, float]
 """A point that a query found, and its score."""
@@ -87,11 +83,11 @@ def shares(questions: int, limit: int) -> list[int]:
 class NumberedAnswers(NamedTuple):
     """The answers of a search in the form that is sent: the lanes find much the same points, so each is there once.
 
-    points: the text of each point.  lanes: for each question and lane, the positions in `points`, best first.
+    points: each point once.  lanes: for each question and lane, the positions in `points`, best first.
     scores: those of all lanes one after the other, as 32-bit floats, which is what Qdrant computes.
     """
 
-    points: Sequence[str]
+    points: Sequence[FoundPoint]
     lanes: Sequence[Mapping[str, Sequence[int]]]
     scores: "array[float]"
 
@@ -99,24 +95,24 @@ class NumberedAnswers(NamedTuple):
 def found_point(payload: Mapping[str, Any] | None) -> FoundPoint:
     """Return a point with the `RESULT_FIELDS` of its payload."""
     item, start, end, group = fields_of(payload, RESULT_FIELDS)
-    return FoundPoint(item, " ".join((item, str(start), str(end), *(group or ()))))
+    return " ".join((item, str(start), str(end), *(group or ())))
 
 
 @lru_cache(PARSED_POINTS)
-def _parsed(text: str) -> tuple[str, Span, Group | None]:
-    item, start, end, *group = text.split(" ", 4)
+def _parsed(point: FoundPoint) -> tuple[str, Span, Group | None]:
+    item, start, end, *group = point.split(" ", 4)
     return item, Span(int(start), int(end)), Group(*cast("tuple[Any, str]", group)) if group else None
 
 
 def numbered(answers: Iterable[Mapping[str, Iterable[PointRow]]]) -> NumberedAnswers:
     """Return what `to_lanes` needs."""
-    positions: dict[str, int] = {}
+    positions: dict[FoundPoint, int] = {}
     lanes: list[dict[str, list[int]]] = []
     scores = array("f")
     for answer in answers:
         lanes.append({})
         for lane, rows in answer.items():
-            lanes[-1][lane] = [positions.setdefault(point.text, len(positions)) for point, _ in rows]
+            lanes[-1][lane] = [positions.setdefault(point, len(positions)) for point, _ in rows]
             scores.extend(score for _, score in rows)
     return NumberedAnswers(list(positions), lanes, scores)
 
@@ -169,13 +165,17 @@ def _nearest(queries: Sequence[LaneQuery]) -> Rounds:
     return rows
 
 
+def _item(point: FoundPoint) -> str:
+    return point.partition(" ")[0]
+
+
 def _best_rows(points: Iterable[PointRow], limit: int) -> list[PointRow]:
     """Keep each item's first row, in the order given, of up to `limit` items."""
     best: dict[str, PointRow] = {}
     for row in points:
         if len(best) == limit:
             break
-        best.setdefault(row[0].item, row)
+        best.setdefault(_item(row[0]), row)
     return list(best.values())
 
 
@@ -185,8 +185,8 @@ def _missing(queries: Sequence[LaneQuery], proposed: Sequence[Sequence[PointRow]
     A BM25 query that returned fewer items than its limit misses none: other items share no word with it. A dense
     query may have stopped at `MAX_CANDIDATE_POINTS`, and has a score for every item.
     """
-    items = dict.fromkeys(point.item for rows in proposed for point, _ in rows)
-    own = [{point.item for point, _ in rows} for rows in proposed]
+    own = [dict.fromkeys(_item(point) for point, _ in rows) for rows in proposed]
+    items = dict.fromkeys(item for held in own for item in held)
     return [
         [item for item in items if item not in held] if query.lane == DENSE or len(held) >= query.limit else []
         for query, held in zip(queries, own, strict=True)

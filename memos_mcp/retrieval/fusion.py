@@ -114,7 +114,7 @@ def stands_out(ranked: Sequence[Ranked]) -> bool:
 
 def is_near(ranked: Sequence[Ranked]) -> bool:
     """Return whether any memory is near in meaning. Many may fit equally, so that none needs to stand out."""
-    return max((hit.raw_scores.get("dense", 0.0) for hit in ranked), default=0.0) >= IS_NEAR
+    return any(hit.raw_scores.get("dense", 0.0) >= IS_NEAR for hit in ranked)
 
 
 def lexical(matches: Sequence[Match]) -> list[Ranked]:

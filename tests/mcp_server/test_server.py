@@ -8,6 +8,7 @@ import anyio
 import jsonschema
 import pytest
 from mcp import Client, MCPError
+from opentelemetry import trace
 
 from memos_mcp import __version__
 from memos_mcp.app import App
@@ -58,6 +59,12 @@ async def test_every_tool_has_a_title_an_output_schema_and_honest_annotations() 
     assert all(tool.title and tool.output_schema and tool.annotations for tool in listed.values())
     read_only = {name for name, tool in listed.items() if tool.annotations and tool.annotations.read_only_hint}
     assert read_only == {"query_memory", "discover_tools", "build_loadout"}
+
+
+async def test_spans_are_made_only_where_something_receives_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = len(build_server(stand_in(), SCOPE).middleware)
+    monkeypatch.setattr(trace, "get_tracer_provider", trace.NoOpTracerProvider)
+    assert len(build_server(stand_in(), SCOPE).middleware) == without + 1
 
 
 async def test_the_list_of_tools_may_be_cached() -> None:

@@ -80,10 +80,25 @@ class Explaining(Database):
 
     transaction = connection
 
+    @asynccontextmanager
+    async def lookup(self) -> AsyncIterator[Any]:
+        yield _Lookup(self)
+
     async def fetch(self, statement: str, *arguments: object) -> list[Any]:
+        await self._explain(statement, *arguments)
+        return []
+
+    async def explain_generic(self, statement: str, arguments: Sequence[object]) -> None:
+        """Explain the plan for any arguments."""
+        await self._connection.execute(f"SET plan_cache_mode = force_generic_plan; PREPARE lookup AS {statement}")
+        try:
+            await self._explain(f"EXECUTE lookup ({', '.join(['NULL'] * len(arguments))})")
+        finally:
+            await self._connection.execute("DEALLOCATE lookup; RESET plan_cache_mode")
+
+    async def _explain(self, statement: str, *arguments: object) -> None:
         plan = await self._connection.fetchval(f"EXPLAIN (FORMAT JSON, VERBOSE) {statement}", *arguments)
         self.plans.append(Plan(json.loads(plan)[0]["Plan"]))
-        return []
 
     async def fetchval(self, statement: str, *arguments: object) -> int:
         await self.fetch(statement, *arguments)
@@ -95,6 +110,17 @@ class Explaining(Database):
     async def fetchmany(self, statement: str, arguments: Iterable[Sequence[object]]) -> list[Any]:
         for one in arguments:
             await self.fetch(statement, *one)
+        return []
+
+
+class _Lookup:
+    """Explains statements as a lookup plans them."""
+
+    def __init__(self, database: Explaining) -> None:
+        self._database = database
+
+    async def fetch(self, statement: str, *arguments: object) -> list[Any]:
+        await self._database.explain_generic(statement, arguments)
         return []
 
 

@@ -60,6 +60,26 @@ async def test_the_first_use_migrates(empty_url: str) -> None:
     await database.close()
 
 
+async def test_only_a_lookup_plans_a_statement_once_for_all_parameters(database: Database) -> None:
+    for lend, mode in ((database.lookup, "force_generic_plan"), (database.connection, "force_custom_plan")):
+        async with lend() as connection:
+            assert await connection.fetchval("SHOW plan_cache_mode") == mode
+
+
+async def test_lookups_that_wait_for_a_connection_are_answered_in_turn(database: Database) -> None:
+    answers: list[int] = []
+
+    async def look(number: int) -> None:
+        async with database.lookup() as connection:
+            answers.append(await connection.fetchval("SELECT $1::int", number))
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for number in range(30):
+                tasks.start_soon(look, number)
+    assert sorted(answers) == list(range(30))
+
+
 async def test_concurrent_first_uses_open_one_pool(empty_url: str) -> None:
     database = Database(empty_url)
     async with anyio.create_task_group() as tasks:

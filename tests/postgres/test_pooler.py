@@ -55,6 +55,8 @@ async def test_concurrent_stores_through_few_sessions_are_all_kept(pooled: Datab
 async def test_nothing_that_is_set_for_a_transaction_stays_on_a_session(pooled: Database) -> None:
     async with pooled.connection() as connection:
         assert await connection.fetchval("SHOW plan_cache_mode") == "force_custom_plan"
+    async with pooled.lookup() as connection:
+        assert await connection.fetchval("SHOW plan_cache_mode") == "force_custom_plan"
         address = urlunsplit(urlsplit(str(pooled._dsn)))
     other = await connect(address, prepared_statements=False)
     for _ in range(20):  # more than the pooler has sessions

@@ -11,7 +11,6 @@ import pytest
 from memos_mcp.domain.index import Group, Match, Span
 from memos_mcp.qdrant.lanes import (
     MAX_CANDIDATE_POINTS,
-    FoundPoint,
     LaneCompletion,
     LaneQuery,
     PointRow,
@@ -34,12 +33,12 @@ QUESTION: tuple[Any, Any] = ([1.0], Words())
 
 
 def row(item: str, score: float, start: int = 0) -> PointRow:
-    return FoundPoint(item, f"{item} {start} {start + 1}"), score
+    return f"{item} {start} {start + 1}", score
 
 
 def nearest(points: Sequence[PointRow], query: LaneQuery) -> list[PointRow]:
     """Answer a query as an index does: the best points that it admits, up to its limit."""
-    admitted = [point for point in points if not query.items or point[0].item in query.items]
+    admitted = [point for point in points if not query.items or point[0].split()[0] in query.items]
     return sorted(admitted, key=lambda point: -point[1])[: query.limit]
 
 
@@ -55,7 +54,7 @@ def complete(
 
 
 def items(rows: Sequence[PointRow]) -> list[str]:
-    return [point.item for point, _ in rows]
+    return [point.split()[0] for point, _ in rows]
 
 
 def test_a_search_without_questions_has_nothing_to_ask() -> None:
@@ -112,9 +111,9 @@ def test_what_one_question_proposes_is_scored_in_the_lanes_of_the_others() -> No
     second = [row(f"b{n}", 1 - n / 100) for n in range(10)]
     low = 0.01
     points = {
-        (0, DENSE): [*first, *(row(one[0].item, low) for one in second)],
+        (0, DENSE): [*first, *(row(one[0].split()[0], low) for one in second)],
         (0, BM25): first,
-        (1, DENSE): [*second, *(row(one[0].item, low) for one in first)],
+        (1, DENSE): [*second, *(row(one[0].split()[0], low) for one in first)],
         (1, BM25): second,
     }
     complete(completion, points)
@@ -184,9 +183,9 @@ def test_every_lane_scores_all_that_any_lane_proposed(seed: int) -> None:
         for lane, rows in answer.items():
             best: dict[str, PointRow] = {}
             for point in nearest(points[number, lane], LaneQuery(number, lane, None, 1_000)):
-                best.setdefault(point[0].item, point)
+                best.setdefault(point[0].split()[0], point)
             expected = {item: point for item, point in best.items() if item in proposed}
-            assert {point[0].item: point for point in rows} == expected
+            assert {point[0].split()[0]: point for point in rows} == expected
             assert len(rows) == len(expected)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import qdrant_edge as edge
 
 from memos_mcp.qdrant.edge.conditions import has_word, in_range, one_of
-from memos_mcp.qdrant.edge.contents import ShardContents, point_id
+from memos_mcp.qdrant.edge.contents import ShardContents, uuid_of
 from memos_mcp.qdrant.lanes import LaneCompletion, LaneQuery, PointRow
 from memos_mcp.qdrant.points import BM25, DENSE, NAMESPACE, OVERSAMPLING
 
@@ -18,6 +18,9 @@ _DENSE: Final = edge.SearchParams(
     hnsw_ef=EF_SEARCH, quantization=edge.QuantizationSearchParams(ignore=False, rescore=True, oversampling=OVERSAMPLING)
 )
 """The 8-bit copies of the vectors are searched: a graph of 200,000 points in half the time, at the same recall."""
+
+_FEW: Final = edge.SearchParams(quantization=edge.QuantizationSearchParams(ignore=True))
+"""To score a few given items, the vectors themselves are read: reading the copies first takes a seventh longer."""
 
 
 def search_shard(
@@ -65,7 +68,7 @@ class _PointReader:
     def nearest(self, queries: Sequence[LaneQuery]) -> list[list[PointRow]]:
         # One after the other, the two lanes take an eighth longer.
         found = self._shard.query_batch(edge.QueryBatchRequest([self._request(query) for query in queries]))
-        rows = iter(self._contents.found(self._shard, [point_id(point) for points in found for point in points]))
+        rows = iter(self._contents.found(self._shard, [uuid_of(point) for points in found for point in points]))
         return [[(next(rows), point.score) for point in points] for points in found]
 
     def _request(self, query: LaneQuery) -> edge.QueryRequest:
@@ -73,7 +76,7 @@ class _PointReader:
             query=edge.Query.Nearest(query.vector, using=query.lane),
             limit=query.limit,
             filter=edge.Filter(must=[one_of(query.items)]) if query.items else self._filter,
-            params=self._params[query.lane],
+            params=_FEW if query.items and query.lane == DENSE else self._params[query.lane],
             with_payload=False,
         )
 

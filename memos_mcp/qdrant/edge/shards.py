@@ -132,8 +132,6 @@ class Shards:
         In this order a crash in between leaves an item with passages of two versions, which `rows` reveals.
         """
         late = {GRAPH: OUTSIDE} if kind in self._graphs else None
-        payloads = [(point, payload) for point, payload, _ in points]
-        self._contents[kind].will_write(payloads)
         upserts = [
             edge.Point(
                 id=point,
@@ -146,8 +144,8 @@ class Shards:
             for number, (point, payload, weights) in enumerate(points)
         ]
         if upserts:
-            self._update(kind, edge.UpdateOperation.upsert_points(upserts), len(upserts))
-            self._contents[kind].written(payloads)
+            with self._contents[kind].writing([(point, payload) for point, payload, _ in points]):
+                self._update(kind, edge.UpdateOperation.upsert_points(upserts), len(upserts))
         for count, items in complete.items():
             stale = in_range(PASSAGE, edge.RangeFloat(gte=float(count)))
             self._delete(kind, edge.Filter(must=[one_of(items), stale]), 1)  # usually nothing is stale

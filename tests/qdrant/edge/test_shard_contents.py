@@ -2,8 +2,13 @@
 
 import pytest
 
-from memos_mcp.domain.index import IndexFilter, Span
+from memos_mcp.domain.index import Entry, IndexFilter, Span
+from memos_mcp.qdrant.edge.contents import PAGE
 from memos_mcp.qdrant.edge.index import EdgeIndex
+from memos_mcp.qdrant.edge.shards import Shards
+from memos_mcp.qdrant.edge.worker import HEADER, pack, unpack
+from memos_mcp.qdrant.edge.worker_handle import put_request
+from memos_mcp.qdrant.points import write_batches
 from tests.qdrant.samples import SHAPE, entry, index_folder, item, search, vector
 
 pytestmark = pytest.mark.anyio
@@ -17,6 +22,14 @@ async def found(index: EdgeIndex, where: IndexFilter) -> set[int]:
     return {match.item_id.int for match in (*lanes.dense, *lanes.bm25)}
 
 
+def write(shards: Shards, entries: list[Entry]) -> None:
+    for batch in write_batches(entries):
+        request = put_request("memory", batch)
+        frame = pack(request.arguments, request.vectors)
+        arguments, floats = unpack(frame[: HEADER.size], frame[HEADER.size :])
+        shards.put(**arguments, floats=floats)
+
+
 async def test_the_passage_of_a_replaced_item_is_the_new_one() -> None:
     with index_folder() as folder:
         index = EdgeIndex(folder, hnsw_threshold=100)
@@ -28,6 +41,30 @@ async def test_the_passage_of_a_replaced_item_is_the_new_one() -> None:
         await index.close()
     assert [match.span for match in before.dense] == [Span(0, 5)]
     assert [match.span for match in after.dense] == [Span(0, 17)]
+
+
+def test_what_results_need_is_read_ahead_after_a_start_and_kept_when_it_is_written() -> None:
+    with index_folder() as folder:
+        folder.mkdir()
+        shards = Shards(folder, SHAPE.dimensions, 100)
+        shards.create()
+        write(shards, [entry(number, "a cat") for number in range(PAGE + 5)])
+        written = dict(shards._contents["memory"]._found)
+        assert shards.all_read
+        del shards  # only one can have the folder open
+        started = Shards(folder, SHAPE.dimensions, 100)
+        started.load()
+        pages = 0
+        while not started.all_read:
+            started.read_ahead()
+            pages += 1
+        read = dict(started._contents["memory"]._found)
+        write(started, [entry(1, "a cat that sleeps", version=2)])
+        changed = started._contents["memory"]._found.values()
+    assert len(written) == PAGE + 5
+    assert read == written
+    assert pages == 3  # two of memories, and an empty one of tools
+    assert [point for point in changed if point.startswith(str(item(1)))] == [f"{item(1)} 0 17"]
 
 
 async def test_a_deleted_item_is_found_again_once_it_is_back() -> None:
