@@ -35,9 +35,12 @@ _SPARED_LAST: Final = (
 )
 
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def compact(value: object) -> str:
     """Return JSON in the form that is sent: no spaces, only the escapes that JSON requires."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def fit_memories(page: MemoryPage, found: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from typing import Final
 from memos_mcp.domain.errors import Invalid
 
 _DIGEST_BYTES: Final = 8
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, default=str)
 
 
 def fingerprint(*parts: object) -> str:
     """Return a digest that identifies a question; datetimes, tuples and mappings count by their text."""
-    return blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
+    return blake2b(_ENCODER.encode(parts).encode(), digest_size=16).hexdigest()
 
 
 def encode(position: tuple[str | int, ...], question: str) -> str:

@@ -16,7 +16,7 @@ from memos_mcp.qdrant.points import NAMESPACE, RESULT_FIELDS
 MAX_CACHED_POINTS: Final = 250_000
 """Points whose `RESULT_FIELDS` are kept, in some 70 MB: to read those of 100 points takes 1 ms, a third of a search."""
 
-PAGE: Final = 200
+READ_AHEAD_POINTS: Final = 200
 """Points that are read ahead at a time, in some 2 ms, for which a search may have to wait."""
 
 
@@ -49,7 +49,9 @@ class ShardContents:
     def read_ahead(self, shard: edge.EdgeShard) -> None:
         """Read the `RESULT_FIELDS` of a page of points before a search finds them."""
         records, self._next_page = shard.scroll(
-            edge.ScrollRequest(offset=self._next_page, limit=PAGE, with_payload=list(RESULT_FIELDS), with_vector=False)
+            edge.ScrollRequest(
+                offset=self._next_page, limit=READ_AHEAD_POINTS, with_payload=list(RESULT_FIELDS), with_vector=False
+            )
         )
         self._keep(records)
         self._all_read = self._next_page is None

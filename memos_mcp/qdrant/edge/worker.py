@@ -99,12 +99,13 @@ def _serve(shards: "Shards", requests: BinaryIO, replies: BinaryIO) -> None:
 
 
 def _work_until_requested(shards: "Shards", requests: BinaryIO) -> None:
-    while not shards.all_read:
-        if select.select([requests], [], [], READ_AHEAD_SECONDS)[0]:
+    while shards.dirty or not shards.all_read:
+        if select.select([requests], [], [], FLUSH_AFTER_SECONDS if shards.dirty else READ_AHEAD_SECONDS)[0]:
             return
-        shards.read_ahead()
-    if shards.dirty and not select.select([requests], [], [], FLUSH_AFTER_SECONDS)[0]:
-        shards.flush()
+        if shards.dirty:
+            shards.flush()
+        else:
+            shards.read_ahead()
 
 
 def _answer(

@@ -3,7 +3,7 @@
 import pytest
 
 from memos_mcp.domain.index import Entry, IndexFilter, Span
-from memos_mcp.qdrant.edge.contents import PAGE
+from memos_mcp.qdrant.edge.contents import READ_AHEAD_POINTS
 from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.qdrant.edge.shards import Shards
 from memos_mcp.qdrant.edge.worker import HEADER, pack, unpack
@@ -48,7 +48,7 @@ def test_what_results_need_is_read_ahead_after_a_start_and_kept_when_it_is_writt
         folder.mkdir()
         shards = Shards(folder, SHAPE.dimensions, 100)
         shards.create()
-        write(shards, [entry(number, "a cat") for number in range(PAGE + 5)])
+        write(shards, [entry(number, "a cat") for number in range(READ_AHEAD_POINTS + 5)])
         written = dict(shards._contents["memory"]._found)
         assert shards.all_read
         del shards  # only one can have the folder open
@@ -61,7 +61,7 @@ def test_what_results_need_is_read_ahead_after_a_start_and_kept_when_it_is_writt
         read = dict(started._contents["memory"]._found)
         write(started, [entry(1, "a cat that sleeps", version=2)])
         changed = started._contents["memory"]._found.values()
-    assert len(written) == PAGE + 5
+    assert len(written) == READ_AHEAD_POINTS + 5
     assert read == written
     assert pages == 3  # two of memories, and an empty one of tools
     assert [point for point in changed if point.startswith(str(item(1)))] == [f"{item(1)} 0 17"]
