@@ -24,7 +24,7 @@ class Reranker(Protocol):
 def reranked(ranked: Sequence[Ranked], scores: Sequence[float]) -> list[Ranked]:
     """Put the first `RERANKED` in the order of their scores, ties unchanged; the others keep their order.
 
-    The score is rounded to 4 digits, as it is shown, before it is compared: smaller differences are a batch's noise.
+    The score is rounded to 4 digits, as in an answer, before it is compared: smaller differences are a batch's noise.
     """
     read = [
         hit._replace(raw_scores={**hit.raw_scores, "reranker": round(score, 4)})

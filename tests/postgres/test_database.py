@@ -66,17 +66,17 @@ async def test_only_a_lookup_plans_a_statement_once_for_all_parameters(database:
             assert await connection.fetchval("SHOW plan_cache_mode") == mode
 
 
-async def test_lookups_that_wait_for_a_connection_are_answered_in_turn(database: Database) -> None:
+async def test_concurrent_lookups_are_all_answered(database: Database) -> None:
     answers: list[int] = []
 
-    async def look(number: int) -> None:
+    async def ask(number: int) -> None:
         async with database.lookup() as connection:
             answers.append(await connection.fetchval("SELECT $1::int", number))
 
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
             for number in range(30):
-                tasks.start_soon(look, number)
+                tasks.start_soon(ask, number)
     assert sorted(answers) == list(range(30))
 
 
