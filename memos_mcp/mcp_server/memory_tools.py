@@ -91,6 +91,7 @@ class StoredMemory(TypedDict):
     indexed: bool
     namespace: str
     agent_id: str
+    note: NotRequired[str]
 
 
 class Excerpt(TypedDict):

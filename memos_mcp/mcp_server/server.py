@@ -90,7 +90,9 @@ async def _call_tool(
     if tool is None:
         raise MCPError(types.INVALID_PARAMS, " ".join(unknown("tool", [params.name], tools)))
     try:
-        return _answer(await tool.call(app, scope, tool.parse(params.arguments or {})))
+        given, note = tool.understand(params.arguments or {})
+        result = await tool.call(app, scope, tool.parse(given))
+        return _answer({**result, "note": f"{note} {result.get('note', '')}".rstrip()} if note else result)
     except MemosError as error:
         return _failure(str(error))
     except Exception:

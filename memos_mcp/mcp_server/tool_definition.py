@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.scope import Scope
+from memos_mcp.mcp_server.argument_forms import Understood, understand
 
 SHOWN_CHARS: Final = 40
 SHOWN_NAMES: Final = 4
@@ -66,6 +67,10 @@ class ToolDefinition(Generic[Arguments]):
             annotations=self.annotations,
         )
 
+    def understand(self, given: Mapping[str, Any]) -> Understood:
+        """Return the arguments in the schema's forms, as far as they can be read in one way only."""
+        return understand(given, self.input_schema["properties"], self.input_schema.get("required", ()))
+
     def parse(self, given: Mapping[str, Any]) -> Arguments:
         """Return the arguments; null means "not given". Raises `Invalid`, which names everything that is wrong."""
         properties, required = self.input_schema["properties"], self.input_schema.get("required", ())
@@ -106,7 +111,7 @@ def expected(schema: Mapping[str, Any]) -> str:
     if schema.get("format") == "uuid":
         return "a memory_id, as a store or a query returned it"
     if schema["type"] == "array":
-        return f"a list of {_count(schema)}strings"
+        return f'a list of {_count(schema)}strings such as ["a", "b"]'
     low, high = schema.get("minimum"), schema.get("maximum")
     span = "" if high is None else f" from {low:,} to {high:,}"
     return {"string": "a string", "integer": "an integer", "number": "a number", "object": "an object"}[

@@ -54,6 +54,7 @@ class RegisteredTool(TypedDict):
     outcome: RegistrationOutcome
     version: int
     indexed: bool
+    note: NotRequired[str]
 
 
 class FoundTool(TypedDict):

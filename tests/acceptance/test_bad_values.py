@@ -179,11 +179,11 @@ TYPES: dict[str, dict[str, str]] = {
     },
 }
 WRONG: dict[str, list[Any]] = {
-    "string": [5, True, ["a"], {"a": 1}],
-    "integer": ["5", 5.5, True, [5], {"a": 5}],
-    "number": ["0.5", True, [0.5], {"a": 0.5}],
-    "list": ["a", 5, {"a": 1}, [5], [None], [["a"]]],
-    "object": ['{"a": 1}', 5, True, [], [["a", 1]]],
+    "string": [5.5, True, ["a"], {"a": 1}],
+    "integer": ["five", 5.5, True, [5], {"a": 5}],
+    "number": ["half", True, [0.5], {"a": 0.5}],
+    "list": ["a, b", 5, {"a": 1}, [5.5], [None], [["a"]]],
+    "object": ['{"a": 1', 5, True, [], [["a", 1]]],
 }
 ARGUMENTS = [(tool, name, kind) for tool, names in TYPES.items() for name, kind in names.items()]
 REQUIRED = [("store_memory", "content"), ("build_loadout", "task")] + [
@@ -259,7 +259,7 @@ async def test_thousands_of_unknown_arguments_get_a_short_answer(client: RawClie
 
 
 async def test_one_error_names_everything_that_is_wrong(client: RawClient) -> None:
-    reason = await refused(client, "store_memory", {"tags": "a", "importance": 2, "titel": 1})
+    reason = await refused(client, "store_memory", {"tags": "a, b", "importance": 2, "titel": 1})
     assert all(part in reason for part in ("content is required", "tags must be", "importance must be", "'titel'"))
 
 
@@ -292,7 +292,7 @@ async def test_an_unknown_tool_is_a_protocol_error_that_names_the_tools(client: 
         *(("store_memory", {"content": "x", "importance": value}, "from 0 to 1") for value in (-0.1, 1.1, 10**30)),
         *(("query_memory", {"query": "x", "min_score": value}, "from 0 to 1") for value in (-0.1, 1.1, 10**30)),
         *(("query_memory", {"max_tokens": value}, "from 1 to 10,000") for value in (0, -1, 10_001, 10**30)),
-        ("store_memory", {"content": "x", "kind": "Episodic"}, '"episodic"'),
+        ("store_memory", {"content": "x", "kind": "epsodic"}, '"episodic"'),
         ("query_memory", {"kind": "event"}, '"episodic"'),
         ("discover_tools", {"detail": "all"}, '"summary"'),
         *(("build_loadout", {"task": "x", "tool_tokens": value}, "from 0 to 10,000") for value in (-1, 10_001, 10**30)),
@@ -387,7 +387,6 @@ def forged(cursor: str) -> list[str]:
         cursor + "A",
         cursor * 2,
         cursor.swapcase(),
-        "",
         " ",
         "\u00e9",
         "AAAA=",
@@ -396,7 +395,7 @@ def forged(cursor: str) -> list[str]:
 
 
 async def test_a_cursor_that_was_changed_is_refused(client: RawClient, cursor: str) -> None:
-    for changed in forged(cursor):
+    for changed in filter(None, forged(cursor)):  # an empty one counts as not given
         asked = {"session_id": "pages", "limit": 2, "cursor": changed}
         assert "cursor does not belong to this question" in await refused(client, "query_memory", asked), changed
 
@@ -411,7 +410,7 @@ async def test_a_cursor_of_a_listing_fits_neither_another_listing_nor_a_search(
 @pytest.mark.parametrize(
     "given",
     [
-        "",
+        " ",
         "abc",
         "1",
         "{%s}",
@@ -450,12 +449,6 @@ TIMES = [
     ("query_memory", "since"),
     ("query_memory", "until"),
 ]
-
-
-@pytest.mark.parametrize("moment", ["2026-05-01T12:00:00", "2026-05-01"])
-@pytest.mark.parametrize(("tool", "name"), TIMES)
-async def test_a_time_without_a_zone_is_refused(client: RawClient, tool: str, name: str, moment: str) -> None:
-    assert f"{name} has no time zone" in await refused(client, tool, {**GOOD[tool], name: moment})
 
 
 @pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+00:01"])

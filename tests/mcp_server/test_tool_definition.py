@@ -9,6 +9,7 @@ from memos_mcp.mcp_server.server import INSTRUCTIONS, TOOLS
 
 STORE, QUERY, REGISTER, DISCOVER, _ = TOOLS
 BY_NAME = {tool.name: tool for tool in TOOLS}
+STRINGS = 'strings such as ["a", "b"]'
 
 
 def refusal(tool: str, arguments: dict[str, Any]) -> str:
@@ -103,8 +104,16 @@ def test_a_time_keeps_its_zone_and_may_have_none() -> None:
             {"content": "x", "kind": "epsodic"},
             'kind must be one of "episodic", "semantic", "procedural", "document"; got \'epsodic\'.',
         ),
-        ("store_memory", {"content": "x", "tags": "a"}, "tags must be a list of strings; got 'a'."),
-        ("store_memory", {"content": "x", "tags": ["a", 5]}, "tags must be a list of strings; entry 1 is 5."),
+        (
+            "store_memory",
+            {"content": "x", "tags": "a"},
+            'tags must be a list of strings such as ["a", "b"]; got \'a\'.',
+        ),
+        (
+            "store_memory",
+            {"content": "x", "tags": ["a", 5]},
+            f"tags must be a list of {STRINGS}; entry 1 is 5.",
+        ),
         ("store_memory", {"content": "x", "metadata": "{}"}, "metadata must be an object; got '{}'."),
         ("store_memory", {"content": "x", "importance": True}, "importance must be a number from 0 to 1; got true."),
         (
@@ -130,10 +139,18 @@ def test_a_time_keeps_its_zone_and_may_have_none() -> None:
             {"max_tokens": 10**4000},
             "max_tokens must be an integer from 1 to 10,000; got a number of many digits.",
         ),
-        ("discover_tools", {"queries": ["a"] * 9}, "queries must be a list of 1 to 8 strings; got a list of 9."),
+        (
+            "discover_tools",
+            {"queries": ["a"] * 9},
+            f"queries must be a list of 1 to 8 {STRINGS}; got a list of 9.",
+        ),
         ("discover_tools", {"limit": 51}, "limit must be an integer from 1 to 50; got 51."),
         ("build_loadout", {"name": "x"}, "task is required: a string."),
-        ("build_loadout", {"task": "x", "needs": []}, "needs must be a list of 1 to 8 strings; got a list of 0."),
+        (
+            "build_loadout",
+            {"task": "x", "needs": []},
+            f"needs must be a list of 1 to 8 {STRINGS}; got a list of 0.",
+        ),
         (
             "build_loadout",
             {"task": "x", "tool_tokens": -1},
@@ -187,7 +204,7 @@ def test_only_the_first_of_a_hundred_thousand_wrong_entries_is_named(
 ) -> None:
     message = refusal(tool, arguments | {field: ["a", *range(100_000)]})
     assert message.startswith(f"{field} must be a list of ")
-    assert message.endswith("strings; entry 1 is 0.")
+    assert message.endswith(f"{STRINGS}; entry 1 is 0.")
     assert len(message) < 100
 
 
