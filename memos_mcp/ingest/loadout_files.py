@@ -39,7 +39,11 @@ class LoadoutFiles:
 
     def _choices(self, namespace: str) -> str:
         names = sorted(islice(self._admitting(namespace), MAX_LISTED))
-        return f"For it there are: {', '.join(names)}." if names else "For it there is none; leave name out."
+        return (
+            f"For it there are: {', '.join(names)}."
+            if names
+            else "For it there is none; a pack without a name needs none."
+        )
 
     def _admitting(self, namespace: str) -> Any:
         for path in self._folder.glob("*" + SUFFIX):

@@ -77,7 +77,7 @@ async def test_the_error_for_a_missing_loadout_lists_those_for_this_connection(t
 
 
 async def test_a_missing_folder_has_no_loadouts(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="For it there is none; leave name out"):
+    with pytest.raises(NotFound, match="For it there is none; a pack without a name needs none"):
         await LoadoutFiles(tmp_path / "nowhere").get("x", "team")
 
 

@@ -5,6 +5,7 @@ here and not by the wheel, whose own start fails with a space in the path, with 
 recovery takes more than ten seconds.
 """
 
+import logging
 import os
 import re
 import signal
@@ -21,6 +22,8 @@ from tempfile import gettempdir
 from types import ModuleType
 from typing import Final
 from urllib.parse import quote
+
+logger = logging.getLogger(__name__)
 
 START_SECONDS: Final = 30
 STOP_SECONDS: Final = 20
@@ -240,4 +243,5 @@ def _grant_to_server(folder: Path) -> None:
     for parent in (*folder.parents, programs, *programs.parents):
         # Execute permission suffices; the wheel would also grant read permission to everybody.
         if not parent.stat().st_mode & stat.S_IXOTH:
+            logger.warning("%s can now be traversed by all users: root's PostgreSQL runs as another one", parent)
             parent.chmod(parent.stat().st_mode | stat.S_IXOTH)

@@ -151,6 +151,19 @@ def is_private_folder(path: str) -> bool:
     return folder.is_dir() and folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root runs Postgres as another user")
+async def test_a_folder_that_becomes_traversable_for_roots_postgres_is_logged(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed = home / "closed"
+    closed.mkdir(mode=0o700)
+    database = Database(EmbeddedPostgres(closed / "postgres"))
+    for _ in range(2):
+        await database.server_version()
+        await database.close()
+    assert caplog.text.count(f"{closed} can now be traversed by all users") == 1
+
+
 async def test_the_lock_files_of_a_killed_server_do_not_keep_the_next_one_from_starting(home: Path) -> None:
     database = Database(EmbeddedPostgres(home / "postgres"))
     await database.server_version()
