@@ -137,6 +137,7 @@ class MemoryPage:
     """A page of an answer. `total` counts what matched the filters (listing) or what was ranked (search).
 
     confident: whether anything is near the question; None in a listing, and where only words were searched.
+    missing: those that were asked for by their ids and are not there.
     """
 
     hits: Sequence[MemoryHit]
@@ -145,6 +146,7 @@ class MemoryPage:
     fingerprint: str
     confident: bool | None = None
     degraded: str | None = None
+    missing: Sequence[UUID] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from memos_mcp.app import App
-from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryHit, MemoryKind, MemoryQuery, NewMemory
+from memos_mcp.domain.errors import Invalid
+from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryHit, MemoryKind, MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.mcp_server.response_budget import CHARS_PER_TOKEN, DEFAULT_CHARS, MAX_TOKENS, MIN_TOKENS, fit_memories
 from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
@@ -37,6 +38,12 @@ Time = Annotated[datetime, BeforeValidator(_time), WithJsonSchema({"type": "stri
 MemoryId = Annotated[UUID, BeforeValidator(_memory_id), WithJsonSchema({"type": "string", "format": "uuid"})]
 Unit = Annotated[float, Field(ge=0, le=1)]
 TokenBudget = Annotated[int, Field(ge=1, le=MAX_TOKENS), BeforeValidator(whole)]
+
+MAX_READ: Final = 100
+MAX_NAMED: Final = 5
+
+_READ_WITH: Final = {"memory_ids", "offset", "max_tokens", "cursor"}
+"""The arguments that a read by ids takes."""
 
 _MAX_TOKENS = (
     f"Size of the answer at {CHARS_PER_TOKEN} characters a token, at least {MIN_TOKENS}; "
@@ -81,6 +88,15 @@ class QueryMemory(StrictArguments):
     min_score: Annotated[Unit | None, Field(description="Leave out weaker matches.")] = None
     max_tokens: Annotated[TokenBudget | None, Field(description=_MAX_TOKENS)] = None
     cursor: Annotated[str | None, Field(description="next_cursor of the same call, to continue.")] = None
+    memory_ids: Annotated[
+        list[MemoryId] | None,
+        Field(min_length=1, max_length=MAX_READ, description="Read exactly these, in this order, instead of a search."),
+    ] = None
+    offset: Annotated[
+        int | None,
+        Field(ge=0, description="Read one long memory from this character on: the end of its last excerpt."),
+        BeforeValidator(whole),
+    ] = None
 
 
 class StoredMemory(TypedDict):
@@ -145,7 +161,9 @@ async def store_memory(app: App, scope: Scope, arguments: StoreMemory) -> Stored
 
 
 async def query_memory(app: App, scope: Scope, arguments: QueryMemory) -> Mapping[str, Any]:
-    """Search or list memories, as many as fit the answer's size."""
+    """Search, list or read memories, as many as fit the answer's size."""
+    if arguments.memory_ids is not None or arguments.offset is not None:
+        return await _read(app, scope, arguments)
     wanted = MemoryFilter(
         kind=arguments.kind,
         tags=arguments.tags,
@@ -158,6 +176,43 @@ async def query_memory(app: App, scope: Scope, arguments: QueryMemory) -> Mappin
     query = MemoryQuery(arguments.query, wanted, arguments.limit, arguments.min_score, arguments.cursor)
     page = await app.memories.query(scope, query)
     return fit_memories(page, [_found(hit) for hit in page.hits], _size_limit(arguments.max_tokens))
+
+
+async def _read(app: App, scope: Scope, arguments: QueryMemory) -> Mapping[str, Any]:
+    others = sorted(arguments.model_fields_set - _READ_WITH)
+    if arguments.memory_ids is None or (arguments.offset is not None and len(set(arguments.memory_ids)) > 1):
+        raise Invalid("offset reads on in one memory: give its memory_id, and no other, in memory_ids.")
+    if others:
+        raise Invalid(f"memory_ids reads exactly these memories, without a search. Leave out: {', '.join(others)}.")
+    page = await app.memories.read(scope, arguments.memory_ids, arguments.cursor)
+    found, limit = [_found(hit) for hit in page.hits], _size_limit(arguments.max_tokens)
+    if arguments.offset and found:
+        return _read_on(page, found[0], arguments.offset, limit)
+    answer = fit_memories(page, found, limit)
+    return answer | ({"note": f"{_missing(page)} {answer.get('note', '')}".rstrip()} if page.missing else {})
+
+
+def _read_on(page: MemoryPage, memory: dict[str, Any], offset: int, limit: int) -> dict[str, Any]:
+    """Return what follows in a memory, with the excerpt in characters of the whole content."""
+    length = len(memory["content"])
+    if offset >= length:
+        raise Invalid(f"offset is beyond the end: this memory has {length:,} characters.")
+    rest = {
+        **memory,
+        "content": memory["content"][offset:],
+        "excerpt": {"start": offset, "end": length, "length": length},
+    }
+    answer = fit_memories(page, [rest], limit)
+    shown = answer["memories"][0]
+    if shown["content"] != rest["content"]:
+        shown["excerpt"] = {"start": offset, "end": offset + len(shown["content"]), "length": length}
+    return answer
+
+
+def _missing(page: MemoryPage) -> str:
+    ids = ", ".join(str(memory_id) for memory_id in page.missing[:MAX_NAMED])
+    more = f" and {len(page.missing) - MAX_NAMED} more" if len(page.missing) > MAX_NAMED else ""
+    return f"Not here: {ids}{more}: superseded, expired, or of another namespace."
 
 
 def _size_limit(max_tokens: int | None) -> int:

@@ -253,7 +253,7 @@ def _memory_notes(left_out: int, excerpts: int) -> Iterator[str]:
     if left_out:
         yield f"{left_out} more did not fit: call again with cursor, a smaller limit or max_tokens up to {MAX_TOKENS}."
     if excerpts:
-        yield f"{excerpts} shown in part, see excerpt: a larger max_tokens shows more."
+        yield f"{excerpts} shown in part: a larger max_tokens shows more, memory_ids with offset=excerpt.end the rest."
 
 
 def _tool_note(left_out: int, shortened: int, bare: int, *, asked: int) -> str:

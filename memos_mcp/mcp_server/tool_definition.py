@@ -110,6 +110,8 @@ def expected(schema: Mapping[str, Any]) -> str:
         return "a time with a zone such as 2026-05-01T12:00:00Z"
     if schema.get("format") == "uuid":
         return "a memory_id, as a store or a query returned it"
+    if schema["type"] == "array" and schema["items"].get("format") == "uuid":
+        return f"a list of {_count(schema)}memory_ids, as a store or a query returned them"
     if schema["type"] == "array":
         return f'a list of {_count(schema)}strings such as ["a", "b"]'
     low, high = schema.get("minimum"), schema.get("maximum")

@@ -86,6 +86,20 @@ class Memories:
         check_question("query", query.text)
         return await self._ask(scope, query, query.text, question, position)
 
+    async def read(self, scope: Scope, memory_ids: Sequence[UUID], cursor: str | None = None) -> MemoryPage:
+        """Return these memories in this order, from the cursor on, and which of them are not live in the namespace."""
+        ids = list(dict.fromkeys(memory_ids))
+        question = pagination.fingerprint(scope.namespace, ids)
+        start = 0 if cursor is None else _read_position(pagination.decode(cursor, question))
+        found = await self.get(scope, ids)
+        hits = [
+            MemoryHit(found[memory_id], (number,))
+            for number, memory_id in enumerate(ids, start=1)
+            if memory_id in found and number > start
+        ]
+        missing = [memory_id for number, memory_id in enumerate(ids, 1) if memory_id not in found and number > start]
+        return MemoryPage(hits, len(found), more=False, fingerprint=question, missing=missing)
+
     async def get(self, scope: Scope, ids: Sequence[UUID]) -> dict[UUID, Memory]:
         """Return those of these memories that are live in the scope's namespace."""
         return await self._store.get(scope.namespace, ids, MemoryFilter(), self._now())
@@ -160,6 +174,13 @@ def _list_key(position: Position) -> ListPosition:
         case (str(time), int(sequence)):
             with suppress(ValueError, OverflowError):
                 return ListPosition(datetime.fromisoformat(time).astimezone(UTC), sequence)
+    raise pagination.invalid_cursor()
+
+
+def _read_position(position: Position) -> int:
+    match position:
+        case (int(number),):
+            return number
     raise pagination.invalid_cursor()
 
 

@@ -152,6 +152,8 @@ TYPES: dict[str, dict[str, str]] = {
         "min_score": "number",
         "max_tokens": "integer",
         "cursor": "string",
+        "memory_ids": "list",
+        "offset": "integer",
     },
     "register_tool": {
         "tool_id": "string",

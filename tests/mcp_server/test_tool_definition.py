@@ -48,7 +48,10 @@ def test_the_listed_schema_names_required_arguments_and_defaults(
 def test_the_parameters_match_the_contract() -> None:
     assert {tool.name: " ".join(tool.input_schema["properties"]) for tool in TOOLS} == {
         "store_memory": ("content kind tags metadata importance session_id occurred_at expires_at supersedes"),
-        "query_memory": ("query limit kind tags metadata session_id agent_id since until min_score max_tokens cursor"),
+        "query_memory": (
+            "query limit kind tags metadata session_id agent_id since until min_score max_tokens cursor "
+            "memory_ids offset"
+        ),
         "register_tool": ("tool_id name description endpoint_url request_schema response_schema required_capabilities"),
         "discover_tools": "query queries required_capabilities agent_capabilities limit detail",
         "build_loadout": "task name needs memory_tokens tool_tokens",
