@@ -99,7 +99,7 @@ def _parse(line: bytes) -> NewMemory | NewTool:
 
 def new_memory(fields: Mapping[str, Any]) -> NewMemory:
     """Return a memory; raise `Invalid` when `store_memory` would reject it."""
-    new = NewMemory(**dict(STORE_MEMORY.parse(fields)))
+    new = STORE_MEMORY.parse(fields).new_memory()
     new.check()
     return new
 
@@ -115,7 +115,7 @@ async def _store(app: App, scope: Scope, batch: Mapping[int, NewMemory | NewTool
     plain = [new for new in batch.values() if isinstance(new, NewMemory) and new.supersedes is None]
     if plain:
         for added in await app.memories.store_many(scope, plain):
-            counts["memories created" if added.created else "memories there already"] += 1
+            counts[_outcome(created=added.created, merged=added.merged)] += 1
     for number, new in batch.items():
         if isinstance(new, NewTool):
             counts[f"tools {(await app.tools.record(scope, new)).outcome}"] += 1
@@ -129,4 +129,8 @@ async def _replace(app: App, scope: Scope, number: int, new: NewMemory, counts: 
     except NotFound as error:
         _reject(number, error, counts)
     else:
-        counts["memories created" if stored.created else "memories there already"] += 1
+        counts[_outcome(created=stored.created, merged=stored.merged)] += 1
+
+
+def _outcome(*, created: bool, merged: bool) -> str:
+    return "memories created" if created else "memories merged" if merged else "memories there already"

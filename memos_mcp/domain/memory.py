@@ -19,15 +19,19 @@ MAX_TAG_CHARS: Final = 128
 MAX_METADATA_CHARS: Final = 16_384
 
 
+DEFAULT_KIND: Final[MemoryKind] = "episodic"
+DEFAULT_IMPORTANCE: Final = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class NewMemory:
-    """A memory to be stored; `check()` it before."""
+    """A memory to be stored; `check()` it before. `kind` and `importance` are None where they are not given."""
 
     content: str
-    kind: MemoryKind = "episodic"
+    kind: MemoryKind | None = None
     tags: Sequence[str] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    importance: float = 0.5
+    importance: float | None = None
     session_id: str | None = None
     occurred_at: datetime | None = None
     expires_at: datetime | None = None
@@ -47,6 +51,31 @@ class NewMemory:
     def content_hash(self) -> bytes:
         """SHA-256 of the content's UTF-8 bytes."""
         return sha256(self.content.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What storing the same content again adds to a memory."""
+
+    kind: MemoryKind
+    tags: Sequence[str]
+    metadata: Mapping[str, Any]
+    importance: float
+    expires_at: datetime | None
+
+    def merged(self, new: NewMemory) -> "Labels":
+        """Return these with what is given anew. Raises `Invalid` if they are then too many.
+
+        Tags are added, metadata key by key, and a later expiry counts; a memory that never expires keeps to that.
+        """
+        tags = [*self.tags, *(tag for tag in dict.fromkeys(new.tags) if tag not in self.tags)]
+        metadata = {**self.metadata, **new.metadata}
+        check_labels("tags, with those that are there,", tags, max_count=MAX_TAGS, max_chars=MAX_TAG_CHARS)
+        check_json("metadata, with what is there,", metadata, max_chars=MAX_METADATA_CHARS)
+        importance = self.importance if new.importance is None else new.importance
+        both = (self.expires_at, new.expires_at)
+        expires_at = self.expires_at if None in both else max(moment for moment in both if moment is not None)
+        return Labels(new.kind or self.kind, tags, metadata, importance, expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +100,15 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The row of a `NewMemory`: a new one, or (`created` false) the one that existed already."""
+    """The row of a `NewMemory`: a new one, or (`created` false) the one that existed already.
+
+    merged: whether something was added to the one that existed.
+    """
 
     memory_id: UUID
     created: bool
     version: int
+    merged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +118,7 @@ class Stored:
     memory_id: UUID
     created: bool
     indexed: bool
+    merged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,17 @@ from typing_extensions import TypedDict
 
 from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
-from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryHit, MemoryKind, MemoryPage, MemoryQuery, NewMemory
+from memos_mcp.domain.memory import (
+    DEFAULT_IMPORTANCE,
+    DEFAULT_KIND,
+    Memory,
+    MemoryFilter,
+    MemoryHit,
+    MemoryKind,
+    MemoryPage,
+    MemoryQuery,
+    NewMemory,
+)
 from memos_mcp.domain.scope import Scope
 from memos_mcp.mcp_server.response_budget import CHARS_PER_TOKEN, DEFAULT_CHARS, MAX_TOKENS, MIN_TOKENS, fit_memories
 from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
@@ -61,14 +71,18 @@ class StoreMemory(StrictArguments):
             description="episodic: something that happened. semantic: a fact. procedural: how to do something. "
             "document: a longer text."
         ),
-    ] = "episodic"
+    ] = DEFAULT_KIND
     tags: Strings = Field(default_factory=list, description="Labels to filter by.")
     metadata: dict[str, Any] = Field(default_factory=dict, description="JSON kept with it, to filter by.")
-    importance: Unit = 0.5
+    importance: Unit = DEFAULT_IMPORTANCE
     session_id: Annotated[str | None, Field(description="The conversation it belongs to.")] = None
     occurred_at: Annotated[Time | None, Field(description="When it happened, with zone; default now.")] = None
     expires_at: Annotated[Time | None, Field(description="Hidden from results after this time.")] = None
     supersedes: Annotated[MemoryId | None, Field(description="memory_id that this one replaces.")] = None
+
+    def new_memory(self) -> NewMemory:
+        """Return the memory with what was given."""
+        return NewMemory(**{name: getattr(self, name) for name in self.model_fields_set})
 
 
 class QueryMemory(StrictArguments):
@@ -104,6 +118,7 @@ class StoredMemory(TypedDict):
 
     memory_id: str
     created: bool
+    merged: NotRequired[bool]
     indexed: bool
     namespace: str
     agent_id: str
@@ -150,14 +165,15 @@ class FoundMemories(TypedDict):
 
 async def store_memory(app: App, scope: Scope, arguments: StoreMemory) -> StoredMemory:
     """Store one memory in the connection's scope."""
-    stored = await app.memories.store(scope, NewMemory(**dict(arguments)))
-    return {
+    stored = await app.memories.store(scope, arguments.new_memory())
+    result: StoredMemory = {
         "memory_id": str(stored.memory_id),
         "created": stored.created,
         "indexed": stored.indexed,
         "namespace": scope.namespace,
         "agent_id": scope.agent_id,
     }
+    return {**result, "merged": True} if stored.merged else result
 
 
 async def query_memory(app: App, scope: Scope, arguments: QueryMemory) -> Mapping[str, Any]:
@@ -247,7 +263,8 @@ STORE_MEMORY: Final = ToolDefinition(
     title="Store a memory",
     description=(
         "Remember something across conversations: a decision, a preference, a fact, a result, a way of doing things. "
-        "One self-contained thought per call. The same content is stored once (created: false). "
+        "One self-contained thought per call. The same content is stored once (created: false); "
+        "what else is given is added to it (merged: true). "
         "indexed: false means it is safe, and searchable soon."
     ),
     arguments=StoreMemory,

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 from uuid import UUID, uuid4
 
 from memos_mcp.domain.errors import NotFound
-from memos_mcp.domain.memory import Added, NewMemory
+from memos_mcp.domain.memory import DEFAULT_IMPORTANCE, DEFAULT_KIND, Added, Labels, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, Row
 
@@ -33,7 +33,7 @@ _INSERT: Final = """
 """
 _NUMBERS: Final = "SELECT nextval('agent_memories_sequence_seq') AS number FROM generate_series(1, $1) ORDER BY number"
 _FIND: Final = """
-    SELECT id, session_id, content_hash, version, ingested
+    SELECT id, session_id, content_hash, version, ingested, kind, tags, metadata, importance, expires_at
       FROM agent_memories
      WHERE namespace = $1
        AND content_hash = $2
@@ -43,6 +43,13 @@ _FIND: Final = """
 """
 # A memory that belongs to files only is deleted with them, unless it is claimed before.
 _CLAIM: Final = "UPDATE agent_memories SET ingested = false WHERE id = ANY ($1::uuid[]) AND ingested RETURNING id"
+_MERGE: Final = """
+    UPDATE agent_memories
+       SET kind = $3, tags = $4, metadata = $5, importance = $6, expires_at = $7
+     WHERE id = $1
+       AND version = $2
+    RETURNING version
+"""
 _SUPERSEDE: Final = """
     UPDATE agent_memories
        SET superseded_by = $3
@@ -79,7 +86,7 @@ async def _add(connection: Connection, scope: Scope, new: NewMemory, memory_id: 
     if row is None:
         raise Contended(UNAVAILABLE)
     await _claim(connection, [row])
-    return Added(row["id"], created=False, version=row["version"])
+    return await _merge(connection, row, [new])
 
 
 async def add_in_place_of(connection: Connection, old: UUID, scope: Scope, new: NewMemory, now: datetime) -> Added:
@@ -113,15 +120,45 @@ async def add_many(
         _INSERT, [_values(scope, one, uuid4(), now, row["number"], ingested=ingested) for row, one in ordered]
     )
     stored = _by_content(rows, created=True)
-    present = [_key(scope, one) for key, one in first.items() if key not in stored]
-    if present:
-        found = await connection.fetchmany(_FIND, present)
+    again = _again(new, first, stored)
+    if again:
+        keys = [_key(scope, first[once]) for once in again if once not in stored or not ingested]
+        found = await connection.fetchmany(_FIND, keys)
         if not ingested:
             await _claim(connection, found)
-        stored |= _by_content(found, created=False)
+        for row in found:
+            once = row["session_id"], row["content_hash"]
+            added = await _merge(connection, row, [] if ingested else again[once])
+            stored[once] = replace(added, created=once in stored)
     if len(stored) < len(first):
         raise Contended(UNAVAILABLE)
     return [_answer(one, first, stored) for one in new]
+
+
+def _again(
+    new: Sequence[NewMemory], first: Mapping[_Once, NewMemory], created: Mapping[_Once, Added]
+) -> dict[_Once, list[NewMemory]]:
+    """Return the memories of a batch whose content is there already, also from the batch itself, as rows are locked."""
+    again: dict[_Once, list[NewMemory]] = {}
+    for one in new:
+        once = one.session_id, one.content_hash
+        if once not in created or one is not first[once]:
+            again.setdefault(once, []).append(one)
+    return dict(sorted(again.items(), key=lambda item: (item[0][1], item[0][0] or "")))
+
+
+async def _merge(connection: Connection, row: Row, new: Sequence[NewMemory]) -> Added:
+    """Add to an existing memory what is given with its content anew; raise `Contended` if it was changed meanwhile."""
+    old = labels = Labels(row["kind"], row["tags"], row["metadata"], row["importance"], row["expires_at"])
+    for one in new:
+        labels = labels.merged(one)
+    if labels == old:
+        return Added(row["id"], created=False, version=row["version"])
+    values = (labels.kind, labels.tags, labels.metadata, labels.importance, labels.expires_at)
+    version = await connection.fetchval(_MERGE, row["id"], row["version"], *values)
+    if version is None:
+        raise Contended(UNAVAILABLE)
+    return Added(row["id"], created=False, version=version, merged=True)
 
 
 async def _claim(connection: Connection, rows: Sequence[Row]) -> None:
@@ -149,11 +186,11 @@ def _values(
         scope.namespace,
         scope.agent_id,
         new.session_id,
-        new.kind,
+        new.kind or DEFAULT_KIND,
         new.content,
         list(new.tags),
         new.metadata,
-        new.importance,
+        DEFAULT_IMPORTANCE if new.importance is None else new.importance,
         new.occurred_at,
         new.expires_at,
         now,

@@ -68,7 +68,7 @@ class Memories:
         indexed = await self._indexer.wait_until_indexed(
             "memory", added.memory_id, added.version, fresh=added.created, seconds=self._wait
         )
-        return Stored(added.memory_id, added.created, indexed)
+        return Stored(added.memory_id, added.created, indexed, added.merged)
 
     async def store_many(self, scope: Scope, new: Sequence[NewMemory]) -> list[Added]:
         """Store a batch in one transaction, without waiting for the index."""

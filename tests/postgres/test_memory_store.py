@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import anyio
 import pytest
 
-from memos_mcp.domain.errors import NotFound
+from memos_mcp.domain.errors import Invalid, NotFound
 from memos_mcp.domain.index import ALL_ITEMS, ItemState, Span
-from memos_mcp.domain.memory import ListPosition, MemoryFilter, NewMemory
+from memos_mcp.domain.memory import Added, ListPosition, MemoryFilter, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
@@ -84,10 +85,9 @@ async def test_any_content_can_be_stored_and_searched(database: Database) -> Non
 
 async def test_the_same_content_is_stored_once_per_namespace_agent_and_session(database: Database) -> None:
     memories = PostgresMemories(database)
-    first = await memories.add(ANN, NewMemory("tea", importance=0.2), NOW)
-    again = await memories.add(ANN, NewMemory("tea", importance=0.9, tags=["new"]), NOW + HOUR)
-    assert (again.memory_id, again.created, again.version) == (first.memory_id, False, 1)
-    assert (await memories.get("team", [first.memory_id], ANY, NOW))[first.memory_id].importance == 0.2
+    first = await memories.add(ANN, NewMemory("tea", importance=0.2, tags=["a"], metadata={"n": 1}), NOW)
+    again = await memories.add(ANN, NewMemory("tea", tags=["a"], metadata={"n": 1}), NOW + HOUR)
+    assert again == Added(first.memory_id, created=False, version=1)
     others = {
         await store(memories, "tea", Scope("team", "bob")),
         await store(memories, "tea", Scope("other", "ann")),
@@ -95,6 +95,52 @@ async def test_the_same_content_is_stored_once_per_namespace_agent_and_session(d
         await store(memories, "Tea"),
     }
     assert len(others | {first.memory_id}) == 5
+
+
+async def test_what_is_given_with_the_same_content_again_is_merged(database: Database) -> None:
+    memories = PostgresMemories(database)
+    first = await memories.add(ANN, NewMemory("tea", tags=["b"], metadata={"n": 1}, expires_at=NOW + HOUR), NOW)
+    new = NewMemory("tea", "semantic", ["a", "b"], {"m": 2}, 0.9, expires_at=NOW + 2 * HOUR)
+
+    again = await memories.add(ANN, new, NOW)
+
+    memory = (await memories.get("team", [first.memory_id], ANY, NOW))[first.memory_id]
+    assert again == Added(first.memory_id, created=False, version=memory.version, merged=True)
+    assert (memory.kind, memory.tags, memory.metadata) == ("semantic", ["b", "a"], {"n": 1, "m": 2})
+    assert (memory.importance, memory.expires_at) == (0.9, NOW + 2 * HOUR)
+    assert (await memories.add(ANN, new, NOW)).merged is False
+
+
+async def test_a_merge_that_would_be_too_large_is_refused_and_changes_nothing(database: Database) -> None:
+    memories = PostgresMemories(database)
+    first = await memories.add(ANN, NewMemory("tea", tags=[f"t{number}" for number in range(64)]), NOW)
+    with pytest.raises(Invalid, match="tags, with those that are there, has 65 entries"):
+        await memories.add(ANN, NewMemory("tea", tags=["one more"], importance=0.9), NOW)
+    memory = (await memories.get("team", [first.memory_id], ANY, NOW))[first.memory_id]
+    assert (len(memory.tags), memory.importance, memory.version) == (64, 0.5, 1)
+
+
+async def test_a_batch_merges_into_what_is_there_and_into_its_own_first(database: Database) -> None:
+    memories = PostgresMemories(database)
+    there = await store(memories, "b", tags=["old"])
+    batch = [NewMemory("a", tags=["x"]), NewMemory("b", tags=["new"]), NewMemory("a", tags=["y"]), NewMemory("b")]
+
+    added = await memories.add_many(ANN, batch, NOW)
+
+    assert [one.created for one in added] == [True, False, False, False]
+    assert [one.merged for one in added] == [True, True, True, True]
+    found = await memories.get("team", [there, added[0].memory_id], ANY, NOW)
+    assert {memory.content: memory.tags for memory in found.values()} == {"a": ["x", "y"], "b": ["old", "new"]}
+    assert not any(one.merged for one in await memories.add_many(ANN, batch, NOW))
+
+
+async def test_concurrent_merges_into_one_memory_lose_nothing(database: Database) -> None:
+    memories = PostgresMemories(database)
+    first = await store(memories, "tea")
+    async with anyio.create_task_group() as tasks:
+        for number in range(4):
+            tasks.start_soon(memories.add, ANN, NewMemory("tea", tags=[f"t{number}"]), NOW)
+    assert sorted((await memories.get("team", [first], ANY, NOW))[first].tags) == ["t0", "t1", "t2", "t3"]
 
 
 async def test_an_expired_memory_is_overwritten_in_place(database: Database) -> None:

@@ -35,8 +35,9 @@ CHANGES = (
     f"UPDATE agent_memories SET superseded_by = id WHERE {ALIVE}",
     f"UPDATE agent_memories SET expires_at = 'infinity' WHERE {ALIVE}",
     f"UPDATE agent_memories SET content = content || ' again ' || $1 WHERE {ALIVE}",
-    f"UPDATE agent_memories SET session_id = left($1, 1) WHERE {ALIVE}",
-    f"UPDATE agent_memories SET session_id = NULL WHERE {ALIVE}",
+    # With another content, since the same chunk may be there already without a session or in that one.
+    f"UPDATE agent_memories SET session_id = left($1, 1), content = content || ' moved ' || $1 WHERE {ALIVE}",
+    f"UPDATE agent_memories SET session_id = NULL, content = content || ' moved ' || $1 WHERE {ALIVE}",
     f"UPDATE agent_memories SET occurred_at = occurred_at + length($1) * interval '1 minute' WHERE {ALIVE}",
     f"UPDATE agent_memories SET tags = ARRAY[$1] WHERE {ALIVE}",
 )
