@@ -146,11 +146,11 @@ class Cluster:
             # A cluster with locale C needs no system locale; the database in it has its own.
             _run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(self.data))
         windows = sys.platform == "win32"
-        sockets = "" if windows else '"' + str(self._socket_folder()).replace("'", "''") + '"'
+        sockets = self._socket_folder()
         text = self.extra + _SETTINGS.format(
             hosts="127.0.0.1" if windows else "",
             port=_wheel().find_suitable_port() if windows else 5432,
-            sockets=sockets,
+            sockets="" if windows else '"' + str(sockets).replace("'", "''") + '"',
         )
         settings = self.data / "memos.conf"
         settings.write_text(text, encoding="utf-8")
@@ -165,7 +165,8 @@ class Cluster:
 
         The name of the temporary folder is derived from the data folder's, so a leftover of a killed server is reused.
         """
-        if len(os.fsencode(self.data)) <= MAX_SOCKET_FOLDER_BYTES and _PLAIN_PATH.fullmatch(str(self.data)):
+        is_short = len(os.fsencode(self.data)) <= MAX_SOCKET_FOLDER_BYTES
+        if sys.platform == "win32" or (is_short and _PLAIN_PATH.fullmatch(str(self.data))):  # Windows has no sockets
             return self.data
         folder = Path(gettempdir(), f"memos-{sha256(os.fsencode(self.data)).hexdigest()[:16]}")
         folder.mkdir(mode=0o700, exist_ok=True)
