@@ -92,12 +92,9 @@ class Memories:
         question = pagination.fingerprint(scope.namespace, ids)
         start = 0 if cursor is None else _read_position(pagination.decode(cursor, question))
         found = await self.get(scope, ids)
-        hits = [
-            MemoryHit(found[memory_id], (number,))
-            for number, memory_id in enumerate(ids, start=1)
-            if memory_id in found and number > start
-        ]
-        missing = [memory_id for number, memory_id in enumerate(ids, 1) if memory_id not in found and number > start]
+        asked = ids[start:]
+        hits = [MemoryHit(found[one], (number,)) for number, one in enumerate(asked, start + 1) if one in found]
+        missing = [one for one in asked if one not in found]
         return MemoryPage(hits, len(found), more=False, fingerprint=question, missing=missing)
 
     async def get(self, scope: Scope, ids: Sequence[UUID]) -> dict[UUID, Memory]:
@@ -179,7 +176,7 @@ def _list_key(position: Position) -> ListPosition:
 
 def _read_position(position: Position) -> int:
     match position:
-        case (int(number),):
+        case (int(number),) if number >= 0:
             return number
     raise pagination.invalid_cursor()
 
