@@ -26,6 +26,7 @@ from memos_mcp.postgres.engines import PostgresEngines
 from memos_mcp.postgres.index_log import PostgresIndexLog
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.postgres.memory_changes import PostgresMemoryChanges
 from memos_mcp.postgres.row_states import PostgresMemoryRows, PostgresToolRows
 from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
@@ -40,6 +41,7 @@ from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.ingestion import Ingestion
 from memos_mcp.services.loadouts import Loadouts
 from memos_mcp.services.memories import Memories
+from memos_mcp.services.memory_changes import MemoryChanges
 from memos_mcp.services.projections import MemoryProjection, Projection, Projector, ToolProjection
 from memos_mcp.services.search import Search
 from memos_mcp.services.tools import Tools
@@ -55,6 +57,7 @@ class App:
 
     settings: Settings
     memories: Memories
+    memory_changes: MemoryChanges
     tools: Tools
     ingestion: Ingestion
     loadouts: Loadouts
@@ -125,10 +128,12 @@ def compose(
     indexer = Indexer(index, queue, log, engines, projector)
     search = Search(index, embedder, indexer, reranker, embedder_for)
     memory_service = Memories(memories, search, indexer, _now, settings.index_wait_seconds)
+    changes = MemoryChanges(PostgresMemoryChanges(database), projector, indexer, _now, settings.index_wait_seconds)
     tool_service = Tools(tools, search, indexer, _now, settings.index_wait_seconds)
     return App(
         settings,
         memory_service,
+        changes,
         tool_service,
         Ingestion(PostgresSources(database), _now),
         Loadouts(memory_service, tool_service, LoadoutFiles(settings.loadouts)),

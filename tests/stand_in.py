@@ -110,6 +110,7 @@ def stand_in(settings: Settings | None = None, parts: dict[str, str] | None = No
     return StandInApp(
         settings=app.settings,
         memories=StandInMemories(),
+        memory_changes=app.memory_changes,
         tools=StandInTools(),
         ingestion=app.ingestion,
         loadouts=app.loadouts,

@@ -19,6 +19,7 @@ SAME_FILE_NAMES = {
     "index_log.py": {"domain/index_log.py", "postgres/index_log.py"},
     "index_queue.py": {"domain/index_queue.py", "postgres/index_queue.py"},
     "memories.py": {"services/memories.py", "postgres/memories.py"},
+    "memory_changes.py": {"domain/memory_changes.py", "services/memory_changes.py", "postgres/memory_changes.py"},
     "tools.py": {"services/tools.py", "postgres/tools.py"},
 }
 EMPTY_WORDS = {"base", "common", "helper", "helpers", "manager", "managers", "util", "utils"}

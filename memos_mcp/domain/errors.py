@@ -6,6 +6,7 @@ and never holds a driver's text, a host or a secret.
     MemosError
     ├── Invalid            the input cannot be accepted
     ├── NotFound           an id that does not exist in this namespace
+    ├── Conflict           what was to be changed is not what the caller has read
     └── Unavailable        a part is currently not available: the same call can be repeated
         ├── StoreUnavailable     Postgres
         ├── IndexUnavailable     the vector index
@@ -24,6 +25,10 @@ class Invalid(MemosError):
 
 class NotFound(MemosError):
     """Nothing with this id exists in the caller's namespace."""
+
+
+class Conflict(MemosError):
+    """Something was changed since the caller read it; nothing was changed now."""
 
 
 class Unavailable(MemosError):

@@ -1,7 +1,7 @@
 """The memory tools: `store_memory` and `query_memory`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, NotRequired
 from uuid import UUID
@@ -55,25 +55,22 @@ MAX_NAMED: Final = 5
 _READ_WITH: Final = {"memory_ids", "offset", "max_tokens", "cursor"}
 """The arguments that a read by ids takes."""
 
-_MAX_TOKENS = (
-    f"Size of the answer at {CHARS_PER_TOKEN} characters a token, at least {MIN_TOKENS}; "
-    f"default {DEFAULT_CHARS // CHARS_PER_TOKEN}."
-)
+_MAX_TOKENS = f"Size of the answer, at least {MIN_TOKENS}; default {DEFAULT_CHARS // CHARS_PER_TOKEN}."
 
 
 class StoreMemory(StrictArguments):
     """The arguments of `store_memory`."""
 
-    content: Annotated[str, Field(description="What to remember, self-contained, up to 256 KiB.")]
+    content: Annotated[str, Field(description="Self-contained, up to 256 KiB.")]
     kind: Annotated[
         MemoryKind,
         Field(
-            description="episodic: something that happened. semantic: a fact. procedural: how to do something. "
+            description="episodic: an event. semantic: a fact. procedural: how to do something. "
             "document: a longer text."
         ),
     ] = DEFAULT_KIND
     tags: Strings = Field(default_factory=list, description="Labels to filter by.")
-    metadata: dict[str, Any] = Field(default_factory=dict, description="JSON kept with it, to filter by.")
+    metadata: dict[str, Any] = Field(default_factory=dict, description="JSON, to filter by.")
     importance: Unit = DEFAULT_IMPORTANCE
     session_id: Annotated[str | None, Field(description="The conversation it belongs to.")] = None
     occurred_at: Annotated[Time | None, Field(description="When it happened, with zone; default now.")] = None
@@ -85,30 +82,42 @@ class StoreMemory(StrictArguments):
         return NewMemory(**{name: getattr(self, name) for name in self.model_fields_set})
 
 
-class QueryMemory(StrictArguments):
-    """The arguments of `query_memory`."""
+class Question(StrictArguments):
+    """What a query asks for."""
 
-    query: Annotated[
-        str | None, Field(description="What you want to know, in words. Leave out to list, newest first.")
-    ] = None
+    query: Annotated[str | None, Field(description="In words. Leave out to list, newest first.")] = None
     limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(whole)] = 10
+
+
+class Conditions(StrictArguments):
+    """The conditions that a memory must satisfy together."""
+
     kind: MemoryKind | None = None
     tags: Annotated[Strings | None, Field(description="Must have all of these.")] = None
     metadata: Annotated[dict[str, Any] | None, Field(description="Must contain all of this.")] = None
     session_id: str | None = None
-    agent_id: Annotated[str | None, Field(description="Only what this agent stored; default all agents.")] = None
-    since: Annotated[Time | None, Field(description="occurred_at from here on.")] = None
+    agent_id: Annotated[str | None, Field(description="Stored by this agent.")] = None
+    since: Annotated[Time | None, Field(description="occurred_at from here.")] = None
     until: Annotated[Time | None, Field(description="occurred_at up to here.")] = None
+
+    def wanted(self) -> MemoryFilter:
+        """Return them as the filter of a query."""
+        return MemoryFilter(**{name: getattr(self, name) for name in Conditions.model_fields})
+
+
+class QueryMemory(Conditions, Question):  # pydantic lists the fields of the last class first
+    """The arguments of `query_memory`."""
+
     min_score: Annotated[Unit | None, Field(description="Leave out weaker matches.")] = None
     max_tokens: Annotated[TokenBudget | None, Field(description=_MAX_TOKENS)] = None
-    cursor: Annotated[str | None, Field(description="next_cursor of the same call, to continue.")] = None
+    cursor: Annotated[str | None, Field(description="next_cursor of the same call.")] = None
     memory_ids: Annotated[
         list[MemoryId] | None,
-        Field(min_length=1, max_length=MAX_READ, description="Read exactly these, in this order, instead of a search."),
+        Field(min_length=1, max_length=MAX_READ, description="Read exactly these, in this order."),
     ] = None
     offset: Annotated[
         int | None,
-        Field(ge=0, description="Read one long memory from this character on: the end of its last excerpt."),
+        Field(ge=0, description="Read one long memory on from this character: the end of its excerpt."),
         BeforeValidator(whole),
     ] = None
 
@@ -180,16 +189,7 @@ async def query_memory(app: App, scope: Scope, arguments: QueryMemory) -> Mappin
     """Search, list or read memories, as many as fit the answer's size."""
     if arguments.memory_ids is not None or arguments.offset is not None:
         return await _read(app, scope, arguments)
-    wanted = MemoryFilter(
-        kind=arguments.kind,
-        tags=arguments.tags,
-        metadata=arguments.metadata,
-        session_id=arguments.session_id,
-        agent_id=arguments.agent_id,
-        since=arguments.since,
-        until=arguments.until,
-    )
-    query = MemoryQuery(arguments.query, wanted, arguments.limit, arguments.min_score, arguments.cursor)
+    query = MemoryQuery(arguments.query, arguments.wanted(), arguments.limit, arguments.min_score, arguments.cursor)
     page = await app.memories.query(scope, query)
     return fit_memories(page, [_found(hit) for hit in page.hits], _size_limit(arguments.max_tokens))
 
@@ -205,7 +205,7 @@ async def _read(app: App, scope: Scope, arguments: QueryMemory) -> Mapping[str, 
     if arguments.offset and found:
         return _read_on(page, found[0], arguments.offset, limit)
     answer = fit_memories(page, found, limit)
-    return answer | ({"note": f"{_missing(page)} {answer.get('note', '')}".rstrip()} if page.missing else {})
+    return answer | ({"note": f"{not_here(page.missing)} {answer.get('note', '')}".rstrip()} if page.missing else {})
 
 
 def _read_on(page: MemoryPage, memory: dict[str, Any], offset: int, limit: int) -> dict[str, Any]:
@@ -225,10 +225,11 @@ def _read_on(page: MemoryPage, memory: dict[str, Any], offset: int, limit: int) 
     return answer
 
 
-def _missing(page: MemoryPage) -> str:
-    ids = ", ".join(str(memory_id) for memory_id in page.missing[:MAX_NAMED])
-    more = f" and {len(page.missing) - MAX_NAMED} more" if len(page.missing) > MAX_NAMED else ""
-    return f"Not here: {ids}{more}: superseded, expired, or of another namespace."
+def not_here(missing: Sequence[UUID]) -> str:
+    """Return a sentence that names the memories that were asked for and are not live here."""
+    ids = ", ".join(map(str, missing[:MAX_NAMED]))
+    more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
+    return f"Not here: {ids}{more}: superseded, forgotten, expired, or of another namespace."
 
 
 def _size_limit(max_tokens: int | None) -> int:
@@ -262,10 +263,9 @@ STORE_MEMORY: Final = ToolDefinition(
     name="store_memory",
     title="Store a memory",
     description=(
-        "Remember something across conversations: a decision, a preference, a fact, a result, a way of doing things. "
-        "One self-contained thought per call. The same content is stored once (created: false); "
-        "what else is given is added to it (merged: true). "
-        "indexed: false means it is safe, and searchable soon."
+        "Remember something across conversations: a decision, preference, fact, result or way of doing things. "
+        "One self-contained thought per call. The same content is stored once: what else is given is merged into it. "
+        "indexed: false means safe, and searchable soon. similar: near-duplicates; update or forget outdated ones."
     ),
     arguments=StoreMemory,
     result=StoredMemory,
@@ -279,10 +279,9 @@ QUERY_MEMORY: Final = ToolDefinition(
     name="query_memory",
     title="Query the memory",
     description=(
-        "Find memories by meaning and words, best first, or list them. Filters apply before ranking. "
-        "A long memory comes as an excerpt around its best passage. "
-        "confident: false means that nothing is near the question. "
-        "degraded says if the search was not complete; note says what was left out."
+        "Find memories by meaning and words, best first, or list them. A long one comes as an excerpt around its best "
+        "passage. confident: false means that nothing is near the question. "
+        "degraded says if the search was incomplete, note what was left out."
     ),
     arguments=QueryMemory,
     result=FoundMemories,

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -17,7 +18,9 @@ from memos_mcp import __version__
 from memos_mcp.app import App
 from memos_mcp.domain.errors import MemosError
 from memos_mcp.domain.scope import Scope
+from memos_mcp.mcp_server.calling_client import client_of
 from memos_mcp.mcp_server.loadout_tool import BUILD_LOADOUT
+from memos_mcp.mcp_server.memory_change_tools import FORGET_MEMORY, UPDATE_MEMORY
 from memos_mcp.mcp_server.memory_tools import QUERY_MEMORY, STORE_MEMORY
 from memos_mcp.mcp_server.response_budget import compact
 from memos_mcp.mcp_server.tool_definition import ToolDefinition, unknown
@@ -28,6 +31,8 @@ logger = logging.getLogger(__name__)
 TOOLS: Final[tuple[ToolDefinition[Any], ...]] = (
     STORE_MEMORY,
     QUERY_MEMORY,
+    UPDATE_MEMORY,
+    FORGET_MEMORY,
     REGISTER_TOOL,
     DISCOVER_TOOLS,
     BUILD_LOADOUT,
@@ -39,7 +44,7 @@ memOS.as keeps two things that outlive this conversation: a memory and a toolbox
 Query the memory before you answer what may depend on earlier work, preferences or decisions, and before you ask the \
 user something they may have told you already. Store what will matter later: decisions and their reasons, \
 preferences, facts about people and projects, results, how something was done. One self-contained thought per call, \
-with names and dates spelled out. Correct an outdated memory by storing the new one with supersedes.
+with names and dates spelled out. Correct an outdated memory with update_memory.
 
 Discover tools when a task needs something you cannot do yourself; register a tool that others should find.
 
@@ -83,7 +88,7 @@ async def _call_tool(
     app: App,
     scope: Scope,
     tools: Mapping[str, ToolDefinition[Any]],
-    _context: ServerRequestContext[Any],
+    context: ServerRequestContext[Any],
     params: types.CallToolRequestParams,
 ) -> dict[str, Any]:
     tool = tools.get(params.name)
@@ -91,7 +96,7 @@ async def _call_tool(
         raise MCPError(types.INVALID_PARAMS, " ".join(unknown("tool", [params.name], tools)))
     try:
         given, note = tool.understand(params.arguments or {})
-        result = await tool.call(app, scope, tool.parse(given))
+        result = await tool.call(app, replace(scope, client=client_of(context)), tool.parse(given))
         return _answer({**result, "note": f"{note} {result.get('note', '')}".rstrip()} if note else result)
     except MemosError as error:
         return _failure(str(error))

@@ -20,6 +20,11 @@ SHOWN_CHARS: Final = 40
 SHOWN_NAMES: Final = 4
 SHOWN_DIGITS: Final = 20
 
+_TYPES: Final = {
+    "string": "a string", "integer": "an integer", "number": "a number", "object": "an object",
+    "boolean": "true or false",
+}  # fmt: skip
+
 Arguments = TypeVar("Arguments", bound=BaseModel)
 
 Strings: TypeAlias = Annotated[list[str], Field(fail_fast=True)]
@@ -33,19 +38,10 @@ class StrictArguments(BaseModel):
 
 
 @dataclass(frozen=True)
-class ToolDefinition(Generic[Arguments]):
-    """One tool of the server: what a model reads about it, and the function that runs it.
+class ArgumentReader(Generic[Arguments]):
+    """Reads the arguments that a client sent, by their compact JSON schema."""
 
-    `result` is a TypedDict whose JSON schema is the output schema; `call` returns one, ready to be sent.
-    """
-
-    name: str
-    title: str
-    description: str
     arguments: type[Arguments]
-    result: type[Any]
-    annotations: types.ToolAnnotations
-    call: Callable[[App, Scope, Arguments], Awaitable[Mapping[str, Any]]]
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
@@ -54,18 +50,6 @@ class ToolDefinition(Generic[Arguments]):
         properties = {name: _compact(field) for name, field in schema.get("properties", {}).items()}
         required = {"required": schema["required"]} if schema.get("required") else {}
         return {"type": "object", "properties": properties, **required, "additionalProperties": False}
-
-    @cached_property
-    def listing(self) -> types.Tool:
-        """The tool as `tools/list` shows it."""
-        return types.Tool(
-            name=self.name,
-            title=self.title,
-            description=self.description,
-            input_schema=self.input_schema,
-            output_schema=TypeAdapter(self.result).json_schema(),
-            annotations=self.annotations,
-        )
 
     def understand(self, given: Mapping[str, Any]) -> Understood:
         """Return the arguments in the schema's forms, as far as they can be read in one way only."""
@@ -84,6 +68,33 @@ class ToolDefinition(Generic[Arguments]):
         if unexpected:
             raise Invalid(" ".join(unknown("argument", unexpected, properties)))
         return arguments
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolDefinition(ArgumentReader[Arguments]):
+    """One tool of the server: what a model reads about it, and the function that runs it.
+
+    `result` is a TypedDict whose JSON schema is the output schema; `call` returns one, ready to be sent.
+    """
+
+    name: str
+    title: str
+    description: str
+    result: type[Any]
+    annotations: types.ToolAnnotations
+    call: Callable[[App, Scope, Arguments], Awaitable[Mapping[str, Any]]]
+
+    @cached_property
+    def listing(self) -> types.Tool:
+        """The tool as `tools/list` shows it."""
+        return types.Tool(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            input_schema=self.input_schema,
+            output_schema=TypeAdapter(self.result).json_schema(),
+            annotations=self.annotations,
+        )
 
 
 def whole(value: object) -> object:
@@ -110,15 +121,11 @@ def expected(schema: Mapping[str, Any]) -> str:
         return "a time with a zone such as 2026-05-01T12:00:00Z"
     if schema.get("format") == "uuid":
         return "a memory_id, as a store or a query returned it"
-    if schema["type"] == "array" and schema["items"].get("format") == "uuid":
-        return f"a list of {_count(schema)}memory_ids, as a store or a query returned them"
     if schema["type"] == "array":
-        return f'a list of {_count(schema)}strings such as ["a", "b"]'
+        return f"a list of {_count(schema)}{_entries(schema['items'])}"
     low, high = schema.get("minimum"), schema.get("maximum")
     span = "" if high is None else f" from {low:,} to {high:,}"
-    return {"string": "a string", "integer": "an integer", "number": "a number", "object": "an object"}[
-        schema["type"]
-    ] + span
+    return _TYPES[schema["type"]] + span
 
 
 def shown(value: object) -> str:
@@ -159,12 +166,18 @@ def _count(schema: Mapping[str, Any]) -> str:
     return f"{low} to {high} " if low is not None and high is not None else ""
 
 
+def _entries(items: Mapping[str, Any]) -> str:
+    if items.get("format") == "uuid":
+        return "memory_ids, as a store or a query returned them"
+    return ", ".join(map(json.dumps, items["enum"])) if "enum" in items else 'strings such as ["a", "b"]'
+
+
 def _compact(field: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop titles, the null branch of optional parameters and defaults of null, which are implied."""
+    """Drop titles, the null branch of optional parameters, and defaults of null and false, which are implied."""
     short = {key: value for key, value in field.items() if key not in {"title", "anyOf", "additionalProperties"}}
     for branch in field.get("anyOf", ()):
         if branch.get("type") != "null":
             short = _compact(branch) | short
-    if short.get("default", ...) is None:
+    if any(short.get("default", ...) is implied for implied in (None, False)):
         del short["default"]
     return short

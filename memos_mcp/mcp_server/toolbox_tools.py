@@ -33,15 +33,15 @@ class DiscoverTools(StrictArguments):
     """The arguments of `discover_tools`."""
 
     query: Annotated[
-        str | None, Field(description="The need, in words; or an exact tool_id or name. Leave out to list by name.")
+        str | None, Field(description="In words; or an exact tool_id or name. Leave out to list by name.")
     ] = None
     queries: Annotated[
         Strings | None,
-        Field(min_length=1, max_length=8, description="Several needs at once, instead of query; each gets its turn."),
+        Field(min_length=1, max_length=8, description="Several needs at once, instead of query."),
     ] = None
     required_capabilities: Annotated[Strings | None, Field(description="Only tools that require all of these.")] = None
     agent_capabilities: Annotated[
-        Strings | None, Field(description="What you have; tools that need more are withheld and counted.")
+        Strings | None, Field(description="What you have; tools that need more are withheld.")
     ] = None
     limit: Annotated[int, Field(ge=1, le=50), BeforeValidator(whole)] = 5
     detail: Annotated[Detail, Field(description="full adds the schemas.")] = "summary"
@@ -121,10 +121,7 @@ def _schemas(hit: ToolHit) -> dict[str, Any]:
 REGISTER_TOOL: Final = ToolDefinition(
     name="register_tool",
     title="Register a tool",
-    description=(
-        "Make a tool known, so that any agent here can discover it by what it does. "
-        "outcome: created, updated or unchanged."
-    ),
+    description=("Make a tool known, so that any agent here can discover it by what it does."),
     arguments=RegisterTool,
     result=RegisteredTool,
     annotations=types.ToolAnnotations(
@@ -139,7 +136,7 @@ DISCOVER_TOOLS: Final = ToolDefinition(
     description=(
         "Find registered tools for a need, best first; an exact tool_id or name comes first. "
         "confident: false means that none stands out: read what they do before you use one. "
-        "Start with detail summary; ask for the schemas of the one you want with its tool_id as query and detail full."
+        "For the schemas of the one you want, ask again with its tool_id as query and detail full."
     ),
     arguments=DiscoverTools,
     result=FoundTools,

@@ -187,7 +187,7 @@ def translated() -> Iterator[None]:
         yield
     except MemosError:
         raise
-    except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+    except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError) as error:
         raise Contended(UNAVAILABLE) from error
     except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
         logger.exception("Postgres rejected a value")

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from memos_mcp.domain.index import Match, Span
 from memos_mcp.domain.memory import Added, ListPosition, Memory, MemoryFilter, NewMemory
 from memos_mcp.domain.scope import Scope
-from memos_mcp.postgres.connection import Row
 from memos_mcp.postgres.database import Database, retried
+from memos_mcp.postgres.memory_rows import filter_values, memory_of
 from memos_mcp.postgres.memory_writes import add, add_in_place_of, add_many
 
 # OFFSET 0 makes the planner read rows by id: before the first ANALYZE it prefers other indexes. WITH ... MATERIALIZED
@@ -94,64 +94,30 @@ class PostgresMemories:
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime) -> dict[UUID, Memory]:
         async with self._database.lookup() as connection:
-            rows = await connection.fetch(_GET, *_filter(namespace, filter, now), ids)
-        return {row["id"]: _memory(row) for row in rows}
+            rows = await connection.fetch(_GET, *filter_values(namespace, filter, now), ids)
+        return {row["id"]: memory_of(row) for row in rows}
 
     async def newest(
         self, namespace: str, filter: MemoryFilter, after: ListPosition | None, limit: int, now: datetime
     ) -> list[Memory]:
         position = (None, None) if after is None else (after.occurred_at, after.sequence)
         async with self._database.connection() as connection:
-            rows = await connection.fetch(_NEWEST, *_filter(namespace, filter, now), *position, limit)
-        return [_memory(row) for row in rows]
+            rows = await connection.fetch(_NEWEST, *filter_values(namespace, filter, now), *position, limit)
+        return [memory_of(row) for row in rows]
 
     async def count(self, namespace: str, filter: MemoryFilter, now: datetime) -> int:
         async with self._database.connection() as connection:
-            return int(await connection.fetchval(_COUNT, *_filter(namespace, filter, now)))
+            return int(await connection.fetchval(_COUNT, *filter_values(namespace, filter, now)))
 
     async def text_search(
         self, namespace: str, text: str, filter: MemoryFilter, limit: int, now: datetime, *, queued_only: bool
     ) -> list[Match]:
         statement = _SEARCH_QUEUED if queued_only else _SEARCH
         async with self._database.connection() as connection:
-            rows = await connection.fetch(statement, *_filter(namespace, filter, now), text, limit)
+            rows = await connection.fetch(statement, *filter_values(namespace, filter, now), text, limit)
         return [Match(str(row["id"]), row["score"], Span(0, row["length"])) for row in rows]
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Memory]:
         async with self._database.connection() as connection:
             rows = await connection.fetch(_CURRENT, ids)
-        return {row["id"]: _memory(row) for row in rows}
-
-
-def _filter(namespace: str, filter: MemoryFilter, now: datetime) -> tuple[Any, ...]:
-    """Return the parameters $1 to $9 of the statements with memory_matches."""
-    return (
-        namespace,
-        now,
-        filter.kind,
-        filter.tags,
-        filter.metadata,
-        filter.session_id,
-        filter.agent_id,
-        filter.since,
-        filter.until,
-    )
-
-
-def _memory(row: Row) -> Memory:
-    return Memory(
-        memory_id=row["id"],
-        namespace=row["namespace"],
-        agent_id=row["agent_id"],
-        content=row["content"],
-        kind=row["kind"],
-        tags=row["tags"],
-        metadata=row["metadata"],
-        importance=row["importance"],
-        session_id=row["session_id"],
-        occurred_at=row["occurred_at"],
-        created_at=row["created_at"],
-        expires_at=row["expires_at"],
-        version=row["version"],
-        sequence=row["sequence"],
-    )
+        return {row["id"]: memory_of(row) for row in rows}

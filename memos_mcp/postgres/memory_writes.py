@@ -1,7 +1,7 @@
 """Stores memories: each content once per scope, also with concurrent writers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, astuple, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID, uuid4
@@ -10,26 +10,33 @@ from memos_mcp.domain.errors import NotFound
 from memos_mcp.domain.memory import DEFAULT_IMPORTANCE, DEFAULT_KIND, Added, Labels, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, Row
+from memos_mcp.postgres.memory_events import author, former
 
 _Once: TypeAlias = tuple[str | None, bytes]
 """Session and content hash: unique within a scope."""
 
 # A live row is not changed; an expired one is overwritten, because it is hidden from everybody.
 _INSERT: Final = """
-    INSERT INTO agent_memories AS old (
-        id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
-        expires_at, ingested, sequence
+    WITH stored AS (
+        INSERT INTO agent_memories AS old (
+            id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
+            expires_at, ingested, sequence
+        )
+        OVERRIDING SYSTEM VALUE
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, $12), $12, $11, $13,
+                coalesce($14::bigint, nextval('agent_memories_sequence_seq')))
+        ON CONFLICT (namespace, content_hash, md5(agent_id), coalesce(md5(session_id), '')) WHERE superseded_by IS NULL
+        DO UPDATE SET
+            kind = excluded.kind, tags = excluded.tags, metadata = excluded.metadata, importance = excluded.importance,
+            occurred_at = excluded.occurred_at, created_at = excluded.created_at, expires_at = excluded.expires_at,
+            ingested = excluded.ingested
+        WHERE old.expires_at <= $12
+        RETURNING id, session_id, content_hash, version
+    ), recorded AS (
+        INSERT INTO memory_events (memory_id, namespace, event, agent_id, client, client_version, transport, at)
+        SELECT id, $2, 'stored', $3, $15, $16, $17, $12 FROM stored WHERE NOT $13
     )
-    OVERRIDING SYSTEM VALUE
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, $12), $12, $11, $13,
-            coalesce($14::bigint, nextval('agent_memories_sequence_seq')))
-    ON CONFLICT (namespace, content_hash, md5(agent_id), coalesce(md5(session_id), '')) WHERE superseded_by IS NULL
-    DO UPDATE SET
-        kind = excluded.kind, tags = excluded.tags, metadata = excluded.metadata, importance = excluded.importance,
-        occurred_at = excluded.occurred_at, created_at = excluded.created_at, expires_at = excluded.expires_at,
-        ingested = excluded.ingested
-    WHERE old.expires_at <= $12
-    RETURNING id, session_id, content_hash, version
+    SELECT * FROM stored
 """
 _NUMBERS: Final = "SELECT nextval('agent_memories_sequence_seq') AS number FROM generate_series(1, $1) ORDER BY number"
 _FIND: Final = """
@@ -42,22 +49,44 @@ _FIND: Final = """
        AND superseded_by IS NULL
 """
 # A memory that belongs to files only is deleted with them, unless it is claimed before.
-_CLAIM: Final = "UPDATE agent_memories SET ingested = false WHERE id = ANY ($1::uuid[]) AND ingested RETURNING id"
+_CLAIM: Final = """
+    WITH claimed AS (
+        UPDATE agent_memories SET ingested = false WHERE id = ANY ($1::uuid[]) AND ingested RETURNING id
+    ), recorded AS (
+        INSERT INTO memory_events (memory_id, namespace, event, agent_id, client, client_version, transport, at)
+        SELECT id, $2, 'stored', $3, $4, $5, $6, $7 FROM claimed
+    )
+    SELECT id FROM claimed
+"""
 _MERGE: Final = """
-    UPDATE agent_memories
-       SET kind = $3, tags = $4, metadata = $5, importance = $6, expires_at = $7
-     WHERE id = $1
-       AND version = $2
-    RETURNING version
+    WITH merged AS (
+        UPDATE agent_memories
+           SET kind = $8, tags = $9, metadata = $10, importance = $11, expires_at = $12
+         WHERE id = $1
+           AND version = $13
+        RETURNING id, version
+    ), recorded AS (
+        INSERT INTO memory_events (
+            memory_id, namespace, event, agent_id, client, client_version, transport, at, former
+        )
+        SELECT id, $2, 'merged', $3, $4, $5, $6, $7, $14 FROM merged
+    )
+    SELECT version FROM merged
 """
 _SUPERSEDE: Final = """
-    UPDATE agent_memories
-       SET superseded_by = $3
-     WHERE id = $2
-       AND namespace = $1
-       AND superseded_by IS NULL
-       AND (expires_at IS NULL OR expires_at > $4)
-    RETURNING id
+    WITH superseded AS (
+        UPDATE agent_memories
+           SET superseded_by = $8, superseded_at = $7
+         WHERE id = $1
+           AND namespace = $2
+           AND superseded_by IS NULL
+           AND (expires_at IS NULL OR expires_at > $7)
+        RETURNING id
+    ), recorded AS (
+        INSERT INTO memory_events (memory_id, namespace, event, agent_id, client, client_version, transport, at)
+        SELECT id, $2, 'superseded', $3, $4, $5, $6, $7 FROM superseded
+    )
+    SELECT id FROM superseded
 """
 _FIND_SUCCESSOR: Final = """
     SELECT successor.id, successor.version
@@ -82,17 +111,22 @@ async def _add(connection: Connection, scope: Scope, new: NewMemory, memory_id: 
     row = await connection.fetchrow(_INSERT, *_values(scope, new, memory_id, now))
     if row is not None:
         return Added(row["id"], created=True, version=row["version"])
-    row = await connection.fetchrow(_FIND, *_key(scope, new))
+    row = await find(connection, scope, new)
     if row is None:
         raise Contended(UNAVAILABLE)
-    await _claim(connection, [row])
-    return await _merge(connection, row, [new])
+    await _claim(connection, scope, [row], now)
+    return await _merge(connection, scope, row, [new], now)
+
+
+async def find(connection: Connection, scope: Scope, new: NewMemory) -> Row | None:
+    """Return the row that has this content in this scope and session already."""
+    return await connection.fetchrow(_FIND, *_key(scope, new))
 
 
 async def add_in_place_of(connection: Connection, old: UUID, scope: Scope, new: NewMemory, now: datetime) -> Added:
     """Store one in place of another, which leaves the unique index first: both may have the same content."""
     memory_id = uuid4()
-    if await connection.fetchrow(_SUPERSEDE, scope.namespace, old, memory_id, now) is None:
+    if await connection.fetchrow(_SUPERSEDE, old, *author(scope), now, memory_id) is None:
         row = await connection.fetchrow(_FIND_SUCCESSOR, *_key(scope, new), old)
         if row is not None:  # a repetition of an earlier call, whose answer may have been lost
             return Added(row["id"], created=False, version=row["version"])
@@ -125,10 +159,10 @@ async def add_many(
         keys = [_key(scope, first[once]) for once in again if once not in stored or not ingested]
         found = await connection.fetchmany(_FIND, keys)
         if not ingested:
-            await _claim(connection, found)
+            await _claim(connection, scope, found, now)
         for row in found:
             once = row["session_id"], row["content_hash"]
-            added = await _merge(connection, row, [] if ingested else again[once])
+            added = await _merge(connection, scope, row, [] if ingested else again[once], now)
             stored[once] = replace(added, created=once in stored)
     if len(stored) < len(first):
         raise Contended(UNAVAILABLE)
@@ -147,24 +181,25 @@ def _again(
     return dict(sorted(again.items(), key=lambda item: (item[0][1], item[0][0] or "")))
 
 
-async def _merge(connection: Connection, row: Row, new: Sequence[NewMemory]) -> Added:
+async def _merge(connection: Connection, scope: Scope, row: Row, new: Sequence[NewMemory], now: datetime) -> Added:
     """Add to an existing memory what is given with its content anew; raise `Contended` if it was changed meanwhile."""
     old = labels = Labels(row["kind"], row["tags"], row["metadata"], row["importance"], row["expires_at"])
     for one in new:
         labels = labels.merged(one)
     if labels == old:
         return Added(row["id"], created=False, version=row["version"])
-    values = (labels.kind, labels.tags, labels.metadata, labels.importance, labels.expires_at)
-    version = await connection.fetchval(_MERGE, row["id"], row["version"], *values)
+    version = await connection.fetchval(
+        _MERGE, row["id"], *author(scope), now, *astuple(labels), row["version"], former(asdict(old), asdict(labels))
+    )
     if version is None:
         raise Contended(UNAVAILABLE)
     return Added(row["id"], created=False, version=version, merged=True)
 
 
-async def _claim(connection: Connection, rows: Sequence[Row]) -> None:
+async def _claim(connection: Connection, scope: Scope, rows: Sequence[Row], now: datetime) -> None:
     """Make ingested memories outlive their files; raise `Contended` if one was deleted meanwhile."""
     unclaimed = [row["id"] for row in rows if row["ingested"]]
-    if unclaimed and len(await connection.fetch(_CLAIM, unclaimed)) < len(unclaimed):
+    if unclaimed and len(await connection.fetch(_CLAIM, unclaimed, *author(scope), now)) < len(unclaimed):
         raise Contended(UNAVAILABLE)
 
 
@@ -196,6 +231,7 @@ def _values(
         now,
         ingested,
         sequence,
+        *author(scope)[2:],
     )
 
 

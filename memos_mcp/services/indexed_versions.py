@@ -30,6 +30,10 @@ class IndexedVersions:
         self._changed.set()
         self._changed = anyio.Event()
 
+    async def change(self) -> None:
+        """Return when something was indexed."""
+        await self._changed.wait()
+
     async def wait(self, kind: ItemKind, item_id: UUID, version: int) -> None:
         """Return when the index holds this version or a later one."""
         while self._versions.get((kind, item_id), 0) < version:

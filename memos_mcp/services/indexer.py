@@ -1,7 +1,7 @@
 """Keeps the index in sync with Postgres: processes the queue, reconciles, builds new generations."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -109,6 +109,15 @@ class Indexer:
         if not indexed:
             self._state = self._state.enqueued(acknowledged=True)
         return indexed
+
+    async def wait_until_dropped(self, kind: ItemKind, item_ids: Sequence[UUID], seconds: float) -> bool:
+        """Wait, for a bounded time, until the index no longer holds these items, which were deleted right now."""
+        self._state = self._state.enqueued()
+        with anyio.move_on_after(seconds):
+            while await self._queue.queued_ids(kind, item_ids):
+                await self._indexed_versions.change()
+            return True
+        return False
 
     async def run(self) -> None:
         """Serve until cancelled; after a failure of any part, retry after ever longer delays up to a bound."""

@@ -198,6 +198,11 @@ class Projector:
         """Return the rows of this kind, to be compared with the index."""
         return self._projections[kind].rows
 
+    async def digests(self, texts: Sequence[str]) -> set[bytes]:
+        """Return the digests by which the vectors of these embedding texts are stored."""
+        cut = await self._cut(texts)
+        return {sha256(text.encode()).digest() for parts in cut.values() for text in (part.text for part in parts)}
+
     async def entries(self, kind: ItemKind, ids: Sequence[UUID]) -> list[Entry]:
         """Return the entries of those items that the index should hold."""
         projection = self._projections[kind]

@@ -91,6 +91,8 @@ REFUSED = [
 ]
 
 REQUIRED: dict[str, dict[str, Any]] = {
+    "update_memory": {"memory_id": ID},
+    "forget_memory": {},
     "store_memory": {"content": "The form of an argument."},
     "query_memory": {},
     "register_tool": {

@@ -44,6 +44,8 @@ async def test_the_handshake_and_tools_list_do_not_touch_the_app(era: Era) -> No
     assert [tool.name for tool in listed] == [
         "store_memory",
         "query_memory",
+        "update_memory",
+        "forget_memory",
         "register_tool",
         "discover_tools",
         "build_loadout",

@@ -7,7 +7,8 @@ import pytest
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.mcp_server.server import INSTRUCTIONS, TOOLS
 
-STORE, QUERY, REGISTER, DISCOVER, _ = TOOLS
+STORE, QUERY, _, _, REGISTER, DISCOVER, _ = TOOLS
+ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 BY_NAME = {tool.name: tool for tool in TOOLS}
 STRINGS = 'strings such as ["a", "b"]'
 
@@ -32,6 +33,8 @@ def test_the_instructions_are_short() -> None:
     [
         ("store_memory", ["content"], {"kind": "episodic", "importance": 0.5}),
         ("query_memory", [], {"limit": 10}),
+        ("update_memory", ["memory_id"], {}),
+        ("forget_memory", [], {}),
         ("register_tool", ["tool_id", "name", "description", "endpoint_url"], {}),
         ("discover_tools", [], {"limit": 5, "detail": "summary"}),
         ("build_loadout", ["task"], {}),
@@ -52,6 +55,10 @@ def test_the_parameters_match_the_contract() -> None:
             "query limit kind tags metadata session_id agent_id since until min_score max_tokens cursor "
             "memory_ids offset"
         ),
+        "update_memory": (
+            "memory_id content kind tags metadata importance session_id occurred_at expires_at replace clear if_version"
+        ),
+        "forget_memory": "memory_ids filter dry_run expect erase",
         "register_tool": ("tool_id name description endpoint_url request_schema response_schema required_capabilities"),
         "discover_tools": "query queries required_capabilities agent_capabilities limit detail",
         "build_loadout": "task name needs memory_tokens tool_tokens",
@@ -62,12 +69,12 @@ def test_the_parameters_match_the_contract() -> None:
 def test_a_listed_schema_has_no_clutter_and_refuses_unknown_arguments(tool: Any) -> None:
     text = json.dumps(tool.input_schema)
     assert tool.input_schema["additionalProperties"] is False
-    assert [word for word in ("anyOf", '"title"', "$defs", "null", '"ge"', '"le"') if word in text] == []
+    assert [word for word in ("anyOf", '"title"', "$defs", '"null"', '"ge"', '"le"') if word in text] == []
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_null_for_an_optional_parameter_counts_as_not_given(tool: Any) -> None:
-    required = dict.fromkeys(tool.input_schema.get("required", []), "x")
+    required = {name: ID if name == "memory_id" else "x" for name in tool.input_schema.get("required", [])}
     optional = dict.fromkeys(tool.input_schema["properties"].keys() - required.keys())
     assert tool.parse(required | optional) == tool.parse(required)
 

@@ -324,7 +324,7 @@ async def test_a_change_of_an_unindexed_column_queues_nothing(database: Database
     memory_id = await store(memories, "tea")
     await queue.finish(await queue.claim(10, HOUR))
     async with database.connection() as connection:
-        await connection.execute("UPDATE agent_memories SET importance = 0.9, tags = tags")
+        await connection.execute("UPDATE agent_memories SET ingested = NOT ingested, tags = tags")
     assert await queue.claim(10, HOUR) == []
     assert await memory_rows(database).states(ALL_ITEMS) == {memory_id: ItemState(1)}
 

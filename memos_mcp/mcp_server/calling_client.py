@@ -1,0 +1,30 @@
+"""Names the client of a request for the history."""
+
+from typing import Any, Final
+
+from mcp.server import ServerRequestContext
+
+from memos_mcp.domain.scope import Client
+
+MAX_CHARS: Final = 255
+"""Of a name or version that a client gives itself: the history is a record of clients, not of their texts."""
+
+
+def client_of(context: ServerRequestContext[Any]) -> Client:
+    """Return the client as it named itself in the handshake, or in this request, and the transport it uses."""
+    params = context.session.client_params
+    transport = _transport(context)
+    if params is None:
+        return Client(transport=transport)
+    return Client(_printable(params.client_info.name), _printable(params.client_info.version), transport)
+
+
+def _transport(context: ServerRequestContext[Any]) -> str:
+    """Return the transport: only an HTTP request has a URL."""
+    if context.request is None:
+        return "stdio"
+    return "sse" if context.request.url.path.startswith("/messages") else "streamable-http"
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text[:MAX_CHARS])
