@@ -28,18 +28,19 @@ CREATE TABLE forgotten_memories (
 );
 CREATE INDEX forgotten_memories_former ON forgotten_memories (superseded_by);
 
--- Whether a memory passes a filter, of which NULL parts are ignored.
-CREATE FUNCTION memory_passes(
-    memory agent_memories, namespace text, kind text, tags text[], metadata jsonb, session_id text, agent_id text,
-    since timestamptz, until timestamptz
+-- Whether a memory, live or superseded, passes a filter, of which NULL parts are ignored, and has not expired.
+CREATE FUNCTION memory_matches_any(
+    memory agent_memories, namespace text, at timestamptz, kind text, tags text[], metadata jsonb, session_id text,
+    agent_id text, since timestamptz, until timestamptz
 ) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN memory.namespace = memory_passes.namespace
-       AND (memory_passes.kind IS NULL OR memory.kind = memory_passes.kind)
-       AND (memory_passes.tags IS NULL OR memory.tags @> memory_passes.tags)
-       AND (memory_passes.metadata IS NULL OR memory.metadata @> memory_passes.metadata)
-       AND (memory_passes.session_id IS NULL OR memory.session_id = memory_passes.session_id)
-       AND (memory_passes.agent_id IS NULL OR memory.agent_id = memory_passes.agent_id)
+    RETURN memory.namespace = memory_matches_any.namespace
+       AND (at IS NULL OR memory.expires_at IS NULL OR memory.expires_at > at)
+       AND (memory_matches_any.kind IS NULL OR memory.kind = memory_matches_any.kind)
+       AND (memory_matches_any.tags IS NULL OR memory.tags @> memory_matches_any.tags)
+       AND (memory_matches_any.metadata IS NULL OR memory.metadata @> memory_matches_any.metadata)
+       AND (memory_matches_any.session_id IS NULL OR memory.session_id = memory_matches_any.session_id)
+       AND (memory_matches_any.agent_id IS NULL OR memory.agent_id = memory_matches_any.agent_id)
        AND (since IS NULL OR memory.occurred_at >= since)
        AND (until IS NULL OR memory.occurred_at <= until);
 
@@ -48,22 +49,20 @@ CREATE OR REPLACE FUNCTION memory_matches(
     agent_id text, since timestamptz, until timestamptz
 ) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN memory_passes(memory, namespace, kind, tags, metadata, session_id, agent_id, since, until)
-       AND memory.superseded_by IS NULL
-       AND (memory.expires_at IS NULL OR memory.expires_at > at);
+    RETURN memory_matches_any(memory, namespace, at, kind, tags, metadata, session_id, agent_id, since, until)
+       AND memory.superseded_by IS NULL;
 
--- The same for what was known at a time, which may have been superseded since.
-CREATE FUNCTION memory_matched(
+-- The same for what was live at a time, as far as it was known then.
+CREATE FUNCTION memory_matched_then(
     memory agent_memories, namespace text, at timestamptz, kind text, tags text[], metadata jsonb, session_id text,
     agent_id text, since timestamptz, until timestamptz
 ) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN memory_passes(memory, namespace, kind, tags, metadata, session_id, agent_id, since, until)
+    RETURN memory_matches_any(memory, namespace, at, kind, tags, metadata, session_id, agent_id, since, until)
        AND memory.created_at <= at
-       AND (memory.superseded_at IS NULL OR memory.superseded_at > at)
-       AND (memory.expires_at IS NULL OR memory.expires_at > at);
+       AND (memory.superseded_at IS NULL OR memory.superseded_at > at);
 
--- The points hold the importance.
+-- A version is also what a client names when it changes what it has read, so each label counts.
 CREATE OR REPLACE TRIGGER agent_memories_version BEFORE UPDATE ON agent_memories
     FOR EACH ROW
     WHEN ((OLD.namespace, OLD.agent_id, OLD.session_id, OLD.kind, OLD.content, OLD.tags, OLD.metadata, OLD.importance,

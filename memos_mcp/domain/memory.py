@@ -7,11 +7,14 @@ from hashlib import sha256
 from typing import Any, Final, Literal, Protocol, TypeAlias
 from uuid import UUID
 
+from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.index import Match, Span
 from memos_mcp.domain.limits import check_json, check_labels, check_name, check_text, check_time
 from memos_mcp.domain.scope import Scope
 
 MemoryKind: TypeAlias = Literal["episodic", "semantic", "procedural", "document"]
+
+Versions: TypeAlias = Literal["live", "then", "all"]
 
 MAX_CONTENT_BYTES: Final = 256 * 1024
 MAX_TAGS: Final = 64
@@ -96,6 +99,13 @@ class Memory:
     expires_at: datetime | None
     version: int
     sequence: int
+    superseded_by: UUID | None = None
+    superseded_at: datetime | None = None
+
+    @property
+    def content_hash(self) -> bytes:
+        """SHA-256 of the content's UTF-8 bytes."""
+        return sha256(self.content.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,24 +156,52 @@ class MemoryFilter:
 
 @dataclass(frozen=True, slots=True)
 class MemoryQuery:
-    """A question to the memory. Without `text` it lists, newest first."""
+    """A question to the memory. Without `text` it lists, newest first.
+
+    as_of: answer by what was known at this time. include_superseded: also answer with memories that were superseded,
+    and with the earlier versions of each. half_life_days: the age at which a memory's strength is halved.
+    """
 
     text: str | None = None
     filter: MemoryFilter = MemoryFilter()
     limit: int = 10
     min_score: float | None = None
     cursor: str | None = None
+    as_of: datetime | None = None
+    include_superseded: bool = False
+    half_life_days: float | None = None
+
+    @property
+    def versions(self) -> "Versions":
+        """Which versions of memories answer."""
+        return "then" if self.as_of is not None else "all" if self.include_superseded else "live"
+
+    def check(self) -> None:
+        """Raise `Invalid` when a part cannot match anything, or two exclude each other."""
+        self.filter.check()
+        check_time("as_of", self.as_of)
+        if self.as_of is not None and self.include_superseded:
+            raise Invalid("as_of answers with what was live then. Leave out include_superseded, or as_of.")
+        for name in ("min_score", "half_life_days") if self.text is None else ():
+            if getattr(self, name) is not None:
+                raise Invalid(f"{name} needs a query: a listing has no scores. Leave {name} out.")
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryHit:
-    """A memory in an answer. `position` continues an answer after this hit; `span` is the best passage."""
+    """A memory in an answer. `position` continues an answer after this hit; `span` is the best passage.
+
+    copies: other live memories, of other sessions or agents, that have the same content.
+    earlier: the memories that it supersedes, oldest first, if they were asked for.
+    """
 
     memory: Memory
     position: tuple[str | int, ...]
     score: float | None = None
     signals: Mapping[str, float] = field(default_factory=dict)
     span: Span | None = None
+    copies: int = 0
+    earlier: Sequence[Memory] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +230,10 @@ class ListPosition:
 
 
 class MemoryStore(Protocol):
-    """The record of memories. Live: neither superseded nor expired at `now`."""
+    """The record of memories. Live: neither superseded nor expired at `now`.
+
+    `versions`: the live memories; those that were live at `now`, which is then a time in the past; or all.
+    """
 
     async def add(self, scope: Scope, new: NewMemory, now: datetime) -> Added:
         """Store once per namespace, agent, session and content; `NotFound` when `supersedes` names nothing live."""
@@ -200,19 +241,41 @@ class MemoryStore(Protocol):
     async def add_many(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added]:
         """Store a batch in one transaction; none may have `supersedes`."""
 
-    async def get(self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime) -> dict[UUID, Memory]:
+    async def get(
+        self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime, versions: Versions = "live"
+    ) -> dict[UUID, Memory]:
         """Return those that are live, in this namespace, and pass the filter: the final decision on every candidate."""
 
     async def newest(
-        self, namespace: str, filter: MemoryFilter, after: ListPosition | None, limit: int, now: datetime
+        self,
+        namespace: str,
+        filter: MemoryFilter,
+        after: ListPosition | None,
+        limit: int,
+        now: datetime,
+        versions: Versions = "live",
     ) -> list[Memory]: ...
 
-    async def count(self, namespace: str, filter: MemoryFilter, now: datetime) -> int: ...
+    async def count(self, namespace: str, filter: MemoryFilter, now: datetime, versions: Versions = "live") -> int: ...
 
     async def text_search(
-        self, namespace: str, text: str, filter: MemoryFilter, limit: int, now: datetime, *, queued_only: bool
+        self,
+        namespace: str,
+        text: str,
+        filter: MemoryFilter,
+        limit: int,
+        now: datetime,
+        versions: Versions = "live",
+        *,
+        queued_only: bool,
     ) -> list[Match]:
-        """Rank by Postgres full-text search; `queued_only` searches only what is not in the index yet."""
+        """Rank by Postgres full-text search; `queued_only` searches only live ones that are not in the index yet."""
+
+    async def copies(self, namespace: str, hashes: Sequence[bytes], now: datetime) -> dict[bytes, int]:
+        """Return for each content, by its hash, how many more than one live memories have it."""
+
+    async def earlier(self, namespace: str, ids: Sequence[UUID]) -> dict[UUID, list[Memory]]:
+        """Return the memories that each of these supersedes, directly or not, oldest first."""
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Memory]:
         """Return those not superseded, of any namespace: what the index should hold."""

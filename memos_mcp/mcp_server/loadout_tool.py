@@ -13,7 +13,7 @@ from memos_mcp.domain.loadout import BYTES_PER_TOKEN, MAX_NEEDS, MAX_PACK_TOKENS
 from memos_mcp.domain.memory import MemoryHit, MemoryKind
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import ToolHit
-from memos_mcp.mcp_server.memory_tools import Excerpt
+from memos_mcp.mcp_server.memory_results import Excerpt
 from memos_mcp.mcp_server.response_budget import SHARE_CHARS, compact, excerpt
 from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
 from memos_mcp.retrieval.packing import PINNED, Pack, PackItem, pack

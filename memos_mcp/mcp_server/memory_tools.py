@@ -2,28 +2,26 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final, NotRequired
+from datetime import datetime
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from mcp import types
 from pydantic import BeforeValidator, Field, WithJsonSchema
-from typing_extensions import TypedDict
 
 from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.memory import (
     DEFAULT_IMPORTANCE,
     DEFAULT_KIND,
-    Memory,
     MemoryFilter,
-    MemoryHit,
     MemoryKind,
     MemoryPage,
     MemoryQuery,
     NewMemory,
 )
 from memos_mcp.domain.scope import Scope
+from memos_mcp.mcp_server.memory_results import FoundMemories, StoredMemory, found_memory
 from memos_mcp.mcp_server.response_budget import CHARS_PER_TOKEN, DEFAULT_CHARS, MAX_TOKENS, MIN_TOKENS, fit_memories
 from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
 
@@ -52,7 +50,7 @@ TokenBudget = Annotated[int, Field(ge=1, le=MAX_TOKENS), BeforeValidator(whole)]
 MAX_READ: Final = 100
 MAX_NAMED: Final = 5
 
-_READ_WITH: Final = {"memory_ids", "offset", "max_tokens", "cursor"}
+_READ_WITH: Final = {"memory_ids", "offset", "max_tokens", "cursor", "as_of", "include_superseded"}
 """The arguments that a read by ids takes."""
 
 _MAX_TOKENS = f"Size of the answer, at least {MIN_TOKENS}; default {DEFAULT_CHARS // CHARS_PER_TOKEN}."
@@ -61,7 +59,7 @@ _MAX_TOKENS = f"Size of the answer, at least {MIN_TOKENS}; default {DEFAULT_CHAR
 class StoreMemory(StrictArguments):
     """The arguments of `store_memory`."""
 
-    content: Annotated[str, Field(description="Self-contained, up to 256 KiB.")]
+    content: Annotated[str, Field(description="Up to 256 KiB.")]
     kind: Annotated[
         MemoryKind,
         Field(
@@ -69,8 +67,8 @@ class StoreMemory(StrictArguments):
             "document: a longer text."
         ),
     ] = DEFAULT_KIND
-    tags: Strings = Field(default_factory=list, description="Labels to filter by.")
-    metadata: dict[str, Any] = Field(default_factory=dict, description="JSON, to filter by.")
+    tags: Strings = Field(default_factory=list)
+    metadata: dict[str, Any] = Field(default_factory=dict)
     importance: Unit = DEFAULT_IMPORTANCE
     session_id: Annotated[str | None, Field(description="The conversation it belongs to.")] = None
     occurred_at: Annotated[Time | None, Field(description="When it happened, with zone; default now.")] = None
@@ -93,8 +91,8 @@ class Conditions(StrictArguments):
     """The conditions that a memory must satisfy together."""
 
     kind: MemoryKind | None = None
-    tags: Annotated[Strings | None, Field(description="Must have all of these.")] = None
-    metadata: Annotated[dict[str, Any] | None, Field(description="Must contain all of this.")] = None
+    tags: Annotated[Strings | None, Field(description="Must have all.")] = None
+    metadata: Annotated[dict[str, Any] | None, Field(description="Must contain this.")] = None
     session_id: str | None = None
     agent_id: Annotated[str | None, Field(description="Stored by this agent.")] = None
     since: Annotated[Time | None, Field(description="occurred_at from here.")] = None
@@ -108,7 +106,12 @@ class Conditions(StrictArguments):
 class QueryMemory(Conditions, Question):  # pydantic lists the fields of the last class first
     """The arguments of `query_memory`."""
 
-    min_score: Annotated[Unit | None, Field(description="Leave out weaker matches.")] = None
+    as_of: Annotated[Time | None, Field(description="Answer by what was known then.")] = None
+    include_superseded: Annotated[bool, Field(description="Also corrected ones; with earlier versions.")] = False
+    half_life_days: Annotated[
+        float | None, Field(gt=0, description="Prefer the recent: a score halves with this age.")
+    ] = None
+    min_score: Unit | None = None
     max_tokens: Annotated[TokenBudget | None, Field(description=_MAX_TOKENS)] = None
     cursor: Annotated[str | None, Field(description="next_cursor of the same call.")] = None
     memory_ids: Annotated[
@@ -117,59 +120,22 @@ class QueryMemory(Conditions, Question):  # pydantic lists the fields of the las
     ] = None
     offset: Annotated[
         int | None,
-        Field(ge=0, description="Read one long memory on from this character: the end of its excerpt."),
+        Field(ge=0, description="Read one long memory on from here: its excerpt's end."),
         BeforeValidator(whole),
     ] = None
 
-
-class StoredMemory(TypedDict):
-    """The result of `store_memory`."""
-
-    memory_id: str
-    created: bool
-    merged: NotRequired[bool]
-    indexed: bool
-    namespace: str
-    agent_id: str
-    note: NotRequired[str]
-
-
-class Excerpt(TypedDict):
-    """Which characters of the whole content are shown: `start` to `end` (exclusive) of `length`."""
-
-    start: int
-    end: int
-    length: int
-
-
-class FoundMemory(TypedDict):
-    """A memory in an answer; `score` is null in a listing. `omitted` names what was left out for want of room."""
-
-    memory_id: str
-    content: str
-    kind: MemoryKind
-    occurred_at: str
-    tags: NotRequired[list[str]]
-    metadata: NotRequired[dict[str, Any]]
-    importance: NotRequired[float]
-    session_id: NotRequired[str | None]
-    agent_id: NotRequired[str]
-    created_at: NotRequired[str]
-    score: float | None
-    signals: NotRequired[dict[str, float]]
-    excerpt: NotRequired[Excerpt]
-    omitted: NotRequired[list[str]]
-
-
-class FoundMemories(TypedDict):
-    """The result of `query_memory`."""
-
-    memories: list[FoundMemory]
-    total: int
-    next_cursor: str | None
-    confident: bool | None
-    degraded: str | None
-    note: NotRequired[str]
+    def asked(self) -> MemoryQuery:
+        """Return what is asked for."""
+        return MemoryQuery(
+            self.query,
+            self.wanted(),
+            self.limit,
+            self.min_score,
+            self.cursor,
+            self.as_of,
+            self.include_superseded,
+            self.half_life_days,
+        )
 
 
 async def store_memory(app: App, scope: Scope, arguments: StoreMemory) -> StoredMemory:
@@ -189,9 +155,8 @@ async def query_memory(app: App, scope: Scope, arguments: QueryMemory) -> Mappin
     """Search, list or read memories, as many as fit the answer's size."""
     if arguments.memory_ids is not None or arguments.offset is not None:
         return await _read(app, scope, arguments)
-    query = MemoryQuery(arguments.query, arguments.wanted(), arguments.limit, arguments.min_score, arguments.cursor)
-    page = await app.memories.query(scope, query)
-    return fit_memories(page, [_found(hit) for hit in page.hits], _size_limit(arguments.max_tokens))
+    page = await app.memories.query(scope, arguments.asked())
+    return fit_memories(page, [found_memory(hit) for hit in page.hits], _size_limit(arguments.max_tokens))
 
 
 async def _read(app: App, scope: Scope, arguments: QueryMemory) -> Mapping[str, Any]:
@@ -200,8 +165,8 @@ async def _read(app: App, scope: Scope, arguments: QueryMemory) -> Mapping[str, 
         raise Invalid("offset reads on in one memory: give its memory_id, and no other, in memory_ids.")
     if others:
         raise Invalid(f"memory_ids reads exactly these memories, without a search. Leave out: {', '.join(others)}.")
-    page = await app.memories.read(scope, arguments.memory_ids, arguments.cursor)
-    found, limit = [_found(hit) for hit in page.hits], _size_limit(arguments.max_tokens)
+    page = await app.memories.read(scope, arguments.memory_ids, arguments.asked())
+    found, limit = [found_memory(hit) for hit in page.hits], _size_limit(arguments.max_tokens)
     if arguments.offset and found:
         return _read_on(page, found[0], arguments.offset, limit)
     answer = fit_memories(page, found, limit)
@@ -235,28 +200,6 @@ def not_here(missing: Sequence[UUID]) -> str:
 def _size_limit(max_tokens: int | None) -> int:
     """Return the size of the answer in characters, at least what one hit needs."""
     return DEFAULT_CHARS if max_tokens is None else max(max_tokens, MIN_TOKENS) * CHARS_PER_TOKEN
-
-
-def _found(hit: MemoryHit) -> dict[str, Any]:
-    memory: Memory = hit.memory
-    return {
-        "memory_id": str(memory.memory_id),
-        "content": memory.content,
-        "kind": memory.kind,
-        "tags": list(memory.tags),
-        "metadata": dict(memory.metadata),
-        "importance": memory.importance,
-        "session_id": memory.session_id,
-        "agent_id": memory.agent_id,
-        "occurred_at": _rfc3339(memory.occurred_at),
-        "created_at": _rfc3339(memory.created_at),
-        "score": hit.score,
-        "signals": dict(hit.signals),
-    }
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 STORE_MEMORY: Final = ToolDefinition(

@@ -31,7 +31,8 @@ _SPARED_LAST: Final = (
     (),
     ("metadata",),
     ("metadata", "tags"),
-    ("metadata", "tags", "signals", "session_id", "agent_id", "importance", "created_at"),
+    ("metadata", "tags", "earlier"),
+    ("metadata", "tags", "earlier", "signals", "session_id", "agent_id", "importance", "created_at", "version"),
 )
 
 

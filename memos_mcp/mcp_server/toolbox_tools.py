@@ -37,12 +37,10 @@ class DiscoverTools(StrictArguments):
     ] = None
     queries: Annotated[
         Strings | None,
-        Field(min_length=1, max_length=8, description="Several needs at once, instead of query."),
+        Field(min_length=1, max_length=8, description="Several needs, instead of query."),
     ] = None
     required_capabilities: Annotated[Strings | None, Field(description="Only tools that require all of these.")] = None
-    agent_capabilities: Annotated[
-        Strings | None, Field(description="What you have; tools that need more are withheld.")
-    ] = None
+    agent_capabilities: Annotated[Strings | None, Field(description="What you have; others are withheld.")] = None
     limit: Annotated[int, Field(ge=1, le=50), BeforeValidator(whole)] = 5
     detail: Annotated[Detail, Field(description="full adds the schemas.")] = "summary"
 

@@ -1,14 +1,15 @@
 """Stores memories in Postgres."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from memos_mcp.domain.index import Match, Span
-from memos_mcp.domain.memory import Added, ListPosition, Memory, MemoryFilter, NewMemory
+from memos_mcp.domain.memory import Added, ListPosition, Memory, MemoryFilter, NewMemory, Versions
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database, retried
+from memos_mcp.postgres.memory_events import as_then
 from memos_mcp.postgres.memory_rows import filter_values, memory_of
 from memos_mcp.postgres.memory_writes import add, add_in_place_of, add_many
 
@@ -16,13 +17,13 @@ from memos_mcp.postgres.memory_writes import add, add_in_place_of, add_many
 # would copy the rows.
 _GET: Final = """
     SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
-           expires_at, version, sequence
+           expires_at, version, sequence, superseded_by, superseded_at
       FROM (SELECT * FROM agent_memories WHERE id = ANY ($10::uuid[]) OFFSET 0) AS asked
      WHERE memory_matches(asked::agent_memories, $1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 _NEWEST: Final = """
     SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
-           expires_at, version, sequence
+           expires_at, version, sequence, superseded_by, superseded_at
       FROM agent_memories AS memory
      WHERE memory_matches(memory, $1, $2, $3, $4, $5, $6, $7, $8, $9)
        AND ($10::timestamptz IS NULL OR (occurred_at, sequence) < ($10, $11::bigint))
@@ -65,12 +66,52 @@ _SEARCH_QUEUED: Final = """
      ORDER BY score DESC, queued.sequence DESC
      LIMIT $11
 """
+_EARLIER: Final = """
+    WITH RECURSIVE chain AS (
+        SELECT id, id AS latest FROM unnest($2::uuid[]) AS id
+         UNION
+        SELECT former.id, chain.latest
+          FROM chain
+          JOIN agent_memories AS former ON former.superseded_by = chain.id
+         WHERE former.namespace = $1
+    )
+    SELECT latest, id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at,
+           created_at, expires_at, version, sequence, superseded_by, superseded_at
+      FROM chain
+      JOIN agent_memories USING (id)
+     WHERE id <> latest
+     ORDER BY superseded_at, sequence
+"""
+_COPIES: Final = """
+    SELECT content_hash, count(*) - 1 AS copies
+      FROM agent_memories
+     WHERE namespace = $1
+       AND content_hash = ANY ($2::bytea[])
+       AND superseded_by IS NULL
+       AND (expires_at IS NULL OR expires_at > $3)
+     GROUP BY content_hash
+"""
 _CURRENT: Final = """
     SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
-           expires_at, version, sequence
+           expires_at, version, sequence, superseded_by, superseded_at
       FROM (SELECT * FROM agent_memories WHERE id = ANY ($1::uuid[]) OFFSET 0) AS asked
      WHERE superseded_by IS NULL
 """
+
+_MATCHES: Final[Mapping[Versions, str]] = {
+    "live": "memory_matches", "then": "memory_matched_then", "all": "memory_matches_any"
+}  # fmt: skip
+"""The functions of the schema that decide which memories answer; all take the same parameters."""
+
+
+def _for_versions(statement: str) -> Mapping[Versions, str]:
+    return {versions: statement.replace("memory_matches", function) for versions, function in _MATCHES.items()}
+
+
+_GETS: Final = _for_versions(_GET)
+_LISTS: Final = _for_versions(_NEWEST)
+_COUNTS: Final = _for_versions(_COUNT)
+_SEARCHES: Final = _for_versions(_SEARCH)
 
 
 class PostgresMemories:
@@ -92,30 +133,61 @@ class PostgresMemories:
         async with self._database.transaction() as connection:
             return await add_many(connection, scope, new, now)
 
-    async def get(self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime) -> dict[UUID, Memory]:
+    async def get(
+        self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime, versions: Versions = "live"
+    ) -> dict[UUID, Memory]:
         async with self._database.lookup() as connection:
-            rows = await connection.fetch(_GET, *filter_values(namespace, filter, now), ids)
-        return {row["id"]: memory_of(row) for row in rows}
+            rows = await connection.fetch(_GETS[versions], *filter_values(namespace, filter, now), ids)
+            found = {row["id"]: memory_of(row) for row in rows}
+            return await as_then(connection, found, now) if versions == "then" else found
 
     async def newest(
-        self, namespace: str, filter: MemoryFilter, after: ListPosition | None, limit: int, now: datetime
+        self,
+        namespace: str,
+        filter: MemoryFilter,
+        after: ListPosition | None,
+        limit: int,
+        now: datetime,
+        versions: Versions = "live",
     ) -> list[Memory]:
         position = (None, None) if after is None else (after.occurred_at, after.sequence)
+        values = filter_values(namespace, filter, now)
         async with self._database.connection() as connection:
-            rows = await connection.fetch(_NEWEST, *filter_values(namespace, filter, now), *position, limit)
-        return [memory_of(row) for row in rows]
+            rows = await connection.fetch(_LISTS[versions], *values, *position, limit)
+            listed = {row["id"]: memory_of(row) for row in rows}
+            return list((await as_then(connection, listed, now) if versions == "then" else listed).values())
 
-    async def count(self, namespace: str, filter: MemoryFilter, now: datetime) -> int:
+    async def count(self, namespace: str, filter: MemoryFilter, now: datetime, versions: Versions = "live") -> int:
         async with self._database.connection() as connection:
-            return int(await connection.fetchval(_COUNT, *filter_values(namespace, filter, now)))
+            return int(await connection.fetchval(_COUNTS[versions], *filter_values(namespace, filter, now)))
 
     async def text_search(
-        self, namespace: str, text: str, filter: MemoryFilter, limit: int, now: datetime, *, queued_only: bool
+        self,
+        namespace: str,
+        text: str,
+        filter: MemoryFilter,
+        limit: int,
+        now: datetime,
+        versions: Versions = "live",
+        *,
+        queued_only: bool,
     ) -> list[Match]:
-        statement = _SEARCH_QUEUED if queued_only else _SEARCH
+        statement = _SEARCH_QUEUED if queued_only else _SEARCHES[versions]
         async with self._database.connection() as connection:
             rows = await connection.fetch(statement, *filter_values(namespace, filter, now), text, limit)
         return [Match(str(row["id"]), row["score"], Span(0, row["length"])) for row in rows]
+
+    async def earlier(self, namespace: str, ids: Sequence[UUID]) -> dict[UUID, list[Memory]]:
+        versions: dict[UUID, list[Memory]] = {}
+        async with self._database.connection() as connection:
+            for row in await connection.fetch(_EARLIER, namespace, ids):
+                versions.setdefault(row["latest"], []).append(memory_of(row))
+        return versions
+
+    async def copies(self, namespace: str, hashes: Sequence[bytes], now: datetime) -> dict[bytes, int]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_COPIES, namespace, hashes, now)
+        return {row["content_hash"]: row["copies"] for row in rows}
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Memory]:
         async with self._database.connection() as connection:

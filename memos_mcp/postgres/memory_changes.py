@@ -18,7 +18,7 @@ from memos_mcp.postgres.memory_writes import add_in_place_of, find
 
 _LOCK: Final = """
     SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
-           expires_at, version, sequence
+           expires_at, version, sequence, superseded_by, superseded_at
       FROM agent_memories
      WHERE id = $1
        AND namespace = $2
@@ -48,7 +48,7 @@ _TARGETS: Final = """
     WITH RECURSIVE selected AS (
         SELECT id
           FROM agent_memories AS memory
-         WHERE memory_passes(memory, $1, $3, $4, $5, $6, $7, $8, $9)
+         WHERE memory_matches_any(memory, $1, NULL, $3, $4, $5, $6, $7, $8, $9)
            AND ($10::uuid[] IS NULL OR id = ANY ($10))
            AND ($10 IS NOT NULL OR $11 OR (superseded_by IS NULL AND (expires_at IS NULL OR expires_at > $2)))
          UNION ALL
@@ -56,8 +56,8 @@ _TARGETS: Final = """
           FROM forgotten_memories
          WHERE $11
            AND namespace = $1
-           AND memory_passes(
-                jsonb_populate_record(NULL::agent_memories, stored), $1, $3, $4, $5, $6, $7, $8, $9)
+           AND memory_matches_any(
+                jsonb_populate_record(NULL::agent_memories, stored), $1, NULL, $3, $4, $5, $6, $7, $8, $9)
            AND ($10 IS NULL OR id = ANY ($10))
     ), chain AS (
         SELECT id FROM selected

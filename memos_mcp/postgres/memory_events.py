@@ -1,13 +1,17 @@
 """Records in Postgres what happens to memories, in the transaction in which it happens."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from memos_mcp.domain.memory import Memory
 from memos_mcp.domain.memory_changes import EventName, MemoryEvent
 from memos_mcp.domain.scope import Client, Scope
 from memos_mcp.postgres.connection import Connection, Row
+
+_TIMES: Final = ("occurred_at", "expires_at")
 
 _RECORD: Final = """
     INSERT INTO memory_events (memory_id, namespace, agent_id, client, client_version, transport, at, event, former)
@@ -19,6 +23,14 @@ _HISTORY: Final = """
      WHERE memory_id = $1
        AND namespace = $2
      ORDER BY sequence
+"""
+_FORMER: Final = """
+    SELECT memory_id, former
+      FROM memory_events
+     WHERE memory_id = ANY ($1::uuid[])
+       AND at > $2
+       AND former IS NOT NULL
+     ORDER BY sequence DESC
 """
 # An erasure leaves nothing but its event.
 _PRUNE: Final = """
@@ -54,6 +66,15 @@ async def history(connection: Connection, namespace: str, memory_id: UUID) -> li
     return [_event(row) for row in await connection.fetch(_HISTORY, memory_id, namespace)]
 
 
+async def as_then(connection: Connection, memories: Mapping[UUID, Memory], at: datetime) -> dict[UUID, Memory]:
+    """Return the memories with the labels that they had at a time, as far as the history reaches."""
+    then = dict(memories)
+    for row in await connection.fetch(_FORMER, list(then), at):
+        former = {name: _value(name, value) for name, value in row["former"].items()}
+        then[row["memory_id"]] = replace(then[row["memory_id"]], **former)
+    return then
+
+
 async def prune(connection: Connection, before: datetime) -> int:
     """Delete events before a time, except erasures; return how many."""
     return int(await connection.fetchval(_PRUNE, before))
@@ -66,3 +87,7 @@ def _event(row: Row) -> MemoryEvent:
 
 def _json(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _value(name: str, value: Any) -> Any:
+    return datetime.fromisoformat(value) if name in _TIMES and value is not None else value

@@ -8,7 +8,7 @@ from memos_mcp.postgres.connection import Row
 
 
 def filter_values(namespace: str, filter: MemoryFilter, now: datetime) -> tuple[Any, ...]:
-    """Return the parameters $1 to $9 of the statements with memory_matches or memory_matched."""
+    """Return the parameters $1 to $9 of the statements with memory_matches."""
     return (
         namespace,
         now,
@@ -39,4 +39,6 @@ def memory_of(row: Row) -> Memory:
         expires_at=row["expires_at"],
         version=row["version"],
         sequence=row["sequence"],
+        superseded_by=row["superseded_by"],
+        superseded_at=row["superseded_at"],
     )

@@ -88,9 +88,18 @@ class Search:
         return 0 if self._reranker is None else RERANKED
 
     async def candidates(
-        self, kind: ItemKind, text: str, where: IndexFilter, limit: int, text_search: TextSearch
+        self,
+        kind: ItemKind,
+        text: str,
+        where: IndexFilter,
+        limit: int,
+        text_search: TextSearch,
+        outside: Sequence[Match] = (),
     ) -> Candidates:
-        """Rank the best candidates of each lane, up to `limit` of each; another limit may change their order."""
+        """Rank the best candidates of each lane, up to `limit` of each; another limit may change their order.
+
+        outside: matches by full-text search among items that the index does not hold.
+        """
         await self._state.wait_until_opened()
         queued = () if self._state.caught_up else await text_search(limit, queued_only=True)
         try:
@@ -100,7 +109,7 @@ class Search:
             return Candidates(found, degraded=f"{self._state.error or error} Matched by words only.")
         if kind == "memory":  # its text never changes, and each memory of a session queues its neighbours again
             queued = unscored(queued, answers)
-        ranked = fuse(kind, answers, queued)
+        ranked = fuse(kind, answers, [*queued, *outside])
         confident = None if words_only else CONFIDENT[kind](ranked)
         return Candidates(ranked, confident, join_reasons(words_only, self._lag()))
 

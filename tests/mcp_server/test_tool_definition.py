@@ -52,8 +52,8 @@ def test_the_parameters_match_the_contract() -> None:
     assert {tool.name: " ".join(tool.input_schema["properties"]) for tool in TOOLS} == {
         "store_memory": ("content kind tags metadata importance session_id occurred_at expires_at supersedes"),
         "query_memory": (
-            "query limit kind tags metadata session_id agent_id since until min_score max_tokens cursor "
-            "memory_ids offset"
+            "query limit kind tags metadata session_id agent_id since until as_of include_superseded half_life_days "
+            "min_score max_tokens cursor memory_ids offset"
         ),
         "update_memory": (
             "memory_id content kind tags metadata importance session_id occurred_at expires_at replace clear if_version"

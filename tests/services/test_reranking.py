@@ -18,7 +18,8 @@ from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.tools import PostgresTools
 from memos_mcp.retrieval import pagination
 from memos_mcp.retrieval.rerank import RERANKED
-from memos_mcp.services.memories import RERANKER_SKIPPED, Memories
+from memos_mcp.services.memories import Memories
+from memos_mcp.services.memory_search import RERANKER_SKIPPED
 from memos_mcp.services.search import Search
 from memos_mcp.services.tools import Tools
 from memos_mcp.settings import Settings

@@ -96,7 +96,7 @@ async def test_a_memory_that_is_queued_again_keeps_its_rank_and_a_new_one_is_fou
 
 async def test_a_memory_is_found_by_its_day(app: App) -> None:
     days = [datetime(2023, 5, day, 9, tzinfo=UTC) for day in range(1, 32)] + [datetime(2022, 8, 8, 9, tzinfo=UTC)]
-    met = [NewMemory("we met at the office", session_id=f"{day:%x}", occurred_at=day) for day in days]
+    met = [NewMemory(f"we met at the office{'.' * number}", occurred_at=day) for number, day in enumerate(days)]
     await app.memories.store_many(SCOPE, met)
     await caught_up(app)
     page = await app.memories.query(SCOPE, MemoryQuery("who met on 8 May 2023?"))

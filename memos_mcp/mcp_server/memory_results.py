@@ -1,0 +1,125 @@
+"""The results of the memory tools, as a client gets them."""
+
+from datetime import UTC, datetime
+from typing import Any, Final, NotRequired
+
+from typing_extensions import TypedDict
+
+from memos_mcp.domain.memory import Memory, MemoryHit, MemoryKind
+
+EARLIER_CHARS: Final = 300
+"""Characters that are shown of an earlier version; by its id it can be read in full."""
+
+
+class StoredMemory(TypedDict):
+    """The result of `store_memory`."""
+
+    memory_id: str
+    created: bool
+    merged: NotRequired[bool]
+    indexed: bool
+    namespace: str
+    agent_id: str
+    note: NotRequired[str]
+
+
+class Excerpt(TypedDict):
+    """Which characters of the whole content are shown: `start` to `end` (exclusive) of `length`."""
+
+    start: int
+    end: int
+    length: int
+
+
+class EarlierVersion(TypedDict):
+    """A memory that another one supersedes; long content is cut."""
+
+    memory_id: str
+    content: str
+    agent_id: str
+    created_at: str
+    superseded_by: str
+    superseded_at: str
+
+
+class FoundMemory(TypedDict):
+    """A memory in an answer; `score` is null in a listing. `omitted` names what was left out for want of room.
+
+    `also`: how many other memories, of other sessions or agents, have the same content. `earlier`: the memories that it
+    supersedes, oldest first.
+    """
+
+    memory_id: str
+    content: str
+    kind: MemoryKind
+    occurred_at: str
+    tags: NotRequired[list[str]]
+    metadata: NotRequired[dict[str, Any]]
+    importance: NotRequired[float]
+    session_id: NotRequired[str | None]
+    agent_id: NotRequired[str]
+    created_at: NotRequired[str]
+    version: NotRequired[int]
+    also: NotRequired[int]
+    superseded_by: NotRequired[str]
+    superseded_at: NotRequired[str]
+    earlier: NotRequired[list[EarlierVersion]]
+    score: float | None
+    signals: NotRequired[dict[str, float]]
+    excerpt: NotRequired[Excerpt]
+    omitted: NotRequired[list[str]]
+
+
+class FoundMemories(TypedDict):
+    """The result of `query_memory`."""
+
+    memories: list[FoundMemory]
+    total: int
+    next_cursor: str | None
+    confident: bool | None
+    degraded: str | None
+    note: NotRequired[str]
+
+
+def found_memory(hit: MemoryHit) -> dict[str, Any]:
+    """Return a memory of an answer as a `FoundMemory`."""
+    memory: Memory = hit.memory
+    return {
+        "memory_id": str(memory.memory_id),
+        "content": memory.content,
+        "kind": memory.kind,
+        "tags": list(memory.tags),
+        "metadata": dict(memory.metadata),
+        "importance": memory.importance,
+        "session_id": memory.session_id,
+        "agent_id": memory.agent_id,
+        "occurred_at": _rfc3339(memory.occurred_at),
+        "created_at": _rfc3339(memory.created_at),
+        "version": memory.version,
+        **({"also": hit.copies} if hit.copies else {}),
+        **_superseded(memory),
+        **({"earlier": [_earlier(one) for one in hit.earlier]} if hit.earlier else {}),
+        "score": hit.score,
+        "signals": dict(hit.signals),
+    }
+
+
+def _superseded(memory: Memory) -> dict[str, str]:
+    if memory.superseded_by is None or memory.superseded_at is None:
+        return {}
+    return {"superseded_by": str(memory.superseded_by), "superseded_at": _rfc3339(memory.superseded_at)}
+
+
+def _earlier(memory: Memory) -> dict[str, Any]:
+    content = memory.content
+    return {
+        "memory_id": str(memory.memory_id),
+        "content": content if len(content) <= EARLIER_CHARS else content[: EARLIER_CHARS - 1] + "…",
+        "agent_id": memory.agent_id,
+        "created_at": _rfc3339(memory.created_at),
+        **_superseded(memory),
+    }
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
