@@ -42,6 +42,7 @@ from memos_mcp.services.ingestion import Ingestion
 from memos_mcp.services.loadouts import Loadouts
 from memos_mcp.services.memories import Memories
 from memos_mcp.services.memory_changes import MemoryChanges
+from memos_mcp.services.near_duplicates import NearDuplicates
 from memos_mcp.services.projections import MemoryProjection, Projection, Projector, ToolProjection
 from memos_mcp.services.search import Search
 from memos_mcp.services.tools import Tools
@@ -127,7 +128,8 @@ def compose(
     projector = Projector(embedder, embeddings, projections, shared=not index.exclusive)
     indexer = Indexer(index, queue, log, engines, projector)
     search = Search(index, embedder, indexer, reranker, embedder_for)
-    memory_service = Memories(memories, search, indexer, _now, settings.index_wait_seconds)
+    near_duplicates = NearDuplicates(memories, index, embeddings, embedder.model)
+    memory_service = Memories(memories, search, near_duplicates, indexer, _now, settings.index_wait_seconds)
     changes = MemoryChanges(PostgresMemoryChanges(database), projector, indexer, _now, settings.index_wait_seconds)
     tool_service = Tools(tools, search, indexer, _now, settings.index_wait_seconds)
     return App(

@@ -122,13 +122,26 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
+class SimilarMemory:
+    """A memory that says nearly the same as another one, and the cosine of both contents."""
+
+    memory_id: UUID
+    content: str
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
-    """The answer to a store: durable in any case, findable by meaning once `indexed`."""
+    """The answer to a store: durable in any case, findable by meaning once `indexed`.
+
+    similar: near-duplicates of a new memory, nearest first.
+    """
 
     memory_id: UUID
     created: bool
     indexed: bool
     merged: bool = False
+    similar: Sequence[SimilarMemory] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,22 @@ from typing import Any, Final, NotRequired
 
 from typing_extensions import TypedDict
 
-from memos_mcp.domain.memory import Memory, MemoryHit, MemoryKind
+from memos_mcp.domain.memory import Memory, MemoryHit, MemoryKind, SimilarMemory
 
-EARLIER_CHARS: Final = 300
-"""Characters that are shown of an earlier version; by its id it can be read in full."""
+CUT_CHARS: Final = 300
+"""Characters that are shown of an earlier version or a near-duplicate; by its id it can be read in full."""
+
+
+class NearDuplicate(TypedDict):
+    """A memory that says nearly the same; long content is cut."""
+
+    memory_id: str
+    content: str
+    cosine: float
 
 
 class StoredMemory(TypedDict):
-    """The result of `store_memory`."""
+    """The result of `store_memory`. `similar` are up to three near-duplicates of a new memory, nearest first."""
 
     memory_id: str
     created: bool
@@ -20,6 +28,7 @@ class StoredMemory(TypedDict):
     indexed: bool
     namespace: str
     agent_id: str
+    similar: NotRequired[list[NearDuplicate]]
     note: NotRequired[str]
 
 
@@ -81,6 +90,11 @@ class FoundMemories(TypedDict):
     note: NotRequired[str]
 
 
+def similar_memory(similar: SimilarMemory) -> NearDuplicate:
+    """Return a near-duplicate as a client gets it."""
+    return {"memory_id": str(similar.memory_id), "content": _cut(similar.content), "cosine": similar.cosine}
+
+
 def found_memory(hit: MemoryHit) -> dict[str, Any]:
     """Return a memory of an answer as a `FoundMemory`."""
     memory: Memory = hit.memory
@@ -111,10 +125,9 @@ def _superseded(memory: Memory) -> dict[str, str]:
 
 
 def _earlier(memory: Memory) -> dict[str, Any]:
-    content = memory.content
     return {
         "memory_id": str(memory.memory_id),
-        "content": content if len(content) <= EARLIER_CHARS else content[: EARLIER_CHARS - 1] + "…",
+        "content": _cut(memory.content),
         "agent_id": memory.agent_id,
         "created_at": _rfc3339(memory.created_at),
         **_superseded(memory),
@@ -123,3 +136,7 @@ def _earlier(memory: Memory) -> dict[str, Any]:
 
 def _rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _cut(content: str) -> str:
+    return content if len(content) <= CUT_CHARS else content[: CUT_CHARS - 1] + "…"

@@ -21,7 +21,7 @@ from memos_mcp.domain.memory import (
     NewMemory,
 )
 from memos_mcp.domain.scope import Scope
-from memos_mcp.mcp_server.memory_results import FoundMemories, StoredMemory, found_memory
+from memos_mcp.mcp_server.memory_results import FoundMemories, StoredMemory, found_memory, similar_memory
 from memos_mcp.mcp_server.response_budget import CHARS_PER_TOKEN, DEFAULT_CHARS, MAX_TOKENS, MIN_TOKENS, fit_memories
 from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
 
@@ -148,6 +148,8 @@ async def store_memory(app: App, scope: Scope, arguments: StoreMemory) -> Stored
         "namespace": scope.namespace,
         "agent_id": scope.agent_id,
     }
+    if stored.similar:
+        result["similar"] = [similar_memory(one) for one in stored.similar]
     return {**result, "merged": True} if stored.merged else result
 
 

@@ -23,6 +23,7 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.retrieval import pagination
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.memory_search import MemorySearch, Position
+from memos_mcp.services.near_duplicates import NearDuplicates
 from memos_mcp.services.search import Search, check_question
 
 ANY: Final = MemoryQuery()
@@ -32,9 +33,16 @@ class Memories:
     """Stores memories in Postgres and queries the index. `now` is the clock; a store waits `wait` seconds for it."""
 
     def __init__(
-        self, store: MemoryStore, search: Search, indexer: Indexer, now: Callable[[], datetime], wait: float
+        self,
+        store: MemoryStore,
+        search: Search,
+        near_duplicates: NearDuplicates,
+        indexer: Indexer,
+        now: Callable[[], datetime],
+        wait: float,
     ) -> None:
         self._store = store
+        self._near_duplicates = near_duplicates
         self._answers = MemorySearch(store, search)
         self._indexer = indexer
         self._now = now
@@ -47,7 +55,12 @@ class Memories:
         indexed = await self._indexer.wait_until_indexed(
             "memory", added.memory_id, added.version, fresh=added.created, seconds=self._wait
         )
-        return Stored(added.memory_id, added.created, indexed, added.merged)
+        similar = (
+            await self._near_duplicates.of(scope.namespace, added.memory_id, new.content, self._now())
+            if added.created and indexed
+            else ()
+        )
+        return Stored(added.memory_id, added.created, indexed, added.merged, similar)
 
     async def store_many(self, scope: Scope, new: Sequence[NewMemory]) -> list[Added]:
         """Store a batch in one transaction, without waiting for the index."""

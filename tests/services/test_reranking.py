@@ -14,12 +14,14 @@ from memos_mcp.domain.tool import NewTool, ToolPage, ToolQuery
 from memos_mcp.embedding import loading, reranker
 from memos_mcp.embedding.reranker import FastReranker
 from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.embeddings import PostgresEmbeddings
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.tools import PostgresTools
 from memos_mcp.retrieval import pagination
 from memos_mcp.retrieval.rerank import RERANKED
 from memos_mcp.services.memories import Memories
 from memos_mcp.services.memory_search import RERANKER_SKIPPED
+from memos_mcp.services.near_duplicates import NearDuplicates
 from memos_mcp.services.search import Search
 from memos_mcp.services.tools import Tools
 from memos_mcp.settings import Settings
@@ -54,7 +56,9 @@ async def app(home: Path, database: Database, index: DownIndex, embedder: HashEm
 def plain(app: App, embedder: HashEmbedder) -> Memories:
     """The same memories without a reranker."""
     search = Search(app.index, embedder, app.indexer)
-    return Memories(PostgresMemories(app.database), search, app.indexer, lambda: datetime.now(UTC), 5)
+    store = PostgresMemories(app.database)
+    near_duplicates = NearDuplicates(store, app.index, PostgresEmbeddings(app.database), embedder.model)
+    return Memories(store, search, near_duplicates, app.indexer, lambda: datetime.now(UTC), 5)
 
 
 @pytest.fixture
