@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from os import getpid
 from socket import gethostname
 from typing import Any, Final
@@ -12,6 +12,7 @@ import anyio
 
 from memos_mcp import __version__
 from memos_mcp.domain.engines import EngineRegistry
+from memos_mcp.domain.erasures import ErasureStore
 from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.domain.index import Embedder, ItemKind, VectorIndex
 from memos_mcp.domain.index_log import IndexLog
@@ -23,6 +24,7 @@ from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.embeddings import PostgresEmbeddings
 from memos_mcp.postgres.engines import PostgresEngines
+from memos_mcp.postgres.erasures import PostgresErasures
 from memos_mcp.postgres.index_log import PostgresIndexLog
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
@@ -68,6 +70,7 @@ class App:
     index: VectorIndex
     queue: IndexQueue
     log: IndexLog
+    erasures: ErasureStore
     engines: EngineRegistry
 
     async def readiness(self) -> dict[str, str]:
@@ -128,6 +131,7 @@ def compose(
     projector = Projector(embedder, embeddings, projections, shared=not index.exclusive)
     indexer = Indexer(index, queue, log, engines, projector)
     search = Search(index, embedder, indexer, reranker, embedder_for)
+    erasures = PostgresErasures(database)
     near_duplicates = NearDuplicates(memories, index, embeddings, embedder.model)
     memory_service = Memories(memories, search, near_duplicates, indexer, _now, settings.index_wait_seconds)
     changes = MemoryChanges(PostgresMemoryChanges(database), projector, indexer, _now, settings.index_wait_seconds)
@@ -140,11 +144,12 @@ def compose(
         Ingestion(PostgresSources(database), _now),
         Loadouts(memory_service, tool_service, LoadoutFiles(settings.loadouts)),
         indexer,
-        Doctor(index, queue, embeddings, engines, projector, embedder.model),
+        Doctor(index, queue, embeddings, engines, erasures, projector, embedder.model),
         database,
         index,
         queue,
         log,
+        erasures,
         engines,
     )
 
@@ -157,6 +162,8 @@ async def running(app: App) -> AsyncIterator[App]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_warm, app.database)
             tasks.start_soon(app.indexer.run)
+            if app.settings.history_days is not None:
+                tasks.start_soon(app.memory_changes.keep_history, timedelta(days=app.settings.history_days))
             try:
                 yield app
             except MemosError as error:  # raised below: the task group would wrap it

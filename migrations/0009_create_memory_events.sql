@@ -22,6 +22,9 @@ CREATE TABLE memory_events (
 );
 CREATE INDEX memory_events_at ON memory_events USING brin (at);
 
+-- When the files were last freed of what erasures leave in them.
+ALTER TABLE index_log ADD purged_at timestamptz;
+
 -- Memories that were forgotten and can be restored: rows of agent_memories, which no statement on memories reads.
 CREATE TABLE forgotten_memories (
     id uuid PRIMARY KEY, namespace text NOT NULL, superseded_by uuid, forgotten_at timestamptz NOT NULL, stored jsonb NOT NULL

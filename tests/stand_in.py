@@ -120,6 +120,7 @@ def stand_in(settings: Settings | None = None, parts: dict[str, str] | None = No
         index=app.index,
         queue=app.queue,
         log=app.log,
+        erasures=app.erasures,
         engines=app.engines,
         parts=parts or {"postgres": "ok", "index": "ok"},
     )

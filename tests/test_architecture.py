@@ -16,6 +16,7 @@ SAME_FILE_NAMES = {
     "index.py": {"domain/index.py", "qdrant/edge/index.py", "qdrant/server/index.py"},
     # Stores that mirror a noun of the domain, and the services that use them.
     "engines.py": {"domain/engines.py", "postgres/engines.py"},
+    "erasures.py": {"domain/erasures.py", "postgres/erasures.py"},
     "index_log.py": {"domain/index_log.py", "postgres/index_log.py"},
     "index_queue.py": {"domain/index_queue.py", "postgres/index_queue.py"},
     "memories.py": {"services/memories.py", "postgres/memories.py"},

@@ -101,6 +101,9 @@ def _add_data_commands(commands: Subparsers) -> None:
     reindex.add_argument("--prune", action="store_true", help="only remove the kept generation of another model")
     reindex.set_defaults(choose=_reindex)
 
+    purge = commands.add_parser("purge", help="rewrite all files, so that nothing of erased memories remains in them")
+    purge.set_defaults(choose=_purge)
+
     doctor = commands.add_parser("doctor", help="compare the database with the index; exit 1 when they disagree")
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     doctor.set_defaults(choose=_doctor)
@@ -216,6 +219,12 @@ def _reindex(arguments: argparse.Namespace) -> Command:
     if arguments.prune:
         return prune
     return partial(reindex, fresh=arguments.fresh)
+
+
+def _purge(_arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.maintenance import purge
+
+    return purge
 
 
 def _doctor(arguments: argparse.Namespace) -> Command:

@@ -12,10 +12,15 @@ from tqdm import tqdm
 from memos_mcp import __version__
 from memos_mcp.app import App, assemble, open_app
 from memos_mcp.domain.engines import BuildProgress, RunningEngine
+from memos_mcp.domain.erasures import Erasures
 from memos_mcp.domain.index import ITEM_KINDS, ItemKind
 from memos_mcp.postgres.database import POLLING
 from memos_mcp.services.doctor import Diagnosis
 from memos_mcp.settings import Settings
+
+PURGED_TABLES: Final = (
+    "The tables are rewritten. The write-ahead log, replicas and backups of the server are its operator's to renew."
+)
 
 PROGRESS_SECONDS: Final = 0.1
 LONG_PROGRESS_SECONDS: Final = 1.0
@@ -50,6 +55,18 @@ async def prune(settings: Settings) -> int:
         await app.close()
     print("The kept generation of the index is removed." if removed else "No generation of the index is kept.")
     return 0
+
+
+async def purge(settings: Settings) -> int:
+    """Rewrite all files, so that nothing of erased memories remains in them; return as `reindex` does."""
+    async with open_app(settings) as app:
+        print("Rewriting the tables; writes wait until it is done.")
+        emptied = await app.erasures.purge()
+        print("The tables are rewritten." if emptied else PURGED_TABLES)
+        await app.index.prune()
+        count = await app.reindex(fresh=True)
+        print(f"{count:,} memories and tools are added to a new generation of the index, which replaces the files.")
+        return await show_indexing(app)
 
 
 async def show_indexing(app: App) -> int:
@@ -126,6 +143,7 @@ def _lines(diagnosis: Diagnosis, server: str, notices: Sequence[str]) -> list[st
         *(_engine_line(engine) for engine in diagnosis.engines),
         f"{'queue:':10} {waited}, last error: {diagnosis.queue.last_error or 'none'}",
         *_building_lines(diagnosis.building),
+        *_erasure_lines(diagnosis.erasures),
         *(f"notice:    {notice}" for notice in (*diagnosis.notices, *notices)),
         *(f"problem:   {problem}" for problem in diagnosis.problems),
         "something is wrong" if diagnosis.problems else "all is well",
@@ -139,6 +157,15 @@ def _building_lines(building: BuildProgress | None) -> list[str]:
         "" if building.seconds_remaining is None else f", about {building.seconds_remaining / 60:,.0f} min remaining"
     )
     return [f"{'building:':10} {building.done:,} of {building.total:,} items are in a new generation{remaining}"]
+
+
+def _erasure_lines(erasures: Erasures) -> list[str]:
+    if not erasures.erased:
+        return []
+    line = f"{'erased:':10} {erasures.erased:,} memories, of which {erasures.stored:,} are in the record again"
+    if not erasures.unpurged:
+        return [f"{line}; the files were rewritten since"]
+    return [line, f"{'':10} {erasures.unpurged:,} since the files were last rewritten: memos-as purge does that"]
 
 
 def _kind_line(diagnosis: Diagnosis, kind: ItemKind) -> str:

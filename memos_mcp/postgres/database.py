@@ -92,6 +92,11 @@ class Database:
         self._dedicated: list[Connection] = []
 
     @property
+    def is_embedded(self) -> bool:
+        """Whether the server is the product's own."""
+        return not isinstance(self._source, str)
+
+    @property
     def has_sessions(self) -> bool:
         """Whether a dedicated connection keeps its session, and so can LISTEN."""
         return self._prepared_statements or self._direct_url is not None
@@ -133,11 +138,12 @@ class Database:
                 raise
             await connection.execute("COMMIT")
 
-    async def dedicated_connection(self) -> Connection:
+    async def dedicated_connection(self, command_timeout: float | None = COMMAND_SECONDS) -> Connection:
         """Open a connection outside the pool; the caller closes it, or else `close` does."""
         await self._open()
         assert self._dsn is not None  # noqa: S101 - _open() has set it, or raised
-        return self._kept(await connect(self._direct_url or self._dsn, prepared_statements=self.has_sessions))
+        address, sessions = self._direct_url or self._dsn, self.has_sessions
+        return self._kept(await connect(address, prepared_statements=sessions, command_timeout=command_timeout))
 
     async def server_version(self) -> str:
         """Return the server's version, for example "18.1"."""

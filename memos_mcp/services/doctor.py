@@ -1,7 +1,7 @@
 """Compares the record and the index, for `doctor`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -9,6 +9,7 @@ import anyio
 
 from memos_mcp.domain.embedding_store import EmbeddingStore
 from memos_mcp.domain.engines import BuildProgress, EngineRegistry, RunningEngine
+from memos_mcp.domain.erasures import Erasures, ErasureStore
 from memos_mcp.domain.errors import IndexUnavailable, Unavailable
 from memos_mcp.domain.index import (
     ITEM_KINDS,
@@ -44,6 +45,7 @@ class Diagnosis:
     notices: tuple[str, ...] = ()
     engines: Sequence[RunningEngine] = ()
     building: BuildProgress | None = None
+    erasures: Erasures = field(default_factory=Erasures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Doctor:
         queue: IndexQueue,
         embeddings: EmbeddingStore,
         engines: EngineRegistry,
+        erasures: ErasureStore,
         projector: Projector,
         model: str,
     ) -> None:
@@ -81,6 +84,7 @@ class Doctor:
         self._queue = queue
         self._embeddings = embeddings
         self._engines = engines
+        self._erasures = erasures
         self._projector = projector
         self._model = model
 
@@ -101,6 +105,12 @@ class Doctor:
             problems.append(
                 f"The index was built for {status.report.shape.model}. The server rebuilds it when it runs."
             )
+        erasures = await self._erasures.count()
+        if erasures.stored:
+            problems.append(
+                f"{erasures.stored} erased memories are in the record again, as after restoring an older backup. "
+                "Erase them again: memos-as history shows which."
+            )
         counts = status.counts or await self._count()
         return Diagnosis(
             self._model,
@@ -114,6 +124,7 @@ class Doctor:
             tuple(_notice(mismatch) for mismatch in status.report.mismatches) if status.report is not None else (),
             engines,
             building,
+            erasures,
         )
 
     async def _inspect(self) -> _IndexStatus:

@@ -1,12 +1,15 @@
 """Corrects, forgets, erases and restores memories."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, NoReturn
 from uuid import UUID
 
-from memos_mcp.domain.errors import Conflict, Invalid
+import anyio
+
+from memos_mcp.domain.errors import Conflict, Invalid, Unavailable
 from memos_mcp.domain.memory import MemoryFilter
 from memos_mcp.domain.memory_changes import (
     Changed,
@@ -22,6 +25,8 @@ from memos_mcp.services.projections import Projector
 
 CONTENTS: Final = 100
 """Contents that are read at once, each up to 256 KiB."""
+
+PRUNE_SECONDS: Final = 6 * 3600.0
 
 UNCONFIRMED: Final = (
     "A filter forgets only what was counted before: call with the same filter and dry_run=true, "
@@ -83,6 +88,13 @@ class MemoryChanges:
     async def history(self, scope: Scope, memory_id: UUID) -> list[MemoryEvent]:
         """Return the events of a memory, oldest first."""
         return await self._store.history(scope.namespace, memory_id)
+
+    async def keep_history(self, age: timedelta) -> NoReturn:
+        """Delete older events than this, now and every few hours; erasures stay."""
+        while True:
+            with suppress(Unavailable):
+                await self._store.prune(self._now() - age)
+            await anyio.sleep(PRUNE_SECONDS)
 
     async def _targets(self, scope: Scope, selection: Selection, *, erase: bool) -> tuple[list[UUID], Forgotten]:
         """Return the ids of all that is concerned, and the answer about it."""

@@ -34,7 +34,7 @@ async def test_ids_that_are_not_there_are_named(client: RawClient) -> None:
     read = (await client.call("query_memory", {"memory_ids": [replaced, kept, unknown]})).data
 
     assert [memory["content"] for memory in read["memories"]] == ["The new chart."]
-    assert read["note"] == f"Not here: {replaced}, {unknown}: superseded, expired, or of another namespace."
+    assert read["note"] == f"Not here: {replaced}, {unknown}: superseded, forgotten, expired, or of another namespace."
 
 
 async def test_what_does_not_fit_follows_with_the_cursor(client: RawClient) -> None:

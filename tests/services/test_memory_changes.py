@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from memos_mcp.app import App
+from memos_mcp.domain.erasures import Erasures
 from memos_mcp.domain.errors import Conflict, Invalid, NotFound
 from memos_mcp.domain.memory import MemoryFilter, MemoryQuery, NewMemory
 from memos_mcp.domain.memory_changes import MemoryChange, Selection
@@ -238,3 +239,30 @@ async def test_the_same_content_with_new_labels_is_an_event(app: App) -> None:
         ("merged", {"tags": []}),
         ("merged", {"tags": ["a"]}),
     ]
+
+
+async def test_old_events_are_deleted_except_that_a_memory_was_erased(app: App) -> None:
+    kept, erased = await store(app, "tea"), await store(app, "coffee")
+    await app.memory_changes.erase(SCOPE, Selection([erased]))
+    with anyio.move_on_after(1):
+        await app.memory_changes.keep_history(timedelta(days=1))
+    assert await events(app, kept) == ["stored"]
+    with anyio.move_on_after(1):
+        await app.memory_changes.keep_history(timedelta(0))
+    assert (await events(app, kept), await events(app, erased)) == ([], ["erased"])
+
+
+async def test_the_doctor_counts_erasures_and_names_a_memory_that_is_there_again(app: App, database: Database) -> None:
+    memory_id = await store(app, "tea")
+    await app.memory_changes.erase(SCOPE, Selection([memory_id]))
+    await caught_up(app)
+    assert (await app.doctor.diagnose()).erasures == Erasures(erased=1, unpurged=1, stored=0)
+    assert await app.erasures.purge() is False
+    diagnosis = await app.doctor.diagnose()
+    assert (diagnosis.erasures, diagnosis.problems) == (Erasures(erased=1, unpurged=0, stored=0), ())
+    restored = "INSERT INTO agent_memories (id, namespace, agent_id, content) VALUES ($1, 'here', 'tester', 'tea')"
+    async with database.connection() as connection:
+        await connection.execute(restored, memory_id)
+    await caught_up(app)
+    (problem,) = (await app.doctor.diagnose()).problems
+    assert problem.startswith("1 erased memories are in the record again")
