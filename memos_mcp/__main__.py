@@ -11,9 +11,12 @@ def main() -> int:
     Only the module that is needed is imported, because a client waits for the bridge to start.
     """
     if len(sys.argv) > 1 or sys.platform == "win32":
-        from memos_mcp.cli.command_line import main as run_command
+        try:
+            from memos_mcp.cli.command_line import main as run_command
 
-        return run_command()
+            return run_command()
+        except KeyboardInterrupt:  # during the imports
+            return 130
     from memos_mcp.bridge.main import main as run_bridge
 
     return run_bridge()

@@ -4,13 +4,17 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+import anyio
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from tqdm import tqdm
 
 from memos_mcp.app import App, open_app
+from memos_mcp.cli.console import INTERRUPTED, cancelled_by_signals
 from memos_mcp.cli.maintenance import show_indexing
 from memos_mcp.cli.serving import scope_of
 from memos_mcp.domain.errors import Invalid, MemosError, NotFound
@@ -27,26 +31,62 @@ BATCH_LINES: Final = 1_024
 BATCH_BYTES: Final = 4 * 1024 * 1024
 
 
+@dataclass(slots=True)
+class ImportProgress:
+    """What an import has done so far. `complete`: all of it is stored, and only the index may be behind."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    complete: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The counts in words."""
+        return ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(self.counts.items()))
+
+    @property
+    def exit_code(self) -> int:
+        """1 if something was refused."""
+        return 1 if "refused" in self.counts else 0
+
+    def stopped(self) -> int:
+        """Report that Ctrl-C stopped the import, what is stored, and how to continue; return the exit code."""
+        if self.complete:
+            print("Stopped. Everything is stored; a running engine indexes the rest, or the next one does.")
+        else:
+            print(f"Stopped. Stored so far: {self.summary or 'nothing'}.")
+            print("Run the same command again to continue; what is stored is not stored again.")
+        return INTERRUPTED
+
+
 async def import_file(settings: Settings, *, path: Path, wait: bool) -> int:
     """Import every valid line and report every invalid one; return 1 if there was an invalid one.
 
     Each batch of lines is one transaction, and storing is idempotent: an interrupted import is resumed by running it
-    again, and existing memories are skipped.
+    again, and existing memories are skipped. Ctrl-C takes effect between two writes, so that the counts are right.
     """
-    scope, counts = scope_of(settings), Counter[str]()
-    with open_file(path) as file:
+    progress = ImportProgress()
+    with open_file(path) as file, anyio.CancelScope() as stop, cancelled_by_signals(stop):
         async with open_app(settings) as app:
             with tqdm(total=os.fstat(file.fileno()).st_size, unit="B", unit_scale=True, desc="stored") as bar:
                 for batch in _batches(file):
                     parsed = {
-                        number: new for number, line in batch if (new := _parse_line(number, line, counts)) is not None
+                        number: new
+                        for number, line in batch
+                        if (new := _parse_line(number, line, progress.counts)) is not None
                     }
-                    await _store(app, scope, parsed, counts)
+                    await _store(app, scope_of(settings), parsed, progress.counts)
                     bar.update(sum(len(line) for _, line in batch))
-            print(", ".join(f"{lines:,} {outcome}" for outcome, lines in sorted(counts.items())) or "no lines")
-            if wait:
-                await show_indexing(app)
-    return 1 if "refused" in counts else 0
+            await finish(app, progress, wait=wait)
+        return progress.exit_code
+    return progress.stopped()
+
+
+async def finish(app: App, progress: ImportProgress, *further: str, wait: bool) -> None:
+    """Report what was stored, in further lines what was not, and, with `wait`, show the indexing."""
+    progress.complete = True
+    print("\n".join([progress.summary or "nothing to import", *further]), flush=True)
+    if wait:
+        await show_indexing(app)
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -113,14 +153,23 @@ def new_tool(fields: Mapping[str, Any]) -> NewTool:
 
 async def _store(app: App, scope: Scope, batch: Mapping[int, NewMemory | NewTool], counts: Counter[str]) -> None:
     plain = [new for new in batch.values() if isinstance(new, NewMemory) and new.supersedes is None]
-    if plain:
-        for added in await app.memories.store_many(scope, plain):
-            counts[_outcome(created=added.created, merged=added.merged)] += 1
+    await store_batch(app, scope, plain, counts)
     for number, new in batch.items():
-        if isinstance(new, NewTool):
-            counts[f"tools {(await app.tools.record(scope, new)).outcome}"] += 1
-        elif new.supersedes is not None:
-            await _replace(app, scope, number, new, counts)
+        with anyio.CancelScope(shield=True):
+            if isinstance(new, NewTool):
+                counts[f"tools {(await app.tools.record(scope, new)).outcome}"] += 1
+            elif new.supersedes is not None:
+                await _replace(app, scope, number, new, counts)
+        await checkpoint_if_cancelled()
+
+
+async def store_batch(app: App, scope: Scope, batch: Sequence[NewMemory], counts: Counter[str]) -> None:
+    """Store memories in one transaction and count the outcomes. Ctrl-C takes effect before or after it."""
+    with anyio.CancelScope(shield=True):
+        if batch:
+            for added in await app.memories.store_many(scope, batch):
+                counts[_outcome(created=added.created, merged=added.merged)] += 1
+    await checkpoint()
 
 
 async def _replace(app: App, scope: Scope, number: int, new: NewMemory, counts: Counter[str]) -> None:

@@ -1,10 +1,6 @@
 """The command that ingests a folder of source code and documents, once or after each change."""
 
-import asyncio
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +12,7 @@ from anyio.to_thread import run_sync
 from tqdm import tqdm
 
 from memos_mcp.app import App, assemble, open_app
+from memos_mcp.cli.console import INTERRUPTED, cancelled_by_signals, printable
 from memos_mcp.cli.maintenance import show_indexing
 from memos_mcp.cli.serving import scope_of
 from memos_mcp.domain.errors import Invalid, MemosError, Unavailable
@@ -33,9 +30,6 @@ RETRY_SECONDS: Final = 5.0
 
 CHUNKER_VERSION: Final = b"1"
 """A part of each digest: with another version, all files are cut again."""
-
-INTERRUPTED: Final = 130
-"""The exit code that shells report for a command that Ctrl-C stopped."""
 
 STOPPED: Final = "Stopped. Stored files are kept; run the same command again to continue."
 
@@ -68,13 +62,13 @@ class IngestRun:
     def _print(self, report: IngestReport) -> None:
         chunks = report.chunks
         print(
-            f"{_printable(self.source)}: files: {report.new:,} new, {report.changed:,} changed, "
+            f"{printable(self.source)}: files: {report.new:,} new, {report.changed:,} changed, "
             f"{report.unchanged:,} unchanged, {report.removed:,} removed; chunks: {chunks.created:,} created, "
             f"{chunks.kept:,} kept, {chunks.moved:,} moved, {chunks.removed:,} removed"
         )
         if self.list_skipped:
             for skipped in report.omitted:
-                print(f"skipped: {_printable(skipped.path)}: {skipped.reason}")
+                print(f"skipped: {printable(skipped.path)}: {skipped.reason}")
         elif report.omitted:
             print("skipped: " + ", ".join(f"{count:,} {reason}" for reason, count in report.reasons().items()))
         sys.stdout.flush()
@@ -107,7 +101,7 @@ async def ingest(
     """Ingest a folder, with `watch` again after each change until a signal stops it; return the exit code."""
     root = _folder(path)
     run = IngestRun(root, scope_of(settings), _source_name(root, name), list_skipped)
-    with anyio.CancelScope() as scope, _cancelled_by_signals(scope):
+    with anyio.CancelScope() as scope, cancelled_by_signals(scope):
         if dry_run:
             return await _dry_run(run, settings)
         async with open_app(settings) as app:
@@ -118,23 +112,6 @@ async def ingest(
             return await show_indexing(app) if wait and await _count_queued(app) else 0
     print(STOPPED, file=sys.stderr)
     return 0 if watch else INTERRUPTED
-
-
-@contextmanager
-def _cancelled_by_signals(scope: anyio.CancelScope) -> Iterator[None]:
-    """Cancel the scope at Ctrl-C and SIGTERM; a shell script's background jobs ignore Ctrl-C, which stays ignored."""
-    if sys.platform == "win32":
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    handled = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
-    for number in handled:
-        loop.add_signal_handler(number, scope.cancel)
-    try:
-        yield
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
 
 
 async def _count_queued(app: App) -> int:
@@ -188,7 +165,7 @@ async def _try_ingest(run: IngestRun, app: App, *, quiet: bool) -> bool:
         print(f"memos-as: {error}", file=sys.stderr)
         return False
     if not quiet:
-        print(f"Watching {_printable(str(run.root))}. Press Ctrl-C to stop.", flush=True)
+        print(f"Watching {printable(str(run.root))}. Press Ctrl-C to stop.", flush=True)
     return True
 
 
@@ -212,8 +189,3 @@ def _source_name(root: Path, name: str | None) -> str:
 
 def _advance(bar: "tqdm[Any]", report: IngestReport) -> None:
     bar.update(report.new + report.changed + report.unchanged + len(report.omitted) - bar.n)
-
-
-def _printable(text: str) -> str:
-    """Return a name or path with escapes for characters that a terminal cannot show or would interpret."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

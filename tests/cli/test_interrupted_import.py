@@ -1,0 +1,96 @@
+"""Ctrl-C during an import: no traceback, what is stored, and how to continue."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import anyio
+import pytest
+
+from memos_mcp.app import assemble
+from memos_mcp.settings import Settings
+
+COUNT = 6_000
+CONTINUE = "Run the same command again to continue; what is stored is not stored again."
+
+
+def lines(folder: Path, count: int) -> list[str]:
+    """Write JSON Lines; return the arguments that import them."""
+    file = folder / "memories.jsonl"
+    file.write_text("".join(f'{{"content": "Parcel {number} waits."}}\n' for number in range(count)))
+    return [str(file)]
+
+
+@pytest.mark.parametrize("write", [lines])
+def test_ctrl_c_reports_what_is_stored_and_the_same_command_continues(
+    home: Path,
+    nothing_set: pytest.MonkeyPatch,
+    tmp_path: Path,
+    write: Callable[[Path, int], list[str]],
+    request: pytest.FixtureRequest,
+) -> None:
+    nothing_set.setenv("MEMOS_HOME", str(home))
+    nothing_set.setenv("MEMOS_NAMESPACE", request.node.name)
+    before = rows()
+    arguments = ["--no-wait", *write(tmp_path, COUNT)]
+
+    code, out, err = interrupted(arguments, rb"stored: +[1-9]")
+
+    assert code == 130
+    assert b"Traceback" not in err
+    report, advice = out.decode().splitlines()
+    stored = int(re.fullmatch(r"Stopped\. Stored so far: ([\d,]+) memories created\.", report)[1].replace(",", ""))  # type: ignore[index]  # no match fails the test
+    assert advice == CONTINUE
+    assert 0 < stored < COUNT
+    assert rows() - before == stored
+
+    again = subprocess.run(command(arguments), capture_output=True, check=True)
+    assert again.stdout.decode().splitlines()[0] == (
+        f"{COUNT - stored:,} memories created, {stored:,} memories there already"
+    )
+
+
+def test_ctrl_c_while_the_index_is_built_reports_that_everything_is_stored(
+    home: Path, nothing_set: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    nothing_set.setenv("MEMOS_HOME", str(home))
+    code, out, err = interrupted(lines(tmp_path, 1_000), rb"indexed: ")
+    assert code == 130
+    assert b"Traceback" not in err
+    assert out.decode().splitlines() == [
+        "1,000 memories created",
+        "Stopped. Everything is stored; a running engine indexes the rest, or the next one does.",
+    ]
+
+
+def command(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "memos_mcp", "import", *arguments]
+
+
+def interrupted(arguments: Sequence[str], pattern: bytes) -> tuple[int, bytes, bytes]:
+    """Run an import, and interrupt it once its progress matches; return its exit code and its output."""
+    with subprocess.Popen(command(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        seen = b""
+        while not re.search(pattern, seen) and (chunk := os.read(process.stderr.fileno(), 4_096)):
+            seen += chunk
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    return process.returncode, out, seen + err
+
+
+def rows() -> int:
+    """Return the number of memories in the record."""
+
+    async def count() -> int:
+        app = assemble(Settings())
+        try:
+            return (await app.doctor.rows())["memory"]
+        finally:
+            await app.close()
+
+    return anyio.run(count)
