@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from memos_mcp import __version__
 from memos_mcp.domain.errors import Invalid, MemosError
+from memos_mcp.foreign_formats.names import FORMAT_NAMES
 from memos_mcp.settings import Settings
 
 Command = Callable[[Settings], Awaitable[int]]
@@ -110,10 +111,13 @@ def _add_data_commands(commands: Subparsers) -> None:
 
 
 def _add_import_commands(commands: Subparsers) -> None:
-    import_ = commands.add_parser("import", help="import memories or tools from a JSON Lines file")
+    import_ = commands.add_parser("import", help="import memories or tools from JSON Lines, or another memory's export")
     import_.add_argument(
         "file", type=Path, help="one JSON object a line: the arguments of store_memory or register_tool"
     )
+    import_.add_argument("--from", dest="system", choices=FORMAT_NAMES, help="the file, folder or zip is its export")
+    import_.add_argument("--dry-run", action="store_true", help="with --from: print JSON Lines, and store nothing")
+    import_.add_argument("--list-skipped", action="store_true", help="with --from: list everything that was skipped")
     import_.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
     import_.set_defaults(choose=_import)
 
@@ -182,9 +186,18 @@ def _migrate(_arguments: argparse.Namespace) -> Command:
 
 
 def _import(arguments: argparse.Namespace) -> Command:
-    from memos_mcp.cli.importing import import_file
+    if arguments.system is None:
+        if arguments.dry_run or arguments.list_skipped:
+            raise Invalid("--dry-run and --list-skipped need --from: JSON Lines are stored line by line.")
+        from memos_mcp.cli.importing import import_file
 
-    return partial(import_file, path=arguments.file, wait=not arguments.no_wait)
+        return partial(import_file, path=arguments.file, wait=not arguments.no_wait)
+    from memos_mcp.cli.foreign_importing import import_foreign, show_foreign
+
+    asked = {"path": arguments.file, "system": arguments.system, "list_skipped": arguments.list_skipped}
+    if arguments.dry_run:
+        return partial(show_foreign, **asked)
+    return partial(import_foreign, **asked, wait=not arguments.no_wait)
 
 
 def _seed(arguments: argparse.Namespace) -> Command:

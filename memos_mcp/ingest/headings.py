@@ -15,7 +15,9 @@ _NO_TITLE: Final = re.compile(r"\s*$| {4}|\t| {0,3}(?:[-*+>|#]|\d+[.)] )")
 _ADORNMENT: Final = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*$")
 
 
-class _Heading(NamedTuple):
+class Heading(NamedTuple):
+    """A heading: the line it begins on, counted from 0, its depth, the outermost being 1, and its title."""
+
     line: int
     depth: int
     title: str
@@ -23,12 +25,12 @@ class _Heading(NamedTuple):
 
 def units(lines: TextLines, language: str, space: int) -> Iterator[Unit]:
     """Yield the units of a text in order, with all of its lines: leaf sections, and the text before subsections."""
-    headings = list(_markdown(lines.texts) if language == "markdown" else _restructured(lines.texts))
+    headings = list(markdown_headings(lines.texts) if language == "markdown" else _restructured(lines.texts))
     end = len(lines.texts)
     if not headings or headings[0].line > 0:
         yield from _parts(lines, Level(), LineRange(0, headings[0].line if headings else end), space)
-    above: list[_Heading] = []
-    for heading, following in pairwise([*headings, _Heading(end, 0, "")]):
+    above: list[Heading] = []
+    for heading, following in pairwise([*headings, Heading(end, 0, "")]):
         while above and above[-1].depth >= heading.depth:
             above.pop()
         level = Level(tuple(outer.title for outer in above))
@@ -46,7 +48,7 @@ def _parts(lines: TextLines, level: Level, section: LineRange, space: int) -> It
         yield Unit(level, (), part, loose=False)
 
 
-def _markdown(texts: Sequence[str]) -> Iterator[_Heading]:
+def markdown_headings(texts: Sequence[str]) -> Iterator[Heading]:
     """Yield headings of both forms (CommonMark 4.2, 4.3) outside of fenced code."""
     fence = ""
     for index, text in enumerate(texts):
@@ -58,12 +60,12 @@ def _markdown(texts: Sequence[str]) -> Iterator[_Heading]:
         elif fence:
             continue
         elif (atx := _ATX.match(text)) and (atx[2] or "").strip():
-            yield _Heading(index, len(atx[1]), atx[2].strip())
+            yield Heading(index, len(atx[1]), atx[2].strip())
         elif index > 0 and (under := _SETEXT.match(text)) and not _NO_TITLE.match(texts[index - 1]):
-            yield _Heading(index - 1, 1 if under[1][0] == "=" else 2, texts[index - 1].strip())
+            yield Heading(index - 1, 1 if under[1][0] == "=" else 2, texts[index - 1].strip())
 
 
-def _restructured(texts: Sequence[str]) -> Iterator[_Heading]:
+def _restructured(texts: Sequence[str]) -> Iterator[Heading]:
     """Yield titles that are underlined, or over- and underlined; styles are nested in the order of appearance."""
     styles: list[tuple[str, bool]] = []
     for index in range(len(texts) - 1):
@@ -76,4 +78,4 @@ def _restructured(texts: Sequence[str]) -> Iterator[_Heading]:
         style = (under[1], over)
         if style not in styles:
             styles.append(style)
-        yield _Heading(index - over, styles.index(style) + 1, title.strip())
+        yield Heading(index - over, styles.index(style) + 1, title.strip())

@@ -1,7 +1,9 @@
 """Ctrl-C during an import: no traceback, what is stored, and how to continue."""
 
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,7 +27,15 @@ def lines(folder: Path, count: int) -> list[str]:
     return [str(file)]
 
 
-@pytest.mark.parametrize("write", [lines])
+def observations(folder: Path, count: int) -> list[str]:
+    """Write a graph of one entity; return the arguments that import it."""
+    entity = {"type": "entity", "name": "Locker", "entityType": "thing"}
+    parcels = [f"Parcel {number} waits." for number in range(count)]
+    (folder / "memory.jsonl").write_text(json.dumps({**entity, "observations": parcels}) + "\n")
+    return ["--from", "server-memory", str(folder)]
+
+
+@pytest.mark.parametrize("write", [lines, observations])
 def test_ctrl_c_reports_what_is_stored_and_the_same_command_continues(
     home: Path,
     nothing_set: pytest.MonkeyPatch,
@@ -58,13 +68,22 @@ def test_ctrl_c_while_the_index_is_built_reports_that_everything_is_stored(
     home: Path, nothing_set: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     nothing_set.setenv("MEMOS_HOME", str(home))
-    code, out, err = interrupted(lines(tmp_path, 1_000), rb"indexed: ")
+    code, out, err = interrupted(observations(tmp_path, 1_000), rb"indexed: ")
     assert code == 130
     assert b"Traceback" not in err
     assert out.decode().splitlines() == [
         "1,000 memories created",
+        "skipped: nothing",
         "Stopped. Everything is stored; a running engine indexes the rest, or the next one does.",
     ]
+
+
+def test_a_dry_run_stops_when_its_reader_has_enough(tmp_path: Path) -> None:
+    arguments = shlex.join([*command(observations(tmp_path, COUNT)), "--dry-run"])
+    done = subprocess.run(["sh", "-c", f"{arguments} | head -n 1"], capture_output=True, check=True)
+    assert json.loads(done.stdout)["content"] == "Locker: Parcel 0 waits."
+    assert done.stderr.decode().splitlines()[-1] == "Nothing was stored: this was a dry run."
+    assert b"BrokenPipe" not in done.stderr
 
 
 def command(arguments: Sequence[str]) -> list[str]:

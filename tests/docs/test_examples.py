@@ -104,6 +104,8 @@ HANDLERS: list[tuple[str, str, str, Handler]] = [
     ("toml", "loadouts/*.toml", "*", read_loadout_file),
     ("toml", "*.toml", "*", keep_file),
     ("jsonl", "*.jsonl", "*", keep_file),
+    ("json", "*.json", "*", keep_file),
+    ("markdown", "*.md", "*", keep_file),
     *(("json", name, "*", call_tool) for name in sorted(TOOL_NAMES)),
 ]
 """The handlers of blocks, by patterns of their language, name and text; the first match counts."""
