@@ -52,6 +52,16 @@ def test_clients_continue_when_their_engine_is_killed_and_nothing_acknowledged_i
     assert {name: figures[name] for name in harm if figures[name]} == {}
 
 
+@pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_change_is_done_or_not_done_when_the_engine_is_killed_and_its_history_is_complete(rounds: int) -> None:
+    figures = benchmark("kill_changes", "--rounds", rounds)
+    assert figures.pop("kills") == rounds
+    acknowledged = figures.pop("acknowledged")
+    assert min(acknowledged[tool] for tool in ("store_memory", "update_memory", "forget_memory")) > 0
+    figures.pop("uncertain calls, repeated")
+    assert {name: wrong for name, wrong in figures.items() if wrong} == {}
+
+
 @pytest.mark.parametrize("clients", [12, pytest.param(200, marks=pytest.mark.slow)])
 def test_killed_clients_leave_no_bridge_and_no_file_and_their_engine_keeps_serving(clients: int) -> None:
     figures = benchmark("client_churn", "--clients", clients)
