@@ -156,16 +156,19 @@ class MemorySearch:
 def _in_order(
     hits: Sequence[Ranked], rows: Mapping[UUID, Memory], query: MemoryQuery, at: datetime
 ) -> tuple[list[Ranked], set[str]]:
-    """Return the candidates in the order of the answer, the first of each content, and the repeated contents."""
+    """Return the candidates in the order of the answer, the first of each content, and the repeated contents.
+
+    Of equally strong ones the newest comes first: the same words in two sessions fit a question exactly equally.
+    """
     weighed = [
-        preferred(hit, row.importance, row.occurred_at, at, query.half_life_days)
+        (preferred(hit, row.importance, row.occurred_at, at, query.half_life_days), row)
         for hit, row in ((hit, rows[hit.item_id]) for hit in hits)
     ]
-    weighed.sort(key=lambda hit: -hit.strength)
+    weighed.sort(key=lambda pair: (pair[0].strength, pair[1].occurred_at, pair[1].sequence), reverse=True)
     once: dict[str, Ranked] = {}
     repeated = set[str]()
-    for hit in weighed:
-        content = rows[hit.item_id].content
+    for hit, row in weighed:
+        content = row.content
         if content in once:
             repeated.add(content)
         elif query.min_score is None or hit.score >= query.min_score:

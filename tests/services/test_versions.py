@@ -161,3 +161,10 @@ async def test_a_half_life_prefers_recent_memories_and_says_by_how_much(app: App
     page = await app.memories.query(SCOPE, replace(question, half_life_days=10))
     assert contents(page)[0] == "the ferry leaves at noon today"
     assert [round(hit.signals["recency"], 2) for hit in page.hits] == [1.0, 0.25]
+
+
+async def test_of_memories_that_fit_exactly_equally_the_newest_comes_first(app: App) -> None:
+    for age in (3, 1, 2):
+        await store(app, f"the ferry leaves at noon{'!' * age}", occurred_at=now() - age * DAY)
+    page = await app.memories.query(SCOPE, MemoryQuery("the ferry leaves at noon"))
+    assert [content.count("!") for content in contents(page)] == [1, 2, 3]
