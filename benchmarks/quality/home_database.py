@@ -17,6 +17,7 @@ from memos_mcp.postgres.embeddings import PostgresEmbeddings
 from memos_mcp.postgres.tools import PostgresTools
 from memos_mcp.services.projections import tool_text
 from memos_mcp.settings import DEFAULT_MODEL
+from quality.plans import AND
 
 EVERY = 1_000_000
 BATCH = 128
@@ -64,7 +65,13 @@ class HomeDatabase:
             return [Item(tool.tool_id, tool.tool_id, tool_text(tool)) for tool in found]
         async with self._database.connection() as connection:
             rows = await connection.fetch(MEMORIES, namespace)
-        return [Item(row["id"], row["mark"], row["content"]) for row in rows]
+        marks: dict[str, list[str]] = {}
+        for row in rows:
+            marks.setdefault(row["content"], []).append(row["mark"])
+        return [
+            Item(row["id"], AND.join(dict.fromkeys([row["mark"], *marks[row["content"]]])), row["content"])
+            for row in rows
+        ]
 
     async def marks(self, namespaces: Sequence[str], *, tools: bool) -> dict[str, str]:
         """Return the mark of each item of some namespaces by its id in an answer."""

@@ -1,8 +1,8 @@
 """Plans how a dataset is loaded: lines for `memos-as import` by namespace, or a folder for `memos-as ingest`.
 
 A mark identifies an item: a tool's id, a memory's `doc_id` in its metadata, a file's path. A mark is also the item's id
-in the dataset, with two exceptions: the same content is stored once in a scope, so one memory may represent several
-messages; and an id that `register_tool` rejects is replaced.
+in the dataset, with two exceptions: the same content is stored once in a session, and comes once in an answer, so one
+memory may represent several messages or sessions; and an id that `register_tool` rejects is replaced.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +20,8 @@ from quality.tool_descriptions import description, schema
 
 POOLED = "pooled"
 DOC_ID = "doc_id"
+AND = "\x1f"
+"""Between the marks of all memories with the same content, which represent one another."""
 
 Line = dict[str, Any]
 
@@ -48,7 +50,8 @@ class Plan:
 
     def expand(self, namespace: str, marks: Iterable[str]) -> Iterator[str]:
         """Yield the dataset's ids for these marks, each once, in order."""
-        ids = (name for mark in marks for name in self.ids.get((namespace, mark)) or (self.prefix + mark,))
+        single = (one for mark in marks for one in mark.split(AND))
+        ids = (name for mark in single for name in self.ids.get((namespace, mark)) or (self.prefix + mark,))
         return iter(dict.fromkeys(ids))
 
 

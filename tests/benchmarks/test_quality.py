@@ -5,7 +5,7 @@ import math
 import pytest
 from quality.datasets import Dataset, Question
 from quality.metrics import measure, separation
-from quality.plans import plans
+from quality.plans import AND, plans
 from quality.product import Answers
 from quality.tool_descriptions import description, schema
 from quality.unanswerable import report, rounds
@@ -48,6 +48,7 @@ def test_a_text_that_is_stored_once_represents_every_message_that_has_it() -> No
     messages = [{"doc_id": name, "text": "Yes.", "timestamp": "2023-05-08", "meta": meta} for name in ("a", "b")]
     (plan,) = plans(Dataset("set", "messages", [asked("q", "a")], messages), [], pooled=False, part=False)
     assert list(plan.expand("n", ["a"])) == ["a", "b"]
+    assert list(plan.expand("n", [f"c{AND}a", "d"])) == ["c", "a", "b", "d"]
     assert plan.lines["n"][0]["occurred_at"] == "2023-05-08T00:00:00Z"
 
 
