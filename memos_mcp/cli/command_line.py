@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_engine_commands(commands)
     _add_import_commands(commands)
     _add_data_commands(commands)
-    demo = commands.add_parser("demo", help="show the five tools at work over a real stdio client")
+    demo = commands.add_parser("demo", help="show the seven tools at work over a real stdio client")
     demo.set_defaults(choose=_demo)
     return parser
 

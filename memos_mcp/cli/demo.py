@@ -1,4 +1,4 @@
-"""Shows the five tools at work with two clients and the engine that serves both, in a temporary data folder."""
+"""Shows the seven tools at work with two clients and the engine that serves both, in a temporary data folder."""
 
 import json
 import sys
@@ -42,7 +42,7 @@ TOOLS: Final[tuple[dict[str, Any], ...]] = (
 
 
 async def demo(_settings: Settings) -> int:
-    """Call all five tools, then query from a second client; return 0 when each answer is as expected."""
+    """Call all seven tools, then query from a second client; return 0 when each answer is as expected."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="memos-demo-") as home:
         server = StdioServerParameters(command=sys.executable, args=["-m", "memos_mcp"], env={"MEMOS_HOME": home})
@@ -51,20 +51,24 @@ async def demo(_settings: Settings) -> int:
         finally:
             with anyio.CancelScope(shield=True):
                 stopped = await _stop_engine(server)
-    print(f"\n{'all five tools answered as expected' if expected else 'AN ANSWER WAS NOT THE EXPECTED ONE'}", end="")
+    print(f"\n{'all seven tools answered as expected' if expected else 'AN ANSWER WAS NOT THE EXPECTED ONE'}", end="")
     print(f", {time.perf_counter() - started:.1f} s in all")
     return 0 if expected and stopped else 1
 
 
 async def _run_first_client(server: StdioServerParameters) -> bool:
-    """Call the five tools as the client that starts the engine."""
+    """Call the seven tools as the client that starts the engine."""
     began = time.perf_counter()
     async with Client(server) as client:
         tools = (await client.list_tools()).tools
-        print(
-            f"connected after {time.perf_counter() - began:.1f} s. Five tools: {', '.join(tool.name for tool in tools)}"
+        names = ", ".join(tool.name for tool in tools)
+        print(f"connected after {time.perf_counter() - began:.1f} s. Seven tools: {names}")
+        return (
+            await _show_memories(client)
+            and await _show_changes(client)
+            and await _show_tools(client)
+            and await _show_loadout(client)
         )
-        return await _show_memories(client) and await _show_tools(client) and await _show_loadout(client)
 
 
 async def _run_second_client(server: StdioServerParameters) -> bool:
@@ -97,6 +101,20 @@ async def _show_memories(client: Client) -> bool:
         not again["created"]
         and answer["memories"][0]["content"] == MEMORIES[0]["content"]
         and [memory["content"] for memory in listing["memories"]] == [MEMORIES[1]["content"]]
+    )
+
+
+async def _show_changes(client: Client) -> bool:
+    stored = await _call(client, "store_memory", {"content": "The office is in Lisbon."})
+    correction = {"memory_id": stored["memory_id"], "content": "The office is in Porto."}
+    updated = await _call(client, "update_memory", correction)
+    question = {"query": "where is the office?", "limit": 1, "include_superseded": True}
+    answer = await _call(client, "query_memory", question)
+    forgotten = await _call(client, "forget_memory", {"memory_ids": [updated["memory_id"]]})
+    return (
+        updated["supersedes"] == stored["memory_id"]
+        and answer["memories"][0]["memory_id"] == updated["memory_id"]
+        and forgotten["earlier_versions"] == 1
     )
 
 

@@ -131,6 +131,17 @@ class MemoryEvent:
     former: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ErasedVectors:
+    """The vectors of erased texts, by the hashes of what was embedded.
+
+    only_model: all vectors of other models are among them, because it is not known how those cut a long text.
+    """
+
+    hashes: Sequence[bytes]
+    only_model: str | None
+
+
 class MemoryChangeStore(Protocol):
     """Changes in the record, each with its events in one transaction."""
 
@@ -146,13 +157,10 @@ class MemoryChangeStore(Protocol):
     async def forget(self, scope: Scope, memory_ids: Sequence[UUID], now: datetime) -> set[UUID]:
         """Forget these; return those that were there."""
 
-    async def erase(
-        self, scope: Scope, memory_ids: Sequence[UUID], hashes: Sequence[bytes], now: datetime
-    ) -> set[UUID]:
-        """Delete these, their history's values and the vectors of texts with these hashes; return those deleted."""
+    async def erase(self, scope: Scope, memory_ids: Sequence[UUID], vectors: ErasedVectors, now: datetime) -> set[UUID]:
+        """Delete these, the values in their history and these vectors; return the deleted memories."""
 
-    async def erase_vectors(self, hashes: Sequence[bytes]) -> None:
-        """Delete the vectors of texts with these hashes."""
+    async def erase_vectors(self, vectors: ErasedVectors) -> None: ...
 
     async def restore(self, scope: Scope, memory_ids: Sequence[UUID], now: datetime) -> set[UUID]:
         """Restore forgotten ones, but those whose content was stored again; return the restored ones."""

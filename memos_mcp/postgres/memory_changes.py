@@ -8,7 +8,15 @@ from uuid import UUID
 
 from memos_mcp.domain.errors import Conflict, Invalid, NotFound
 from memos_mcp.domain.memory import Memory, MemoryFilter, NewMemory
-from memos_mcp.domain.memory_changes import Changed, EventName, MemoryChange, MemoryEvent, Selection, ToForget
+from memos_mcp.domain.memory_changes import (
+    Changed,
+    ErasedVectors,
+    EventName,
+    MemoryChange,
+    MemoryEvent,
+    Selection,
+    ToForget,
+)
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres import memory_events
 from memos_mcp.postgres.connection import Connection, Row
@@ -96,7 +104,7 @@ _ERASE: Final = """
     )
     SELECT id FROM live UNION ALL SELECT id FROM forgotten
 """
-_ERASE_VECTORS: Final = "DELETE FROM embeddings WHERE content_hash = ANY ($1::bytea[])"
+_ERASE_VECTORS: Final = "DELETE FROM embeddings WHERE content_hash = ANY ($1::bytea[]) OR model <> $2"
 # A memory whose content was stored again meanwhile stays forgotten.
 _RESTORE: Final = """
     WITH RECURSIVE chain AS (
@@ -150,17 +158,15 @@ class PostgresMemoryChanges:
             return await _recorded(connection, scope, "forgotten", rows, now)
 
     @retried
-    async def erase(
-        self, scope: Scope, memory_ids: Sequence[UUID], hashes: Sequence[bytes], now: datetime
-    ) -> set[UUID]:
+    async def erase(self, scope: Scope, memory_ids: Sequence[UUID], vectors: ErasedVectors, now: datetime) -> set[UUID]:
         async with self._database.transaction() as connection:
             rows = await connection.fetch(_ERASE, memory_ids, scope.namespace)
-            await connection.execute(_ERASE_VECTORS, hashes)
+            await connection.execute(_ERASE_VECTORS, vectors.hashes, vectors.only_model)
             return await _recorded(connection, scope, "erased", rows, now)
 
-    async def erase_vectors(self, hashes: Sequence[bytes]) -> None:
+    async def erase_vectors(self, vectors: ErasedVectors) -> None:
         async with self._database.connection() as connection:
-            await connection.execute(_ERASE_VECTORS, hashes)
+            await connection.execute(_ERASE_VECTORS, vectors.hashes, vectors.only_model)
 
     @retried
     async def restore(self, scope: Scope, memory_ids: Sequence[UUID], now: datetime) -> set[UUID]:

@@ -13,6 +13,7 @@ from memos_mcp.domain.errors import Conflict, Invalid, Unavailable
 from memos_mcp.domain.memory import MemoryFilter
 from memos_mcp.domain.memory_changes import (
     Changed,
+    ErasedVectors,
     Forgotten,
     MemoryChange,
     MemoryChangeStore,
@@ -25,6 +26,9 @@ from memos_mcp.services.projections import Projector
 
 CONTENTS: Final = 100
 """Contents that are read at once, each up to 256 KiB."""
+
+ONE_PASSAGE_CHARS: Final = 100
+"""A text up to this length is one passage for every model: windows have 128 tokens and more."""
 
 PRUNE_SECONDS: Final = 6 * 3600.0
 
@@ -74,11 +78,11 @@ class MemoryChanges:
     async def erase(self, scope: Scope, selection: Selection, expect: int | None = None) -> Forgotten:
         """Delete memories, with their earlier versions, what the history kept of them, and their vectors."""
         ids, answer = await self._confirmed(scope, selection, expect, erase=True)
-        hashes = await self._hashes(scope, ids)
-        await self._store.erase(scope, ids, hashes, self._now())
+        vectors = await self._vectors(scope, ids)
+        await self._store.erase(scope, ids, vectors, self._now())
         dropped = await self._dropped(ids)
         # An indexer that had read such a memory before may have stored its vector after the deletion.
-        await self._store.erase_vectors(hashes)
+        await self._store.erase_vectors(vectors)
         return replace(answer, dropped=dropped)
 
     async def restore(self, scope: Scope, memory_ids: Sequence[UUID]) -> set[UUID]:
@@ -120,11 +124,13 @@ class MemoryChanges:
             )
         return ids, answer
 
-    async def _hashes(self, scope: Scope, ids: Sequence[UUID]) -> list[bytes]:
-        hashes = set[bytes]()
+    async def _vectors(self, scope: Scope, ids: Sequence[UUID]) -> ErasedVectors:
+        hashes, long = set[bytes](), False
         for start in range(0, len(ids), CONTENTS):
-            hashes |= await self._projector.digests(await self._store.contents(scope, ids[start : start + CONTENTS]))
-        return sorted(hashes)
+            contents = await self._store.contents(scope, ids[start : start + CONTENTS])
+            hashes |= await self._projector.digests(contents)
+            long |= any(len(content) > ONE_PASSAGE_CHARS for content in contents)
+        return ErasedVectors(sorted(hashes), self._projector.model if long else None)
 
     async def _dropped(self, ids: Sequence[UUID]) -> bool:
         return await self._indexer.wait_until_dropped("memory", ids, self._wait)

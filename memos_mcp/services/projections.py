@@ -190,6 +190,11 @@ class Projector:
         self._projections = projections
         self._shared = shared
 
+    @property
+    def model(self) -> str:
+        """The name of the model that embeds."""
+        return self._embedder.model
+
     async def shape(self) -> Shape:
         """Return the shape of the index that entries are made for, loading the model if need be."""
         return await self._embedder.shape()

@@ -217,6 +217,19 @@ async def test_an_erased_memory_leaves_nothing_but_the_event(app: App, database:
     assert await app.memory_changes.restore(SCOPE, [old, changed.memory_id]) == set()
 
 
+async def test_erasing_a_long_text_deletes_the_vectors_of_other_models(app: App, database: Database) -> None:
+    short, long = await store(app, "tea"), await store(app, "the ferry to the island " * 20)
+    other = "INSERT INTO embeddings (model, content_hash, vector) VALUES ('other', '1', '1')"
+    async with database.connection() as connection:
+        await connection.execute(other)
+    await app.memory_changes.erase(SCOPE, Selection([short]))
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM embeddings WHERE model = 'other'") == 1
+    await app.memory_changes.erase(SCOPE, Selection([long]))
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM embeddings") == 0
+
+
 async def test_the_history_names_each_client_and_the_values_before(app: App) -> None:
     memory_id = (await app.memories.store(SCOPE, NewMemory("tea", tags=["a"]))).memory_id
     other = Scope("here", "other", Client("Pocket", "3", "sse"))
