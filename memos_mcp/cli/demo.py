@@ -111,10 +111,11 @@ async def _show_changes(client: Client) -> bool:
     question = {"query": "where is the office?", "limit": 1, "include_superseded": True}
     answer = await _call(client, "query_memory", question)
     forgotten = await _call(client, "forget_memory", {"memory_ids": [updated["memory_id"]]})
-    return (
-        updated["supersedes"] == stored["memory_id"]
-        and answer["memories"][0]["memory_id"] == updated["memory_id"]
-        and forgotten["earlier_versions"] == 1
+    latest = answer["memories"][0]
+    return (updated["supersedes"], latest["memory_id"], forgotten["earlier_versions"]) == (
+        stored["memory_id"],
+        updated["memory_id"],
+        1,
     )
 
 
