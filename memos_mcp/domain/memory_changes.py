@@ -165,6 +165,9 @@ class MemoryChangeStore(Protocol):
     async def restore(self, scope: Scope, memory_ids: Sequence[UUID], now: datetime) -> set[UUID]:
         """Restore forgotten ones, but those whose content was stored again; return the restored ones."""
 
+    async def ids_between(self, namespace: str, low: UUID, high: UUID, limit: int) -> list[UUID]:
+        """Return the first ids from `low` to `high`, also of superseded, forgotten and erased memories."""
+
     async def history(self, namespace: str, memory_id: UUID) -> list[MemoryEvent]:
         """Return the events of a memory, oldest first."""
 

@@ -128,6 +128,15 @@ _RESTORE: Final = """
     )
     DELETE FROM forgotten_memories USING restored WHERE forgotten_memories.id = restored.id RETURNING restored.id
 """
+_IDS_BETWEEN: Final = """
+    SELECT id FROM agent_memories WHERE namespace = $1 AND id BETWEEN $2 AND $3
+     UNION
+    SELECT id FROM forgotten_memories WHERE namespace = $1 AND id BETWEEN $2 AND $3
+     UNION
+    SELECT memory_id FROM memory_events WHERE namespace = $1 AND memory_id BETWEEN $2 AND $3
+     ORDER BY id
+     LIMIT $4
+"""
 
 
 class PostgresMemoryChanges:
@@ -173,6 +182,11 @@ class PostgresMemoryChanges:
         async with self._database.transaction() as connection:
             rows = await connection.fetch(_RESTORE, memory_ids, scope.namespace)
             return await _recorded(connection, scope, "restored", rows, now)
+
+    async def ids_between(self, namespace: str, low: UUID, high: UUID, limit: int) -> list[UUID]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_IDS_BETWEEN, namespace, low, high, limit)
+        return [row["id"] for row in rows]
 
     async def history(self, namespace: str, memory_id: UUID) -> list[MemoryEvent]:
         async with self._database.connection() as connection:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import anyio
 
-from memos_mcp.domain.errors import Conflict, Invalid, Unavailable
+from memos_mcp.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from memos_mcp.domain.memory import MemoryFilter
 from memos_mcp.domain.memory_changes import (
     Changed,
@@ -31,6 +31,8 @@ ONE_PASSAGE_CHARS: Final = 100
 """A text up to this length is one passage for every model: windows have 128 tokens and more."""
 
 PRUNE_SECONDS: Final = 6 * 3600.0
+ID_DIGITS: Final = 32
+MAX_NAMED: Final = 5
 
 UNCONFIRMED: Final = (
     "A filter forgets only what was counted before: call with the same filter and dry_run=true, "
@@ -99,6 +101,20 @@ class MemoryChanges:
             with suppress(Unavailable):
                 await self._store.prune(self._now() - age)
             await anyio.sleep(PRUNE_SECONDS)
+
+    async def resolve(self, scope: Scope, beginning: str) -> UUID:
+        """Return the id of the memory, in any state, whose digits begin so; raise `NotFound`, `Invalid` for several."""
+        digits = beginning.replace("-", "")
+        low, high = UUID(digits.ljust(ID_DIGITS, "0")), UUID(digits.ljust(ID_DIGITS, "f"))
+        if low == high:
+            return low
+        found = await self._store.ids_between(scope.namespace, low, high, MAX_NAMED + 1)
+        if not found:
+            raise NotFound(f"No memory of namespace {scope.namespace} has an id that begins with {beginning}.")
+        if len(found) > 1:
+            named = ", ".join(map(str, found[:MAX_NAMED])) + (" and more" if len(found) > MAX_NAMED else "")
+            raise Invalid(f"Several ids begin with {beginning}: {named}. Give more digits.")
+        return found[0]
 
     async def _targets(self, scope: Scope, selection: Selection, *, erase: bool) -> tuple[list[UUID], Forgotten]:
         """Return the ids of all that is concerned, and the answer about it."""

@@ -17,6 +17,7 @@ from memos_mcp.postgres.connection import Connection, connect
 from memos_mcp.postgres.embeddings import PostgresEmbeddings
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
+from memos_mcp.postgres.memory_changes import PostgresMemoryChanges
 from memos_mcp.postgres.row_states import PostgresMemoryRows
 from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
@@ -68,6 +69,11 @@ async def explain(connection: Connection, ask: Ask) -> list[Plan]:
 
 def get_memories(database: Explaining) -> Awaitable[object]:
     return PostgresMemories(database).get("team", IDS, ALL, NOW)
+
+
+def ids_between(database: Explaining) -> Awaitable[object]:
+    low, high = UUID("12345678" + "0" * 24), UUID("12345678" + "f" * 24)
+    return PostgresMemoryChanges(database).ids_between("team", low, high, 6)
 
 
 def newest(filter: MemoryFilter, after: ListPosition | None = None) -> Ask:
@@ -256,6 +262,7 @@ async def test_a_search_of_queued_rows_reads_the_queue_and_then_each_row_by_id(
     [
         (get_memories, {"agent_memories_pkey"}),
         (current_memories, {"agent_memories_pkey"}),
+        (ids_between, {"agent_memories_pkey", "forgotten_memories_pkey", "memory_events_pkey"}),
         (neighbours, NEIGHBOUR_INDEXES),
         (around, NEIGHBOUR_INDEXES | {"index_queue_pkey"}),
         (get_tools, {"registered_tools_point_id_key"}),
@@ -263,7 +270,7 @@ async def test_a_search_of_queued_rows_reads_the_queue_and_then_each_row_by_id(
         (held, {"agent_memories_pkey", "ingested_files_once"}),
         (delete_chunks, {"agent_memories_pkey", "ingested_files_memories"}),
     ],
-    ids=["get", "current", "neighbours", "around", "get tools", "current tools", "held", "delete"],
+    ids=["get", "current", "between", "neighbours", "around", "get tools", "current tools", "held", "delete"],
 )
 async def test_rows_are_read_by_id_before_the_first_analyze(
     unanalyzed: Connection, ask: Ask, indexes: set[str]

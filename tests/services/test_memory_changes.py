@@ -279,3 +279,25 @@ async def test_the_doctor_counts_erasures_and_names_a_memory_that_is_there_again
     await caught_up(app)
     (problem,) = (await app.doctor.diagnose()).problems
     assert problem.startswith("1 erased memories are in the record again")
+
+
+async def test_the_beginning_of_an_id_names_a_memory_of_the_namespace_in_any_state(app: App) -> None:
+    live = await store(app, "the bakery opens at five")
+    superseded, forgotten, erased = [await store(app, f"the bakery opens at {hour}") for hour in (6, 7, 8)]
+    await app.memory_changes.update(SCOPE, MemoryChange(superseded, content="the bakery is closed"))
+    await app.memory_changes.forget(SCOPE, Selection([forgotten]))
+    await app.memory_changes.erase(SCOPE, Selection([erased]))
+    for memory_id in (live, superseded, forgotten, erased):
+        text = str(memory_id)
+        for beginning in (text[:8], text[:9], text.replace("-", "")[:20], text):
+            assert await app.memory_changes.resolve(SCOPE, beginning) == memory_id
+    with pytest.raises(NotFound, match=f"No memory of namespace elsewhere has an id that begins with {str(live)[:8]}"):
+        await app.memory_changes.resolve(Scope("elsewhere", "tester"), str(live)[:8])
+
+
+async def test_a_beginning_of_several_ids_is_refused_with_those_ids(app: App) -> None:
+    stored = [str(await store(app, f"parcel {number}")) for number in range(17)]
+    first = next(digit for digit in "0123456789abcdef" if sum(text[0] == digit for text in stored) > 1)
+    with pytest.raises(Invalid, match="Give more digits") as refused:
+        await app.memory_changes.resolve(SCOPE, first)
+    assert sum(text in str(refused.value) for text in stored) in range(2, 6)
