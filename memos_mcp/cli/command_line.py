@@ -5,26 +5,30 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 from pydantic import ValidationError
 
 from memos_mcp import __version__
+from memos_mcp.cli.console import INTERRUPTED
+from memos_mcp.cli.memory_commands import Command, Subparsers, add_memory_commands
+from memos_mcp.cli.output import run_and_flush
 from memos_mcp.domain.errors import Invalid, MemosError
 from memos_mcp.foreign_formats.names import FORMAT_NAMES
 from memos_mcp.settings import Settings
 
-Command = Callable[[Settings], Awaitable[int]]
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command of the arguments; return its exit code, or 2 for invalid arguments or settings."""
+    return run_and_flush(partial(_run, argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     os.umask(0o077)  # memories are private to the user
     try:
@@ -45,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"memos-as: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(choose=_stdio)
     commands = parser.add_subparsers(metavar="COMMAND")
     _add_engine_commands(commands)
+    add_memory_commands(commands)
     _add_import_commands(commands)
     _add_data_commands(commands)
     demo = commands.add_parser("demo", help="show the seven tools at work over a real stdio client")

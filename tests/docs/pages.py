@@ -9,6 +9,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md"]
 
+PRINTING = ("python", "sh")
+
 _FENCE = re.compile(r"^```(\S*) *(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -25,22 +27,22 @@ class Block:
     name: str
     text: str
     output: str | None = None
-    """The `text` block that directly follows a program: what it prints."""
+    """The `text` block that directly follows a program or commands: what they print."""
 
     def __str__(self) -> str:
         return f"{self.page.name}:{self.line} {self.language}"
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """Yield the blocks of a page; the output of a program belongs to it, and is none of its own."""
+    """Yield the blocks of a page; the output of a program or of commands belongs to them, and is none of its own."""
     text = page.read_text(encoding="utf-8")
     found = list(_FENCE.finditer(text))
     for number, match in enumerate(found):
         following = found[number + 1] if number + 1 < len(found) else None
         language, name, content = match.groups()
-        if language == "text" and number and found[number - 1][1] == "python":
+        if language == "text" and number and found[number - 1][1] in PRINTING:
             continue
-        output = following[3] if language == "python" and following is not None and following[1] == "text" else None
+        output = following[3] if language in PRINTING and following is not None and following[1] == "text" else None
         yield Block(page, text.count("\n", 0, match.start()) + 1, language, name, content, output)
 
 

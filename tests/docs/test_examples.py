@@ -29,13 +29,19 @@ ONCE = {(block.language, block.name, block.text): block for block in BLOCKS}
 SLOW = ("--watch", "--fresh", "--host", "seed team.toml")
 """Blocks with one of these are run by `make test-slow` only; the suite runs similar ones."""
 
+TERMINAL = "export TTY_COMPATIBLE=1 TERM=dumb COLUMNS=80"
+"""Commands whose output is shown print it as on a terminal without styles."""
+
 TOOL_NAMES = {tool.name for tool in TOOLS}
 
 
 async def run_shell(workspace: Workspace, block: Block) -> None:
     if "memos-as" in block.text:
         await workspace.start_engine()
-    await workspace.shell(block.text)
+    if block.output is None:
+        await workspace.shell(block.text)
+    else:
+        assert_printed(block.output, await workspace.run(["sh", "-ec", f"{TERMINAL}\n{block.text}"]))
 
 
 async def read_settings(_workspace: Workspace, block: Block) -> None:
@@ -138,7 +144,7 @@ async def test_the_example_works(workspace: Workspace, block: Block) -> None:
 
 def test_a_block_without_a_handler_is_noticed() -> None:
     page = PAGES[0]
-    for language, name in (("ruby", ""), ("json", "forget_memory"), ("text", ""), ("", ""), ("toml", "notes.txt")):
+    for language, name in (("ruby", ""), ("json", "no_tool"), ("text", ""), ("", ""), ("toml", "notes.txt")):
         assert handler(Block(page, 1, language, name, "{}")) is None
 
 
@@ -158,8 +164,11 @@ def test_output_that_differs_is_noticed() -> None:
 def test_every_command_has_an_example_or_serves(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    commands = set(re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE))
+    commands = set(re.findall(r"^    ([\w-]+)\b", capsys.readouterr().out, re.MULTILINE))
     run = {
-        command for block in BLOCKS if block.language == "sh" for command in re.findall(r"memos-as (\w+)", block.text)
+        command
+        for block in BLOCKS
+        if block.language == "sh"
+        for command in re.findall(r"memos-as (\w[\w-]*)", block.text)
     }
     assert commands - run == {"engine", "demo"}
