@@ -3,7 +3,8 @@
     python benchmarks/near_duplicates.py [HOME]
 
 The pairs below are embedded by the default model. With the home of a dataset, as `quality --keep` keeps it, the nearest
-other content of up to 3,000 of its memories is found as well: how often a store of ordinary messages would name one. `services/near_duplicates.py` has the cosine from which one is named.
+other content of up to 3,000 of its memories is found as well: how often a store of ordinary messages would name one.
+`services/near_duplicates.py` has the cosine from which one is named.
 """
 
 import argparse
