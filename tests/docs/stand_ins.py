@@ -76,7 +76,7 @@ async def _list_tools(url: str, headers: Mapping[str, str]) -> None:
             httpx2.AsyncClient(headers=headers, trust_env=False) as http,
             Client(streamable_http_client(url, http_client=http)) as client,
         ):
-            assert len((await client.list_tools()).tools) == 5
+            assert "store_memory" in {tool.name for tool in (await client.list_tools()).tools}
 
 
 PROGRAMS: Mapping[str, Callable[[Sequence[str]], None]] = {

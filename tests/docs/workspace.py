@@ -106,10 +106,12 @@ class Workspace:
         async with await anyio.open_process(
             ["sh", "-ec", line], cwd=self.folder, env=self.environment, stdout=PIPE, stderr=STDOUT
         ) as process:
-            with anyio.fail_after(SECONDS):
-                await _first_line(process, "http://" if "serve" in line else "Watching")
-            yield
-            process.send_signal(signal.SIGINT)
+            try:
+                with anyio.fail_after(SECONDS):
+                    await _first_line(process, "http://" if "serve" in line else "Watching")
+                yield
+            finally:  # also after a failure, which would wait for the process otherwise
+                process.send_signal(signal.SIGINT)
             with anyio.fail_after(SECONDS):
                 assert await process.wait() == 0, line
 
