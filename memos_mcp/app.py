@@ -189,7 +189,7 @@ async def _warm(database: Database) -> None:
 
 def _database(settings: Settings) -> Database:
     if settings.database_url is None:
-        return Database(EmbeddedPostgres(settings.home / "postgres"), pool_size=settings.database_pool)
+        return Database(embedded_postgres(settings), pool_size=settings.database_pool)
     direct = settings.database_direct_url
     return Database(
         settings.database_url.get_secret_value(),
@@ -197,6 +197,11 @@ def _database(settings: Settings) -> Database:
         prepared_statements=settings.database_prepared_statements,
         direct_url=direct.get_secret_value() if direct is not None else None,
     )
+
+
+def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
+    """Return the bundled server of the data folder."""
+    return EmbeddedPostgres(settings.home / "postgres", old_programs=settings.old_postgres)
 
 
 def _index(settings: Settings) -> VectorIndex:

@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     database_direct_url: SecretStr | None = None
     database_prepared_statements: bool = True
     database_pool: int = Field(default=10, ge=2)
+    old_postgres: Path | None = None
     qdrant_url: str | None = None
     qdrant_api_key: SecretStr | None = None
     qdrant_prefix: str = Field(default="memos", pattern=r"^[A-Za-z0-9_-]{1,64}$")
@@ -75,12 +76,12 @@ class Settings(BaseSettings):
             name for name in IDENTITY if _raw_value(self, name) != (environment.get(name) or _raw_value(None, name))
         ]
 
-    @field_validator("home", "loadouts")
+    @field_validator("home", "loadouts", "old_postgres")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
+    def _absolute(cls, value: Path | None) -> Path | None:
         """Resolve `~`, which no shell does in a client's configuration; other programs start in other folders."""
         try:
-            return value.expanduser().absolute()
+            return value and value.expanduser().absolute()
         except RuntimeError:
             raise ValueError("the user's folder (~) is not known: give a full path") from None
         except FileNotFoundError:

@@ -97,10 +97,8 @@ def template(server_url: str) -> Iterator[str]:
 @pytest.fixture
 async def empty_url(server_url: str) -> AsyncIterator[str]:
     """The address of an empty database without our tables."""
-    name = f"memos_test_{uuid4().hex}"
-    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
-    yield _renamed(server_url, name)
-    await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    async with fresh_database(server_url) as url:
+        yield url
 
 
 @pytest.fixture
@@ -108,6 +106,15 @@ async def database_url(server_url: str, template: str) -> AsyncIterator[str]:
     """The address of a migrated, empty database."""
     async with copy_of(server_url, template) as url:
         yield url
+
+
+@asynccontextmanager
+async def fresh_database(server_url: str) -> AsyncIterator[str]:
+    """Create an empty database and yield its address; drop it afterwards."""
+    name = f"memos_test_{uuid4().hex}"
+    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+    yield _renamed(server_url, name)
+    await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @asynccontextmanager

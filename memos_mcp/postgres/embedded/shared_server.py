@@ -10,6 +10,10 @@ import logging
 import os
 import sys
 import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from shutil import disk_usage
 from typing import IO, Final
@@ -18,12 +22,16 @@ import anyio
 import anyio.to_thread
 
 from memos_mcp.domain.errors import StoreUnavailable
-from memos_mcp.postgres.connection import DISK_FULL, UNAVAILABLE, connect, translated
-from memos_mcp.postgres.embedded.cluster import START_SECONDS, Cluster
+from memos_mcp.postgres.connection import DISK_FULL, UNAVAILABLE
+from memos_mcp.postgres.embedded.cluster import START_SECONDS, Cluster, bundled_version
+from memos_mcp.postgres.embedded.data_folder import Fill, build_next, finish_replacement, major_version
+from memos_mcp.postgres.embedded.older_programs import find_programs
+from memos_mcp.postgres.embedded.own_database import DATABASE, create_database
+from memos_mcp.postgres.embedded.upgrade import upgrade
 
 LOCK_SECONDS: Final = START_SECONDS + 10.0
+ALONE_SECONDS: Final = 3.0
 POLL_SECONDS: Final = 0.02
-DATABASE: Final = "memos"
 SPACE_BYTES: Final = 64 * 1024 * 1024
 """A start fails with less: a new cluster takes 40 MB, and each segment of the write-ahead log 16 MB."""
 
@@ -32,17 +40,14 @@ UNUSABLE: Final = (
     "the server's log has the path and the cause."
 )
 
+IN_USE: Final = (
+    "Another process uses the data folder, which only one may do for this. Close its clients and stop its engine "
+    "(memos-as stop), then try again; nothing was changed."
+)
+
 LINE_BREAK: Final = "The path of the data folder holds a line break. Set MEMOS_HOME to a folder without one."
 
 logger = logging.getLogger(__name__)
-
-_SERIALIZE: Final = "SELECT pg_advisory_lock(7305168201845)"
-_EXISTS: Final = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
-_CREATE: Final = """
-    CREATE DATABASE memos TEMPLATE template0 ENCODING 'UTF8'
-    LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'
-"""
-"""Postgres' builtin locale: it maps the case of all alphabets, identically on every system."""
 
 
 class EmbeddedPostgres:
@@ -51,24 +56,57 @@ class EmbeddedPostgres:
     Without file locks (Windows) only one process at a time may use a folder.
     """
 
-    def __init__(self, folder: Path, *, settings: str = "") -> None:
+    def __init__(self, folder: Path, *, settings: str = "", old_programs: Path | None = None) -> None:
         self._cluster = Cluster(folder / "data", settings)
+        self._old_programs = old_programs
         self._user_lock = folder.with_name(f"{folder.name}.lock")
         self._start_lock = folder.with_name(f"{folder.name}.start.lock")
         self._shared_lock: IO[bytes] | None = None
+        self._alone = False
         self._created = False
 
     async def start(self) -> str:
-        """Start the server if necessary and create the database; return its URL. Raises `StoreUnavailable`."""
+        """Start the server if necessary and create the database; return its URL. Raises `StoreUnavailable`.
+
+        A data folder of an older PostgreSQL is upgraded first.
+        """
         try:
-            address = await anyio.to_thread.run_sync(self._start)
+            await anyio.to_thread.run_sync(self._register)
+            async with self._starting():
+                await self._prepare_data()
+                address = await anyio.to_thread.run_sync(self._cluster.start)
         except OSError as error:
             logger.exception("the embedded PostgreSQL cannot be started")
             raise StoreUnavailable(DISK_FULL if self._lacks_space(error) else UNAVAILABLE) from error
         if not self._created:
-            await self._create(address.format(database="postgres"))
+            await create_database(address)
             self._created = True
         return address.format(database=DATABASE)
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Keep other processes from using the server; stop it at the end. Raises `StoreUnavailable` if one uses it."""
+        await anyio.to_thread.run_sync(partial(self._register, alone=True))
+        try:
+            yield
+        finally:
+            await self.stop()
+
+    async def replace(self, fill: Fill) -> Path | None:
+        """Replace the data folder by one with a database that `fill` fills; return the name that the former gets.
+
+        No other process may use the server (`alone`). Raises `StoreUnavailable` when that fails; nothing changes then.
+        """
+        self._created = False
+        async with self._starting():
+            await anyio.to_thread.run_sync(finish_replacement, self._cluster.data)
+            try:
+                await build_next(self._cluster.data, self._cluster.extra, fill)
+                await anyio.to_thread.run_sync(self._cluster.stop)
+                return await anyio.to_thread.run_sync(finish_replacement, self._cluster.data)
+            except OSError as error:
+                logger.exception("the data folder cannot be replaced")
+                raise StoreUnavailable(DISK_FULL if self._lacks_space(error) else UNAVAILABLE) from error
 
     async def stop(self) -> None:
         """Release the server, and stop it if no other process uses it."""
@@ -79,13 +117,50 @@ class EmbeddedPostgres:
         """Stop a server whose users were all killed; a server in use keeps running."""
         await anyio.to_thread.run_sync(self._clear_up)
 
-    def _start(self) -> str:
+    def _register(self, *, alone: bool = False) -> None:
+        """Take the lock that says that this process uses the server. alone: no other process may hold it."""
         _check_writable(self._user_lock.parent)
-        if self._shared_lock is None:
+        if self._shared_lock is not None:
+            return
+        try:
             # A process that is stopping the server holds the lock exclusively until then.
-            self._shared_lock = _locked(self._user_lock, exclusive=False, seconds=LOCK_SECONDS)
-        with _locked(self._start_lock, exclusive=True, seconds=LOCK_SECONDS):
-            return self._cluster.start()
+            seconds = ALONE_SECONDS if alone else LOCK_SECONDS
+            self._shared_lock, self._alone = _locked(self._user_lock, exclusive=alone, seconds=seconds), alone
+        except TimeoutError:
+            if alone:
+                raise StoreUnavailable(IN_USE) from None
+            raise
+
+    @asynccontextmanager
+    async def _starting(self) -> AsyncIterator[None]:
+        lock = await anyio.to_thread.run_sync(partial(_locked, self._start_lock, exclusive=True, seconds=LOCK_SECONDS))
+        with lock:
+            yield
+
+    async def _prepare_data(self) -> None:
+        """Finish a replacement of the data folder that was interrupted, and upgrade a folder of an older PostgreSQL."""
+        data = self._cluster.data
+        await anyio.to_thread.run_sync(finish_replacement, data)
+        major = major_version(data)
+        if major is None or major == (bundled := bundled_version()):
+            return
+        programs = await anyio.to_thread.run_sync(find_programs, major, bundled, self._old_programs)
+        with self._exclusive():
+            await upgrade(replace(self._cluster, programs=programs), bundled)
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Make sure that no other process uses the server, such as an older version of this package."""
+        assert self._shared_lock is not None  # noqa: S101 - _register() has set it
+        if not _lock(self._shared_lock, exclusive=True):
+            lock, self._shared_lock = self._shared_lock, None
+            lock.close()
+            raise StoreUnavailable(IN_USE)
+        try:
+            yield
+        finally:
+            if not self._alone:
+                _lock(self._shared_lock, exclusive=False)
 
     def _lacks_space(self, error: OSError) -> bool:
         """Whether a start failed for lack of space. Postgres reports that in its log only."""
@@ -107,17 +182,6 @@ class EmbeddedPostgres:
                     self._cluster.stop()
                 except OSError:
                     logger.exception("the embedded PostgreSQL did not stop and is still running")
-
-    async def _create(self, address: str) -> None:
-        connection = await connect(address)
-        try:
-            with translated():
-                await connection.execute(_SERIALIZE)
-                if not await connection.fetchval(_EXISTS, DATABASE):
-                    await connection.execute(_CREATE)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await connection.close(timeout=1)
 
 
 def _check_writable(folder: Path) -> None:
