@@ -24,7 +24,7 @@ STDOUT: Final = Path("-")
 
 
 async def backup(settings: Settings, *, path: Path, vectors: bool) -> int:
-    """Write the record, as it is at one moment, and the loadout files to one file; servers keep running."""
+    """Write a snapshot of the record and the loadout files to one file; servers keep running."""
     app = assemble(settings)
     try:
         version = await app.database.server_version()

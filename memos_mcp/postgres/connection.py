@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeAlias
@@ -80,25 +80,9 @@ class Connection(Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[object]: ...
 
-    async def copy_from_table(
-        self,
-        table_name: str,
-        *,
-        columns: Sequence[str],
-        output: Callable[[bytes], Awaitable[object]],
-        timeout: float,  # noqa: ASYNC109 - asyncpg's own parameter
-        format: str,
-    ) -> str: ...
+    async def copy_from_table(self, table_name: str, **options: Any) -> str: ...
 
-    async def copy_to_table(
-        self,
-        table_name: str,
-        *,
-        columns: Sequence[str],
-        source: AsyncIterator[bytes],
-        timeout: float,  # noqa: ASYNC109 - asyncpg's own parameter
-        format: str,
-    ) -> str: ...
+    async def copy_to_table(self, table_name: str, **options: Any) -> str: ...
 
     def is_closed(self) -> bool: ...
 
