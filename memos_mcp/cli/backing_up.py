@@ -1,13 +1,8 @@
 """The command that writes a backup."""
 
-import io
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Final
 
 from tqdm import tqdm
 
@@ -15,21 +10,21 @@ from memos_mcp.app import assemble
 from memos_mcp.archive.archive_reader import opened_archive
 from memos_mcp.archive.archive_writer import read_loadouts, write_archive
 from memos_mcp.archive.manifest import Manifest
-from memos_mcp.archive.new_file import CheckedFile, new_file
+from memos_mcp.cli.output_file import STDOUT, opened_output
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.postgres.record_snapshot import take_snapshot
 from memos_mcp.settings import Settings
 
-STDOUT: Final = Path("-")
-
 
 async def backup(settings: Settings, *, path: Path, vectors: bool) -> int:
     """Write a snapshot of the record and the loadout files to one file; servers keep running."""
+    if path == STDOUT and sys.stdout.isatty():
+        raise Invalid("A backup is no text for a terminal. Name a file, or redirect the output.")
     app = assemble(settings)
     try:
         version = await app.database.server_version()
         loadouts = read_loadouts(settings.loadouts)
-        with _opened(path) as file:
+        with opened_output(path, _is_backup) as file:
             async with app.database.transaction() as connection:
                 snapshot = await take_snapshot(connection, vectors=vectors)
                 with tqdm(total=snapshot.outline.rows, unit="row", unit_scale=True, desc="written") as bar:
@@ -40,28 +35,12 @@ async def backup(settings: Settings, *, path: Path, vectors: bool) -> int:
     return 0
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    if path == STDOUT:
-        if sys.stdout.isatty():
-            raise Invalid("A backup is no text for a terminal. Name a file, or redirect the output.")
-        with io.BufferedWriter(CheckedFile(sys.stdout.fileno(), "stdout", closefd=False)) as file:
-            yield file
-        return
-    _check_replaceable(path)
-    with new_file(path) as file:
-        yield file
-
-
-def _check_replaceable(path: Path) -> None:
-    """Raise `Invalid` for an existing file that is anything but an earlier backup."""
-    if not os.path.lexists(path):
-        return
+def _is_backup(path: Path) -> bool:
     try:
         with opened_archive(path):
-            pass
+            return True
     except Invalid:
-        raise Invalid(f"{path} exists and is no backup. Name another file; nothing was changed.") from None
+        return False
 
 
 def _summary(manifest: Manifest, path: Path) -> str:

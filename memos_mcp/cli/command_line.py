@@ -120,11 +120,12 @@ def _add_data_commands(commands: Subparsers) -> None:
 def _add_import_commands(commands: Subparsers) -> None:
     import_ = commands.add_parser("import", help="import memories or tools from JSON Lines, or another memory's export")
     import_.add_argument(
-        "file", type=Path, help="one JSON object a line: the arguments of store_memory or register_tool"
+        "file", type=Path, help="an export, or one JSON object a line: the arguments of store_memory or register_tool"
     )
     import_.add_argument("--from", dest="system", choices=FORMAT_NAMES, help="the file, folder or zip is its export")
     import_.add_argument("--dry-run", action="store_true", help="with --from: print JSON Lines, and store nothing")
     import_.add_argument("--list-skipped", action="store_true", help="with --from: list everything that was skipped")
+    import_.add_argument("--all-namespaces", action="store_true", help="import an export of other namespaces, too")
     import_.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
     import_.set_defaults(choose=_import)
 
@@ -196,9 +197,11 @@ def _import(arguments: argparse.Namespace) -> Command:
     if arguments.system is None:
         if arguments.dry_run or arguments.list_skipped:
             raise Invalid("--dry-run and --list-skipped need --from: JSON Lines are stored line by line.")
-        from memos_mcp.cli.importing import import_file
+        from memos_mcp.cli.importing_export import import_lines
 
-        return partial(import_file, path=arguments.file, wait=not arguments.no_wait)
+        return partial(
+            import_lines, path=arguments.file, all_namespaces=arguments.all_namespaces, wait=not arguments.no_wait
+        )
     from memos_mcp.cli.foreign_importing import import_foreign, show_foreign
 
     asked = {"path": arguments.file, "system": arguments.system, "list_skipped": arguments.list_skipped}

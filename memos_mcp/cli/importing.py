@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -58,14 +59,14 @@ class ImportProgress:
         return INTERRUPTED
 
 
-async def import_file(settings: Settings, *, path: Path, wait: bool) -> int:
+async def import_file(settings: Settings, file: BinaryIO, *, wait: bool) -> int:
     """Import every valid line and report every invalid one; return 1 if there was an invalid one.
 
     Each batch of lines is one transaction, and storing is idempotent: an interrupted import is resumed by running it
     again, and existing memories are skipped. Ctrl-C takes effect between two writes, so that the counts are right.
     """
     progress = ImportProgress()
-    with open_file(path) as file, anyio.CancelScope() as stop, cancelled_by_signals(stop):
+    with anyio.CancelScope() as stop, cancelled_by_signals(stop):
         async with open_app(settings) as app:
             with tqdm(total=os.fstat(file.fileno()).st_size, unit="B", unit_scale=True, desc="stored") as bar:
                 for batch in _batches(file):
@@ -89,7 +90,7 @@ async def finish(app: App, progress: ImportProgress, *further: str, wait: bool) 
         await show_indexing(app)
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """Open a file from the command line; raise `Invalid` when it cannot be read."""
     try:
         return path.open("rb")

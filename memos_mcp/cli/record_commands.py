@@ -1,4 +1,4 @@
-"""The arguments of the commands that take the record out of a home and into another: backup, restore."""
+"""The arguments of the commands that take the record out of a home and into another: backup, restore, export."""
 
 import argparse
 from collections.abc import Awaitable, Callable
@@ -22,6 +22,12 @@ def add_record_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     )
     restore.set_defaults(choose=_restore)
 
+    export = commands.add_parser("export", help="write the namespace as JSON Lines, which import reads")
+    export.add_argument("file", type=Path, nargs="?", default=Path("-"), help="the file (stdout)")
+    export.add_argument("--all-namespaces", action="store_true", help="export all namespaces, not only MEMOS_NAMESPACE")
+    export.add_argument("--vectors", action="store_true", help="export the embeddings, too: importing computes none")
+    export.set_defaults(choose=_export)
+
 
 def _backup(arguments: argparse.Namespace) -> Callable[[Settings], Awaitable[int]]:
     from memos_mcp.cli.backing_up import backup
@@ -33,3 +39,9 @@ def _restore(arguments: argparse.Namespace) -> Callable[[Settings], Awaitable[in
     from memos_mcp.cli.restoring import restore
 
     return partial(restore, path=arguments.file, replace=arguments.replace)
+
+
+def _export(arguments: argparse.Namespace) -> Callable[[Settings], Awaitable[int]]:
+    from memos_mcp.cli.exporting import export
+
+    return partial(export, path=arguments.file, all_namespaces=arguments.all_namespaces, vectors=arguments.vectors)

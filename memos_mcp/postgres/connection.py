@@ -54,6 +54,13 @@ _LOST: Final = (
 )
 """Errors after which the connection, and perhaps the server, has to be replaced."""
 
+_UNSTORABLE: Final = (
+    asyncpg.DataError,
+    asyncpg.ProgramLimitExceededError,
+    asyncpg.CheckViolationError,
+    asyncpg.NotNullViolationError,
+)
+
 logger = logging.getLogger(__name__)
 
 
@@ -193,7 +200,7 @@ def translated() -> Iterator[None]:
         raise
     except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError) as error:
         raise Contended(UNAVAILABLE) from error
-    except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
+    except _UNSTORABLE as error:
         logger.exception("Postgres rejected a value")
         raise Invalid(UNSTORABLE) from error
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:

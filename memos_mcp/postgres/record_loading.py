@@ -27,12 +27,15 @@ _RESUME_TRIGGERS: Final = """
     ALTER TABLE registered_tools ENABLE TRIGGER USER;
     ALTER TABLE agent_memories ENABLE TRIGGER USER;
     ALTER TABLE ingested_files ENABLE TRIGGER USER;
-    ANALYZE registered_tools, agent_memories, ingested_files, embeddings;
+"""
+_ANALYZE: Final = """
+    ANALYZE registered_tools, agent_memories, forgotten_memories, memory_events, ingested_files, embeddings
 """
 _APPLIED: Final = "SELECT name FROM schema_migrations ORDER BY name"
 _HAS_SCHEMA: Final = "SELECT to_regclass('schema_migrations') IS NOT NULL"
 _HAS_ROWS: Final = """
     SELECT EXISTS (SELECT FROM registered_tools) OR EXISTS (SELECT FROM agent_memories)
+        OR EXISTS (SELECT FROM forgotten_memories) OR EXISTS (SELECT FROM memory_events)
         OR EXISTS (SELECT FROM ingested_files) OR EXISTS (SELECT FROM embeddings)
 """
 _HAS_ENGINES: Final = "SELECT EXISTS (SELECT FROM engines WHERE seen_at > now() - interval '2 minutes')"
@@ -92,6 +95,7 @@ async def _load(
         if source.outline.tables:
             await _fill(connection, source, progress)
         await migrate(connection, migrations)
+        await connection.execute(_ANALYZE)
         finish()
 
 

@@ -10,6 +10,8 @@ from memos_mcp.postgres.connection import Connection
 COUNTS: Final[Mapping[str, str]] = {
     "registered_tools": "SELECT count(*) FROM registered_tools",
     "agent_memories": "SELECT count(*) FROM agent_memories",
+    "forgotten_memories": "SELECT count(*) FROM forgotten_memories",
+    "memory_events": "SELECT count(*) FROM memory_events",
     "ingested_files": "SELECT count(*) FROM ingested_files",
     "embeddings": "SELECT count(*) FROM embeddings",
     "embedding_counts": "SELECT count(*) FROM embedding_counts",

@@ -9,11 +9,19 @@ from memos_mcp.postgres.record_snapshot import COUNTS
 SAMPLE = (Path(__file__).parents[1] / "migrations" / "populated_0006.sql").read_text(encoding="utf-8")
 """Rows of every table and with every column, at the sixth migration."""
 
-ODD_TEXTS = """
+ODD_VALUES = r"""
     INSERT INTO agent_memories (namespace, agent_id, content, tags, metadata, importance, occurred_at)
-    VALUES ('a\tb', 'ann', E'tab\t, line\nbreak\r\n, back\\\\slash, \\\\N, \\\\., "quotes"', '{"a,b","\\"",NULL}',
-            '{"deep": {"Größe": 1e300, "list": [null, 0.1, "\\\\u2028"]}}', 0.30000000000000004, 'infinity'),
-           ('日本', 'ann', E'日本語 \U0001f600 \u202e e\u0301', '{}', '{}', 0, '0044-03-15 BC')
+    VALUES (E'a\tb', 'ann', E'tab\t, line\nbreak\r\n, back\\slash, \\N, \\., "quotes"', '{"a,b","\"",NULL}',
+            '{"deep": {"Größe": 1e300, "π": 3.14159265358979323846264338327950288, "list": [null, 0.1]}}',
+            0.30000000000000004, 'infinity'),
+           ('日本', 'ann', U&'日本語 \+01F600 \202E e\0301', '{}', '{}', 0, '0044-03-15 BC');
+    INSERT INTO memory_events (memory_id, namespace, event, agent_id, client, client_version, transport, at, former)
+    VALUES ('00000000-0000-4000-8000-000000000005', 'home', 'superseded', 'ann', 'a client', '1.0', 'stdio',
+            '2026-01-05Z', '{"tags": ["a"]}'),
+           ('00000000-0000-4000-8000-0000000000ee', 'home', 'erased', 'ann', NULL, NULL, NULL, '2026-01-06Z', NULL);
+    WITH deleted AS (DELETE FROM agent_memories WHERE id = '00000000-0000-4000-8000-000000000008' RETURNING *)
+    INSERT INTO forgotten_memories (id, namespace, superseded_by, forgotten_at, stored)
+    SELECT id, namespace, superseded_by, '2026-01-10Z', to_jsonb(deleted) - '{content_hash,search}'::text[] FROM deleted
 """
 
 
@@ -22,8 +30,8 @@ async def populate(connection: Connection) -> None:
     files = read_migrations(migrations_folder())
     await migrate(connection, files[:6])
     await connection.execute(SAMPLE)
-    await connection.execute(ODD_TEXTS)
     await migrate(connection, files)
+    await connection.execute(ODD_VALUES)
 
 
 async def record_rows(url: str) -> dict[str, list[str]]:
