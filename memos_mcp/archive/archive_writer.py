@@ -9,6 +9,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from memos_mcp import __version__
 from memos_mcp.archive.manifest import LOADOUTS, MANIFEST, ArchivedTable, Manifest
+from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.record import RecordSource, RecordTable
 
 LEVEL: Final = 1
@@ -73,5 +74,8 @@ async def _write_table(
 
 
 def read_loadouts(folder: Path) -> dict[str, bytes]:
-    """Return the content of the loadout files, by their names."""
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.toml")) if path.is_file()}
+    """Return the content of the loadout files, by their names; raise `Invalid` when one cannot be read."""
+    try:
+        return {path.name: path.read_bytes() for path in sorted(folder.glob("*.toml")) if path.is_file()}
+    except OSError as error:
+        raise Invalid(f"{error.filename} cannot be read: {error.strerror}. Nothing was written.") from error

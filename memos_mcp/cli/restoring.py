@@ -114,7 +114,7 @@ def _new_loadouts(folder: Path, archive: Archive, *, replace: bool) -> dict[str,
         content = archive.loadout(name)
         if not (folder / name).exists():
             found[name] = content
-        elif (folder / name).read_bytes() != content:
+        elif _read(folder / name) != content:
             if not replace:
                 raise Invalid(
                     f"The folder MEMOS_LOADOUTS has another {name} than the backup. Rename it, or add --replace, "
@@ -122,6 +122,13 @@ def _new_loadouts(folder: Path, archive: Archive, *, replace: bool) -> dict[str,
                 )
             found[name] = content
     return found
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Invalid(f"{path} cannot be read: {error.strerror}. Nothing was changed.") from error
 
 
 def _write_loadouts(folder: Path, loadouts: Mapping[str, bytes]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any
 from zipfile import ZipFile
 
 import anyio
@@ -245,3 +246,26 @@ def test_a_backup_that_is_killed_keeps_the_one_before(source: Path, backup: Path
         killed_after(chance.uniform(0.2, 1.2), source, "backup", path)
         with opened_archive(path) as archive:
             archive.verify(lambda _rows: None)
+
+
+@pytest.mark.slow
+def test_an_import_of_an_export_that_is_killed_is_completed_by_repeating_it(source: Path, tmp_home: Path) -> None:
+    path, chance = tmp_home / "all.jsonl", Random(5)
+    subprocess.run([COMMAND, "export", path], env=environment(source), check=True, capture_output=True)
+    command = ("import", "--no-wait", path)
+    began = time.monotonic()
+    subprocess.run([COMMAND, *command], env=environment(tmp_home / "timed"), check=True, capture_output=True)
+    longest = time.monotonic() - began
+    for number in range(6):
+        target = tmp_home / f"killed {number}"
+        killed_after(chance.uniform(0.3, 1.0) * longest, target, *command)
+        subprocess.run([COMMAND, *command], env=environment(target), check=True, capture_output=True)
+        again = target / "again.jsonl"
+        subprocess.run([COMMAND, "export", again], env=environment(target), check=True, capture_output=True)
+        assert unnumbered(again) == unnumbered(path)
+
+
+def unnumbered(path: Path) -> list[dict[str, Any]]:
+    """Return the lines after the first without their numbers: an import that is repeated draws new ones."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    return [line | ({"sequence": None} if line["type"] == "memory" else {}) for line in lines]
