@@ -101,7 +101,11 @@ async def _store(imports: LineImports, batch: list[Line], ids: dict[str, str], *
         else:
             outcome = NOT_STORED
             other = position in inserted.stored
-            reason = "is stored here with other values" if other else "was forgotten, erased or replaced here"
+            reason = (
+                "is stored here with other values"
+                if other
+                else "was forgotten, erased or replaced here, or has expired"
+            )
             tqdm.write(f"line {line.number}: this {line.type} {reason}; nothing of it was changed", file=sys.stderr)
         counts[f"{line.type} lines {outcome}"] += 1
     return counts

@@ -15,6 +15,7 @@ from memos_mcp.domain.engines import BuildProgress, RunningEngine
 from memos_mcp.domain.erasures import Erasures
 from memos_mcp.domain.index import ITEM_KINDS, ItemKind
 from memos_mcp.postgres.database import POLLING
+from memos_mcp.postgres.embedded.data_folder import former_folders
 from memos_mcp.services.doctor import Diagnosis
 from memos_mcp.settings import Settings
 
@@ -124,8 +125,20 @@ async def doctor(settings: Settings, *, as_json: bool) -> int:
         payload = {"version": __version__, "postgres": server, "notifications": app.database.has_sessions}
         print(json.dumps({**payload, **asdict(diagnosis)}, default=str))
     else:
-        print("\n".join(_lines(diagnosis, server, [] if app.database.has_sessions else [POLLING])))
+        polling = [] if app.database.has_sessions else [POLLING]
+        print("\n".join(_lines(diagnosis, server, [*polling, *_former_data(settings)])))
     return 1 if diagnosis.problems else 0
+
+
+def _former_data(settings: Settings) -> list[str]:
+    """Return a notice for each data folder that an upgrade or a restore has replaced."""
+    if settings.database_url is not None:
+        return []
+    return [
+        f"{path} is the data folder before an upgrade or a restore, and has what was erased since. Delete it when you "
+        "are sure."
+        for path in former_folders(settings.home / "postgres")
+    ]
 
 
 def _lines(diagnosis: Diagnosis, server: str, notices: Sequence[str]) -> list[str]:

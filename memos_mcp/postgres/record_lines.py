@@ -34,6 +34,7 @@ _UNDER_ANOTHER_ID: Final = """
        AND md5(old.agent_id) = md5(new.agent_id)
        AND coalesce(md5(old.session_id), '') = coalesce(md5(new.session_id), '')
      WHERE old.superseded_by IS NULL
+       AND (old.expires_at IS NULL OR old.expires_at > now())
        AND new.superseded_by IS NULL
        AND old.id <> new.id
        AND NOT EXISTS (SELECT FROM agent_memories WHERE id = new.id)

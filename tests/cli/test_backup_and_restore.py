@@ -115,6 +115,8 @@ def test_a_replaced_home_is_kept(source: Path, backup: Path, empty: Path, capsys
     assert main(["restore", "--replace", str(backup)]) == 0
     (kept,) = (empty / "postgres").glob("data-postgresql-*")
     assert str(kept) in capsys.readouterr().out
+    main(["doctor"])
+    assert f"notice:    {kept} is the data folder before an upgrade or a restore" in capsys.readouterr().out
     assert rows_of(empty) == rows_of(source)
     assert (empty / "loadouts" / "writer.toml").read_text() == LOADOUT
     (former,) = (empty / "loadouts").glob("writer.toml.replaced-*")

@@ -222,6 +222,16 @@ async def test_a_content_that_is_stored_under_another_id_is_stored_once(exported
     assert not any("not stored" in outcome or "created" in outcome for outcome in again)
 
 
+async def test_a_content_that_has_expired_here_is_reported(
+    exported: Path, target: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    await PostgresMemories(target).add(ANN, NewMemory("Tea is at five.", expires_at=long_ago), long_ago)
+    counts = await read(target, exported)
+    assert counts["memory lines not stored"] == 1
+    assert "or has expired" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("erased", [False, True])
 async def test_a_memory_that_was_forgotten_or_erased_here_is_not_revived(
     exported: Path, target: Database, capsys: pytest.CaptureFixture[str], erased: bool
@@ -233,7 +243,7 @@ async def test_a_memory_that_was_forgotten_or_erased_here_is_not_revived(
     await (changes.erase(ANN, [cat], [], NOW) if erased else changes.forget(ANN, [cat], NOW))
     counts = await read(target, exported)
     assert counts["memory lines not stored"] == 1
-    assert "was forgotten, erased or replaced here" in capsys.readouterr().err
+    assert "was forgotten, erased or replaced here, or has expired" in capsys.readouterr().err
     async with target.connection() as connection:
         assert not await connection.fetchval("SELECT EXISTS (SELECT FROM agent_memories WHERE id = $1)", cat)
 

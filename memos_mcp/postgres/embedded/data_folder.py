@@ -65,6 +65,11 @@ def finish_replacement(data: Path) -> Path | None:
     return kept
 
 
+def former_folders(folder: Path) -> list[Path]:
+    """Return the data folders that were replaced and are kept, oldest first. folder: that of the bundled server."""
+    return sorted(folder.glob("data-postgresql-*"), key=lambda path: path.name.rpartition("-")[2])
+
+
 def _next(data: Path) -> Path:
     return data.with_name("data.next")
 
