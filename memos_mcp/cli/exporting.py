@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+import anyio
 from tqdm import tqdm
 
-from memos_mcp.app import assemble
+from memos_mcp.app import App, assemble
 from memos_mcp.archive.export_file import first_line, is_export, last_line
+from memos_mcp.cli.console import INTERRUPTED, cancelled_by_signals
 from memos_mcp.cli.output_file import STDOUT, opened_output
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.postgres.record_line_types import LINE_TYPES, VECTOR
@@ -21,23 +23,29 @@ async def export(settings: Settings, *, path: Path, all_namespaces: bool, vector
     """Write a snapshot of one namespace, or of all; servers keep running."""
     app = assemble(settings)
     try:
-        await app.database.server_version()
-        with opened_output(path, _is_export) as file:
-            async with app.database.transaction() as connection:
-                lines = RecordLines(connection)
-                present = await lines.begin()
-                chosen = present if all_namespaces else [settings.namespace]
-                others = sorted(set(present) - set(chosen))
-                if vectors and others:
-                    raise Invalid(
-                        "Vectors belong to texts, not to namespaces. Add --all-namespaces, or omit --vectors."
-                    )
-                namespace = settings.namespace if others else None
-                counts = await _write(file, lines, namespace, chosen, vectors=vectors, quiet=_shows_lines(path))
+        with anyio.CancelScope() as stop, cancelled_by_signals(stop):
+            print(await _export(app, path, all_namespaces=all_namespaces, vectors=vectors), file=sys.stderr)
+            return 0
     finally:
         await app.close()
-    print(_summary(counts, others, path), file=sys.stderr)
-    return 0
+    print("Stopped. The export is incomplete, or was not written.", file=sys.stderr)
+    return INTERRUPTED
+
+
+async def _export(app: App, path: Path, *, all_namespaces: bool, vectors: bool) -> str:
+    own = app.settings.namespace
+    await app.database.server_version()
+    with opened_output(path, _is_export) as file:
+        async with app.database.transaction() as connection:
+            lines = RecordLines(connection)
+            present = await lines.begin()
+            chosen = present if all_namespaces else [own]
+            others = sorted(set(present) - set(chosen))
+            if vectors and others:
+                raise Invalid("Vectors belong to texts, not to namespaces. Add --all-namespaces, or omit --vectors.")
+            namespace = own if others else None
+            counts = await _write(file, lines, namespace, chosen, vectors=vectors, quiet=_shows_lines(path))
+    return _summary(counts, others, path)
 
 
 async def _write(

@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Final
 
+import anyio
 from tqdm import tqdm
 
 from memos_mcp.app import embedded_postgres
 from memos_mcp.archive.archive_reader import Archive, opened_archive
 from memos_mcp.archive.manifest import DAMAGED
+from memos_mcp.cli.console import INTERRUPTED, cancelled_by_signals
 from memos_mcp.domain.errors import Invalid, Unavailable
 from memos_mcp.postgres.record_loading import NotEmpty, check_known, load_into
 from memos_mcp.settings import Settings
@@ -33,7 +35,7 @@ async def restore(settings: Settings, *, path: Path, replace: bool) -> int:
     """Check the whole file first, then load it in one transaction, or into a data folder that replaces the other."""
     if replace and settings.database_url is not None:
         raise Invalid(BUNDLED_ONLY)
-    with opened_archive(path) as archive:
+    with anyio.CancelScope() as stop, cancelled_by_signals(stop), opened_archive(path) as archive:
         check_known(archive.outline)
         with _progress("checked", archive) as progress:
             archive.verify(progress)
@@ -41,8 +43,10 @@ async def restore(settings: Settings, *, path: Path, replace: bool) -> int:
         with _without_engine(settings), _progress("restored", archive) as progress:
             finish = partial(_write_loadouts, settings.loadouts, loadouts)
             kept = await _load(settings, archive, progress, finish, replace=replace)
-    print(_summary(archive, kept))
-    return 0
+        print(_summary(archive, kept))
+        return 0
+    print("Stopped. If anything is restored, all of it is; run the same command again to find out.")
+    return INTERRUPTED
 
 
 async def _load(

@@ -163,7 +163,7 @@ def test_a_backup_replaces_an_earlier_one_and_no_other_file(
     assert path.stat().st_mode & 0o777 == 0o600
     path.write_text("notes")
     assert main(["backup", str(path)]) == 1
-    assert "exists and is no backup" in last_line(capsys)
+    assert "exists and is another kind of file" in last_line(capsys)
     assert path.read_text() == "notes"
     assert main(["backup", str(tmp_path / "missing" / "file")]) == 1
     assert "cannot be written: No such file or directory" in last_line(capsys)

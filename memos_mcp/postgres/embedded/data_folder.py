@@ -7,6 +7,7 @@ it the name of the data folder, and the former one a name that says what it is.
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
@@ -40,7 +41,7 @@ async def build_next(data: Path, settings: str, fill: Fill) -> None:
         address = await run_sync(new.start)
         await fill(await create_database(address))
     except BaseException:
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True), suppress(OSError):  # the next attempt removes what remains
             await run_sync(_remove, new)
         raise
     await run_sync(new.stop)

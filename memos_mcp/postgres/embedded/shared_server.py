@@ -102,11 +102,13 @@ class EmbeddedPostgres:
             await anyio.to_thread.run_sync(finish_replacement, self._cluster.data)
             try:
                 await build_next(self._cluster.data, self._cluster.extra, fill)
-                await anyio.to_thread.run_sync(self._cluster.stop)
-                return await anyio.to_thread.run_sync(finish_replacement, self._cluster.data)
+                with anyio.CancelScope(shield=True):  # the next start would do the rest, but name no folder
+                    await anyio.to_thread.run_sync(self._cluster.stop)
+                    former = await anyio.to_thread.run_sync(finish_replacement, self._cluster.data)
             except OSError as error:
                 logger.exception("the data folder cannot be replaced")
                 raise StoreUnavailable(DISK_FULL if self._lacks_space(error) else UNAVAILABLE) from error
+        return former
 
     async def stop(self) -> None:
         """Release the server, and stop it if no other process uses it."""
