@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 from tqdm import tqdm
 
 from memos_mcp.app import open_app
-from memos_mcp.archive.export_file import END, ExportContents, Line, check_export, is_export, read_lines
+from memos_mcp.archive.export_file import END, UNCHANGED, ExportContents, Line, check_export, is_export, read_lines
 from memos_mcp.cli.console import cancelled_by_signals
 from memos_mcp.cli.importing import BATCH_BYTES, BATCH_LINES, ImportProgress, finish, import_file, open_file
 from memos_mcp.domain.errors import Invalid
@@ -30,6 +30,8 @@ async def import_lines(settings: Settings, *, path: Path, all_namespaces: bool, 
     with open_file(path) as file:
         if is_export(file.peek()):
             return await import_export(settings, file, all_namespaces=all_namespaces, wait=wait)
+        if all_namespaces:
+            raise Invalid(f"--all-namespaces is for an export of memos-as, and {path} is none. {UNCHANGED}")
         return await import_file(settings, file, wait=wait)
 
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from memos_mcp.archive.export_file import check_export
 from memos_mcp.cli.exporting import export
-from memos_mcp.cli.importing_export import COLUMNS, import_export, store_lines
+from memos_mcp.cli.importing_export import COLUMNS, import_export, import_lines, store_lines
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
@@ -269,6 +269,14 @@ async def test_an_export_is_piped_and_imported_by_the_command(source: str, datab
         command = [COMMAND, "import", "--no-wait", str(path)]
         done = await anyio.run_process(command, env={**variables, "MEMOS_DATABASE_URL": database_url})
     assert done.stdout.decode().strip() == "1 memory lines created"
+
+
+async def test_all_namespaces_are_those_of_an_export(tmp_path: Path, database_url: str) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"content": "x"}\n')
+    settings = Settings(home=tmp_path / "home", database_url=SecretStr(database_url))
+    with pytest.raises(Invalid, match=r"is for an export of memos-as, and .*lines\.jsonl is none"):
+        await import_lines(settings, path=path, all_namespaces=True, wait=False)
 
 
 async def test_another_file_is_not_replaced_by_an_export(source: str, tmp_path: Path) -> None:
