@@ -131,6 +131,9 @@ def _check_line(line: Line, columns: Mapping[str, frozenset[str]]) -> None:
         raise Invalid(f"line {line.number}: the {line.type} {problem} {different[0][:40]!a}. {UNCHANGED}")
     if not isinstance(line.fields.get("namespace", ""), str):
         raise Invalid(f"line {line.number}: the namespace is no string. {UNCHANGED}")
+    stored = line.fields.get("stored")
+    if isinstance(stored, dict) and any(stored.get(name) != line.fields.get(name) for name in ("id", "namespace")):
+        raise Invalid(f"line {line.number}: what is stored has another id or namespace than the line. {UNCHANGED}")
 
 
 def _sequence(line: Line) -> int:

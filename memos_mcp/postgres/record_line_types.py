@@ -191,11 +191,14 @@ FILE: Final = LineType(
            ARRAY(
                SELECT coalesce(($2::jsonb ->> id::text)::uuid, id)
                  FROM unnest(memory_ids) WITH ORDINALITY AS chunk (id, position)
+                WHERE NOT EXISTS (
+                    SELECT FROM agent_memories AS other WHERE other.id = chunk.id AND other.namespace <> new.namespace
+                )
                 ORDER BY chunk.position
            ),
            stored_at
       FROM unnest($1::text[]) WITH ORDINALITY AS line (text, position)
-     CROSS JOIN LATERAL jsonb_populate_record(NULL::ingested_files, line.text::jsonb)
+     CROSS JOIN LATERAL jsonb_populate_record(NULL::ingested_files, line.text::jsonb) AS new
      ORDER BY position
     ON CONFLICT DO NOTHING
     """,

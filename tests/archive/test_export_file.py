@@ -11,7 +11,12 @@ import pytest
 from memos_mcp.archive.export_file import check_export, first_line, is_export, last_line
 from memos_mcp.domain.errors import Invalid
 
-COLUMNS = {"note": frozenset({"namespace", "sequence", "text"}), "vector": frozenset({"vector"})}
+COLUMNS = {
+    "note": frozenset({"namespace", "sequence", "text"}),
+    "vector": frozenset({"vector"}),
+    "forgotten": frozenset({"id", "namespace", "stored"}),
+}
+FORGOTTEN = '{"type": "forgotten", "id": "i", "namespace": "a", "stored": {"id": "i", "namespace": "a", "sequence": 9}}'
 NOTE = '{"type": "note", "namespace": "a", "sequence": 7, "text": "ä"}'
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -22,10 +27,11 @@ def file_of(*lines: str, end: int | None = None) -> io.BytesIO:
 
 
 def test_a_file_is_described() -> None:
-    contents = check_export(file_of('{"type": "vector", "vector": "x"}', NOTE, NOTE.replace("7", "5")), COLUMNS)
+    lines = ('{"type": "vector", "vector": "x"}', NOTE, NOTE.replace("7", "5"), FORGOTTEN)
+    contents = check_export(file_of(*lines), COLUMNS)
     assert contents.namespaces == {"a"}
-    assert contents.lines == {"vector": 1, "note": 2}
-    assert contents.last["note"] == 7
+    assert contents.lines == {"vector": 1, "note": 2, "forgotten": 1}
+    assert (contents.last["note"], contents.last["forgotten"]) == (7, 9)
 
 
 @pytest.mark.parametrize("text", ["", "x", "[]", "1", '{"content": "x"}', '{"format": "other"}', "\xff", "[" * 5_000])
@@ -64,6 +70,8 @@ def test_a_newer_format_names_the_version_to_install() -> None:
         ([NOTE.replace('"a"', "5")], r"line 2: the namespace is no string"),
         ([NOTE.replace("7", "1e3")], r"line 2: the sequence is not a number"),
         ([NOTE.replace("7", str(2**63))], r"line 2: the sequence is not a number"),
+        ([FORGOTTEN.replace('"a"', '"b"', 1)], r"line 2: what is stored has another id or namespace"),
+        ([FORGOTTEN.replace('"i"', '"k"', 1)], r"line 2: what is stored has another id or namespace"),
         ([NOTE, last_line(1)], r"line 4: this follows the last line"),
     ],
 )

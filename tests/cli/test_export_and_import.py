@@ -222,6 +222,13 @@ async def test_a_content_that_is_stored_under_another_id_is_stored_once(exported
     assert not any("not stored" in outcome or "created" in outcome for outcome in again)
 
 
+async def test_a_file_of_one_namespace_takes_no_chunk_of_another(exported: Path, target: Database) -> None:
+    other = (await PostgresMemories(target).add(Scope("office", "ann"), NewMemory("theirs"), NOW)).memory_id
+    await read(target, changed(exported, "file", memory_ids=[str(other)]))
+    async with target.connection() as connection:
+        assert await connection.fetchval("SELECT memory_ids FROM ingested_files") == []
+
+
 async def test_a_content_that_has_expired_here_is_reported(
     exported: Path, target: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
