@@ -9,9 +9,13 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import Any, BinaryIO, Final
 
-from memos_mcp.domain.errors import Invalid, Unavailable
+from memos_mcp.domain.errors import Invalid, MemosError, Unavailable
 
 PARTIAL: Final = ".partial"
+
+
+class PipeClosed(MemosError):
+    """The program that reads what is written has ended."""
 
 
 class CheckedFile(io.FileIO):
@@ -24,6 +28,8 @@ class CheckedFile(io.FileIO):
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
+        except BrokenPipeError:
+            raise PipeClosed from None
         except OSError as error:
             raise _explained(self._path, error) from error
 

@@ -16,8 +16,10 @@ from pydantic import SecretStr
 from memos_mcp.archive.export_file import check_export
 from memos_mcp.cli.exporting import export
 from memos_mcp.cli.importing_export import COLUMNS, import_export, import_lines, store_lines
+from memos_mcp.cli.output import CLOSED_PIPE
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.memory import NewMemory
+from memos_mcp.domain.memory_changes import ErasedVectors
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.connection import connect
 from memos_mcp.postgres.database import Database
@@ -247,7 +249,7 @@ async def test_a_memory_that_was_forgotten_or_erased_here_is_not_revived(
     changes = PostgresMemoryChanges(target)
     async with target.connection() as connection:
         cat = await connection.fetchval("SELECT id FROM agent_memories WHERE content = 'Who feeds the cat?'")
-    await (changes.erase(ANN, [cat], [], NOW) if erased else changes.forget(ANN, [cat], NOW))
+    await (changes.erase(ANN, [cat], ErasedVectors([], None), NOW) if erased else changes.forget(ANN, [cat], NOW))
     counts = await read(target, exported)
     assert counts["memory lines not stored"] == 1
     assert "was forgotten, erased or replaced here, or has expired" in capsys.readouterr().err
@@ -284,6 +286,18 @@ async def test_all_namespaces_are_those_of_an_export(tmp_path: Path, database_ur
     settings = Settings(home=tmp_path / "home", database_url=SecretStr(database_url))
     with pytest.raises(Invalid, match=r"is for an export of memos-as, and .*lines\.jsonl is none"):
         await import_lines(settings, path=path, all_namespaces=True, wait=False)
+
+
+async def test_a_pipe_that_is_closed_early_ends_the_export_quietly(source: str, tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
+    variables = {**kept, "MEMOS_HOME": str(tmp_path / "home"), "MEMOS_DATABASE_URL": source}
+    reading, writing = os.pipe()
+    os.close(reading)
+    with anyio.fail_after(60), os.fdopen(writing, "wb") as closed:
+        done = await anyio.run_process([COMMAND, "export"], env=variables, stdout=closed, check=False)
+    assert done.returncode == CLOSED_PIPE
+    assert b"Traceback" not in done.stderr
+    assert b"memory store" not in done.stderr
 
 
 async def test_another_file_is_not_replaced_by_an_export(source: str, tmp_path: Path) -> None:
