@@ -203,7 +203,7 @@ def _import(arguments: argparse.Namespace) -> Command:
             import_lines, path=arguments.file, all_namespaces=arguments.all_namespaces, wait=not arguments.no_wait
         )
     if arguments.all_namespaces:
-        raise Invalid("--all-namespaces is for an export of memos-as. What --from names goes into MEMOS_NAMESPACE.")
+        raise Invalid("--all-namespaces is for an export of memos-as. What --from names is stored in MEMOS_NAMESPACE.")
     from memos_mcp.cli.foreign_importing import import_foreign, show_foreign
 
     asked = {"path": arguments.file, "system": arguments.system, "list_skipped": arguments.list_skipped}
