@@ -1,4 +1,4 @@
-"""Measures what counts as a near-duplicate: cosines of facts that say nearly the same, and of facts that do not.
+"""Measures what counts as a near-duplicate: cosines of statements that say nearly the same, and of others.
 
     python benchmarks/near_duplicates.py [HOME]
 

@@ -36,6 +36,7 @@ class HashEmbedder:
         self.window = window
         self.passages_embedded = 0
         self.queries_embedded = 0
+        self.unread: frozenset[str] = frozenset()
 
     @property
     def model(self) -> str:
@@ -54,6 +55,9 @@ class HashEmbedder:
     async def queries(self, texts: Sequence[str]) -> list[Vector]:
         self.queries_embedded += len(texts)
         return [self._vector(text) for text in texts]
+
+    async def reads(self, text: str) -> bool:
+        return self.unread.isdisjoint(text)
 
     def _vector(self, text: str) -> Vector:
         vector = np.zeros(self.dimensions, np.float32)
@@ -86,6 +90,9 @@ class BrokenEmbedder:
 
     async def queries(self, texts: Sequence[str]) -> list[Vector]:
         return await self._loaded().queries(texts)
+
+    async def reads(self, text: str) -> bool:
+        return await self._loaded().reads(text)
 
     def _loaded(self) -> Embedder:
         if not self.mended:

@@ -49,7 +49,9 @@ def lines(packed: Mapping[str, Any]) -> Iterator[str]:
 def _missing_lines(packed: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines about everything that the pack lacks."""
     left_out = packed["left_out"]
-    yield from (f"uncovered: {_short(need)}" for need in packed["uncovered"])
+    if packed["uncovered"] is None:
+        yield "uncovered: unknown, because the embedding model cannot read the script of a need"
+    yield from (f"uncovered: {_short(need)}" for need in packed["uncovered"] or ())
     yield from (f"missing: {_short(pin)}" for pin in packed["missing"])
     yield f"left out: {left_out['memories']} memories, {left_out['tools']} tools; {left_out['withheld']} tools withheld"
     yield from (f"{name}: {packed[name]}" for name in ("degraded", "note") if packed.get(name))

@@ -295,3 +295,6 @@ class Embedder(Protocol):
 
     async def queries(self, texts: Sequence[str]) -> list[Vector]:
         """Embed texts as questions; longer texts are cut at the window."""
+
+    async def reads(self, text: str) -> bool:
+        """Return whether the model knows words of the text's script, so that its vector says what it is about."""

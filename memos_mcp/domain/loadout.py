@@ -8,6 +8,7 @@ from uuid import UUID
 
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.limits import check_labels, check_text
+from memos_mcp.domain.scripts import with_pairs
 from memos_mcp.domain.tool import check_capabilities
 
 Relevance: TypeAlias = Literal["covers", "related"]
@@ -159,7 +160,7 @@ def _check_count(field: str, entries: Collection[object], limit: int) -> None:
 
 
 def _stems(text: str) -> set[str]:
-    words = {word for word in re.findall(r"\w+", text.lower()) if len(word) > 1}
+    words = {word for word in re.findall(r"\w+", with_pairs(text.lower())) if len(word) > 1}
     return {
         word[:_STEM_CHARS] if len(word) > _STEM_CHARS else word.rstrip("s") for word in words - set(_FILL_WORDS.split())
     }

@@ -221,7 +221,8 @@ class MemoryHit:
 class MemoryPage:
     """A page of an answer. `total` counts what matched the filters (listing) or what was ranked (search).
 
-    confident: whether anything is near the question; None in a listing, and where only words were searched.
+    confident: whether anything is near the question; None in a listing, and where only words were searched or
+    the model cannot read the script of the question.
     missing: those that were asked for by their ids and are not there.
     """
 

@@ -126,7 +126,8 @@ class ToolHit:
 class ToolPage:
     """An answer. `withheld` counts tools that ask for a capability which the agent lacks.
 
-    confident: whether each need has a tool that stands out; None in a listing, and where meaning could not be asked.
+    confident: whether each need has a tool that stands out; None in a listing, and where meaning could not be asked
+    or the model cannot read the script of the need.
     """
 
     hits: Sequence[ToolHit]

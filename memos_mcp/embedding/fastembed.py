@@ -17,6 +17,7 @@ from memos_mcp.domain.errors import EmbedderUnavailable
 from memos_mcp.domain.index import Shape, Span, Vector
 from memos_mcp.embedding.loading import ModelLoader, disable_telemetry, find_description, open_downloaded
 from memos_mcp.embedding.minilm import minilm_folder
+from memos_mcp.embedding.vocabulary import reads
 from memos_mcp.retrieval.passages import passages
 
 _PACKAGED: Final = "sentence-transformers/all-MiniLM-L6-v2"
@@ -112,6 +113,9 @@ class FastEmbedder:
             while len(self._query_cache) > _CACHED_QUERIES:
                 self._query_cache.popitem(last=False)
             return vectors[0]
+
+    async def reads(self, text: str) -> bool:
+        return text.isascii() or reads((await self._loader.get()).tokenizer, text)
 
     def _cached(self, text: str) -> Vector | None:
         vector = self._query_cache.get(text)

@@ -1,6 +1,7 @@
 """The tool `build_loadout`: it gives an agent the memories and tools to start a task with."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Final, NotRequired
 
 from mcp import types
@@ -17,7 +18,7 @@ from memos_mcp.mcp_server.memory_results import Excerpt
 from memos_mcp.mcp_server.response_budget import SHARE_CHARS, compact, excerpt
 from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
 from memos_mcp.retrieval.packing import PINNED, Pack, PackItem, pack
-from memos_mcp.services.loadouts import Hit, Proposals
+from memos_mcp.services.loadouts import Gathered, Hit, Proposals
 
 Form = dict[str, Any]
 PackTokens = Annotated[int, Field(ge=0, le=MAX_PACK_TOKENS), BeforeValidator(whole)]
@@ -90,7 +91,10 @@ class LeftOut(TypedDict):
 
 
 class BuiltLoadout(TypedDict):
-    """The result of `build_loadout`. `missing` names pins that no longer exist."""
+    """The result of `build_loadout`. `missing` names pins that no longer exist.
+
+    uncovered: null when a need is in a script that the embedding model cannot read, and no words cover it.
+    """
 
     name: str | None
     role: str | None
@@ -98,7 +102,7 @@ class BuiltLoadout(TypedDict):
     memories: list[PackedMemory]
     tools: list[PackedTool]
     tokens: Budgets
-    uncovered: list[str]
+    uncovered: list[str] | None
     missing: list[str]
     left_out: LeftOut
     degraded: str | None
@@ -127,7 +131,7 @@ async def build_loadout(app: App, scope: Scope, arguments: BuildLoadout) -> Mapp
         "memories": memories,
         "tools": tools,
         "tokens": {"memories": _spent(memories, memory_budget), "tools": _spent(tools, tool_budget)},
-        "uncovered": [need for index, need in enumerate(gathered.needs) if index not in covered],
+        "uncovered": _uncovered(gathered, covered),
         "missing": [*gathered.memories.missing, *gathered.tools.missing],
         "left_out": {
             "memories": memory_pack.left_out,
@@ -137,6 +141,13 @@ async def build_loadout(app: App, scope: Scope, arguments: BuildLoadout) -> Mapp
         "degraded": gathered.degraded,
     }
     return answer | ({"note": " ".join(notes)} if notes else {})
+
+
+def _uncovered(gathered: Gathered, covered: AbstractSet[int]) -> list[str] | None:
+    """Return the needs that nothing covers, None if the model could not read one of them."""
+    uncovered = {index: need for index, need in enumerate(gathered.needs) if index not in covered}
+    unjudged = gathered.memories.unjudged | gathered.tools.unjudged
+    return list(uncovered.values()) if unjudged.isdisjoint(uncovered) else None
 
 
 def tokens(value: object) -> int:
@@ -239,7 +250,7 @@ BUILD_LOADOUT: Final = ToolDefinition(
     title="Build a loadout",
     description=(
         "Before a task: get its memories and tools in one pack within token budgets, each with its reason and cost. "
-        "uncovered names the needs that nothing here answers; left_out counts what had no room."
+        "uncovered names the needs that nothing here answers, null if unknown; left_out counts what had no room."
     ),
     arguments=BuildLoadout,
     result=BuiltLoadout,

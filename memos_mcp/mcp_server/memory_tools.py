@@ -72,7 +72,7 @@ class StoreMemory(StrictArguments):
     importance: Unit = DEFAULT_IMPORTANCE
     session_id: Annotated[str | None, Field(description="The conversation it belongs to.")] = None
     occurred_at: Annotated[Time | None, Field(description="When it happened, with zone; default now.")] = None
-    expires_at: Annotated[Time | None, Field(description="Hidden from results after this time.")] = None
+    expires_at: Annotated[Time | None, Field(description="Hidden after this time.")] = None
     supersedes: Annotated[MemoryId | None, Field(description="memory_id that this one replaces.")] = None
 
     def new_memory(self) -> NewMemory:
@@ -210,7 +210,7 @@ STORE_MEMORY: Final = ToolDefinition(
     description=(
         "Remember something across conversations: a decision, preference, fact, result or way of doing things. "
         "One self-contained thought per call. The same content is stored once: what else is given is merged into it. "
-        "indexed: false means safe, and searchable soon. similar: near-duplicates; update or forget outdated ones."
+        "indexed: false: safe, and searchable soon. similar: near-duplicates; update or forget outdated ones."
     ),
     arguments=StoreMemory,
     result=StoredMemory,
@@ -225,8 +225,8 @@ QUERY_MEMORY: Final = ToolDefinition(
     title="Query the memory",
     description=(
         "Find memories by meaning and words, best first, or list them. A long one comes as an excerpt around its best "
-        "passage. confident: false means that nothing is near the question. "
-        "degraded says if the search was incomplete, note what was left out."
+        "passage. confident: false: nothing is near the question; null: unknown. "
+        "degraded: the search was incomplete; note: what was left out."
     ),
     arguments=QueryMemory,
     result=FoundMemories,

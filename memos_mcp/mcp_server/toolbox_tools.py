@@ -133,7 +133,7 @@ DISCOVER_TOOLS: Final = ToolDefinition(
     title="Discover tools",
     description=(
         "Find registered tools for a need, best first; an exact tool_id or name comes first. "
-        "confident: false means that none stands out: read what they do before you use one. "
+        "confident: false: none stands out, read what they do before use; null: unknown. "
         "For the schemas of the one you want, ask again with its tool_id as query and detail full."
     ),
     arguments=DiscoverTools,

@@ -75,10 +75,10 @@ class DiscoverToolsResult(BaseModel):
 
 
 class BuildLoadoutResult(QueryMemoryResult, DiscoverToolsResult):
-    """The answer of `build_loadout`; `missing` names pins that no longer exist."""
+    """The answer of `build_loadout`; `missing` names pins that no longer exist, `uncovered` is None if unknown."""
 
     role: str | None = None
-    uncovered: Sequence[str] = ()
+    uncovered: Sequence[str] | None = ()
     missing: Sequence[str] = ()
 
     @property

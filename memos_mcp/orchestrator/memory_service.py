@@ -115,7 +115,7 @@ class MemoryService:
             tools=await self._complete_tools(answer),
             degraded=answer.shortfall,
             role=answer.role or "",
-            uncovered=answer.uncovered,
+            uncovered=answer.uncovered or (),
         )
 
     async def store(

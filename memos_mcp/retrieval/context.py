@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from memos_mcp.domain.index import Vector, WeightedText
+from memos_mcp.domain.scripts import count_words
 
 REACH: Final = 2
 """The number of neighbours of a memory on each side, in its session or its file."""
@@ -39,7 +40,7 @@ def weigh_neighbours(before: Sequence[str], after: Sequence[str]) -> list[Weight
 def _weighed(texts: Iterable[str]) -> Iterable[WeightedText]:
     between = 0
     for text in texts:
-        words = len(text.split())
+        words = count_words(text)
         weight = MAX_WEIGHT * 0.5 ** ((between + words / 2) / HALVED_AFTER_WORDS)
         if weight < MIN_WEIGHT or len(text) >= MAX_CHARS:
             return

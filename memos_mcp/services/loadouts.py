@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import anyio
 
@@ -45,14 +45,26 @@ class LoadoutQuery:
     need: bool = False
 
 
+class Found(NamedTuple, Generic[Hit]):
+    """The answer to a query: hits by key, best first. `judged`: whether their cosines say anything."""
+
+    hits: Sequence[tuple[str, Hit]]
+    degraded: str | None
+    judged: bool
+
+
 @dataclass(slots=True)
 class Proposals(Generic[Hit]):
-    """Pins and hits by key, those of the connection's own namespace first, and the finds of each query."""
+    """Pins and hits by key, those of the connection's own namespace first, and the finds of each query.
+
+    unjudged: indices of the queries whose script the embedding model cannot read: only words say what covers them.
+    """
 
     pins: list[str] = field(default_factory=list)
     hits: dict[str, Hit] = field(default_factory=dict)
     asks: list[PackQuery] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    unjudged: set[int] = field(default_factory=set)
     withheld: int = 0
     degraded: str | None = None
 
@@ -106,9 +118,10 @@ class Loadouts:
             into.hits |= {str(memory_id): MemoryHit(memory, ()) for memory_id, memory in found.items()}
         _resolve_pins(into, [str(memory_id) for memory_id in loadout.pinned_memories])
 
-        async def query(scope: Scope, question: LoadoutQuery) -> tuple[list[tuple[str, MemoryHit]], str | None]:
+        async def query(scope: Scope, question: LoadoutQuery) -> Found[MemoryHit]:
             page = await self._memories.query(scope, MemoryQuery(question.text, limit=MEMORIES_PER_QUERY))
-            return [(str(hit.memory.memory_id), hit) for hit in page.hits], page.degraded
+            hits = [(str(hit.memory.memory_id), hit) for hit in page.hits]
+            return Found(hits, page.degraded, judged=page.confident is not None)
 
         await _query_all(scopes, questions, query, into, _memory_text, MEMORY_THRESHOLDS)
 
@@ -124,9 +137,10 @@ class Loadouts:
                 into.withheld += (await self._tools.discover(scope, ToolQuery((), wanted, limit=1))).withheld
         _resolve_pins(into, loadout.pinned_tools)
 
-        async def query(scope: Scope, question: LoadoutQuery) -> tuple[list[tuple[str, ToolHit]], str | None]:
+        async def query(scope: Scope, question: LoadoutQuery) -> Found[ToolHit]:
             page = await self._tools.discover(scope, ToolQuery([question.text], wanted, TOOLS_PER_QUERY))
-            return [(hit.tool.tool_id, hit) for hit in page.hits], page.degraded
+            hits = [(hit.tool.tool_id, hit) for hit in page.hits]
+            return Found(hits, page.degraded, judged=page.confident is not None)
 
         await _query_all(scopes, questions, query, into, lambda hit: tool_text(hit.tool), TOOL_THRESHOLDS)
 
@@ -151,7 +165,7 @@ def _resolve_pins(into: Proposals[Any], wanted: Sequence[str]) -> None:
 async def _query_all(
     scopes: Sequence[Scope],
     questions: Sequence[LoadoutQuery],
-    query: Callable[[Scope, LoadoutQuery], Awaitable[tuple[list[tuple[str, Hit]], str | None]]],
+    query: Callable[[Scope, LoadoutQuery], Awaitable[Found[Hit]]],
     into: Proposals[Hit],
     text_of: Callable[[Hit], str],
     thresholds: RelevanceThresholds,
@@ -161,12 +175,15 @@ async def _query_all(
     answers = await _gather(calls, MAX_CONCURRENT)
     for index, question in enumerate(questions):
         finds: list[PackCandidate] = []
-        for found, degraded in answers[index * len(scopes) : (index + 1) * len(scopes)]:
-            into.degraded = into.degraded or degraded
-            for rank, (key, hit) in enumerate(found):
-                judged = relevance(question.text, text_of(hit), hit.signals, rank, thresholds)
-                if judged is not None and _keep(into, key, hit):
-                    finds.append(PackCandidate(key, hit.score or 0.0, covers=judged == "covers"))
+        for found in answers[index * len(scopes) : (index + 1) * len(scopes)]:
+            into.degraded = into.degraded or found.degraded
+            if not found.judged and any("dense" in hit.signals for _, hit in found.hits):
+                into.unjudged.add(index)  # without cosines only words were searched, and `degraded` says so
+            for rank, (key, hit) in enumerate(found.hits):
+                signals = hit.signals if found.judged else {**hit.signals, "dense": 0.0}
+                near = relevance(question.text, text_of(hit), signals, rank, thresholds)
+                if near is not None and _keep(into, key, hit):
+                    finds.append(PackCandidate(key, hit.score or 0.0, covers=near == "covers"))
         into.asks.append(PackQuery(question.reason, finds, question.need))
 
 

@@ -15,9 +15,9 @@ from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryStore, SimilarMe
 from memos_mcp.services.projections import memory_filter
 
 IS_SIMILAR: Final = 0.9
-"""The cosine of two contents from which the older one is named: 9 of 12 facts that were corrected or reworded reach it,
-none of 12 pairs of other facts about the same thing, and 3.6 % of the messages of LongMemEval, whose nearest others say
-nearly the same (`benchmarks/near_duplicates.py`, all-MiniLM-L6-v2)."""
+"""The cosine of two contents from which the older one is named: 9 of 12 statements that were corrected or reworded
+reach it, none of 12 pairs of other statements about the same thing, and 3.6 % of the messages of LongMemEval, whose
+nearest others say nearly the same (`benchmarks/near_duplicates.py`, all-MiniLM-L6-v2)."""
 
 SHOWN: Final = 3
 CANDIDATES: Final = 8

@@ -58,7 +58,8 @@ class IndexState(Protocol):
 class Candidates:
     """Candidates, best first, before Postgres filters them; `degraded` says what could not be searched.
 
-    confident: whether a candidate fits, judged by meaning and words; None when only words were searched.
+    confident: whether a candidate fits, judged by meaning and words; None when only words were searched, and when the
+    model cannot read the script of the question.
     """
 
     ranked: Sequence[Ranked]
@@ -110,8 +111,8 @@ class Search:
         if kind == "memory":  # its text never changes, and each memory of a session queues its neighbours again
             queued = unscored(queued, answers)
         ranked = fuse(kind, answers, [*queued, *outside])
-        confident = None if words_only else CONFIDENT[kind](ranked)
-        return Candidates(ranked, confident, join_reasons(words_only, self._lag()))
+        judged = words_only is None and await self._reads(text)
+        return Candidates(ranked, CONFIDENT[kind](ranked) if judged else None, join_reasons(words_only, self._lag()))
 
     async def reranked(
         self, question: str, ranked: Sequence[Ranked], found: Mapping[UUID, Row], text_of: Callable[[Row, Ranked], str]
@@ -142,6 +143,10 @@ class Search:
             answers = await self._index.search(kind, questions, where, limit)
             if self._index.shape == shape:
                 return answers, words_only
+
+    async def _reads(self, text: str) -> bool:
+        embedder = self._embedders.of(self._index.shape)
+        return embedder is not None and await embedder.reads(text)
 
     async def _vectors(self, texts: Sequence[str], shape: Shape | None) -> tuple[Sequence[Vector | None], str | None]:
         """Embed for a generation of this shape; without vectors, also return why it is searched by words only."""

@@ -72,6 +72,11 @@ def test_a_pack_is_printed_for_people() -> None:
     ]
 
 
+def test_a_pack_of_which_meaning_could_not_be_judged_says_so() -> None:
+    printed = "\n".join(lines(PACK | {"uncovered": None}))
+    assert "\nuncovered: unknown, because the embedding model cannot read the script of a need\n" in printed
+
+
 @pytest.fixture
 def prepared_home(home: Path, nothing_set: pytest.MonkeyPatch) -> Iterator[Path]:
     """Yield a home with a memory and a loadout; its engine is stopped afterwards."""

@@ -76,6 +76,11 @@ def test_fill_words_do_not_count() -> None:
     assert shared_words("deploying servers", "deployment of a server") == (2, 2)
 
 
+def test_scripts_without_spaces_share_pairs_of_characters() -> None:
+    assert shared_words("服务器在哪里", "服务器搬到地下室") == (2, 5)
+    assert shared_words("サーバー", "そのｻｰﾊﾞｰは古い") == (3, 3)
+
+
 def test_one_word_covers_a_need_of_one_word_only() -> None:
     assert relevance("iron a shirt", "a shirt with an emblem", {"dense": 0.1}, 9, THRESHOLDS) == "related"
     assert relevance("shirts", "a shirt with an emblem", {"dense": 0.1}, 9, THRESHOLDS) == "covers"

@@ -54,6 +54,15 @@ async def upgraded(empty_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
+MOVED = UUID("00000000-0000-4000-8000-0000000000ff")
+CHINESE_ROWS = f"""
+    INSERT INTO agent_memories (id, namespace, agent_id, content) VALUES ('{MOVED}', 'home', 'ann', '服务器搬到地下室');
+    INSERT INTO registered_tools (namespace, tool_id, name, description, endpoint_url)
+    VALUES ('home', 'weather', '天气查询', '查询气温', 'https://weather.example.com');
+    DELETE FROM index_queue;
+"""
+
+
 async def queued(database: Database) -> set[UUID]:
     async with database.connection() as connection:
         return {row["item_id"] for row in await connection.fetch("SELECT item_id FROM index_queue")}
@@ -149,3 +158,19 @@ async def test_a_moved_message_records_its_former_position_after_an_upgrade(upgr
     claims = {claim.item_id: claim for claim in await PostgresIndexQueue(upgraded).claim(10, LEASE)}
     assert [position["session_id"] for position in claims[CAT].former_positions] == ["call"]
     assert (await PostgresMemories(upgraded).current([CAT]))[CAT].version == 2
+
+
+async def test_an_upgrade_finds_older_rows_in_other_languages_and_queues_none_of_them(empty_url: str) -> None:
+    connection = await connect(empty_url)
+    await migrate(connection, FILES[:6])
+    await connection.execute(ROWS)
+    await connection.execute(CHINESE_ROWS)
+    await migrate(connection, FILES)
+    await connection.close(timeout=5)
+    database = Database(empty_url)
+    found = await PostgresMemories(database).text_search("home", "服务器在哪里", ALL, 5, NOW, queued_only=False)
+    tools = await PostgresTools(database).text_search("home", "天气", ToolFilter(), 5, queued_only=False)
+    memory = (await PostgresMemories(database).current([MOVED]))[MOVED]
+    assert [match.item_id for match in found] == [MOVED]
+    assert (len(tools), memory.version, await queued(database)) == (1, 1, set())
+    await database.close()

@@ -48,7 +48,8 @@ async def states(database: Database) -> dict[UUID, ItemState]:
         ("UPDATE agent_memories SET session_id = 't' WHERE content = 'd'", "bcefxy"),
         ("UPDATE agent_memories SET namespace = 'else' WHERE content = 'd'", "bcef"),
         ("UPDATE agent_memories SET occurred_at = occurred_at + interval '1 h' WHERE content = 'c'", "abdefg"),
-        ("UPDATE agent_memories SET importance = 1 WHERE content = 'd'", ""),
+        ("UPDATE agent_memories SET importance = 1 WHERE content = 'd'", "bcef"),
+        ("UPDATE agent_memories SET ingested = true WHERE content = 'd'", ""),
     ],
 )
 async def test_a_change_affects_what_is_around_the_present_and_the_former_positions(

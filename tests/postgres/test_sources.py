@@ -8,7 +8,7 @@ from uuid import UUID
 import anyio
 import pytest
 
-from memos_mcp.domain.errors import Unavailable
+from memos_mcp.domain.errors import Invalid, Unavailable
 from memos_mcp.domain.memory import Memory, MemoryFilter, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import Replaced, StoredFile
@@ -236,7 +236,7 @@ async def test_a_chunk_removed_while_another_source_starts_to_share_it_stays(
 async def test_a_batch_is_recorded_as_a_whole_or_not_at_all(database: Database) -> None:
     await replace(database, file("a.py", chunk("one")))
     broken = NewMemory("two", kind="hearsay")  # type: ignore[arg-type]  # what the schema refuses, after the first file
-    with pytest.raises(Unavailable):
+    with pytest.raises(Invalid):
         await replace(database, file("a.py", chunk("uno"), digest=b"2"), file("b.py", broken))
     assert await PostgresSources(database).digests(ANN, "app") == {"a.py": b"1"}
     assert list(await memories(database)) == ["one"]

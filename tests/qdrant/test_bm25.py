@@ -1,9 +1,13 @@
 """The weights of words in passages and questions."""
 
 import pytest
-from qdrant_edge import SparseVector
+from hypothesis import given
+from hypothesis import strategies as st
+from qdrant_edge import Bm25, Bm25Config, SparseVector
 
-from memos_mcp.qdrant.bm25 import WordVectors
+from memos_mcp.domain.scripts import normalized, pairs_of_characters
+from memos_mcp.qdrant.bm25 import WordVectors, split_camel_case
+from memos_mcp.retrieval.detection import is_english
 
 WORDS = WordVectors()
 
@@ -44,3 +48,61 @@ def test_a_word_in_several_texts_has_its_greatest_weight() -> None:
 def test_a_passage_without_words_has_an_empty_vector() -> None:
     assert weights(WORDS.passage("memory", [])) == {}
     assert weights(WORDS.passage("memory", [("", 1.0), ("the", 0.5)])) == {}
+
+
+def words_in_common(one: str, other: str) -> set[int]:
+    return set(WORDS.question(one).indices) & set(WORDS.passage("memory", [(other, 1.0)]).indices)
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ascii_without_words_of_other_languages_has_the_vector_of_qdrant_itself(text: str) -> None:
+    plain = Bm25(Bm25Config(language="english", ascii_folding=True, avg_len=60.0))
+    text = f"{text} and more"
+    assert weights(WORDS.passage("memory", [(text, 1.0)])) == weights(plain.embed_document(split_camel_case(text)))
+    assert weights(WORDS.question(text)) == weights(plain.embed_query(split_camel_case(text)))
+
+
+@pytest.mark.parametrize(
+    ("question", "passage"),
+    [
+        ("Häuser", "das Haus ist verkauft"),
+        ("Wo steht das Haus?", "Die Häuser sind verkauft."),
+        ("серверы", "Сервер перезагружен"),
+        ("Mitä kissalle annetaan?", "Mikä kissa nukkuu, kun sataa?"),
+        ("caballos", "¿Dónde está el caballo?"),
+        ("الخادم", "خادم البريد"),
+        ("בית", "הבית נמכר"),
+        ("서버", "서버에서 오류"),
+        ("약", "고양이에게 약을 준다"),
+        ("猫", "黒猫がいる"),
+        ("0x80070005", "エラー0x80070005です"),
+        ("8443", "端口8443只能从内网访问"),
+        ("OrderService", "使用OrderService类"),
+        ("\uff21\uff22\uff23\uff11\uff12\uff13", "code ABC123"),
+        ("データ", "ﾃﾞｰﾀ"),
+        ("café", "Cafe\u0301"),
+        ("cafe", "café"),
+    ],
+)
+def test_a_word_is_found_in_another_form(question: str, passage: str) -> None:
+    assert words_in_common(question, passage)
+
+
+def test_a_word_matches_in_the_same_form_when_the_language_of_the_question_is_not_recognised() -> None:
+    assert is_english("Servern")
+    assert words_in_common("Servern", "Die Last auf den Servern ist nicht hoch.")
+
+
+def test_stop_words_of_the_recognised_language_do_not_count() -> None:
+    assert not words_in_common("Wo ist das und wer ist der?", "Das ist nicht der Hund und nicht das Pferd.")
+
+
+@pytest.mark.parametrize("text", ["東京", "データ", "서울", "กรุงเทพ", "ទិញផ្ទះ", "ခွေးတကောင်", "ເຂົ້າໜຽວ"])
+def test_a_pair_of_characters_is_one_word_to_qdrant(text: str) -> None:
+    qdrant = Bm25(Bm25Config(language="english", ascii_folding=True))
+    assert {len(qdrant.embed_query(word).indices) for word in pairs_of_characters(normalized(text)).split()} == {1}
+
+
+def test_other_words_of_a_text_do_not_count_less_for_its_pairs_of_characters() -> None:
+    short, both = ("fetch the news", 1.0), ("fetch the news 获取网易新闻热点榜包含时政要闻社会事件", 1.0)
+    assert weight_of("fetch", both) > 0.9 * weight_of("fetch", short)

@@ -61,6 +61,12 @@ def test_a_long_neighbour_is_left_out_with_those_behind_it() -> None:
     assert [one.text for one in weigh_neighbours([near, long, "behind"], [long, "behind"])] == [near]
 
 
+def test_a_neighbour_without_spaces_counts_by_its_characters() -> None:
+    [short], [longer] = weigh_neighbours(["服务器"], []), weigh_neighbours(["服务器在地下室。" * 10], [])
+    assert longer.weight < short.weight < MAX_WEIGHT
+    assert weigh_neighbours(["服务器在地下室。" * 100], []) == []
+
+
 @pytest.mark.parametrize("text", ["京" * MAX_CHARS, "0f" * (MAX_CHARS // 2), "a_long_identifier_of_code " * 80])
 def test_a_neighbour_that_may_be_cut_is_left_out_even_with_few_words(text: str) -> None:
     assert weigh_neighbours([text[-MAX_CHARS:]], [text[:MAX_CHARS]]) == []

@@ -14,7 +14,7 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool
 from memos_mcp.mcp_server.loadout_tool import BUILD_LOADOUT
 from memos_mcp.services.loadouts import _gather
-from tests.fakes import DownIndex
+from tests.fakes import DownIndex, HashEmbedder
 
 pytestmark = pytest.mark.anyio
 
@@ -202,3 +202,15 @@ async def test_the_first_anticipated_failure_cancels_the_others_and_is_raised_un
     with anyio.fail_after(5), pytest.raises(StoreUnavailable, match="away"):
         await _gather([wait, nested], limit=2)
     assert ended == ["yes", "yes"]
+
+
+async def test_needs_that_only_words_can_cover_are_not_reported_as_uncovered(app: App, embedder: HashEmbedder) -> None:
+    embedder.unread = frozenset("服务器搬到哪里天气")
+    moved = await remember(app, "服务器搬到地下室。")
+    packed = await build(app, task="服务器", needs=["服务器搬到哪里"])
+    assert [memory["memory_id"] for memory in packed["memories"]] == [moved]
+    assert packed["uncovered"] == []
+    packed = await build(app, task="服务器", needs=["服务器搬到哪里", "天气", "frog poetry"])
+    assert (packed["uncovered"], packed["degraded"]) == (None, None)
+    packed = await build(app, task="服务器", needs=["服务器搬到哪里", "frog poetry"])
+    assert packed["uncovered"] == ["frog poetry"]

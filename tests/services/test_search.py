@@ -171,3 +171,15 @@ async def test_confidence_is_unknown_when_only_words_were_searched(app: App, ind
     assert (await app.memories.query(SCOPE, MemoryQuery("boiler key"))).confident is None
     assert (await app.tools.discover(SCOPE, ToolQuery(["book a passage"]))).confident is None
     assert (await app.tools.discover(SCOPE, ToolQuery(["ferry"]))).confident is True
+
+
+async def test_confidence_is_unknown_when_the_model_cannot_read_the_script(app: App, embedder: HashEmbedder) -> None:
+    embedder.unread = frozenset("猫在哪里")
+    await app.memories.store(SCOPE, NewMemory("猫 在 床上"))
+    await app.tools.register(SCOPE, NewTool("ferry", "Ferry", "Book a ferry", "https://e.example.com"))
+    page = await app.memories.query(SCOPE, MemoryQuery("猫 在 哪里"))
+    assert (contents(page), page.confident, page.degraded) == (["猫 在 床上"], None, None)
+    assert (await app.memories.query(SCOPE, MemoryQuery("cat"))).confident is False
+    assert (await app.tools.discover(SCOPE, ToolQuery(["猫"]))).confident is None
+    assert (await app.tools.discover(SCOPE, ToolQuery(["ferry", "猫"]))).confident is None
+    assert (await app.tools.discover(SCOPE, ToolQuery(["mend a tyre", "猫"]))).confident is False
