@@ -41,10 +41,14 @@ class MemoryChange:
     if_version: int | None = None
 
     def check(self) -> None:
-        """Raise `Invalid` when nothing is to change, or a part is given and cleared at once."""
+        """Raise `Invalid` when nothing is to change, a part cannot be stored, or one is given and cleared at once."""
         values = (self.content, self.kind, self.tags, self.metadata, self.importance)
         if all(value is None for value in (*values, self.session_id, self.occurred_at, self.expires_at, *self.clear)):
             raise Invalid(NOTHING_TO_CHANGE)
+        content = "." if self.content is None else self.content
+        tags, metadata = self.tags or (), self.metadata or {}
+        times = (self.occurred_at, self.expires_at)
+        NewMemory(content, self.kind, tags, metadata, self.importance, self.session_id, *times).check()
         for name in self.clear:
             if getattr(self, name) is not None:
                 raise Invalid(f"{name} is given and cleared at once. Leave out one of them.")

@@ -118,8 +118,7 @@ class MemoryChanges:
 
     async def _targets(self, scope: Scope, selection: Selection, *, erase: bool) -> tuple[list[UUID], Forgotten]:
         """Return the ids of all that is concerned, and the answer about it."""
-        if (selection.memory_ids is None) == (selection.filter in (None, MemoryFilter())):
-            raise Invalid(NOT_BOTH)
+        _check(selection)
         found = await self._store.targets(scope, selection, self._now(), forgotten=erase)
         ids = [target.memory_id for target in found]
         selected = [target.memory_id for target in found if not target.earlier]
@@ -130,6 +129,7 @@ class MemoryChanges:
         self, scope: Scope, selection: Selection, expect: int | None, *, erase: bool
     ) -> tuple[list[UUID], Forgotten]:
         """Return the same as `_targets`; raise `Conflict` if it is not as many as the caller expects."""
+        _check(selection)
         if selection.memory_ids is None and expect is None:
             raise Invalid(UNCONFIRMED)
         ids, answer = await self._targets(scope, selection, erase=erase)
@@ -150,3 +150,8 @@ class MemoryChanges:
 
     async def _dropped(self, ids: Sequence[UUID]) -> bool:
         return await self._indexer.wait_until_dropped("memory", ids, self._wait)
+
+
+def _check(selection: Selection) -> None:
+    if (selection.memory_ids is None) == (selection.filter in (None, MemoryFilter())):
+        raise Invalid(NOT_BOTH)

@@ -121,7 +121,8 @@ async def test_two_concurrent_changes_of_one_version_change_it_once(app: App) ->
     [
         (MemoryChange(UUID(int=1)), "Nothing to change"),
         (MemoryChange(UUID(int=1), session_id="s", clear=["session_id"]), "given and cleared at once"),
-        (MemoryChange(UUID(int=1), content=" "), "no live memory|is empty"),
+        (MemoryChange(UUID(int=1), content=" "), "content is empty"),
+        (MemoryChange(UUID(int=1), tags=["x" * 129]), "an entry of tags has 129 characters"),
     ],
 )
 async def test_a_change_that_makes_no_sense_is_refused(app: App, change: MemoryChange, message: str) -> None:

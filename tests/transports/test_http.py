@@ -245,7 +245,7 @@ async def test_a_client_of_either_era_is_served(
     url = server[0] + path
     for _ in range(2):
         async with Client(url if path == "/mcp" else sse_client(url), mode=era) as client:
-            assert len((await client.list_tools()).tools) == 5
+            assert len((await client.list_tools()).tools) == 7
             result = await client.call_tool("store_memory", {"content": "Grüße 😀"})
             assert result.structured_content["created"] is True
 
