@@ -52,7 +52,8 @@ def test_clients_continue_when_their_engine_is_killed_and_nothing_acknowledged_i
     assert {name: figures[name] for name in harm if figures[name]} == {}
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rounds", [50])
 def test_a_change_is_done_or_not_done_when_the_engine_is_killed_and_its_history_is_complete(rounds: int) -> None:
     figures = benchmark("kill_changes", "--rounds", rounds)
     assert figures.pop("kills") == rounds

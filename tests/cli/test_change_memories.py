@@ -161,6 +161,7 @@ async def test_earlier_versions_are_counted_shown_and_forgotten_with_their_memor
     assert sorted(restored.stdout.split()) == sorted([first, second])
 
 
+@pytest.mark.slow
 def test_many_ids_are_forgotten_in_several_calls(user: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "many.jsonl"
     file.write_text("".join(json.dumps({"content": f"Parcel {n}.", "tags": ["parcel"]}) + "\n" for n in range(101)))

@@ -208,7 +208,10 @@ def test_serving_other_machines_requires_a_token_and_host_names(
     assert SECRET not in line
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
+@pytest.mark.parametrize(
+    "how",
+    [pytest.param(signal.SIGKILL, id="SIGKILL"), pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.slow)],
+)
 def test_an_interrupted_import_is_resumed_by_running_it_again(
     memos: Memos, home: Path, tmp_path: Path, how: signal.Signals
 ) -> None:

@@ -35,7 +35,7 @@ def observations(folder: Path, count: int) -> list[str]:
     return ["--from", "server-memory", str(folder)]
 
 
-@pytest.mark.parametrize("write", [lines, observations])
+@pytest.mark.parametrize("write", [lines, pytest.param(observations, marks=pytest.mark.slow)])
 def test_ctrl_c_reports_what_is_stored_and_the_same_command_continues(
     home: Path,
     nothing_set: pytest.MonkeyPatch,
