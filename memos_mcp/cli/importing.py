@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import anyio
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
+from anyio.streams.memory import MemoryObjectSendStream
 from tqdm import tqdm
 
 from memos_mcp.app import App, open_app
@@ -30,6 +31,12 @@ BATCH_LINES: Final = 1_024
 """Lines of one transaction: with 256, a sixth fewer are stored a second."""
 
 BATCH_BYTES: Final = 4 * 1024 * 1024
+
+YIELD_LINES: Final = 32
+"""Lines that are parsed without a break, in which the batch before is sent on to Postgres."""
+
+ParsedBatch: TypeAlias = tuple[int, Mapping[int, NewMemory | NewTool]]
+"""The bytes of a batch, and its valid lines by their numbers."""
 
 
 @dataclass(slots=True)
@@ -68,18 +75,40 @@ async def import_file(settings: Settings, file: BinaryIO, *, wait: bool) -> int:
     progress = ImportProgress()
     with anyio.CancelScope() as stop, cancelled_by_signals(stop):
         async with open_app(settings) as app:
-            with tqdm(total=os.fstat(file.fileno()).st_size, unit="B", unit_scale=True, desc="stored") as bar:
-                for batch in _batches(file):
-                    parsed = {
-                        number: new
-                        for number, line in batch
-                        if (new := _parse_line(number, line, progress.counts)) is not None
-                    }
-                    await _store(app, scope_of(settings), parsed, progress.counts)
-                    bar.update(sum(len(line) for _, line in batch))
+            await _store_lines(app, scope_of(settings), file, progress.counts)
             await finish(app, progress, wait=wait)
         return progress.exit_code
     return progress.stopped()
+
+
+async def _store_lines(app: App, scope: Scope, file: BinaryIO, counts: Counter[str]) -> None:
+    """Store batch after batch; while Postgres writes one, the next one is parsed."""
+    send, receive = anyio.create_memory_object_stream[ParsedBatch](0)
+    failure: MemosError | None = None
+    with tqdm(total=os.fstat(file.fileno()).st_size, unit="B", unit_scale=True, desc="stored") as bar:
+        async with anyio.create_task_group() as tasks, receive:
+            tasks.start_soon(_parse_batches, file, counts, send)
+            try:
+                async for size, parsed in receive:
+                    await _store(app, scope, parsed, counts)
+                    bar.update(size)
+            except MemosError as error:  # raised below: the task group would wrap it
+                failure = error
+                tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _parse_batches(file: BinaryIO, counts: Counter[str], send: MemoryObjectSendStream[ParsedBatch]) -> None:
+    async with send:
+        for batch in _batches(file):
+            parsed: dict[int, NewMemory | NewTool] = {}
+            for number, line in batch:
+                if len(parsed) % YIELD_LINES == 0:
+                    await checkpoint()
+                if (new := _parse_line(number, line, counts)) is not None:
+                    parsed[number] = new
+            await send.send((sum(len(line) for _, line in batch), parsed))
 
 
 async def finish(app: App, progress: ImportProgress, *further: str, wait: bool) -> None:
@@ -153,13 +182,13 @@ def new_tool(fields: Mapping[str, Any]) -> NewTool:
 
 
 async def _store(app: App, scope: Scope, batch: Mapping[int, NewMemory | NewTool], counts: Counter[str]) -> None:
-    plain = [new for new in batch.values() if isinstance(new, NewMemory) and new.supersedes is None]
-    await store_batch(app, scope, plain, counts)
-    for number, new in batch.items():
+    plain = {number: new for number, new in batch.items() if isinstance(new, NewMemory) and new.supersedes is None}
+    await store_batch(app, scope, list(plain.values()), counts)
+    for number, new in batch.items() if len(plain) < len(batch) else ():
         with anyio.CancelScope(shield=True):
             if isinstance(new, NewTool):
                 counts[f"tools {(await app.tools.record(scope, new)).outcome}"] += 1
-            elif new.supersedes is not None:
+            elif number not in plain:
                 await _replace(app, scope, number, new, counts)
         await checkpoint_if_cancelled()
 

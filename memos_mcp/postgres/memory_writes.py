@@ -10,34 +10,36 @@ from memos_mcp.domain.errors import NotFound
 from memos_mcp.domain.memory import DEFAULT_IMPORTANCE, DEFAULT_KIND, Added, Labels, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, Row
-from memos_mcp.postgres.memory_events import author, former
+from memos_mcp.postgres.memory_events import author, former, record
 
 _Once: TypeAlias = tuple[str | None, bytes]
 """Session and content hash: unique within a scope."""
 
 # A live row is not changed; an expired one is overwritten, because it is hidden from everybody.
 _INSERT: Final = """
-    WITH stored AS (
-        INSERT INTO agent_memories AS old (
-            id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
-            expires_at, ingested, sequence
-        )
-        OVERRIDING SYSTEM VALUE
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, $12), $12, $11, $13,
-                coalesce($14::bigint, nextval('agent_memories_sequence_seq')))
-        ON CONFLICT (namespace, content_hash, md5(agent_id), coalesce(md5(session_id), '')) WHERE superseded_by IS NULL
-        DO UPDATE SET
-            kind = excluded.kind, tags = excluded.tags, metadata = excluded.metadata, importance = excluded.importance,
-            occurred_at = excluded.occurred_at, created_at = excluded.created_at, expires_at = excluded.expires_at,
-            ingested = excluded.ingested
-        WHERE old.expires_at <= $12
-        RETURNING id, session_id, content_hash, version
-    ), recorded AS (
+    INSERT INTO agent_memories AS old (
+        id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
+        expires_at, ingested, sequence
+    )
+    OVERRIDING SYSTEM VALUE
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, $12), $12, $11, $13,
+            coalesce($14::bigint, nextval('agent_memories_sequence_seq')))
+    ON CONFLICT (namespace, content_hash, md5(agent_id), coalesce(md5(session_id), '')) WHERE superseded_by IS NULL
+    DO UPDATE SET
+        kind = excluded.kind, tags = excluded.tags, metadata = excluded.metadata, importance = excluded.importance,
+        occurred_at = excluded.occurred_at, created_at = excluded.created_at, expires_at = excluded.expires_at,
+        ingested = excluded.ingested
+    WHERE old.expires_at <= $12
+    RETURNING id, session_id, content_hash, version
+"""
+# One statement needs no transaction around it; a batch has one, and records its events at once, which is faster.
+_INSERT_RECORDED: Final = f"""
+    WITH stored AS ({_INSERT}), recorded AS (
         INSERT INTO memory_events (memory_id, namespace, event, agent_id, client, client_version, transport, at)
-        SELECT id, $2, 'stored', $3, $15, $16, $17, $12 FROM stored WHERE NOT $13
+        SELECT id, $2, 'stored', $3, $15, $16, $17, $12 FROM stored
     )
     SELECT * FROM stored
-"""
+"""  # noqa: S608 - composed of constants
 _NUMBERS: Final = "SELECT nextval('agent_memories_sequence_seq') AS number FROM generate_series(1, $1) ORDER BY number"
 _FIND: Final = """
     SELECT id, session_id, content_hash, version, ingested, kind, tags, metadata, importance, expires_at
@@ -108,7 +110,7 @@ async def add(connection: Connection, scope: Scope, new: NewMemory, now: datetim
 
 
 async def _add(connection: Connection, scope: Scope, new: NewMemory, memory_id: UUID, now: datetime) -> Added:
-    row = await connection.fetchrow(_INSERT, *_values(scope, new, memory_id, now))
+    row = await connection.fetchrow(_INSERT_RECORDED, *_values(scope, new, memory_id, now), *author(scope)[2:])
     if row is not None:
         return Added(row["id"], created=True, version=row["version"])
     row = await find(connection, scope, new)
@@ -153,6 +155,8 @@ async def add_many(
     rows = await connection.fetchmany(
         _INSERT, [_values(scope, one, uuid4(), now, row["number"], ingested=ingested) for row, one in ordered]
     )
+    if rows and not ingested:
+        await record(connection, scope, "stored", [row["id"] for row in rows], now)
     stored = _by_content(rows, created=True)
     again = _again(new, first, stored)
     if again:
@@ -231,7 +235,6 @@ def _values(
         now,
         ingested,
         sequence,
-        *author(scope)[2:],
     )
 
 

@@ -63,9 +63,7 @@ class Memories:
         return Stored(added.memory_id, added.created, indexed, added.merged, similar)
 
     async def store_many(self, scope: Scope, new: Sequence[NewMemory]) -> list[Added]:
-        """Store a batch in one transaction, without waiting for the index."""
-        for memory in new:
-            memory.check()
+        """Store a batch of memories that were checked, in one transaction, without waiting for the index."""
         return await self._store.add_many(scope, new, self._now())
 
     async def query(self, scope: Scope, query: MemoryQuery) -> MemoryPage:
