@@ -140,8 +140,10 @@ class MemorySearch:
         found |= await self._store.get(namespace, ids, query.filter, at, "then")
         replaced: list[Ranked] = []
         for hit in ranked:
-            then = [memory.memory_id for memory in versions.get(hit.item_id, ()) if memory.memory_id in found]
-            replaced += [hit._replace(item=str(one), span=Span(0, 0)) for one in then] or [hit]
+            then = [memory for memory in versions.get(hit.item_id, ()) if memory.memory_id in found]
+            replaced += [
+                hit._replace(item=str(memory.memory_id), span=Span(0, len(memory.content))) for memory in then
+            ] or [hit]
         return replaced
 
     async def _order(self, text: str, live: _Live, start: SearchPosition) -> tuple[Sequence[Ranked], str | None]:

@@ -52,6 +52,11 @@ UNDERSTOOD = [
     *(Form("query_memory", "limit", sent) for sent in ("", "null")),
     *(Form("query_memory", name, "") for name in ("cursor", "agent_id", "since", "min_score", "max_tokens")),
     Form("query_memory", "cursor", "null"),
+    Form("query_memory", "as_of", "2026-05-01", f"2026-05-01{MIDNIGHT}"),
+    *(Form("query_memory", "include_superseded", sent, True) for sent in ("true", "True", True)),
+    Form("forget_memory", "dry_run", "true", True),
+    Form("forget_memory", "expect", "0", 0),
+    *(Form("forget_memory", "filter", sent) for sent in ("", "null", None)),
     Form("register_tool", "request_schema", '{"type": "object"}', {"type": "object"}),
     Form("register_tool", "required_capabilities", "network", ["network"]),
     Form("register_tool", "response_schema", "null"),
@@ -92,7 +97,7 @@ REFUSED = [
 
 REQUIRED: dict[str, dict[str, Any]] = {
     "update_memory": {"memory_id": ID},
-    "forget_memory": {},
+    "forget_memory": {"memory_ids": [ID]},
     "store_memory": {"content": "The form of an argument."},
     "query_memory": {},
     "register_tool": {
