@@ -165,18 +165,24 @@ def answers(home: Path, count: int, memory_count: int, seed: int) -> list[Any]:
         found: list[Any] = [settled(client)]
         for number in range(count):
             words = memory(chance.randrange(memory_count)).split()
-            answer = client.call("query_memory", query=" ".join(words[: 3 + number % 4]), limit=10)
+            answer = complete(client, "query_memory", query=" ".join(words[: 3 + number % 4]), limit=10)
             found.append([(hit["memory_id"], hit["content"], round(hit["score"], 5)) for hit in answer["memories"]])
             if number % 5 == 0:
-                answer = client.call("discover_tools", query=" ".join(words))
+                answer = complete(client, "discover_tools", query=" ".join(words))
                 found.append([(tool["tool_id"], round(tool["score"], 5)) for tool in answer["tools"]])
         return found
 
 
+def complete(client: LineClient, tool: str, **arguments: Any) -> dict[str, Any]:
+    """Ask until the whole index has answered: on a busy machine a search may give up, and the answer is by words."""
+    while (answer := client.call(tool, **arguments))["degraded"] is not None:
+        pass
+    return answer
+
+
 def settled(client: LineClient) -> int:
     """Wait until nothing is queued; return how many memories there are."""
-    while client.call("query_memory", query="Is anybody there?")["degraded"] is not None:
-        pass
+    complete(client, "query_memory", query="Is anybody there?")
     return int(client.call("query_memory", limit=1)["total"])
 
 
