@@ -20,9 +20,9 @@ from memos_mcp.cli.show_memories import NOTHING_FOUND, conditions, row_of
 from memos_mcp.domain.memory import MemoryFilter
 from memos_mcp.domain.memory_changes import Forgotten, Selection
 from memos_mcp.domain.scope import Scope
+from memos_mcp.mcp_server.memory_results import named
 from memos_mcp.settings import Settings
 
-MAX_NAMED: Final = 5
 MAX_IDS: Final = 100
 """How many ids one call of `forget_memory` takes and returns."""
 
@@ -61,7 +61,7 @@ async def forget(settings: Settings, *, wanted: Forgetting) -> int:
         selection = Selection(ids) if ids else Selection(filter=wanted.filter)
         found = await app.memory_changes.select(scope, selection, erase=wanted.erase)
         if found.missing:
-            notice(f"Not in namespace {scope.namespace}: {_named(found.missing)}.")
+            notice(f"Not in namespace {scope.namespace}: {named(found.missing)}.")
         if not found.memory_ids:
             notice(NOTHING_FOUND)
         elif wanted.dry_run or wanted.ask:
@@ -117,7 +117,7 @@ async def _show(app: App, scope: Scope, found: Forgotten, wanted: Forgetting) ->
     page = await app.memories.read(scope, found.memory_ids)
     print_memories([row_of(hit) for hit in page.hits])
     if page.missing:
-        notice(f"Not live, and therefore not shown: {_named(page.missing)}.")
+        notice(f"Not live, and therefore not shown: {named(page.missing)}.")
 
 
 async def _agreed(found: Forgotten, wanted: Forgetting) -> bool:
@@ -149,7 +149,3 @@ def _counted(found: Forgotten) -> str:
     if not found.earlier:
         return memories
     return f"{memories} and {found.earlier:,} earlier version{'' if found.earlier == 1 else 's'}"
-
-
-def _named(ids: Sequence[UUID]) -> str:
-    return ", ".join(map(str, ids[:MAX_NAMED])) + (f" and {len(ids) - MAX_NAMED} more" if len(ids) > MAX_NAMED else "")

@@ -1,27 +1,18 @@
 """Prints the events of a memory: a table on a terminal, fields between tabs elsewhere."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
-from memos_mcp.cli.output import checked_output, print_rows
 from memos_mcp.cli.printable import field, one_line
-from memos_mcp.cli.terminal import DETAILS, minute, new_console, new_table
-
-Row = Mapping[str, Any]
+from memos_mcp.cli.terminal import DETAILS, Row, minute, new_table, print_found
 
 
 def print_history(rows: Sequence[Row]) -> None:
     """Print events, each with the values that it replaced."""
-    console = new_console()
-    if not console.is_terminal:
-        print_rows(_fields(row) for row in rows)
-    elif rows:
-        with checked_output():
-            console.print(_table(rows))
+    print_found(rows, _fields, lambda _: _table(rows))
 
 
 def _fields(row: Row) -> Iterator[str]:

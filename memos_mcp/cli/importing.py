@@ -4,11 +4,11 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
@@ -34,6 +34,8 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 
 YIELD_LINES: Final = 32
 """Lines that are parsed without a break, in which the batch before is sent on to Postgres."""
+
+LineOfFile = TypeVar("LineOfFile")
 
 ParsedBatch: TypeAlias = tuple[int, Mapping[int, NewMemory | NewTool]]
 """The bytes of a batch, and its valid lines by their numbers."""
@@ -128,11 +130,16 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def _batches(file: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
-    """Yield numbered lines, up to `BATCH_LINES` at once, and fewer if they are long."""
-    batch, size = list[tuple[int, bytes]](), 0
-    for number, line in enumerate(file, start=1):
-        batch.append((number, line))
-        size += len(line)
+    """Yield the numbered lines of a file in batches."""
+    return batches(enumerate(file, start=1), lambda numbered: len(numbered[1]))
+
+
+def batches(lines: Iterable[LineOfFile], size_of: Callable[[LineOfFile], int]) -> Iterator[list[LineOfFile]]:
+    """Yield up to `BATCH_LINES` lines at once, and fewer if they are long."""
+    batch, size = list[LineOfFile](), 0
+    for line in lines:
+        batch.append(line)
+        size += size_of(line)
         if len(batch) == BATCH_LINES or size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from memos_mcp.app import open_app
 from memos_mcp.archive.export_file import END, UNCHANGED, ExportContents, Line, check_export, is_export, read_lines
 from memos_mcp.cli.console import cancelled_by_signals
-from memos_mcp.cli.importing import BATCH_BYTES, BATCH_LINES, ImportProgress, finish, import_file, open_file
+from memos_mcp.cli.importing import ImportProgress, batches, finish, import_file, open_file
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.postgres.record_line_types import EVENT, FORGOTTEN, LINE_TYPES, MEMORY
 from memos_mcp.postgres.record_lines import LineImports
@@ -114,20 +114,8 @@ async def _store(imports: LineImports, batch: list[Line], ids: dict[str, str], *
 
 
 def _batches(file: BinaryIO) -> Iterator[list[Line]]:
-    """Yield the lines of one type after the other, up to `BATCH_LINES` at once, and fewer if they are long."""
+    """Yield the lines of one type after the other, in batches."""
     file.seek(0)
     for type_, lines in groupby(read_lines(file), attrgetter("type")):
         if type_ != END:
-            yield from _parts(lines)
-
-
-def _parts(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    part, size = list[Line](), 0
-    for line in lines:
-        part.append(line)
-        size += len(line.text)
-        if len(part) == BATCH_LINES or size >= BATCH_BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
+            yield from batches(lines, lambda line: len(line.text))

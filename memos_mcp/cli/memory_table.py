@@ -1,35 +1,27 @@
 """Prints memories: tables on a terminal, fields between tabs elsewhere."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
-from memos_mcp.cli.output import checked_output, print_rows
 from memos_mcp.cli.printable import field, one_line
-from memos_mcp.cli.terminal import DETAILS, GAP, excerpt, minute, new_console, new_table, print_records, why_found
+from memos_mcp.cli.terminal import DETAILS, GAP, Row, excerpt, minute, new_table, print_found, print_records, why_found
+from memos_mcp.mcp_server.memory_results import cut
 
 ID_DIGITS: Final = 8
-EARLIER_CHARS: Final = 300
 TIME_CHARS: Final = len("2026-05-01 12:00")
 KIND_CHARS: Final = len("procedural")
 SCORE_CHARS: Final = len("SCORE")
 WIDE: Final = 72
 """From this width of the terminal on, the time, the kind and the score have columns of their own."""
 
-Row = Mapping[str, Any]
-
 
 def print_memories(rows: Sequence[Row], query: str | None = None) -> None:
     """Print found or listed memories, each with an excerpt around the words of the query."""
-    console = new_console()
-    if not console.is_terminal:
-        print_rows(_fields(row) for row in rows)
-    elif rows:
-        with checked_output():
-            console.print(_table(rows, query, console))
+    print_found(rows, _fields, lambda console: _table(rows, query, console))
 
 
 def print_in_full(rows: Sequence[Row]) -> None:
@@ -100,7 +92,7 @@ def _named(row: Row) -> Iterator[tuple[str, str]]:
         if row[name] is not None:
             yield name, row[name]
     for one in row.get("earlier", ()):
-        yield "supersedes", f"{one['memory_id']} of {one['created_at']}, by {one['agent_id']}: {_short(one['content'])}"
+        yield "supersedes", f"{one['memory_id']} of {one['created_at']}, by {one['agent_id']}: {cut(one['content'])}"
     yield "agent_id", row["agent_id"]
     if row["session_id"] is not None:
         yield "session_id", row["session_id"]
@@ -110,7 +102,3 @@ def _named(row: Row) -> Iterator[tuple[str, str]]:
     if row["metadata"]:
         yield "metadata", json.dumps(row["metadata"], ensure_ascii=False)
     yield "version", str(row["version"])
-
-
-def _short(content: str) -> str:
-    return content if len(content) <= EARLIER_CHARS else content[: EARLIER_CHARS - 1] + "…"

@@ -4,8 +4,8 @@ from typing import Any
 
 from memos_mcp.cli.opened_record import opened_record
 from memos_mcp.cli.output import notice, print_json
-from memos_mcp.cli.show_memories import rfc3339
 from memos_mcp.domain.memory_changes import MemoryEvent
+from memos_mcp.mcp_server.memory_results import rfc3339
 from memos_mcp.settings import Settings
 
 

@@ -6,12 +6,13 @@ no engine and has no limit of size.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from memos_mcp.cli.engine_session import EngineSession, engine_session
 from memos_mcp.cli.output import notice, print_json
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryHit, MemoryQuery
+from memos_mcp.mcp_server.memory_results import rfc3339, stored_fields
 from memos_mcp.settings import Settings
 
 MAX_TOKENS: Final = 10_000
@@ -88,14 +89,7 @@ def row_of(hit: MemoryHit) -> dict[str, Any]:
 def _fields(memory: Memory) -> dict[str, Any]:
     times = {name: getattr(memory, name) for name in ("occurred_at", "created_at", "expires_at", "superseded_at")}
     return {
-        "memory_id": str(memory.memory_id),
-        "content": memory.content,
-        "kind": memory.kind,
-        "tags": list(memory.tags),
-        "metadata": dict(memory.metadata),
-        "importance": memory.importance,
-        "session_id": memory.session_id,
-        "agent_id": memory.agent_id,
+        **stored_fields(memory),
         **{name: None if moment is None else rfc3339(moment) for name, moment in times.items()},
         "superseded_by": None if memory.superseded_by is None else str(memory.superseded_by),
         "version": memory.version,
@@ -139,8 +133,3 @@ async def _ask(engine: EngineSession, arguments: Mapping[str, Any], limit: int) 
         "confident": page["confident"],
         "degraded": page["degraded"],
     }
-
-
-def rfc3339(moment: datetime) -> str:
-    """Return a time in the form in which the tools answer."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -2,14 +2,14 @@
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from memos_mcp.cli.output import checked_output, print_lines
+from memos_mcp.cli.output import checked_output, print_lines, print_rows
 from memos_mcp.cli.printable import field, lines, one_line
 
 MIN_WIDTH: Final = 20
@@ -23,6 +23,7 @@ FOUND: Final = "bold"
 SIGNALS: Final = {"dense": "meaning", "bm25": "words", "text": "words"}
 
 Named = Sequence[tuple[str, str]]
+Row: TypeAlias = Mapping[str, Any]
 
 _WORD: Final = re.compile(r"\w{3,}")
 
@@ -64,6 +65,16 @@ def why_found(signals: Mapping[str, float]) -> str:
 def minute(moment: str) -> str:
     """Return a time to the minute, as the tables show it."""
     return moment[: len("2026-05-01T12:00")].replace("T", " ")
+
+
+def print_found(rows: Sequence[Row], fields: Callable[[Row], Iterable[str]], table: Callable[[Console], Table]) -> None:
+    """Print rows as a table on a terminal, and as fields between tabs elsewhere."""
+    console = new_console()
+    if not console.is_terminal:
+        print_rows(map(fields, rows))
+    elif rows:
+        with checked_output():
+            console.print(table(console))
 
 
 def print_records(records: Sequence[tuple[Named, str]]) -> None:

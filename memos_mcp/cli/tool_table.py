@@ -1,32 +1,24 @@
 """Prints tools: tables on a terminal, fields between tabs elsewhere."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from memos_mcp.cli.output import checked_output, print_rows
 from memos_mcp.cli.printable import field, one_line
-from memos_mcp.cli.terminal import DETAILS, FOUND, GAP, excerpt, new_console, new_table, print_records, why_found
+from memos_mcp.cli.terminal import DETAILS, FOUND, GAP, Row, excerpt, new_table, print_found, print_records, why_found
 
 SCORE_CHARS: Final = len("SCORE")
 ID_SHARE: Final = 3
 """The ids take up to a third of the width."""
 
-Row = Mapping[str, Any]
-
 
 def print_tools(rows: Sequence[Row], query: str | None = None) -> None:
     """Print found or listed tools, each with an excerpt of its description."""
-    console = new_console()
-    if not console.is_terminal:
-        print_rows(_fields(row) for row in rows)
-    elif rows:
-        with checked_output():
-            console.print(_table(rows, query, console))
+    print_found(rows, _fields, lambda console: _table(rows, query, console))
 
 
 def print_in_full(rows: Sequence[Row]) -> None:

@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from hashlib import sha256
 from typing import Protocol
 
 from memos_mcp.domain.index import Vector
+
+
+def text_digest(text: str) -> bytes:
+    """Return the SHA-256 of a text's UTF-8 bytes, by which its vector is stored, and a content is found again."""
+    return sha256(text.encode()).digest()
 
 
 class EmbeddingStore(Protocol):

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Final, Literal, Protocol, TypeAlias
 from uuid import UUID
 
+from memos_mcp.domain.embedding_store import text_digest
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.index import Match, Span
 from memos_mcp.domain.limits import check_json, check_labels, check_name, check_text, check_time
@@ -53,7 +53,7 @@ class NewMemory:
     @property
     def content_hash(self) -> bytes:
         """SHA-256 of the content's UTF-8 bytes."""
-        return sha256(self.content.encode()).digest()
+        return text_digest(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Memory:
     @property
     def content_hash(self) -> bytes:
         """SHA-256 of the content's UTF-8 bytes."""
-        return sha256(self.content.encode()).digest()
+        return text_digest(self.content)
 
 
 @dataclass(frozen=True, slots=True)

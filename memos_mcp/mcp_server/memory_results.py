@@ -1,7 +1,9 @@
 """The results of the memory tools, as a client gets them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NotRequired
+from uuid import UUID
 
 from typing_extensions import TypedDict
 
@@ -9,6 +11,8 @@ from memos_mcp.domain.memory import Memory, MemoryHit, MemoryKind, SimilarMemory
 
 CUT_CHARS: Final = 300
 """Characters that are shown of an earlier version or a near-duplicate; by its id it can be read in full."""
+
+MAX_NAMED: Final = 5
 
 
 class NearDuplicate(TypedDict):
@@ -92,23 +96,16 @@ class FoundMemories(TypedDict):
 
 def similar_memory(similar: SimilarMemory) -> NearDuplicate:
     """Return a near-duplicate as a client gets it."""
-    return {"memory_id": str(similar.memory_id), "content": _cut(similar.content), "cosine": similar.cosine}
+    return {"memory_id": str(similar.memory_id), "content": cut(similar.content), "cosine": similar.cosine}
 
 
 def found_memory(hit: MemoryHit) -> dict[str, Any]:
     """Return a memory of an answer as a `FoundMemory`."""
-    memory: Memory = hit.memory
+    memory = hit.memory
     return {
-        "memory_id": str(memory.memory_id),
-        "content": memory.content,
-        "kind": memory.kind,
-        "tags": list(memory.tags),
-        "metadata": dict(memory.metadata),
-        "importance": memory.importance,
-        "session_id": memory.session_id,
-        "agent_id": memory.agent_id,
-        "occurred_at": _rfc3339(memory.occurred_at),
-        "created_at": _rfc3339(memory.created_at),
+        **stored_fields(memory),
+        "occurred_at": rfc3339(memory.occurred_at),
+        "created_at": rfc3339(memory.created_at),
         "version": memory.version,
         **({"also": hit.copies} if hit.copies else {}),
         **_superseded(memory),
@@ -118,25 +115,47 @@ def found_memory(hit: MemoryHit) -> dict[str, Any]:
     }
 
 
+def stored_fields(memory: Memory) -> dict[str, Any]:
+    """Return the fields of a memory that a store gave it, without its times."""
+    return {
+        "memory_id": str(memory.memory_id),
+        "content": memory.content,
+        "kind": memory.kind,
+        "tags": list(memory.tags),
+        "metadata": dict(memory.metadata),
+        "importance": memory.importance,
+        "session_id": memory.session_id,
+        "agent_id": memory.agent_id,
+    }
+
+
 def _superseded(memory: Memory) -> dict[str, str]:
     if memory.superseded_by is None or memory.superseded_at is None:
         return {}
-    return {"superseded_by": str(memory.superseded_by), "superseded_at": _rfc3339(memory.superseded_at)}
+    return {"superseded_by": str(memory.superseded_by), "superseded_at": rfc3339(memory.superseded_at)}
 
 
 def _earlier(memory: Memory) -> dict[str, Any]:
     return {
         "memory_id": str(memory.memory_id),
-        "content": _cut(memory.content),
+        "content": cut(memory.content),
         "agent_id": memory.agent_id,
-        "created_at": _rfc3339(memory.created_at),
+        "created_at": rfc3339(memory.created_at),
         **_superseded(memory),
     }
 
 
-def _rfc3339(moment: datetime) -> str:
+def named(ids: Sequence[UUID]) -> str:
+    """Return the first of these ids, and how many more there are."""
+    more = f" and {len(ids) - MAX_NAMED} more" if len(ids) > MAX_NAMED else ""
+    return ", ".join(map(str, ids[:MAX_NAMED])) + more
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return a time in the form in which the tools answer."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _cut(content: str) -> str:
+def cut(content: str) -> str:
+    """Return a content, or its beginning and dots if it is long."""
     return content if len(content) <= CUT_CHARS else content[: CUT_CHARS - 1] + "…"

@@ -21,7 +21,7 @@ from memos_mcp.domain.memory import (
     NewMemory,
 )
 from memos_mcp.domain.scope import Scope
-from memos_mcp.mcp_server.memory_results import FoundMemories, StoredMemory, found_memory, similar_memory
+from memos_mcp.mcp_server.memory_results import FoundMemories, StoredMemory, found_memory, named, similar_memory
 from memos_mcp.mcp_server.response_budget import CHARS_PER_TOKEN, DEFAULT_CHARS, MAX_TOKENS, MIN_TOKENS, fit_memories
 from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
 
@@ -48,7 +48,6 @@ Unit = Annotated[float, Field(ge=0, le=1)]
 TokenBudget = Annotated[int, Field(ge=1, le=MAX_TOKENS), BeforeValidator(whole)]
 
 MAX_READ: Final = 100
-MAX_NAMED: Final = 5
 
 _READ_WITH: Final = {"memory_ids", "offset", "max_tokens", "cursor", "as_of", "include_superseded"}
 """The arguments that a read by ids takes."""
@@ -194,9 +193,7 @@ def _read_on(page: MemoryPage, memory: dict[str, Any], offset: int, limit: int) 
 
 def not_here(missing: Sequence[UUID]) -> str:
     """Return a sentence that names the memories that were asked for and are not live here."""
-    ids = ", ".join(map(str, missing[:MAX_NAMED]))
-    more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
-    return f"Not here: {ids}{more}: superseded, forgotten, expired, or of another namespace."
+    return f"Not here: {named(missing)}: superseded, forgotten, expired, or of another namespace."
 
 
 def _size_limit(max_tokens: int | None) -> int:

@@ -69,6 +69,7 @@ class MemoryChanges:
 
     async def select(self, scope: Scope, selection: Selection, *, erase: bool = False) -> Forgotten:
         """Return what `forget`, or `erase`, would concern; raise `Invalid` unless it is ids or a filter."""
+        _check(selection)
         return (await self._targets(scope, selection, erase=erase))[1]
 
     async def forget(self, scope: Scope, selection: Selection, expect: int | None = None) -> Forgotten:
@@ -118,12 +119,11 @@ class MemoryChanges:
 
     async def _targets(self, scope: Scope, selection: Selection, *, erase: bool) -> tuple[list[UUID], Forgotten]:
         """Return the ids of all that is concerned, and the answer about it."""
-        _check(selection)
         found = await self._store.targets(scope, selection, self._now(), forgotten=erase)
-        ids = [target.memory_id for target in found]
+        ids = {target.memory_id: None for target in found}
         selected = [target.memory_id for target in found if not target.earlier]
-        missing = [one for one in dict.fromkeys(selection.memory_ids or ()) if one not in set(ids)]
-        return ids, Forgotten(selected, len(ids) - len(selected), missing)
+        missing = [one for one in dict.fromkeys(selection.memory_ids or ()) if one not in ids]
+        return list(ids), Forgotten(selected, len(ids) - len(selected), missing)
 
     async def _confirmed(
         self, scope: Scope, selection: Selection, expect: int | None, *, erase: bool

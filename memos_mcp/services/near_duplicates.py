@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
 import anyio
 
-from memos_mcp.domain.embedding_store import EmbeddingStore
+from memos_mcp.domain.embedding_store import EmbeddingStore, text_digest
 from memos_mcp.domain.errors import Unavailable
 from memos_mcp.domain.index import IndexQuery, Vector, VectorIndex
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryStore, SimilarMemory
@@ -60,7 +59,7 @@ class NearDuplicates:
         return _similar(own, await self._vectors(list(others)), others)
 
     async def _vectors(self, contents: list[str]) -> dict[str, Vector]:
-        by_hash = {sha256(content.encode()).digest(): content for content in contents}
+        by_hash = {text_digest(content): content for content in contents}
         known = await self._embeddings.get(self._model, list(by_hash)) if contents else {}
         return {by_hash[key]: vector for key, vector in known.items()}
 

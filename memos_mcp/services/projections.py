@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import anyio.lowlevel
 
-from memos_mcp.domain.embedding_store import EmbeddingStore
+from memos_mcp.domain.embedding_store import EmbeddingStore, text_digest
 from memos_mcp.domain.index import (
     Embedder,
     Entry,
@@ -206,7 +206,7 @@ class Projector:
     async def digests(self, texts: Sequence[str]) -> set[bytes]:
         """Return the digests by which the vectors of these embedding texts are stored."""
         cut = await self._cut(texts)
-        return {sha256(text.encode()).digest() for parts in cut.values() for text in (part.text for part in parts)}
+        return {text_digest(text) for parts in cut.values() for text in (part.text for part in parts)}
 
     async def entries(self, kind: ItemKind, ids: Sequence[UUID]) -> list[Entry]:
         """Return the entries of those items that the index should hold."""
@@ -241,7 +241,7 @@ class Projector:
 
     async def _vectors(self, texts: Sequence[str]) -> dict[str, Vector]:
         model = self._embedder.model
-        by_digest = {sha256(text.encode()).digest(): text for text in texts}
+        by_digest = {text_digest(text): text for text in texts}
         known = await self._embeddings.get(model, list(by_digest))
 
         async def compute(digests: Sequence[bytes]) -> dict[bytes, Vector]:
