@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from memos_mcp import __version__
 from memos_mcp.domain.errors import Invalid
@@ -29,6 +29,13 @@ class Line:
     type: str
     text: str
     fields: Mapping[str, Any]
+
+
+class Members(NamedTuple):
+    """The members of a line besides its type. later: those that lines of older versions lack."""
+
+    required: frozenset[str]
+    later: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -62,10 +69,10 @@ def is_export(beginning: bytes) -> bool:
     return _BEGINNING.match(beginning) is not None
 
 
-def check_export(file: BinaryIO, columns: Mapping[str, frozenset[str]]) -> ExportContents:
+def check_export(file: BinaryIO, members: Mapping[str, Members]) -> ExportContents:
     """Read a whole export and return what it holds; raise `Invalid` with the first line that is wrong.
 
-    columns: the members that a line of each type has.
+    members: those of a line of each type.
     """
     _check_first_line(file)
     contents, number, expected = ExportContents(), 1, None
@@ -76,7 +83,7 @@ def check_export(file: BinaryIO, columns: Mapping[str, frozenset[str]]) -> Expor
         if line.type == END:
             expected = line.fields.get("lines")
             continue
-        _check_line(line, columns)
+        _check_line(line, members)
         contents.lines[line.type] += 1
         if "namespace" in line.fields:
             contents.namespaces.add(line.fields["namespace"])
@@ -122,12 +129,13 @@ def _check_first_line(file: BinaryIO) -> None:
         )
 
 
-def _check_line(line: Line, columns: Mapping[str, frozenset[str]]) -> None:
-    expected = columns.get(line.type)
+def _check_line(line: Line, members: Mapping[str, Members]) -> None:
+    expected = members.get(line.type)
     if expected is None:
         raise Invalid(f"line {line.number}: the type {line.type[:40]!a} is unknown. {UNCHANGED}")
-    if different := sorted(expected ^ (line.fields.keys() - {"type"})):
-        problem = "lacks" if different[0] in expected else "has the unknown member"
+    given = line.fields.keys() - {"type"}
+    if different := sorted((expected.required - given) | (given - expected.required - expected.later)):
+        problem = "lacks" if different[0] in expected.required else "has the unknown member"
         raise Invalid(f"line {line.number}: the {line.type} {problem} {different[0][:40]!a}. {UNCHANGED}")
     if not isinstance(line.fields.get("namespace", ""), str):
         raise Invalid(f"line {line.number}: the namespace is no string. {UNCHANGED}")

@@ -13,7 +13,16 @@ from anyio.lowlevel import checkpoint
 from tqdm import tqdm
 
 from memos_mcp.app import open_app
-from memos_mcp.archive.export_file import END, UNCHANGED, ExportContents, Line, check_export, is_export, read_lines
+from memos_mcp.archive.export_file import (
+    END,
+    UNCHANGED,
+    ExportContents,
+    Line,
+    Members,
+    check_export,
+    is_export,
+    read_lines,
+)
 from memos_mcp.cli.console import cancelled_by_signals
 from memos_mcp.cli.importing import ImportProgress, batches, finish, import_file, open_file
 from memos_mcp.domain.errors import Invalid
@@ -22,7 +31,7 @@ from memos_mcp.postgres.record_lines import LineImports
 from memos_mcp.settings import Settings
 
 NOT_STORED: Final = "not stored"
-COLUMNS: Final = {name: line_type.columns for name, line_type in LINE_TYPES.items()}
+MEMBERS: Final = {name: Members(one.columns, one.later_columns) for name, one in LINE_TYPES.items()}
 
 
 async def import_lines(settings: Settings, *, path: Path, all_namespaces: bool, wait: bool) -> int:
@@ -40,7 +49,7 @@ async def import_export(settings: Settings, file: BinaryIO, *, all_namespaces: b
 
     Each batch is one transaction. An interrupted import is resumed by running it again.
     """
-    contents = check_export(file, COLUMNS)
+    contents = check_export(file, MEMBERS)
     if not all_namespaces:
         _check_scope(settings.namespace, contents)
     progress = ImportProgress()

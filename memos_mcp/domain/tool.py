@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -14,6 +14,9 @@ from memos_mcp.domain.limits import check_characters, check_labels, check_name, 
 
 RegistrationOutcome: TypeAlias = Literal["created", "updated", "unchanged"]
 Detail: TypeAlias = Literal["summary", "full"]
+Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
+
+METHODS: Final[tuple[Method, ...]] = get_args(Method)
 
 MAX_DESCRIPTION_CHARS: Final = 4_000
 MAX_URL_CHARS: Final = 1_024
@@ -21,10 +24,18 @@ MAX_CAPABILITIES: Final = 64
 MAX_CAPABILITY_CHARS: Final = 128
 MAX_SCHEMAS_CHARS: Final = 30_000
 
+MCP_SCHEME: Final = "mcp://"
+"""The endpoint_url of a tool of an MCP server is `mcp://SERVER/TOOL`, with both names percent-encoded."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewTool:
-    """A tool to be registered; `check()` it before it is stored."""
+    """A tool to be registered; `check()` it before it is stored.
+
+    method: if None, that of `x-method` in the request_schema, else POST.  auth: the name of a credential.
+    source: the name of the OpenAPI document or MCP server that the tool comes from.
+    annotations: those of an MCP tool, as its server lists them.
+    """
 
     tool_id: str
     name: str
@@ -33,14 +44,30 @@ class NewTool:
     request_schema: Mapping[str, Any] | None = None
     response_schema: Mapping[str, Any] | None = None
     required_capabilities: Sequence[str] = ()
+    method: Method | None = None
+    auth: str | None = None
+    source: str | None = None
+    annotations: Mapping[str, Any] | None = None
+
+    @property
+    def called_by(self) -> Method:
+        """The HTTP method of its calls."""
+        if self.method is not None:
+            return self.method
+        named = str((self.request_schema or {}).get("x-method", "")).upper()
+        return next((method for method in METHODS if method == named), "POST")
 
     def check(self) -> None:
         """Raise `Invalid` when any part cannot be stored exactly. Nothing is fetched."""
         check_name("tool_id", self.tool_id)
         check_name("name", self.name)
         check_text("description", self.description, max_chars=MAX_DESCRIPTION_CHARS)
-        check_endpoint(self.endpoint_url)
+        if not (self.source is not None and self.endpoint_url.startswith(MCP_SCHEME)):
+            check_endpoint(self.endpoint_url)
         check_capabilities("required_capabilities", self.required_capabilities)
+        for label, name in (("auth", self.auth), ("source", self.source)):
+            if name is not None:
+                check_name(label, name)
         sizes = (
             check_schema("request_schema", self.request_schema, max_chars=MAX_SCHEMAS_CHARS),
             check_schema("response_schema", self.response_schema, max_chars=MAX_SCHEMAS_CHARS),
@@ -56,7 +83,8 @@ class NewTool:
 class Tool:
     """A registered tool. `version` starts at 1 and grows with every registration that changed something.
 
-    sequence: grows with every new tool.
+    sequence: grows with every new tool.  enabled: whether agents find it.
+    missing: whether it is disabled because its source no longer has it.
     """
 
     id: UUID
@@ -70,6 +98,12 @@ class Tool:
     required_capabilities: Sequence[str]
     version: int
     sequence: int
+    method: Method = "POST"
+    auth: str | None = None
+    source: str | None = None
+    annotations: Mapping[str, Any] | None = None
+    enabled: bool = True
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +172,25 @@ class ToolPage:
 
 
 class ToolStore(Protocol):
-    """The record of tools. Disabled tools are never returned."""
+    """The record of tools. Disabled tools are returned by `every` and `of_source` only."""
 
-    async def upsert(self, namespace: str, new: NewTool, now: datetime) -> Upserted: ...
+    async def upsert(self, namespace: str, new: NewTool, now: datetime) -> Upserted:
+        """Register or update a tool. One that was missing in its source is enabled again."""
+
+    async def delete(self, namespace: str, tool_ids: Sequence[str]) -> list[str]:
+        """Delete these tools, enabled or not; return the ids of those that there were."""
+
+    async def set_enabled(self, namespace: str, tool_ids: Sequence[str], *, enabled: bool) -> list[str]:
+        """Enable or disable these tools for an operator; return the ids of those that there are."""
+
+    async def mark_missing(self, namespace: str, tool_ids: Sequence[str]) -> list[str]:
+        """Disable the enabled ones of these tools because their source no longer has them; return their ids."""
+
+    async def every(self, namespace: str) -> list[Tool]:
+        """Return all tools by tool_id, disabled ones too."""
+
+    async def of_source(self, namespace: str, source: str) -> list[Tool]:
+        """Return the tools of a source by tool_id, disabled ones too."""
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: ToolFilter) -> dict[UUID, Tool]:
         """Return those in this namespace that pass the filter: the final decision on every candidate."""

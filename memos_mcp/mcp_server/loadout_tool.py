@@ -31,7 +31,7 @@ class BuildLoadout(StrictArguments):
     """The arguments of `build_loadout`."""
 
     task: Annotated[str, Field(description="What is to be done, in words.")]
-    name: Annotated[str | None, Field(description="A loadout of this server: role, pins, budgets.")] = None
+    name: Annotated[str | None, Field(description="A loadout of this server.")] = None
     needs: Annotated[
         Strings | None, Field(min_length=1, max_length=MAX_NEEDS, description="Parts of the task, each to be covered.")
     ] = None
@@ -59,6 +59,8 @@ class PackedTool(TypedDict):
     name: str
     description: str
     endpoint_url: str
+    method: str
+    auth: NotRequired[str]
     required_capabilities: list[str]
     request_schema: NotRequired[dict[str, Any]]
     response_schema: NotRequired[dict[str, Any]]
@@ -208,6 +210,8 @@ def _tool_forms(hit: ToolHit) -> list[Form]:
         "name": tool.name,
         "description": tool.description,
         "endpoint_url": tool.endpoint_url,
+        "method": tool.method,
+        **({} if tool.auth is None else {"auth": tool.auth}),
         "required_capabilities": list(tool.required_capabilities),
     }
     given = {"request_schema": tool.request_schema, "response_schema": tool.response_schema}
@@ -249,8 +253,8 @@ BUILD_LOADOUT: Final = ToolDefinition(
     name="build_loadout",
     title="Build a loadout",
     description=(
-        "Before a task: get its memories and tools in one pack within token budgets, each with its reason and cost. "
-        "uncovered names the needs that nothing here answers, null if unknown; left_out counts what had no room."
+        "Before a task: get its memories and tools in one pack within token budgets. "
+        "uncovered: needs that nothing here answers, null if unknown; left_out: what had no room."
     ),
     arguments=BuildLoadout,
     result=BuiltLoadout,

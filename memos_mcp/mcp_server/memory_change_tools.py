@@ -126,8 +126,7 @@ UPDATE_MEMORY: Final = ToolDefinition(
     name="update_memory",
     title="Update a memory",
     description=(
-        "Correct a memory or its labels; what you leave out stays unchanged. New content is a new memory that "
-        "supersedes this one."
+        "Correct a memory or its labels; what you leave out stays. New content is a new memory that supersedes it."
     ),
     arguments=UpdateMemory,
     result=UpdatedMemory,
@@ -141,7 +140,7 @@ FORGET_MEMORY: Final = ToolDefinition(
     name="forget_memory",
     title="Forget memories",
     description=(
-        "Take memories and their earlier versions out of every answer; the owner can restore them, unless erased. "
+        "Take memories and their earlier versions out of every answer; the owner can restore them unless erased. "
         "With a filter: first dry_run, then expect."
     ),
     arguments=ForgetMemory,

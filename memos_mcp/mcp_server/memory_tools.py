@@ -61,18 +61,15 @@ class StoreMemory(StrictArguments):
     content: Annotated[str, Field(description="Up to 256 KiB.")]
     kind: Annotated[
         MemoryKind,
-        Field(
-            description="episodic: an event. semantic: a fact. procedural: how to do something. "
-            "document: a longer text."
-        ),
+        Field(description="episodic: an event. semantic: a fact. procedural: how to. document: a longer text."),
     ] = DEFAULT_KIND
     tags: Strings = Field(default_factory=list)
     metadata: dict[str, Any] = Field(default_factory=dict)
     importance: Unit = DEFAULT_IMPORTANCE
     session_id: Annotated[str | None, Field(description="The conversation it belongs to.")] = None
-    occurred_at: Annotated[Time | None, Field(description="When it happened, with zone; default now.")] = None
+    occurred_at: Annotated[Time | None, Field(description="When it happened; default now.")] = None
     expires_at: Annotated[Time | None, Field(description="Hidden after this time.")] = None
-    supersedes: Annotated[MemoryId | None, Field(description="memory_id that this one replaces.")] = None
+    supersedes: Annotated[MemoryId | None, Field(description="The one that this replaces.")] = None
 
     def new_memory(self) -> NewMemory:
         """Return the memory with what was given."""
@@ -105,21 +102,21 @@ class Conditions(StrictArguments):
 class QueryMemory(Conditions, Question):  # pydantic lists the fields of the last class first
     """The arguments of `query_memory`."""
 
-    as_of: Annotated[Time | None, Field(description="Answer by what was known then.")] = None
-    include_superseded: Annotated[bool, Field(description="Also corrected ones; with earlier versions.")] = False
-    half_life_days: Annotated[
-        float | None, Field(gt=0, description="Prefer the recent: a score halves with this age.")
-    ] = None
+    as_of: Annotated[Time | None, Field(description="What was known then.")] = None
+    include_superseded: Annotated[bool, Field(description="With earlier versions.")] = False
+    half_life_days: Annotated[float | None, Field(gt=0, description="Prefer the recent: halves a score per age.")] = (
+        None
+    )
     min_score: Unit | None = None
     max_tokens: Annotated[TokenBudget | None, Field(description=_MAX_TOKENS)] = None
     cursor: Annotated[str | None, Field(description="next_cursor of the same call.")] = None
     memory_ids: Annotated[
         list[MemoryId] | None,
-        Field(min_length=1, max_length=MAX_READ, description="Read exactly these, in this order."),
+        Field(min_length=1, max_length=MAX_READ, description="Read these."),
     ] = None
     offset: Annotated[
         int | None,
-        Field(ge=0, description="Read one long memory on from here: its excerpt's end."),
+        Field(ge=0, description="Read one long memory on from its excerpt's end."),
         BeforeValidator(whole),
     ] = None
 
@@ -206,8 +203,8 @@ STORE_MEMORY: Final = ToolDefinition(
     title="Store a memory",
     description=(
         "Remember something across conversations: a decision, preference, fact, result or way of doing things. "
-        "One self-contained thought per call. The same content is stored once: what else is given is merged into it. "
-        "indexed: false: safe, and searchable soon. similar: near-duplicates; update or forget outdated ones."
+        "The same content is stored once, with all labels merged. "
+        "indexed: false: safe, searchable soon. similar: near-duplicates; update or forget outdated ones."
     ),
     arguments=StoreMemory,
     result=StoredMemory,
@@ -221,9 +218,8 @@ QUERY_MEMORY: Final = ToolDefinition(
     name="query_memory",
     title="Query the memory",
     description=(
-        "Find memories by meaning and words, best first, or list them. A long one comes as an excerpt around its best "
-        "passage. confident: false: nothing is near the question; null: unknown. "
-        "degraded: the search was incomplete; note: what was left out."
+        "Find memories by meaning and words, best first, or list them. A long one comes as an excerpt. "
+        "confident: false: nothing is near the question; null: unknown. degraded: the search was incomplete."
     ),
     arguments=QueryMemory,
     result=FoundMemories,

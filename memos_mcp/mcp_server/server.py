@@ -24,7 +24,7 @@ from memos_mcp.mcp_server.memory_change_tools import FORGET_MEMORY, UPDATE_MEMOR
 from memos_mcp.mcp_server.memory_tools import QUERY_MEMORY, STORE_MEMORY
 from memos_mcp.mcp_server.response_budget import compact
 from memos_mcp.mcp_server.tool_definition import ToolDefinition, unknown
-from memos_mcp.mcp_server.toolbox_tools import DISCOVER_TOOLS, REGISTER_TOOL
+from memos_mcp.mcp_server.toolbox_tools import DISCOVER_TOOLS, REGISTER_TOOL, UNREGISTER_TOOL
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ TOOLS: Final[tuple[ToolDefinition[Any], ...]] = (
     UPDATE_MEMORY,
     FORGET_MEMORY,
     REGISTER_TOOL,
+    UNREGISTER_TOOL,
     DISCOVER_TOOLS,
     BUILD_LOADOUT,
 )

@@ -45,11 +45,14 @@ class ArgumentReader(Generic[Arguments]):
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
-        """The JSON schema of the arguments, without the parts that a model does not need."""
+        """The JSON schema of the arguments, without the parts that a model does not need.
+
+        Unknown arguments are refused by `parse`, which suggests a name; the schema does not repeat that.
+        """
         schema = self.arguments.model_json_schema()
         properties = {name: _compact(field) for name, field in schema.get("properties", {}).items()}
         required = {"required": schema["required"]} if schema.get("required") else {}
-        return {"type": "object", "properties": properties, **required, "additionalProperties": False}
+        return {"type": "object", "properties": properties, **required}
 
     def understand(self, given: Mapping[str, Any]) -> Understood:
         """Return the arguments in the schema's forms, as far as they can be read in one way only."""
@@ -162,8 +165,8 @@ def _problem(properties: Mapping[str, Any], problem: ErrorDetails) -> str:
 
 
 def _count(schema: Mapping[str, Any]) -> str:
-    low, high = schema.get("minItems"), schema.get("maxItems")
-    return f"{low} to {high} " if low is not None and high is not None else ""
+    high = schema.get("maxItems")
+    return "" if high is None else f"{schema.get('minItems', 1)} to {high} "
 
 
 def _entries(items: Mapping[str, Any]) -> str:
@@ -173,8 +176,10 @@ def _entries(items: Mapping[str, Any]) -> str:
 
 
 def _compact(field: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop titles, the null branch of optional parameters, and defaults of null and false, which are implied."""
+    """Drop titles, the null branch of optional parameters, and what is implied: one entry, default null or false."""
     short = {key: value for key, value in field.items() if key not in {"title", "anyOf", "additionalProperties"}}
+    if short.get("minItems") == 1:
+        del short["minItems"]
     for branch in field.get("anyOf", ()):
         if branch.get("type") != "null":
             short = _compact(branch) | short

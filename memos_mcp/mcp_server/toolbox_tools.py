@@ -1,7 +1,7 @@
 """The toolbox tools: `register_tool` and `discover_tools`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, NotRequired
+from typing import Annotated, Any, Final, Literal, NotRequired
 
 from mcp import types
 from pydantic import BeforeValidator, Field
@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.scope import Scope
-from memos_mcp.domain.tool import Detail, NewTool, RegistrationOutcome, ToolFilter, ToolHit, ToolQuery
+from memos_mcp.domain.tool import Detail, Method, NewTool, RegistrationOutcome, ToolFilter, ToolHit, ToolQuery
 from memos_mcp.mcp_server.response_budget import fit_tools
 from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
 
@@ -18,28 +18,35 @@ from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolD
 class RegisterTool(StrictArguments):
     """The arguments of `register_tool`."""
 
-    tool_id: Annotated[str, Field(description="Stable unique id; registering it again updates the tool.")]
+    tool_id: Annotated[str, Field(description="Unique; registering it again updates the tool.")]
     name: str
-    description: Annotated[str, Field(description="What it does and when to use it: this is what is searched.")]
-    endpoint_url: Annotated[str, Field(description="http(s) URL, without credentials. It is not called.")]
+    description: Annotated[str, Field(description="What it does and when to use it: this is searched.")]
+    endpoint_url: Annotated[str, Field(description="URL without secrets; {name} is filled in.")]
+    method: Annotated[Method | None, Field(description="Default POST.")] = None
     request_schema: Annotated[
-        dict[str, Any] | None, Field(description="JSON Schema or OpenAPI 3 schema of its input.")
+        dict[str, Any] | None,
+        Field(description="JSON Schema of its input; x-in of a property: path, query, header, body."),
     ] = None
-    response_schema: Annotated[dict[str, Any] | None, Field(description="The same of its output.")] = None
-    required_capabilities: Strings = Field(default_factory=list, description="What an agent must have to use it.")
+    response_schema: Annotated[dict[str, Any] | None, Field(description="Of its output.")] = None
+    required_capabilities: Strings = Field(default_factory=list, description="What an agent needs to use it.")
+    auth: Annotated[str | None, Field(description="Name of its credential.")] = None
+
+
+class UnregisterTool(StrictArguments):
+    """The arguments of `unregister_tool`."""
+
+    tool_id: str
 
 
 class DiscoverTools(StrictArguments):
     """The arguments of `discover_tools`."""
 
-    query: Annotated[
-        str | None, Field(description="In words; or an exact tool_id or name. Leave out to list by name.")
-    ] = None
+    query: Annotated[str | None, Field(description="In words, or a tool_id or name. Leave out to list by name.")] = None
     queries: Annotated[
         Strings | None,
         Field(min_length=1, max_length=8, description="Several needs, instead of query."),
     ] = None
-    required_capabilities: Annotated[Strings | None, Field(description="Only tools that require all of these.")] = None
+    required_capabilities: Annotated[Strings | None, Field(description="Must need all.")] = None
     agent_capabilities: Annotated[Strings | None, Field(description="What you have; others are withheld.")] = None
     limit: Annotated[int, Field(ge=1, le=50), BeforeValidator(whole)] = 5
     detail: Annotated[Detail, Field(description="full adds the schemas.")] = "summary"
@@ -55,6 +62,13 @@ class RegisteredTool(TypedDict):
     note: NotRequired[str]
 
 
+class UnregisteredTool(TypedDict):
+    """The result of `unregister_tool`."""
+
+    tool_id: str
+    outcome: Literal["unregistered", "unknown"]
+
+
 class FoundTool(TypedDict):
     """A tool in an answer; `score` is null in a listing. `omitted` names what was left out or cut for want of room."""
 
@@ -62,6 +76,8 @@ class FoundTool(TypedDict):
     name: str
     description: str
     endpoint_url: str
+    method: str
+    auth: NotRequired[str]
     required_capabilities: NotRequired[list[str]]
     score: float | None
     signals: dict[str, float]
@@ -88,6 +104,12 @@ async def register_tool(app: App, scope: Scope, arguments: RegisterTool) -> Regi
     return {"tool_id": done.tool_id, "outcome": done.outcome, "version": done.version, "indexed": done.indexed}
 
 
+async def unregister_tool(app: App, scope: Scope, arguments: UnregisterTool) -> UnregisteredTool:
+    """Delete one tool of the connection's namespace."""
+    done = await app.tools.unregister(scope, [arguments.tool_id])
+    return {"tool_id": arguments.tool_id, "outcome": "unregistered" if done else "unknown"}
+
+
 async def discover_tools(app: App, scope: Scope, arguments: DiscoverTools) -> Mapping[str, Any]:
     """Find or list tools, as many as fit the answer's size."""
     if arguments.query is not None and arguments.queries is not None:
@@ -105,6 +127,8 @@ def _found(hit: ToolHit) -> dict[str, Any]:
         "name": hit.tool.name,
         "description": hit.tool.description,
         "endpoint_url": hit.tool.endpoint_url,
+        "method": hit.tool.method,
+        **({} if hit.tool.auth is None else {"auth": hit.tool.auth}),
         "required_capabilities": list(hit.tool.required_capabilities),
         "score": hit.score,
         "signals": dict(hit.signals),
@@ -119,7 +143,7 @@ def _schemas(hit: ToolHit) -> dict[str, Any]:
 REGISTER_TOOL: Final = ToolDefinition(
     name="register_tool",
     title="Register a tool",
-    description=("Make a tool known, so that any agent here can discover it by what it does."),
+    description="Make a tool known, so that any agent here can discover it.",
     arguments=RegisterTool,
     result=RegisteredTool,
     annotations=types.ToolAnnotations(
@@ -128,13 +152,24 @@ REGISTER_TOOL: Final = ToolDefinition(
     call=register_tool,
 )
 
+UNREGISTER_TOOL: Final = ToolDefinition(
+    name="unregister_tool",
+    title="Unregister a tool",
+    description="Remove a tool from the toolbox for all agents here.",
+    arguments=UnregisterTool,
+    result=UnregisteredTool,
+    annotations=types.ToolAnnotations(
+        read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
+    ),
+    call=unregister_tool,
+)
+
 DISCOVER_TOOLS: Final = ToolDefinition(
     name="discover_tools",
     title="Discover tools",
     description=(
-        "Find registered tools for a need, best first; an exact tool_id or name comes first. "
-        "confident: false: none stands out, read what they do before use; null: unknown. "
-        "For the schemas of the one you want, ask again with its tool_id as query and detail full."
+        "Find tools for a need, best first. confident: false: none stands out, read what they do before use; "
+        "null: unknown. For its schemas, ask again with the tool_id as query and detail full."
     ),
     arguments=DiscoverTools,
     result=FoundTools,

@@ -27,6 +27,8 @@ class LineType:
     stored: str
     insert_parameters: int = 1
     stored_parameters: int = 1
+    later_columns: frozenset[str] = frozenset()
+    """The columns that lines of an older version lack; its rows have their defaults."""
 
 
 def _columns(names: str) -> frozenset[str]:
@@ -157,22 +159,27 @@ TOOL: Final = LineType(
     """
     INSERT INTO registered_tools (
         tool_id, name, description, endpoint_url, request_schema, response_schema, required_capabilities, created_at,
-        updated_at, namespace, point_id, version, enabled
+        updated_at, namespace, point_id, version, enabled, method, auth, source, annotations, missing
     )
     SELECT tool_id, name, description, endpoint_url, request_schema, response_schema, required_capabilities, created_at,
-           updated_at, namespace, point_id, version, enabled
+           updated_at, namespace, point_id, version, enabled, method, auth, source, annotations, missing
       FROM unnest($1::text[]) WITH ORDINALITY AS line (text, position)
-     CROSS JOIN LATERAL jsonb_populate_record(NULL::registered_tools, line.text::jsonb)
+     CROSS JOIN LATERAL jsonb_populate_record(
+               NULL::registered_tools, '{"method": "POST", "missing": false}' || line.text::jsonb
+           )
      ORDER BY position
     ON CONFLICT DO NOTHING
     """,
     """
     SELECT position,
-           to_jsonb(old) - '{id,search}'::text[] = line.text::jsonb - 'type' AS same
+           to_jsonb(old) - '{id,search}'::text[]
+           = '{"method": "POST", "auth": null, "source": null, "annotations": null, "missing": false}'
+             || line.text::jsonb - 'type' AS same
       FROM unnest($1::text[]) WITH ORDINALITY AS line (text, position)
       JOIN registered_tools AS old
         ON (old.namespace, old.tool_id) = (line.text::jsonb ->> 'namespace', line.text::jsonb ->> 'tool_id')
     """,
+    later_columns=_columns("method auth source annotations missing"),
 )
 FILE: Final = LineType(
     "file",

@@ -16,38 +16,71 @@ _UNCHANGED: Final = """
      WHERE namespace = $1
        AND tool_id = $2
        AND (name, description, endpoint_url, request_schema, response_schema,
-            coalesce(required_capabilities, '{}'::text[]))
-           IS NOT DISTINCT FROM ($3, $4, $5, $6::jsonb, $7::jsonb, $8::text[])
+            coalesce(required_capabilities, '{}'::text[]), method, auth, source, annotations, missing)
+           IS NOT DISTINCT FROM ($3, $4, $5, $6::jsonb, $7::jsonb, $8::text[], $9, $10, $11, $12::jsonb, false)
 """
-# Only an operator changes `enabled`; a registration does not.
+# Only an operator changes `enabled` of a tool that its source has.
 _UPSERT: Final = """
     INSERT INTO registered_tools AS old (
         namespace, tool_id, name, description, endpoint_url, request_schema, response_schema, required_capabilities,
-        created_at, updated_at
+        method, auth, source, annotations, created_at, updated_at
     )
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
     ON CONFLICT (namespace, tool_id) DO UPDATE SET
         name = excluded.name, description = excluded.description, endpoint_url = excluded.endpoint_url,
         request_schema = excluded.request_schema, response_schema = excluded.response_schema,
-        required_capabilities = excluded.required_capabilities, updated_at = excluded.updated_at,
-        version = old.version + 1
+        required_capabilities = excluded.required_capabilities, method = excluded.method, auth = excluded.auth,
+        source = excluded.source, annotations = excluded.annotations, updated_at = excluded.updated_at,
+        version = old.version + 1, enabled = old.enabled OR old.missing, missing = false
     WHERE (old.name, old.description, old.endpoint_url, old.request_schema, old.response_schema,
-           coalesce(old.required_capabilities, '{}'))
+           coalesce(old.required_capabilities, '{}'), old.method, old.auth, old.source, old.annotations, old.missing)
           IS DISTINCT FROM
           (excluded.name, excluded.description, excluded.endpoint_url, excluded.request_schema,
-           excluded.response_schema, excluded.required_capabilities)
+           excluded.response_schema, excluded.required_capabilities, excluded.method, excluded.auth, excluded.source,
+           excluded.annotations, false)
     RETURNING point_id, version
+"""
+_DELETE: Final = "DELETE FROM registered_tools WHERE namespace = $1 AND tool_id = ANY ($2::text[]) RETURNING tool_id"
+_SET_ENABLED: Final = """
+    UPDATE registered_tools
+       SET enabled = $3, missing = false
+     WHERE namespace = $1
+       AND tool_id = ANY ($2::text[])
+    RETURNING tool_id
+"""
+_MARK_MISSING: Final = """
+    UPDATE registered_tools
+       SET enabled = false, missing = true
+     WHERE namespace = $1
+       AND tool_id = ANY ($2::text[])
+       AND enabled
+    RETURNING tool_id
+"""
+_EVERY: Final = """
+    SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
+           required_capabilities, version, id, method, auth, source, annotations, enabled, missing
+      FROM registered_tools
+     WHERE namespace = $1
+     ORDER BY tool_id
+"""
+_OF_SOURCE: Final = """
+    SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
+           required_capabilities, version, id, method, auth, source, annotations, enabled, missing
+      FROM registered_tools
+     WHERE namespace = $1
+       AND source = $2
+     ORDER BY tool_id
 """
 # OFFSET 0 makes the planner read rows by id: before the first ANALYZE it prefers other indexes.
 _GET: Final = """
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
-           required_capabilities, version, id
+           required_capabilities, version, id, method, auth, source, annotations, enabled, missing
       FROM (SELECT * FROM registered_tools WHERE point_id = ANY ($4::uuid[]) OFFSET 0) AS asked
      WHERE tool_matches(asked::registered_tools, $1, $2, $3)
 """
 _NAMED: Final = """
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
-           required_capabilities, version, id
+           required_capabilities, version, id, method, auth, source, annotations, enabled, missing
       FROM registered_tools AS tool
      WHERE tool_matches(tool, $1, $2, $3)
        AND (tool_id = ANY ($4::text[]) OR lower(name) = ANY (ARRAY(SELECT lower(text) FROM unnest($4::text[]) AS text)))
@@ -55,7 +88,7 @@ _NAMED: Final = """
 """
 _BY_NAME: Final = """
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
-           required_capabilities, version, id
+           required_capabilities, version, id, method, auth, source, annotations, enabled, missing
       FROM registered_tools AS tool
      WHERE tool_matches(tool, $1, $2, $3)
      ORDER BY lower(name), tool_id
@@ -68,7 +101,8 @@ _COUNT: Final = """
 """
 _SEARCH: Final = """
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
-           required_capabilities, version, id, ts_rank(search, query, 1) AS score
+           required_capabilities, version, id, method, auth, source, annotations, enabled, missing,
+           ts_rank(search, query, 1) AS score
       FROM registered_tools AS tool, any_word_of($4) AS query
      WHERE search @@ query
        AND tool_matches(tool, $1, $2, $3)
@@ -82,7 +116,7 @@ _SEARCH_QUEUED: Final = """
       FROM any_word_of($4) AS query, index_queue
      CROSS JOIN LATERAL (
         SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
-               required_capabilities, version, id, search
+               required_capabilities, version, id, method, auth, source, annotations, enabled, missing, search
           FROM (SELECT * FROM registered_tools WHERE point_id = index_queue.item_id OFFSET 0) AS tool
          WHERE tool_matches(tool::registered_tools, $1, $2, $3)
      ) AS queued
@@ -93,7 +127,7 @@ _SEARCH_QUEUED: Final = """
 """
 _CURRENT: Final = """
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
-           required_capabilities, version, id
+           required_capabilities, version, id, method, auth, source, annotations, enabled, missing
       FROM registered_tools
      WHERE point_id = ANY ($1::uuid[])
        AND enabled
@@ -119,6 +153,32 @@ class PostgresTools:
             raise Contended(UNAVAILABLE)
         outcome: RegistrationOutcome = "created" if row["version"] == 1 else "updated"
         return Upserted(row["point_id"], outcome, row["version"])
+
+    @retried
+    async def delete(self, namespace: str, tool_ids: Sequence[str]) -> list[str]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_DELETE, namespace, tool_ids)
+        return [row["tool_id"] for row in rows]
+
+    @retried
+    async def set_enabled(self, namespace: str, tool_ids: Sequence[str], *, enabled: bool) -> list[str]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_SET_ENABLED, namespace, tool_ids, enabled)
+        return [row["tool_id"] for row in rows]
+
+    @retried
+    async def mark_missing(self, namespace: str, tool_ids: Sequence[str]) -> list[str]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_MARK_MISSING, namespace, tool_ids)
+        return [row["tool_id"] for row in rows]
+
+    async def every(self, namespace: str) -> list[Tool]:
+        async with self._database.connection() as connection:
+            return [_tool(row) for row in await connection.fetch(_EVERY, namespace)]
+
+    async def of_source(self, namespace: str, source: str) -> list[Tool]:
+        async with self._database.connection() as connection:
+            return [_tool(row) for row in await connection.fetch(_OF_SOURCE, namespace, source)]
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: ToolFilter) -> dict[UUID, Tool]:
         async with self._database.lookup() as connection:
@@ -163,6 +223,10 @@ def _values(namespace: str, new: NewTool) -> tuple[Any, ...]:
         new.request_schema,
         new.response_schema,
         list(new.required_capabilities),
+        new.called_by,
+        new.auth,
+        new.source,
+        new.annotations,
     )
 
 
@@ -184,4 +248,10 @@ def _tool(row: Row) -> Tool:
         required_capabilities=row["required_capabilities"] or [],
         version=row["version"],
         sequence=row["id"],
+        method=row["method"],
+        auth=row["auth"],
+        source=row["source"],
+        annotations=row["annotations"],
+        enabled=row["enabled"],
+        missing=row["missing"],
     )

@@ -50,6 +50,10 @@ class Tools:
         await run_sync(new.check)  # checking a schema of thousands of parts takes a second
         return await self._store.upsert(scope.namespace, new, self._now())
 
+    async def unregister(self, scope: Scope, tool_ids: Sequence[str]) -> list[str]:
+        """Delete tools of the scope's namespace; return the ids of those that there were."""
+        return await self._store.delete(scope.namespace, tool_ids)
+
     async def discover(self, scope: Scope, query: ToolQuery) -> ToolPage:
         """Find tools for one or several needs, exact ids and names first; without a need, list them by name."""
         query.filter.check()

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from memos_mcp.archive.export_file import check_export, first_line, is_export, last_line
+from memos_mcp.archive.export_file import Members, check_export, first_line, is_export, last_line
 from memos_mcp.domain.errors import Invalid
 
-COLUMNS = {
-    "note": frozenset({"namespace", "sequence", "text"}),
-    "vector": frozenset({"vector"}),
-    "forgotten": frozenset({"id", "namespace", "stored"}),
+MEMBERS = {
+    "note": Members(frozenset({"namespace", "sequence", "text"}), frozenset({"author"})),
+    "vector": Members(frozenset({"vector"})),
+    "forgotten": Members(frozenset({"id", "namespace", "stored"})),
 }
 FORGOTTEN = '{"type": "forgotten", "id": "i", "namespace": "a", "stored": {"id": "i", "namespace": "a", "sequence": 9}}'
 NOTE = '{"type": "note", "namespace": "a", "sequence": 7, "text": "ä"}'
@@ -28,10 +28,15 @@ def file_of(*lines: str, end: int | None = None) -> io.BytesIO:
 
 def test_a_file_is_described() -> None:
     lines = ('{"type": "vector", "vector": "x"}', NOTE, NOTE.replace("7", "5"), FORGOTTEN)
-    contents = check_export(file_of(*lines), COLUMNS)
+    contents = check_export(file_of(*lines), MEMBERS)
     assert contents.namespaces == {"a"}
     assert contents.lines == {"vector": 1, "note": 2, "forgotten": 1}
     assert (contents.last["note"], contents.last["forgotten"]) == (7, 9)
+
+
+def test_a_member_that_older_versions_lack_may_be_there_or_not() -> None:
+    newer = NOTE.replace('"text"', '"author": "Ann", "text"')
+    assert check_export(file_of(NOTE, newer), MEMBERS).lines == {"note": 2}
 
 
 @pytest.mark.parametrize("text", ["", "x", "[]", "1", '{"content": "x"}', '{"format": "other"}', "\xff", "[" * 5_000])
@@ -49,13 +54,13 @@ def test_an_export_from_a_pipe_says_what_to_do() -> None:
     os.write(writing, file_of(NOTE).getvalue())
     os.close(writing)
     with os.fdopen(reading, "rb") as file, pytest.raises(Invalid, match="Save it to a file and import that"):
-        check_export(file, COLUMNS)
+        check_export(file, MEMBERS)
 
 
 def test_a_newer_format_names_the_version_to_install() -> None:
     text = json.dumps({"format": "memos-as export", "version": 2, "memos_version": "9.1"})
     with pytest.raises(Invalid, match=r"has format 2.*memos-as 9\.1: install that version or a newer one"):
-        check_export(io.BytesIO(text.encode()), COLUMNS)
+        check_export(io.BytesIO(text.encode()), MEMBERS)
 
 
 @pytest.mark.parametrize(
@@ -77,16 +82,16 @@ def test_a_newer_format_names_the_version_to_install() -> None:
 )
 def test_the_first_wrong_line_is_named(lines: Sequence[str], message: str) -> None:
     with pytest.raises(Invalid, match=message):
-        check_export(file_of(*lines), COLUMNS)
+        check_export(file_of(*lines), MEMBERS)
 
 
 def test_a_file_that_was_cut_off_is_refused() -> None:
     data = file_of(NOTE, NOTE).getvalue()
     for length in range(data.index(b"\n") + 1, data.rindex(b"{")):
         with pytest.raises(Invalid, match=r"cut off|no line of an export"):
-            check_export(io.BytesIO(data[:length]), COLUMNS)
+            check_export(io.BytesIO(data[:length]), MEMBERS)
 
 
 def test_a_file_that_lacks_lines_says_what_to_do() -> None:
     with pytest.raises(Invalid, match=r"names 2 lines, and there are 1\. .*correct the number if you have removed"):
-        check_export(file_of(NOTE, end=2), COLUMNS)
+        check_export(file_of(NOTE, end=2), MEMBERS)

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from memos_mcp.archive.export_file import check_export
 from memos_mcp.cli.exporting import export
-from memos_mcp.cli.importing_export import COLUMNS, import_export, import_lines, store_lines
+from memos_mcp.cli.importing_export import MEMBERS, import_export, import_lines, store_lines
 from memos_mcp.cli.output import CLOSED_PIPE
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.memory import NewMemory
@@ -79,7 +79,7 @@ async def write(url: str, path: Path, *, all_namespaces: bool = False, vectors: 
 
 async def read(database: Database, path: Path) -> Counter[str]:
     with path.open("rb") as file:
-        contents = check_export(file, COLUMNS)
+        contents = check_export(file, MEMBERS)
         counts = Counter[str]()
         await store_lines(LineImports(database), file, contents, counts)
         return counts
@@ -111,7 +111,7 @@ async def test_every_column_of_the_record_is_exported(target: Database) -> None:
                 "SELECT column_name::text FROM information_schema.columns WHERE table_name = $1", table
             )
             columns = {row["column_name"] for row in rows} - NOT_EXPORTED.get(name, set())
-            assert columns == LINE_TYPES[name].columns
+            assert columns == LINE_TYPES[name].columns | LINE_TYPES[name].later_columns
     assert TABLES.keys() == LINE_TYPES.keys()
 
 
@@ -124,6 +124,20 @@ async def test_what_is_exported_and_imported_is_the_same_record(
     again = exported.with_name("again.jsonl")
     await write(database_url, again, all_namespaces=True, vectors=True)
     assert lines_of(again)[1:] == lines_of(exported)[1:]
+
+
+async def test_an_export_from_before_tools_had_methods_is_imported(exported: Path, target: Database) -> None:
+    lines = [json.loads(line) for line in lines_of(exported) if line]
+    for line in lines:
+        if line.get("type") == "tool":
+            for column in LINE_TYPES["tool"].later_columns:
+                del line[column]
+    await anyio.Path(exported).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    first, again = await read(target, exported), await read(target, exported)
+    assert first["tool lines created"] == again["tool lines there already"] > 0
+    async with target.connection() as connection:
+        rows = await connection.fetch("SELECT DISTINCT method, auth, missing FROM registered_tools")
+    assert [tuple(row.values()) for row in rows] == [("POST", None, False)]
 
 
 async def test_an_import_that_is_repeated_adds_nothing(exported: Path, target: Database, database_url: str) -> None:

@@ -100,6 +100,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "forget_memory": {"memory_ids": [ID]},
     "store_memory": {"content": "The form of an argument."},
     "query_memory": {},
+    "unregister_tool": {"tool_id": "mail"},
     "register_tool": {
         "tool_id": "form.tool",
         "name": "Form Tool",

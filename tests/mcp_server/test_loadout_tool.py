@@ -139,6 +139,7 @@ async def test_items_that_fit_are_sent_whole_in_the_order_of_the_pack() -> None:
                 "name": "Tool 1",
                 "description": "Does something.",
                 "endpoint_url": "https://tools.example.com/do",
+                "method": "POST",
                 "required_capabilities": ["network"],
                 "request_schema": SCHEMA,
                 "reason": "task",
@@ -158,7 +159,7 @@ async def test_items_that_fit_are_sent_whole_in_the_order_of_the_pack() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "omitted"), [(400, None), (150, ["response_schema"]), (60, ["request_schema", "response_schema"])]
+    ("budget", "omitted"), [(400, None), (150, ["response_schema"]), (70, ["request_schema", "response_schema"])]
 )
 async def test_a_tool_is_sent_without_schemas_that_do_not_fit_and_names_them(
     budget: int, omitted: list[str] | None

@@ -47,6 +47,7 @@ async def test_the_handshake_and_tools_list_do_not_touch_the_app(era: Era) -> No
         "update_memory",
         "forget_memory",
         "register_tool",
+        "unregister_tool",
         "discover_tools",
         "build_loadout",
     ]

@@ -55,6 +55,53 @@ async def test_only_a_registration_that_changes_something_is_a_new_version(datab
     assert await PostgresToolRows(database).states(ALL_ITEMS) == {first.id: ItemState(2)}
 
 
+async def test_how_a_tool_is_called_comes_back_as_it_was_registered(database: Database) -> None:
+    tools = PostgresTools(database)
+    hints = {"readOnlyHint": True}
+    new = NewTool("files.read", "Read", "Reads.", "mcp://files/read", source="files", auth="key", annotations=hints)
+    done = await tools.upsert("team", new, NOW)
+    [tool] = await tools.of_source("team", "files")
+    assert (tool.id, tool.method, tool.auth, tool.source, tool.annotations) == (done.id, "POST", "key", "files", hints)
+    put = NewTool("files.read", "Read", "Reads.", "http://x", method="PUT")
+    assert (await tools.upsert("team", put, NOW)).outcome == "updated"
+    assert await tools.of_source("team", "files") == []
+    assert (await tools.get("team", [done.id], ALL))[done.id].method == "PUT"
+
+
+async def test_an_older_schema_names_the_method(database: Database) -> None:
+    tools = PostgresTools(database)
+    await tools.upsert("team", NewTool("find", "Find", "Finds.", "http://x", {"x-method": "get"}), NOW)
+    assert [tool.method for tool in await tools.every("team")] == ["GET"]
+
+
+async def test_a_tool_that_returns_to_its_source_is_enabled_again_unless_an_operator_disabled_it(
+    database: Database,
+) -> None:
+    tools = PostgresTools(database)
+    news = [NewTool(f"files.{name}", name, "Does.", f"mcp://files/{name}", source="files") for name in "ab"]
+    for new in news:
+        await tools.upsert("team", new, NOW)
+    assert await tools.set_enabled("team", ["files.b", "unknown"], enabled=False) == ["files.b"]
+    assert await tools.mark_missing("team", ["files.a", "files.b"]) == ["files.a"]
+    assert await tools.count("team", ALL) == 0
+    outcomes = [(await tools.upsert("team", new, NOW)).outcome for new in news]
+    assert outcomes == ["updated", "unchanged"]
+    assert [(tool.tool_id, tool.enabled) for tool in await tools.every("team")] == [
+        ("files.a", True),
+        ("files.b", False),
+    ]
+
+
+async def test_a_deleted_tool_is_dropped_from_the_index(database: Database) -> None:
+    tools, queue = PostgresTools(database), PostgresIndexQueue(database)
+    done = await tools.upsert("team", MAIL, NOW)
+    await queue.finish(await queue.claim(10, LEASE))
+    assert await tools.delete("other", ["send_mail"]) == []
+    assert await tools.delete("team", ["send_mail", "unknown"]) == ["send_mail"]
+    assert [job.item_id for job in await queue.claim(10, LEASE)] == [done.id]
+    assert await tools.current([done.id]) == {}
+
+
 async def test_a_tool_id_is_unique_within_a_namespace(database: Database) -> None:
     tools = PostgresTools(database)
     ours, theirs = await tools.upsert("team", MAIL, NOW), await tools.upsert("other", MAIL, NOW)
