@@ -14,7 +14,7 @@ from memos_mcp.orchestrator.cortex import Cortex, CortexDown, Message, Thought, 
 from memos_mcp.orchestrator.enrichment import OUTCOME_TAG, enrich, outcome_text
 from memos_mcp.orchestrator.memory_service import Launch, MemoryService
 from memos_mcp.orchestrator.payload import TaskPayload, as_data
-from memos_mcp.orchestrator.tool_caller import ToolAnswer, ToolCaller, ToolFailure
+from memos_mcp.tool_calling.caller import ToolAnswer, ToolCaller, ToolFailure
 
 StepKind: TypeAlias = Literal["enriched", "thought", "calling", "answered", "failed", "ended", "stored", "not stored"]
 Ending: TypeAlias = Literal["answered", "out of steps", "out of time", "cortex down"]
@@ -237,7 +237,7 @@ class _Run:
     async def _call(self, call: ToolCall) -> ToolAnswer | ToolFailure:
         tool = self._tools.get(call.tool_id)
         self.record("calling", f"{call.tool_id} {call.arguments}", asdict(call))
-        answer = self._unknown(call) if tool is None else await self._caller.call(tool, call.arguments)
+        answer = self._unknown(call) if tool is None else await self._caller.call(tool.called, call.arguments)
         if isinstance(answer, ToolFailure):
             self.failures.append(answer)
             self.record("failed", f"{answer.tool_id}: {answer.what}", asdict(answer))

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from memos_mcp.tool_calling.called_tool import CalledTool
+
 RULES: Final = (
     "Do the task. Call the tools that it needs; calls that do not depend on one another may be made together. "
     "A call that failed is answered with the reason: mend it, try another way, or say what could not be done. "
@@ -39,6 +41,22 @@ class KnownTool:
     response_schema: Mapping[str, Any] | None = None
     required_capabilities: Sequence[str] = ()
     reason: str = ""
+    method: str = "POST"
+    auth: str | None = None
+    annotations: Mapping[str, Any] | None = None
+
+    @property
+    def called(self) -> CalledTool:
+        """What a call needs of it."""
+        return CalledTool(
+            tool_id=self.tool_id,
+            endpoint_url=self.endpoint_url,
+            method=self.method,
+            request_schema=self.request_schema,
+            response_schema=self.response_schema,
+            auth=self.auth,
+            annotations=self.annotations,
+        )
 
 
 @dataclass(frozen=True, slots=True)

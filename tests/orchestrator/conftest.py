@@ -1,19 +1,5 @@
 """One server of tools for all tests of the orchestrator."""
 
-from collections.abc import Iterator
+from tests.tool_calling.conftest import tool_host, tools
 
-import pytest
-
-from tests.orchestrator.services import Tools, serving
-
-
-@pytest.fixture(scope="package")
-def tools() -> Tools:
-    return Tools()
-
-
-@pytest.fixture(scope="package")
-def tool_host(tools: Tools) -> Iterator[str]:
-    """The `host:port` of the tools."""
-    with serving(tools.app) as host:
-        yield host
+__all__ = ["tool_host", "tools"]

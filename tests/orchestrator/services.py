@@ -1,102 +1,23 @@
-"""The services of an orchestrator as real HTTP servers on loopback: tools good and bad, a scripted model, a memory."""
+"""The services of an orchestrator as real HTTP servers on loopback: a scripted model, a memory, and the tools."""
 
-import gzip
 import json
-import socket
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-import uvicorn
 from mcp import types
 from mcp.server import Server, ServerRequestContext
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from memos_mcp.orchestrator.payload import KnownTool
+from tests.tool_calling.endpoints import ECHO, Tools, free_port, serving, within
 
-ECHO = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
-MEGABYTE = 1024 * 1024
-
-
-@contextmanager
-def serving(app: ASGIApp, port: int = 0, **options: Any) -> Iterator[str]:
-    """Serve on a port of 127.0.0.1, a free one by default, in a thread; yield `host:port`."""
-    listener = socket.create_server(("127.0.0.1", port))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1, **options))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
-        assert not thread.is_alive()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-@dataclass
-class Tools:
-    """Endpoints that behave as their path names; `seen` lists the requests."""
-
-    seen: list[tuple[str, str, Any]] = field(default_factory=list)
-
-    @property
-    def app(self) -> Starlette:
-        return Starlette(routes=[Route("/{behaviour}", self._answer, methods=["GET", "POST"])])
-
-    def asked(self, behaviour: str) -> int:
-        return sum(path == behaviour for _, path, _ in self.seen)
-
-    async def _answer(self, request: Request) -> Response:
-        behaviour = request.path_params["behaviour"]
-        given = dict(request.query_params) if request.method == "GET" else await request.json()
-        self.seen.append((request.method, behaviour, given))
-        if behaviour == "busy-at-first" and self.asked(behaviour) > 1:
-            return JSONResponse({"reply": "at last"})
-        return ANSWERS[behaviour](request, given)
-
-
-async def _endless() -> AsyncIterator[bytes]:
-    while True:
-        yield b" "
-        await anyio.sleep(0.05)
-
-
-def _redirect(to: str, status: int = 307) -> Callable[[Request, Any], Response]:
-    return lambda request, _: RedirectResponse(to.replace("PORT", str(request.url.port)), status)
-
-
-ANSWERS: Mapping[str, Callable[[Request, Any], Response]] = {
-    "echo": lambda request, given: JSONResponse({"reply": given.get("word"), "host": request.headers["host"]}),
-    "liar": lambda _request, _given: JSONResponse({"reply": 5}),
-    "text": lambda _request, _given: PlainTextResponse("plain words"),
-    "drip": lambda _request, _given: StreamingResponse(_endless()),
-    "large": lambda _request, _given: Response(b"1" * 10 * MEGABYTE),
-    "bomb": lambda _request, _given: Response(
-        gzip.compress(b"1" * 10 * MEGABYTE), headers={"content-encoding": "gzip"}
-    ),
-    "refusing": lambda _request, _given: JSONResponse({"error": "word must be polite"}, 422),
-    "busy": lambda _request, _given: Response(status_code=503),
-    "busy-at-first": lambda _request, _given: Response(status_code=503),
-    "to-metadata": _redirect("http://169.254.169.254/latest/meta-data"),
-    "to-loopback": _redirect("http://127.0.0.1:1/echo"),
-    "to-other-name": _redirect("http://localhost:PORT/echo"),
-    "to-itself": _redirect("/to-itself"),
-    "to-echo": _redirect("/echo"),
-    "to-echo-as-get": _redirect("/echo", 302),
-}
+__all__ = ["ECHO", "Memory", "Model", "Tools", "calling", "free_port", "guarded", "serving", "tool", "within"]
 
 
 def tool(host: str, behaviour: str = "echo", **changed: Any) -> KnownTool:
@@ -192,11 +113,3 @@ def guarded(app: ASGIApp, token: str) -> Starlette:
 
     inner: Any = app
     return Starlette(routes=[Mount("/", check)], lifespan=lambda _: inner.router.lifespan_context(inner))
-
-
-@asynccontextmanager
-async def within(seconds: float) -> AsyncIterator[None]:
-    """Fail if the body takes longer."""
-    began = anyio.current_time()
-    yield
-    assert anyio.current_time() - began < seconds

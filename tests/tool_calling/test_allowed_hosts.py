@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from memos_mcp.orchestrator.allowed_hosts import AllowedHosts, HostNotAllowed, parse_host_port
+from memos_mcp.tool_calling.allowed_hosts import AllowedHosts, HostNotAllowed, parse_host_port
 
 pytestmark = pytest.mark.anyio
 

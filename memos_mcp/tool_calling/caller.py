@@ -11,9 +11,9 @@ import anyio
 import httpx2
 from httpx2 import codes
 
-from memos_mcp.orchestrator.allowed_hosts import AllowedHosts, HostNotAllowed, Resolve, Target, system_resolve
-from memos_mcp.orchestrator.payload import KnownTool
-from memos_mcp.orchestrator.schema_check import UnusableSchema, find_violation
+from memos_mcp.tool_calling.allowed_hosts import AllowedHosts, HostNotAllowed, Resolve, Target, system_resolve
+from memos_mcp.tool_calling.called_tool import CalledTool
+from memos_mcp.tool_calling.schema_check import UnusableSchema, find_violation
 
 ATTEMPTS: Final = 3
 BACKOFF_SECONDS: Final = 0.2
@@ -86,7 +86,7 @@ class ToolCaller:
         self._trust = trust
         self._max_bytes = max_bytes
 
-    async def call(self, tool: KnownTool, arguments: str) -> ToolAnswer | ToolFailure:
+    async def call(self, tool: CalledTool, arguments: str) -> ToolAnswer | ToolFailure:
         """Call a tool with the arguments as Cortex wrote them: the JSON text of an object. Never raises."""
         try:
             with anyio.fail_after(self._seconds):
@@ -98,7 +98,7 @@ class ToolCaller:
         except TimeoutError:
             return ToolFailure(tool.tool_id, f"It did not answer within {self._seconds:g} s.", retryable=True)
 
-    async def _call_with_retries(self, tool: KnownTool, arguments: Mapping[str, Any]) -> _Answer:
+    async def _call_with_retries(self, tool: CalledTool, arguments: Mapping[str, Any]) -> _Answer:
         """Make a call; repeat it with a growing delay if that is safe."""
         for attempt in range(1, ATTEMPTS):
             try:
@@ -109,7 +109,7 @@ class ToolCaller:
             await anyio.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
         return await self._call_with_redirects(tool, arguments)
 
-    async def _call_with_redirects(self, tool: KnownTool, arguments: Mapping[str, Any]) -> _Answer:
+    async def _call_with_redirects(self, tool: CalledTool, arguments: Mapping[str, Any]) -> _Answer:
         """Make a call and follow redirects on the same host, at the addresses that were checked."""
         target = await self._allowed_hosts.target(tool.endpoint_url)
         method = "GET" if _wants_get(tool) else "POST"
@@ -179,7 +179,7 @@ class ToolCaller:
         return bytes(body)
 
 
-def _wants_get(tool: KnownTool) -> bool:
+def _wants_get(tool: CalledTool) -> bool:
     return str((tool.request_schema or {}).get("x-method", "")).upper() == "GET"
 
 
@@ -215,7 +215,7 @@ def _checked_status(answer: _Answer, *, again: bool) -> _Answer:
     raise _Failed(what.rstrip("."), retryable=busy or codes.is_server_error(answer.status), again=busy and again)
 
 
-async def _checked_arguments(tool: KnownTool, text: str) -> dict[str, Any]:
+async def _checked_arguments(tool: CalledTool, text: str) -> dict[str, Any]:
     try:
         arguments = json.loads(text, parse_constant=_refuse_constant) if text.strip() else {}
     except (ValueError, RecursionError) as error:
@@ -232,7 +232,7 @@ async def _checked_arguments(tool: KnownTool, text: str) -> dict[str, Any]:
     return arguments
 
 
-async def _checked_answer(tool: KnownTool, answer: _Answer) -> Any:
+async def _checked_answer(tool: CalledTool, answer: _Answer) -> Any:
     text = answer.body.decode(errors="replace")
     try:
         value = json.loads(text, parse_constant=_refuse_constant)

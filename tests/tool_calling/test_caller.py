@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from memos_mcp.orchestrator.tool_caller import ToolAnswer, ToolCaller, ToolFailure
-from tests.orchestrator.services import ECHO, Tools, free_port, serving, tool, within
+from memos_mcp.tool_calling.caller import ToolAnswer, ToolCaller, ToolFailure
+from tests.tool_calling.endpoints import ECHO, Tools, free_port, serving, tool, within
 
 pytestmark = pytest.mark.anyio
 
@@ -126,7 +126,7 @@ async def test_a_call_of_a_busy_tool_is_repeated_only_for_get(tool_host: str, to
 
 
 async def test_an_unreachable_tool_is_called_three_times_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memos_mcp.orchestrator.tool_caller.BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("memos_mcp.tool_calling.caller.BACKOFF_SECONDS", 0.01)
     asked: list[str] = []
 
     async def resolve(host: str, _: int) -> list[str]:

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from memos_mcp.orchestrator.schema_check import UnusableSchema, find_violation
-from tests.orchestrator.services import Tools
+from memos_mcp.tool_calling.schema_check import UnusableSchema, find_violation
+from tests.tool_calling.endpoints import Tools
 
 NULLABLE = {
     "type": "object",
