@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import unquote
 
 from jsonschema import (
     Draft3Validator,
@@ -23,6 +24,10 @@ NAMED_SCHEMAS: Final = frozenset({"properties", "patternProperties", "dependentS
 
 VALUES: Final = frozenset({"enum", "const", "default", "example", "examples"})
 """Keywords that hold values, not schemas."""
+
+_NO_SCHEMAS: Final = frozenset({"dependencies", "dependentRequired", "$vocabulary"})
+"""Keywords of names and values that hold lists or are not only schemas."""
+_WORDS: Final = frozenset({"title", "description", "$comment"})
 
 
 def _address(name: object) -> str:
@@ -65,7 +70,7 @@ def check_schema(field: str, schema: Mapping[str, Any] | None, *, max_chars: int
     possible = dialects(schema)
     if not possible:
         raise Invalid(f"{field} names an unknown $schema. Leave $schema out, or use a published JSON Schema draft.")
-    problems = [_problem(dialect, schema) for dialect in possible]
+    problems = [schema_problem(dialect, schema) for dialect in possible]
     if None not in problems:
         raise Invalid(f"{field} is not JSON Schema: {problems[0]}.")
     return len(json.dumps(schema, ensure_ascii=False, separators=(",", ":")))
@@ -73,12 +78,41 @@ def check_schema(field: str, schema: Mapping[str, Any] | None, *, max_chars: int
 
 def properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the properties of a schema and of the schemas inside it, each with its definition."""
-    for part in _parts(schema):
+    for part in parts(schema):
         named = part.get("properties")
         yield from ((str(name), child) for name, child in named.items()) if isinstance(named, Mapping) else ()
 
 
-def _parts(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def find_reference(schema: Mapping[str, Any], target: object) -> Any | None:
+    """Return the part of a schema that a `$ref` within it refers to (`#`, `#/$defs/name`, `#anchor`), or None."""
+    if not isinstance(target, str) or not target.startswith("#"):
+        return None
+    pointer = unquote(target[1:])
+    if pointer and not pointer.startswith("/"):
+        return next((part for part in parts(schema) if pointer in _anchors(part)), None)
+    found: Any = schema
+    for step in pointer.split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+            found = found[int(key)]
+        elif isinstance(found, Mapping) and key in found:
+            found = found[key]
+        else:
+            return None
+    return found
+
+
+def unresolvable_reference(schema: Mapping[str, Any]) -> str | None:
+    """Return the first `$ref` of a schema that refers to nothing in it, or None."""
+    resources = [schema, *(part for part in parts(schema) if isinstance(part.get("$id", part.get("id")), str))]
+    for part in parts(schema):
+        target = part.get("$ref")
+        if isinstance(target, str) and all(find_reference(resource, target) is None for resource in resources):
+            return target
+    return None
+
+
+def parts(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield a schema and every schema inside it, without recursion."""
     pending: list[Any] = [schema]
     while pending:
@@ -94,8 +128,46 @@ def _parts(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
                     pending.append(child)
 
 
-def _problem(dialect: type[Validator], schema: Mapping[str, Any]) -> str | None:
-    error = best_match(dialect(dialect.META_SCHEMA).iter_errors(schema))
+def _anchors(part: Mapping[str, Any]) -> Sequence[object]:
+    """Return the names by which a part may be referred to; before Draft 2019-09, a fragment is its id."""
+    ids = (str(part.get(keyword)) for keyword in ("$id", "id"))
+    return [part.get("$anchor"), part.get("$dynamicAnchor"), *(name[1:] for name in ids if name.startswith("#"))]
+
+
+def schema_problem(dialect: type[Validator], schema: Mapping[str, Any]) -> str | None:
+    """Return what the meta-schema of a dialect refuses in a schema, or None.
+
+    The parts are checked one by one, each shape once: a whole schema of a megabyte would take ten seconds.
+    """
+    checked: set[str] = set()
+    validator = dialect(dialect.META_SCHEMA)
+    for part in parts(schema):
+        shape = {keyword: _shape(keyword, child) for keyword, child in part.items() if not keyword.startswith("x-")}
+        text = json.dumps(shape, sort_keys=True)
+        if text not in checked and not validator.is_valid(shape):
+            return _described(validator, schema)
+        checked.add(text)
+    return None
+
+
+def _shape(keyword: str, child: Any) -> Any:
+    """Return the value of a keyword without the schemas in it, which are parts of their own, and without its words."""
+    if keyword in _NO_SCHEMAS:
+        return child
+    if isinstance(child, str) and keyword in _WORDS:
+        return ""
+    if keyword in NAMED_SCHEMAS and isinstance(child, Mapping):
+        return [entry for entry in child.values() if not isinstance(entry, Mapping | bool)] or {}
+    if isinstance(child, list) and keyword not in VALUES:
+        return [{} if isinstance(entry, Mapping) else entry for entry in child]
+    return {} if isinstance(child, Mapping) and keyword not in VALUES else child
+
+
+def _described(validator: Validator, schema: Mapping[str, Any]) -> str | None:
+    try:
+        error = best_match(validator.iter_errors(schema))
+    except TypeError:  # it cannot compare the errors of Draft 3, whose types may be schemas
+        error = next(iter(validator.iter_errors(schema)), None)
     if error is None:
         return None
     where = "/".join(str(step) for step in error.absolute_path) or "its top level"
@@ -103,7 +175,7 @@ def _problem(dialect: type[Validator], schema: Mapping[str, Any]) -> str | None:
 
 
 def _refuse_remote_references(field: str, schema: Mapping[str, Any]) -> None:
-    for part in _parts(schema):
+    for part in parts(schema):
         for keyword in ("$ref", "$dynamicRef"):
             target = part.get(keyword)
             if isinstance(target, str) and not target.startswith("#"):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Final, Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -11,18 +11,19 @@ from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.index import Match
 from memos_mcp.domain.json_schema import check_schema
 from memos_mcp.domain.limits import check_characters, check_labels, check_name, check_text
+from memos_mcp.domain.request_locations import METHODS, Method, method_of
+from memos_mcp.domain.tool_request import check_no_secret, check_references, check_request
 
 RegistrationOutcome: TypeAlias = Literal["created", "updated", "unchanged"]
 Detail: TypeAlias = Literal["summary", "full"]
-Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
-
-METHODS: Final[tuple[Method, ...]] = get_args(Method)
 
 MAX_DESCRIPTION_CHARS: Final = 4_000
 MAX_URL_CHARS: Final = 1_024
 MAX_CAPABILITIES: Final = 64
 MAX_CAPABILITY_CHARS: Final = 128
-MAX_SCHEMAS_CHARS: Final = 30_000
+MAX_REQUEST_SCHEMA_CHARS: Final = 30_000
+MAX_RESPONSE_SCHEMA_CHARS: Final = 1_000_000
+"""No model needs all of a response_schema, so that a large one is kept: it is shown shortened."""
 
 MCP_SCHEME: Final = "mcp://"
 """The endpoint_url of a tool of an MCP server is `mcp://SERVER/TOOL`, with both names percent-encoded."""
@@ -54,7 +55,7 @@ class NewTool:
         """The HTTP method of its calls."""
         if self.method is not None:
             return self.method
-        named = str((self.request_schema or {}).get("x-method", "")).upper()
+        named = method_of(None, self.request_schema)
         return next((method for method in METHODS if method == named), "POST")
 
     def check(self) -> None:
@@ -62,21 +63,23 @@ class NewTool:
         check_name("tool_id", self.tool_id)
         check_name("name", self.name)
         check_text("description", self.description, max_chars=MAX_DESCRIPTION_CHARS)
-        if not (self.source is not None and self.endpoint_url.startswith(MCP_SCHEME)):
+        if not self._of_server:
             check_endpoint(self.endpoint_url)
         check_capabilities("required_capabilities", self.required_capabilities)
         for label, name in (("auth", self.auth), ("source", self.source)):
             if name is not None:
                 check_name(label, name)
-        sizes = (
-            check_schema("request_schema", self.request_schema, max_chars=MAX_SCHEMAS_CHARS),
-            check_schema("response_schema", self.response_schema, max_chars=MAX_SCHEMAS_CHARS),
-        )
-        if sum(sizes) > MAX_SCHEMAS_CHARS:
-            raise Invalid(
-                f"request_schema and response_schema have {sum(sizes):,} characters together; "
-                f"the limit is {MAX_SCHEMAS_CHARS:,}. Shorten their descriptions or examples."
-            )
+        check_no_secret(self.endpoint_url)
+        check_schema("request_schema", self.request_schema, max_chars=MAX_REQUEST_SCHEMA_CHARS)
+        check_schema("response_schema", self.response_schema, max_chars=MAX_RESPONSE_SCHEMA_CHARS)
+        check_references("request_schema", self.request_schema)
+        check_references("response_schema", self.response_schema)
+        if not self._of_server:
+            check_request(self.endpoint_url, self.method, self.request_schema)
+
+    @property
+    def _of_server(self) -> bool:
+        return self.source is not None and self.endpoint_url.startswith(MCP_SCHEME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,4 +234,7 @@ def check_endpoint(url: str) -> None:
     if parts.scheme not in {"http", "https"} or not host:
         raise Invalid("endpoint_url must start with http:// or https:// and name a host.")
     if "@" in parts.netloc:
-        raise Invalid("endpoint_url holds credentials. Remove them: a registered URL is shown to every agent.")
+        raise Invalid(
+            "endpoint_url holds credentials, and every agent is shown it. Remove them, have the operator store them "
+            "(memos-as credential set NAME --host HOST --basic), and give the NAME as `auth`."
+        )

@@ -9,8 +9,9 @@ from typing_extensions import TypedDict
 
 from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
+from memos_mcp.domain.request_locations import Method
 from memos_mcp.domain.scope import Scope
-from memos_mcp.domain.tool import Detail, Method, NewTool, RegistrationOutcome, ToolFilter, ToolHit, ToolQuery
+from memos_mcp.domain.tool import Detail, NewTool, RegistrationOutcome, ToolFilter, ToolHit, ToolQuery
 from memos_mcp.mcp_server.response_budget import fit_tools
 from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
 

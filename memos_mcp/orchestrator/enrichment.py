@@ -9,7 +9,7 @@ import anyio
 from memos_mcp.orchestrator.answers import Knowledge, MemoryDown
 from memos_mcp.orchestrator.memory_service import MemoryService
 from memos_mcp.orchestrator.payload import KnownMemory, KnownTool, TaskPayload, replace_surrogates
-from memos_mcp.tool_calling.caller import ToolFailure
+from memos_mcp.tool_calling.outcomes import ToolFailure
 
 OUTCOME_TAG: Final = "outcome"
 SIMILAR_TASKS: Final = 3

@@ -14,7 +14,8 @@ from memos_mcp.orchestrator.cortex import Cortex, CortexDown, Message, Thought, 
 from memos_mcp.orchestrator.enrichment import OUTCOME_TAG, enrich, outcome_text
 from memos_mcp.orchestrator.memory_service import Launch, MemoryService
 from memos_mcp.orchestrator.payload import TaskPayload, as_data
-from memos_mcp.tool_calling.caller import ToolAnswer, ToolCaller, ToolFailure
+from memos_mcp.tool_calling.caller import ToolCaller
+from memos_mcp.tool_calling.outcomes import ToolAnswer, ToolFailure
 
 StepKind: TypeAlias = Literal["enriched", "thought", "calling", "answered", "failed", "ended", "stored", "not stored"]
 Ending: TypeAlias = Literal["answered", "out of steps", "out of time", "cortex down"]
@@ -254,10 +255,11 @@ class _Run:
         """Return the result of a call as data for Cortex, cut if it is longer than a model should read."""
         if isinstance(answer, ToolFailure):
             return as_data({"failed": answer.what, "retryable": answer.retryable})
-        text, limit = as_data({"answer": answer.value}), self._limits.answer_chars
+        note = {} if answer.note is None else {"note": answer.note}
+        text, limit = as_data({"answer": answer.value, **note}), self._limits.answer_chars
         if len(text) <= limit:
             return text
-        return as_data({"answer_begins": text[:limit], "characters_left_out": len(text) - limit})
+        return as_data({"answer_begins": text[:limit], "characters_left_out": len(text) - limit, **note})
 
 
 def _listed(payload: TaskPayload) -> str:

@@ -1,8 +1,9 @@
 """Restricts calls of tools to allowed hosts, at addresses that are checked before the connection."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from socket import SOCK_STREAM
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
@@ -10,12 +11,12 @@ from urllib.parse import urlsplit
 import anyio
 import httpx2
 
-Address: TypeAlias = IPv4Address | IPv6Address
+from memos_mcp.tool_calling.addresses import Address, reach_of
+
 HostPort: TypeAlias = tuple[str, int | None]
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _PORTS: Final = {"http": 80, "https": 443}
-_NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
 class HostNotAllowed(Exception):
@@ -28,10 +29,11 @@ class HostNotAllowed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL that may be called, at one of these addresses only."""
+    """A URL that may be called, at one of these addresses only. `private`: its host is one of the private hosts."""
 
     url: httpx2.URL
     addresses: Sequence[str]
+    private: bool
 
 
 async def system_resolve(host: str, port: int) -> Sequence[str]:
@@ -52,19 +54,26 @@ class AllowedHosts:
     async def target(self, url: str) -> Target:
         """Resolve a URL once and return its addresses; raise `HostNotAllowed` if one of them may not be called."""
         parsed = _parse(url)
-        host, port = parsed.raw_host.decode("ascii"), parsed.port or _PORTS[parsed.scheme]
-        names: set[HostPort] = {(host, port)} | ({(host, None)} if port == _PORTS[parsed.scheme] else set())
+        host, names = names_of(parsed)
         if not names & self._allowed:
             raise HostNotAllowed("Its host is not one that may be called here")
+        private = bool(names & self._private)
         try:
-            addresses = await self._resolve(host, port)
+            addresses = await self._resolve(host, parsed.port or _PORTS[parsed.scheme])
         except (OSError, UnicodeError):
             raise HostNotAllowed("Its host cannot be resolved right now", retryable=True) from None
         for address in addresses:
-            _check_address(ip_address(address.partition("%")[0]), named=host, private=bool(names & self._private))
+            _check_address(ip_address(address.partition("%")[0]), named=host, private=private)
         if not addresses:
             raise HostNotAllowed("Its host has no address", retryable=True)
-        return Target(parsed, addresses)
+        return Target(parsed, addresses, private)
+
+
+def names_of(url: httpx2.URL) -> tuple[str, AbstractSet[HostPort]]:
+    """Return the host of a URL, and how a list may name it: with its port, and without if that is the scheme's."""
+    host, default = _spelled(url.raw_host.decode("ascii")), _PORTS[url.scheme]
+    port = url.port or default
+    return host, {(host, port)} | ({(host, None)} if port == default else set())
 
 
 def parse_host_port(host: str) -> HostPort:
@@ -75,7 +84,15 @@ def parse_host_port(host: str) -> HostPort:
         parts = urlsplit(f"//{host}")
     if parts.netloc != host or not parts.hostname or "@" in host:
         raise ValueError(f"{host!r} is not a host. Give a name or an address, with a port if you like, and no path.")
-    return parts.hostname, parts.port
+    return _spelled(parts.hostname), parts.port
+
+
+def _spelled(host: str) -> str:
+    """Return an address in its one canonical form, a name unchanged."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return host
 
 
 def _parse(url: str) -> httpx2.URL:
@@ -92,19 +109,9 @@ def _parse(url: str) -> httpx2.URL:
 
 def _check_address(address: Address, *, named: str, private: bool) -> None:
     """Raise unless the address is public, is private and allowed for its host, or is itself an allowed private host."""
-    inner = _ipv4_inside(address)
-    if private and (inner.is_loopback or named == str(address)):
+    reach = reach_of(address)
+    if reach == "public" or (private and (reach == "private" or named == str(address))):
         return
-    if inner.is_link_local or inner.is_multicast or inner.is_unspecified:
-        raise HostNotAllowed("Its host is at an address that is never called (link-local, multicast or none)")
-    if not (inner.is_global or (private and inner.is_private)):
-        raise HostNotAllowed("Its host is at a private address, which was not allowed")
-
-
-def _ipv4_inside(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address embeds (mapped, NAT64 or 6to4), else the address itself."""
-    if isinstance(address, IPv4Address):
-        return address
-    if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address.ipv4_mapped or address.sixtofour or address
+    if reach == "never":
+        raise HostNotAllowed("Its host is at an address that is never called (link-local, multicast, reserved or none)")
+    raise HostNotAllowed("Its host is at a private address, which was not allowed")

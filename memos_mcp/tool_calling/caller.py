@@ -1,72 +1,40 @@
-"""Calls registered tools over HTTP: only at allowed hosts, with checked arguments and answers, within limits."""
+"""Calls registered tools: over HTTP at allowed hosts, or at an MCP server; with checked arguments, within limits."""
 
 import json
-import logging
 import ssl
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import anyio
 import httpx2
-from httpx2 import codes
 
-from memos_mcp.tool_calling.allowed_hosts import AllowedHosts, HostNotAllowed, Resolve, Target, system_resolve
+from memos_mcp.tool_calling.allowed_hosts import AllowedHosts, HostNotAllowed, Resolve, system_resolve
 from memos_mcp.tool_calling.called_tool import CalledTool
+from memos_mcp.tool_calling.credentials import CredentialSource
+from memos_mcp.tool_calling.exchange import Exchange
+from memos_mcp.tool_calling.http_caller import HttpCaller
+from memos_mcp.tool_calling.one_way import relaxed
+from memos_mcp.tool_calling.outcomes import BadArguments, CallFailed, ToolAnswer, ToolFailure
 from memos_mcp.tool_calling.schema_check import UnusableSchema, find_violation
 
-ATTEMPTS: Final = 3
-BACKOFF_SECONDS: Final = 0.2
-MAX_REDIRECTS: Final = 3
-SHOWN_CHARS: Final = 300
-
-_BUSY: Final = frozenset({429, 502, 503, 504})
-_REDIRECTS: Final = {"GET": frozenset({301, 302, 303, 307, 308}), "POST": frozenset({307, 308})}
-"""The status codes that redirect the same request."""
-
-logger = logging.getLogger(__name__)
+MAX_DEPTH: Final = 64
+MCP_SCHEME: Final = "mcp://"
 
 
-@dataclass(frozen=True, slots=True)
-class ToolAnswer:
-    """The answer of a tool: JSON that matches its response_schema, or text if the tool has none."""
+class ServerCaller(Protocol):
+    """Calls the tools of MCP servers, whose endpoint_url is `mcp://SERVER/TOOL`."""
 
-    tool_id: str
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class ToolFailure:
-    """Why a call failed, in words for Cortex; `retryable`: the same call may succeed later."""
-
-    tool_id: str
-    what: str
-    retryable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    headers: httpx2.Headers
-    body: bytes
-
-
-class _Failed(Exception):
-    """A call failed. `again`: it had no effect, so that it may be repeated at once."""
-
-    def __init__(self, reason: str, *, retryable: bool = False, again: bool = False) -> None:
-        super().__init__(reason)
-        self.retryable = retryable
-        self.again = again
+    async def call(self, tool: CalledTool, arguments: Mapping[str, Any]) -> ToolAnswer | ToolFailure: ...
 
 
 class ToolCaller:
-    """Calls tools at allowed hosts only.
+    """Calls tools at allowed hosts and known MCP servers only.
 
     `hosts` are exact names or addresses, with a port if it is not the scheme's (`search.example.com`,
     `tools.example.com:8443`); they are called at public addresses only. `private_hosts` may also be at loopback or
-    private addresses (`127.0.0.1:8801`). `seconds` bounds a call with its retries and redirects, `connect_seconds` the
-    connection, `max_bytes` the answer. `trust` holds the trusted certificates, by default those of the system.
+    private addresses (`127.0.0.1:8801`). `credentials` has the secrets that tools name in `auth`, `servers` calls the
+    tools of MCP servers. `seconds` bounds a call with its retries and redirects, `connect_seconds` the connection,
+    `max_bytes` the answer. `trust` holds the trusted certificates, by default those of the system.
     """
 
     def __init__(
@@ -74,184 +42,97 @@ class ToolCaller:
         hosts: Collection[str] = (),
         *,
         private_hosts: Collection[str] = (),
+        credentials: CredentialSource | None = None,
+        servers: ServerCaller | None = None,
         connect_seconds: float = 5.0,
         seconds: float = 30.0,
         max_bytes: int = 1024 * 1024,
         trust: ssl.SSLContext | None = None,
         resolve: Resolve = system_resolve,
     ) -> None:
-        self._allowed_hosts = AllowedHosts(hosts, private_hosts, resolve)
-        self._timeout = httpx2.Timeout(seconds, connect=connect_seconds)
+        allowed_hosts = AllowedHosts(hosts, private_hosts, resolve)
+        exchange = Exchange(httpx2.Timeout(seconds, connect=connect_seconds), max_bytes, trust)
+        self._over_http = HttpCaller(allowed_hosts, exchange, credentials, seconds)
+        self._servers = servers
         self._seconds = seconds
-        self._trust = trust
-        self._max_bytes = max_bytes
 
-    async def call(self, tool: CalledTool, arguments: str) -> ToolAnswer | ToolFailure:
-        """Call a tool with the arguments as Cortex wrote them: the JSON text of an object. Never raises."""
+    async def call(self, tool: CalledTool, arguments: str | Mapping[str, Any]) -> ToolAnswer | ToolFailure:
+        """Call a tool with arguments, or with the JSON text of an object as a model wrote it. Never raises."""
         try:
             with anyio.fail_after(self._seconds):
                 given = await _checked_arguments(tool, arguments)
-                answer = await self._call_with_retries(tool, given)
-                return ToolAnswer(tool.tool_id, await _checked_answer(tool, answer))
-        except (_Failed, HostNotAllowed) as failure:
-            return ToolFailure(tool.tool_id, f"{failure}.", failure.retryable)
+            if tool.endpoint_url.lower().startswith(MCP_SCHEME):
+                return await self._at_server(tool, given)
+            return await self._over_http.call(tool, given)
+        except CallFailed as failure:
+            what = f"{failure}." + (" Whether it was done is not known." if failure.effect == "unknown" else "")
+            return ToolFailure(tool.tool_id, what, failure.retryable, failure.retry_after, failure.effect)
+        except HostNotAllowed as refusal:
+            return ToolFailure(tool.tool_id, f"{refusal}.", refusal.retryable)
         except TimeoutError:
-            return ToolFailure(tool.tool_id, f"It did not answer within {self._seconds:g} s.", retryable=True)
+            return ToolFailure(tool.tool_id, f"Its arguments could not be checked within {self._seconds:g} s.")
 
-    async def _call_with_retries(self, tool: CalledTool, arguments: Mapping[str, Any]) -> _Answer:
-        """Make a call; repeat it with a growing delay if that is safe."""
-        for attempt in range(1, ATTEMPTS):
-            try:
-                return await self._call_with_redirects(tool, arguments)
-            except _Failed as failure:
-                if not failure.again:
-                    raise
-            await anyio.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
-        return await self._call_with_redirects(tool, arguments)
-
-    async def _call_with_redirects(self, tool: CalledTool, arguments: Mapping[str, Any]) -> _Answer:
-        """Make a call and follow redirects on the same host, at the addresses that were checked."""
-        target = await self._allowed_hosts.target(tool.endpoint_url)
-        method = "GET" if _wants_get(tool) else "POST"
-        url = target.url
-        if method == "GET":
-            url = url.copy_merge_params(_query(arguments))
-        for _ in range(MAX_REDIRECTS + 1):
-            request = {"json": dict(arguments)} if method == "POST" else {}
-            answer = await self._send(method, replace(target, url=url), request)
-            if answer.status not in _REDIRECTS["GET"] or "location" not in answer.headers:
-                return _checked_status(answer, again=method == "GET")
-            url = _redirected(url, answer.headers["location"])
-            if answer.status not in _REDIRECTS[method]:
-                raise _Failed("It redirects a POST to what would be a GET, which is not followed")
-        raise _Failed("It redirects in circles")
-
-    async def _send(self, method: str, target: Target, content: Mapping[str, Any]) -> _Answer:
-        """Send one request to the first of the addresses that accepts the connection."""
-        for address in target.addresses[:-1]:
-            try:
-                return await self._exchange(method, target.url, address, content)
-            except (httpx2.ConnectError, httpx2.ConnectTimeout):
-                continue
+    async def _at_server(self, tool: CalledTool, arguments: Mapping[str, Any]) -> ToolAnswer | ToolFailure:
+        if self._servers is None:
+            raise CallFailed("It is a tool of an MCP server, and none is set up here")
         try:
-            return await self._exchange(method, target.url, target.addresses[-1], content)
-        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            logger.info("A tool could not be reached: %s", type(error).__name__)
-            raise _Failed("It cannot be reached", retryable=True, again=True) from error
-        except httpx2.TimeoutException as error:
-            raise _Failed("It did not answer in time", retryable=True, again=method == "GET") from error
-        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as error:
-            logger.info("A tool broke off: %s", type(error).__name__)
-            raise _Failed("It broke off the answer", retryable=True, again=method == "GET") from error
-
-    async def _exchange(self, method: str, url: httpx2.URL, address: str, content: Mapping[str, Any]) -> _Answer:
-        """Send one request to this address, with the host name of the URL."""
-        headers = {"host": url.netloc.decode("ascii"), "accept": "application/json", "accept-encoding": "identity"}
-        async with (
-            httpx2.AsyncClient(trust_env=False, timeout=self._timeout, verify=await self._certificates(url)) as client,
-            client.stream(
-                method,
-                url.copy_with(host=address),
-                headers=headers,
-                extensions={"sni_hostname": url.raw_host.decode("ascii")},
-                **content,
-            ) as response,
-        ):
-            return _Answer(response.status_code, response.headers, await self._read(response))
-
-    async def _certificates(self, url: httpx2.URL) -> ssl.SSLContext:
-        """Return the trusted certificates. Those of the system load slowly: once, in a thread."""
-        if url.scheme == "http":
-            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if self._trust is None:
-            self._trust = await anyio.to_thread.run_sync(httpx2.create_ssl_context)
-        return self._trust
-
-    async def _read(self, response: httpx2.Response) -> bytes:
-        """Read the uncompressed body up to the limit: a compressed one could expand to any size."""
-        if response.headers.get("content-encoding", "identity") != "identity":
-            raise _Failed("It answered compressed, which it was asked not to")
-        body = bytearray()
-        async for part in response.aiter_raw():
-            body += part
-            if len(body) > self._max_bytes:
-                raise _Failed(f"Its answer is larger than {self._max_bytes:,} bytes")
-        return bytes(body)
+            with anyio.fail_after(self._seconds):
+                return await self._servers.call(tool, arguments)
+        except TimeoutError:
+            what = f"It did not answer within {self._seconds:g} s"
+            raise CallFailed(what, retryable=True, effect="unknown") from None
 
 
-def _wants_get(tool: CalledTool) -> bool:
-    return str((tool.request_schema or {}).get("x-method", "")).upper() == "GET"
-
-
-def _query(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert arguments to query parameters: lists repeated, objects as JSON, null left out."""
-    return {
-        name: [_text(entry) for entry in value] if isinstance(value, list) else _text(value)
-        for name, value in arguments.items()
-        if value is not None
-    }
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _redirected(url: httpx2.URL, location: str) -> httpx2.URL:
+async def _checked_arguments(tool: CalledTool, arguments: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    given = _parsed(arguments) if isinstance(arguments, str) else arguments
+    if not isinstance(given, Mapping):
+        raise BadArguments("The arguments are not a JSON object")
     try:
-        target = url.join(location)
-    except httpx2.InvalidURL:
-        raise _Failed("It redirects to something that is not a URL") from None
-    if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port) or target.userinfo:
-        raise _Failed("It redirects to another host, which is not followed")
-    return target
-
-
-def _checked_status(answer: _Answer, *, again: bool) -> _Answer:
-    if codes.is_success(answer.status):
-        return answer
-    body = " ".join(answer.body[: SHOWN_CHARS * 4].decode(errors="replace").split())[:SHOWN_CHARS]
-    busy = answer.status in _BUSY
-    what = f"It answered with status {answer.status}" + (f": {body}" if body else "")
-    raise _Failed(what.rstrip("."), retryable=busy or codes.is_server_error(answer.status), again=busy and again)
-
-
-async def _checked_arguments(tool: CalledTool, text: str) -> dict[str, Any]:
-    try:
-        arguments = json.loads(text, parse_constant=_refuse_constant) if text.strip() else {}
-    except (ValueError, RecursionError) as error:
-        raise _Failed(f"The arguments are not JSON ({str(error)[:80]})") from None
-    if not isinstance(arguments, dict):
-        raise _Failed("The arguments are not a JSON object")
-    try:
-        json.dumps(arguments, ensure_ascii=False).encode()
+        json.dumps(dict(given), ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
-        raise _Failed("The arguments contain an unpaired surrogate") from None
-    violation = await _violation(tool.request_schema, arguments, "request_schema")
+        raise BadArguments("The arguments contain an unpaired surrogate") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadArguments(f"The arguments are not JSON ({str(error)[:80]})") from None
+    if _is_deeper(given, MAX_DEPTH):
+        raise BadArguments(f"The arguments are nested more than {MAX_DEPTH} levels deep")
+    violation = await _violation(tool, given)
     if violation is not None:
-        raise _Failed(f"The arguments do not agree with its request_schema: {violation}".rstrip("."))
-    return arguments
+        raise BadArguments(f"The arguments do not agree with its request_schema: {violation}".rstrip("."))
+    return given
 
 
-async def _checked_answer(tool: CalledTool, answer: _Answer) -> Any:
-    text = answer.body.decode(errors="replace")
+def _parsed(text: str) -> Any:
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        if tool.response_schema is None:
-            return text
-        raise _Failed("Its answer is not JSON, as its response_schema says that it is") from None
-    violation = await _violation(tool.response_schema, value, "response_schema")
-    if violation is not None:
-        raise _Failed(f"Its answer does not agree with its response_schema: {violation}".rstrip("."))
-    return value
+        return json.loads(text, parse_constant=_refuse_constant) if text.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise BadArguments(f"The arguments are not JSON ({str(error)[:80]})") from None
 
 
-async def _violation(schema: Mapping[str, Any] | None, value: Any, name: str) -> str | None:
-    """Check a value in a thread: a megabyte of JSON or a maliciously slow pattern must not block the event loop."""
+async def _violation(tool: CalledTool, given: Mapping[str, Any]) -> str | None:
+    """Check arguments in a thread: a megabyte of JSON or a maliciously slow pattern must not block the event loop."""
+    if tool.request_schema is None:
+        return None
+    schema = tool.request_schema
     try:
-        return await anyio.to_thread.run_sync(find_violation, schema, value, abandon_on_cancel=True)
-    except UnusableSchema as flaw:
-        raise _Failed(f"Its {name} cannot be used: {flaw}") from None
+        return await anyio.to_thread.run_sync(
+            lambda: find_violation(relaxed(schema, "readOnly"), given), abandon_on_cancel=True
+        )
+    except (UnusableSchema, RecursionError) as flaw:
+        reason = flaw if isinstance(flaw, UnusableSchema) else "it is nested too deep"
+        raise CallFailed(f"Its request_schema cannot be used: {reason}") from None
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Return whether JSON is nested deeper, without recursion."""
+    level: list[object] = [value]
+    for _ in range(levels):
+        level = [
+            part
+            for outer in level
+            if isinstance(outer, Mapping | list)
+            for part in (outer.values() if isinstance(outer, Mapping) else outer)
+        ]
+    return any(isinstance(part, Mapping | list) for part in level)
 
 
 def _refuse_constant(name: str) -> None:

@@ -4,17 +4,23 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
+from jsonschema.exceptions import best_match
 from jsonschema.protocols import Validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from memos_mcp.domain.json_schema import NAMED_SCHEMAS, VALUES, dialects
+from memos_mcp.domain.json_schema import NAMED_SCHEMAS, VALUES, dialects, schema_problem
 
 SHOWN_CHARS: Final = 200
 
 _EMPTY_REGISTRY: Final[Registry[Any]] = Registry()
 """Without it, jsonschema would fetch the targets of `$ref`."""
+
+
+_COMBINERS: Final = frozenset({"$ref", "allOf", "anyOf", "oneOf", "not", "const"})
+"""Keywords that refuse null, whatever the type beside them says."""
+_DEFINITIONS: Final = ("$defs", "definitions", "components")
+"""Keywords that references of the whole schema lead to: they stay where they are."""
 
 
 class UnusableSchema(Exception):
@@ -27,8 +33,6 @@ def find_violation(schema: Mapping[str, Any] | None, value: Any) -> str | None:
         return None
     try:
         error = best_match(_validator(schema).iter_errors(value))
-    except SchemaError as flaw:
-        raise UnusableSchema(f"it is not JSON Schema: {_short(flaw.message)}") from None
     except Unresolvable:
         raise UnusableSchema("it refers to something that is not in it") from None
     except (RecursionError, ValueError, TypeError, ArithmeticError):  # a bad pattern, a circular reference, 1e999
@@ -40,34 +44,37 @@ def find_violation(schema: Mapping[str, Any] | None, value: Any) -> str | None:
 
 
 def _validator(schema: Mapping[str, Any]) -> Validator:
-    """Return a validator of the first dialect that accepts the schema; raise `SchemaError` if none does.
+    """Return a validator of the first dialect that accepts the schema; raise `UnusableSchema` if none does.
 
     A schema without `$schema` may be OpenAPI 3.0, which has `nullable`.
     """
     converted = dict(schema) if "$schema" in schema else _with_null(schema)
-    for dialect in (possible := dialects(schema) or (Draft202012Validator,)):
-        try:
-            dialect.check_schema(converted)
-        except SchemaError:
-            if dialect is possible[-1]:
-                raise
-        else:
+    problem = None
+    for dialect in dialects(schema) or (Draft202012Validator,):
+        found = schema_problem(dialect, converted)
+        if found is None:
             return dialect(converted, registry=_EMPTY_REGISTRY)
-    raise AssertionError("unreachable: there is always a dialect")
+        problem = problem or found
+    raise UnusableSchema(f"it is not JSON Schema: {problem}")
 
 
 def _with_null(schema: Any) -> Any:
-    """Convert `nullable: true` to JSON Schema: null becomes one of the types and of the enum."""
+    """Convert `nullable: true` to JSON Schema: null becomes one of the types, or what a value may be instead."""
     if isinstance(schema, list):
         return [_with_null(part) for part in schema]
     if not isinstance(schema, Mapping):
         return schema
     written = {keyword: _part(keyword, part) for keyword, part in schema.items()}
-    if schema.get("nullable") is True and isinstance(schema.get("type"), str):
-        written["type"] = [schema["type"], "null"]
+    if schema.get("nullable") is not True:
+        return written
+    if "type" in schema and not _COMBINERS & schema.keys():
+        named = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        written["type"] = [*named, *([] if "null" in named else ["null"])]
         if isinstance(schema.get("enum"), list):
             written["enum"] = [*schema["enum"], *([] if None in schema["enum"] else [None])]
-    return written
+        return written
+    definitions = {keyword: written.pop(keyword) for keyword in _DEFINITIONS if keyword in written}
+    return {**definitions, "anyOf": [{"type": "null"}, written]}
 
 
 def _part(keyword: str, part: Any) -> Any:

@@ -132,7 +132,6 @@ async def test_an_external_reference_is_refused(client: RawClient, keyword: str,
         {"$ref": "#"},
         {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
         {"$defs": {"node": {"properties": {"next": {"$ref": "#/$defs/node"}}}}, "$ref": "#/$defs/node"},
-        {"$ref": "#/$defs/nowhere"},
         {"properties": {"$ref": {"type": "string"}, "$schema": {"type": "string"}}},
         {"$schema": DRAFT_7, "definitions": {"a": {"type": "integer"}}, "items": [{"$ref": "#/definitions/a"}]},
         {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 0, "exclusiveMinimum": True},
@@ -145,8 +144,26 @@ async def test_an_external_reference_is_refused(client: RawClient, keyword: str,
     ids=json.dumps,
 )
 async def test_an_unusual_schema_is_kept_exactly(client: RawClient, schema: dict[str, Any]) -> None:
-    tool = await registered(client, request_schema=schema, response_schema=schema)
-    assert (tool["request_schema"], tool["response_schema"]) == (schema, schema)
+    definitions = {keyword: schema[keyword] for keyword in ("$defs", "definitions") if keyword in schema}
+    holder = {"type": "object", "properties": {"x": schema}, **definitions}
+    tool = await registered(client, request_schema=holder, response_schema=schema)
+    assert (tool["request_schema"], tool["response_schema"]) == (holder, schema)
+
+
+@pytest.mark.parametrize("schema", [{"type": "array"}, {"items": {}}, {"type": ["string", "null"]}, {"enum": [1]}])
+async def test_a_request_schema_that_is_no_object_is_refused_with_how_to_wrap_it(
+    client: RawClient, schema: dict[str, Any]
+) -> None:
+    reason = await refused(client, "register_tool", tool_arguments(request_schema=schema))
+    assert '"x-body-property": "body"' in reason
+
+
+@pytest.mark.parametrize("target", ["#/components/schemas/Pet", "#/$defs/nowhere", "#nowhere"])
+async def test_a_reference_to_nothing_is_refused_by_name(client: RawClient, target: str) -> None:
+    for field in ("request_schema", "response_schema"):
+        schema = {"type": "object", "properties": {"pet": {"$ref": target}}}
+        reason = await refused(client, "register_tool", tool_arguments(**{field: schema}))
+        assert f"{field} refers to '{target}'" in reason
 
 
 @pytest.mark.parametrize(
@@ -178,13 +195,11 @@ async def test_a_pattern_that_python_cannot_read_neither_breaks_nor_changes_anyt
     assert found.data["tools"][0]["request_schema"] == arguments["request_schema"]
 
 
-async def test_schemas_too_large_are_refused_with_the_limit(client: RawClient) -> None:
+async def test_a_schema_too_large_is_refused_with_the_limit(client: RawClient) -> None:
     huge = {"properties": {f"p{number}": {"description": "x" * 100} for number in range(400)}}
-    large = {"description": "x" * 20_000}
     assert "30,000" in await refused(client, "register_tool", tool_arguments(request_schema=huge))
-    assert "30,000" in await refused(client, "register_tool", tool_arguments(response_schema=huge))
-    both = tool_arguments(request_schema=large, response_schema=large)
-    assert "30,000" in await refused(client, "register_tool", both)
+    larger = {"description": "x" * 1_000_000}
+    assert "1,000,000" in await refused(client, "register_tool", tool_arguments(response_schema=larger))
 
 
 async def test_a_schema_up_to_the_limit_is_returned_whole(client: RawClient) -> None:

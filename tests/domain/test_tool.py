@@ -43,9 +43,11 @@ def test_an_invalid_endpoint_is_refused(url: str, message: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_schemas_are_limited_together() -> None:
-    half = {"description": "d" * 16_000}
-    NewTool("t", "t", "d", "https://host/", half).check()
+def test_a_request_schema_is_smaller_than_a_response_schema_may_be() -> None:
+    large = {"type": "object", "description": "d" * 31_000}
+    NewTool("t", "t", "d", "https://host/", None, large).check()
 
-    with pytest.raises(Invalid, match="characters together"):
-        NewTool("t", "t", "d", "https://host/", half, half).check()
+    with pytest.raises(Invalid, match="the limit is 30,000"):
+        NewTool("t", "t", "d", "https://host/", large).check()
+    with pytest.raises(Invalid, match="the limit is 1,000,000"):
+        NewTool("t", "t", "d", "https://host/", None, {"description": "d" * 1_000_000}).check()

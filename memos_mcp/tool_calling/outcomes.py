@@ -1,0 +1,57 @@
+"""What a call of a tool comes to. Pure."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Effect: TypeAlias = Literal["none", "unknown", "done"]
+"""Whether a failed call changed something."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """The answer of a tool that was called: JSON, or text.
+
+    `note` says what is not as expected, although the call was done: `done, but ...`. `status` is that of HTTP.
+    """
+
+    tool_id: str
+    value: Any
+    note: str | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFailure:
+    """Why a call failed, in words for a model.
+
+    `retryable`: the same call may succeed later, after `retry_after` seconds if the tool says when.
+    """
+
+    tool_id: str
+    what: str
+    retryable: bool = False
+    retry_after: float | None = None
+    effect: Effect = "none"
+
+
+class CallFailed(Exception):
+    """A call failed; the message gives the reason. `again`: the call may be repeated at once."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retryable: bool = False,
+        again: bool = False,
+        retry_after: float | None = None,
+        effect: Effect = "none",
+    ) -> None:
+        super().__init__(reason)
+        self.retryable = retryable
+        self.again = again
+        self.retry_after = retry_after
+        self.effect: Effect = effect
+
+
+class BadArguments(CallFailed):
+    """No request can be made of the arguments. The message says what to change; nothing was sent."""
