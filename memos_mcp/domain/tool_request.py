@@ -1,4 +1,4 @@
-"""Checks that a tool can be called as it is registered. Pure; they raise `Invalid` with what to do."""
+"""Checks that the requests of a tool can be built. Pure; they raise `Invalid` with what to do."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -26,7 +26,7 @@ MAX_URL_CHARS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request as it is sent, but for what the connection adds. `unsent` names arguments that are no part of it."""
+    """A request without what the connection adds. `unsent` names arguments that are no part of it."""
 
     method: str
     url: str

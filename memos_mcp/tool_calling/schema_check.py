@@ -1,5 +1,6 @@
 """Checks values against a tool's schemas: JSON Schema of any draft, or an OpenAPI 3 schema object. Fetches nothing."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ def find_violation(schema: Mapping[str, Any] | None, value: Any) -> str | None:
         error = best_match(_validator(schema).iter_errors(value))
     except Unresolvable:
         raise UnusableSchema("it refers to something that is not in it") from None
-    except (RecursionError, ValueError, TypeError, ArithmeticError):  # a bad pattern, a circular reference, 1e999
+    except (re.error, RecursionError, ValueError, TypeError, ArithmeticError):  # a bad pattern, a circle, 1e999
         raise UnusableSchema("nothing can be checked against it") from None
     if error is None:
         return None

@@ -144,8 +144,10 @@ async def test_an_external_reference_is_refused(client: RawClient, keyword: str,
     ids=json.dumps,
 )
 async def test_an_unusual_schema_is_kept_exactly(client: RawClient, schema: dict[str, Any]) -> None:
-    definitions = {keyword: schema[keyword] for keyword in ("$defs", "definitions") if keyword in schema}
-    holder = {"type": "object", "properties": {"x": schema}, **definitions}
+    definitions: dict[str, Any] = {
+        keyword: schema[keyword] for keyword in ("$defs", "definitions") if keyword in schema
+    }
+    holder: dict[str, Any] = {"type": "object", "properties": {"x": schema}, **definitions}
     tool = await registered(client, request_schema=holder, response_schema=schema)
     assert (tool["request_schema"], tool["response_schema"]) == (holder, schema)
 

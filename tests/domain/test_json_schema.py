@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_mcp.domain.errors import Invalid
-from memos_mcp.domain.json_schema import check_schema
+from memos_mcp.domain.json_schema import check_schema, dialects, schema_problem
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -108,3 +109,72 @@ def test_an_openapi_3_1_schema_may_name_its_dialect() -> None:
 @pytest.mark.parametrize("keyword", ["enum", "examples"])
 def test_a_value_that_looks_like_a_reference_is_accepted(keyword: str) -> None:
     assert check_schema("request_schema", {keyword: [{"$ref": "https://example.com/a"}]}, max_chars=1_000) > 0
+
+
+PARTS = st.sampled_from(
+    [
+        "string",
+        "nowhere",
+        5,
+        True,
+        None,
+        [],
+        {},
+        ["a"],
+        ["a", "a"],
+        [{}],
+        [5],
+        {"a": {}},
+        {"a": 5},
+        {"a": ["b"]},
+        {"type": "nowhere"},
+        [{"type": 5}],
+        {"a": {"type": "nowhere"}},
+        {"a": [5]},
+    ]
+)
+PLACED = st.sampled_from(
+    [
+        "type",
+        "properties",
+        "required",
+        "items",
+        "enum",
+        "const",
+        "default",
+        "examples",
+        "allOf",
+        "not",
+        "minimum",
+        "dependencies",
+        "dependentRequired",
+        "dependentSchemas",
+        "$defs",
+        "definitions",
+        "title",
+        "description",
+        "x-in",
+        "patternProperties",
+        "additionalProperties",
+        "maxLength",
+        "$ref",
+        "prefixItems",
+        "if",
+        "propertyNames",
+        "$id",
+    ]
+)
+
+
+@given(st.dictionaries(PLACED, PARTS, max_size=4), st.sampled_from(["", "-04", "-06", "-07"]))
+def test_a_schema_is_refused_exactly_where_its_meta_schema_refuses_it(schema: dict[str, Any], draft: str) -> None:
+    named = {"$schema": f"http://json-schema.org/draft{draft}/schema#"} if draft else {}
+    for dialect in dialects(named):
+        assert (schema_problem(dialect, schema) is None) == dialect(dialect.META_SCHEMA).is_valid(schema)
+
+
+def test_a_schema_of_a_megabyte_is_checked_in_little_time() -> None:
+    leaves = {f"p{number}": {"type": "string", "description": "d" * 40} for number in range(12_000)}
+    began = time.process_time()
+    assert check_schema("response_schema", {"properties": leaves}, max_chars=1_000_000) > 900_000
+    assert time.process_time() - began < 4
