@@ -111,7 +111,7 @@ def test_a_value_that_looks_like_a_reference_is_accepted(keyword: str) -> None:
     assert check_schema("request_schema", {keyword: [{"$ref": "https://example.com/a"}]}, max_chars=1_000) > 0
 
 
-PARTS = st.sampled_from(
+PARTS: st.SearchStrategy[Any] = st.sampled_from(
     [
         "string",
         "nowhere",
