@@ -25,6 +25,24 @@ _QUERY_BY_DEFAULT: Final = frozenset({"GET", "HEAD", "DELETE"})
 TEMPLATE: Final = re.compile(r"\{([^{}]*)\}")
 """A name in braces, which the value of that property replaces (RFC 6570, simple expansion)."""
 
+HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+OWN_HEADERS: Final = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that describe the message or the connection: the caller writes them."""
+
 
 def method_of(method: str | None, schema: Mapping[str, Any] | None) -> str:
     """Return the method of a request: `x-method` counts if the method is the default. It may be unsupported."""

@@ -9,8 +9,10 @@ from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.json_schema import find_reference, unresolvable_reference
 from memos_mcp.domain.request_locations import (
     BODIES,
+    HEADER_NAME,
     LOCATIONS,
     METHODS,
+    OWN_HEADERS,
     STYLES,
     TEMPLATE,
     WITHOUT_BODY,
@@ -30,23 +32,6 @@ _KEY_NAME: Final = re.compile(r"^(key|auth|code|hash)$", re.IGNORECASE)
 _WORD: Final = re.compile(r"[a-z_.-]{0,15}|[0-9]{0,5}")
 """A value that may follow `key=` without being one: `name`, `created_at`, `5`."""
 
-_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_OWN_HEADERS: Final = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-"""Headers that describe the message or the connection: the caller writes them."""
 _SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 _WRAPPED: Final = '{"type": "object", "properties": {"body": ...}, "required": ["body"], "x-body-property": "body"}'
@@ -142,14 +127,14 @@ def _check_property(name: str, definition: Any, templates: Sequence[str], method
 
 
 def _check_header(name: str) -> None:
-    if not _HEADER_NAME.fullmatch(name):
+    if not HEADER_NAME.fullmatch(name):
         raise Invalid(f"{name[:80]!r} cannot be the name of a header. Use letters, digits and hyphens.")
     if name.lower() in _SECRET_HEADERS:
         raise Invalid(
             f"The header {name} holds a secret, which no model should handle. Remove the property, have the operator "
             "store a credential (memos-as credential set), and give its name as `auth`."
         )
-    if name.lower() in _OWN_HEADERS:
+    if name.lower() in OWN_HEADERS:
         raise Invalid(f"The header {name} is written by the caller. Remove the property.")
 
 

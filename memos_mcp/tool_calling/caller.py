@@ -15,7 +15,8 @@ from memos_mcp.tool_calling.exchange import Exchange
 from memos_mcp.tool_calling.http_caller import HttpCaller
 from memos_mcp.tool_calling.one_way import relaxed
 from memos_mcp.tool_calling.outcomes import BadArguments, CallFailed, ToolAnswer, ToolFailure
-from memos_mcp.tool_calling.schema_check import UnusableSchema, find_violation
+from memos_mcp.tool_calling.pattern_guard import find_guarded_violation
+from memos_mcp.tool_calling.schema_check import UnusableSchema
 
 MAX_DEPTH: Final = 64
 MCP_SCHEME: Final = "mcp://"
@@ -83,12 +84,12 @@ class ToolCaller:
             raise CallFailed(what, retryable=True, effect="unknown") from None
 
 
-async def _checked_arguments(tool: CalledTool, arguments: str | Mapping[str, Any]) -> Mapping[str, Any]:
-    given = _parsed(arguments) if isinstance(arguments, str) else arguments
-    if not isinstance(given, Mapping):
+async def _checked_arguments(tool: CalledTool, arguments: str | Mapping[str, Any]) -> dict[str, Any]:
+    given = _parsed(arguments) if isinstance(arguments, str) else dict(arguments)
+    if not isinstance(given, dict):
         raise BadArguments("The arguments are not a JSON object")
     try:
-        json.dumps(dict(given), ensure_ascii=False, allow_nan=False).encode()
+        json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
         raise BadArguments("The arguments contain an unpaired surrogate") from None
     except (ValueError, TypeError, RecursionError) as error:
@@ -109,13 +110,13 @@ def _parsed(text: str) -> Any:
 
 
 async def _violation(tool: CalledTool, given: Mapping[str, Any]) -> str | None:
-    """Check arguments in a thread: a megabyte of JSON or a maliciously slow pattern must not block the event loop."""
+    """Check arguments in a thread: a large schema or a slow pattern must not block the event loop."""
     if tool.request_schema is None:
         return None
     schema = tool.request_schema
     try:
         return await anyio.to_thread.run_sync(
-            lambda: find_violation(relaxed(schema, "readOnly"), given), abandon_on_cancel=True
+            lambda: find_guarded_violation(relaxed(schema, "readOnly"), given), abandon_on_cancel=True
         )
     except (UnusableSchema, RecursionError) as flaw:
         reason = flaw if isinstance(flaw, UnusableSchema) else "it is nested too deep"

@@ -24,8 +24,8 @@ MIN_MASKED_CHARS: Final = 4
 class Credential:
     """A secret that authorises requests at some hosts.
 
-    `hosts` are written as those of `ToolCaller`. `parameter` is the name of the header or query parameter; the secret
-    of `basic` is `user:password`.
+    `hosts` are written as those of `ToolCaller`; one that is none raises ValueError. `parameter` is the name of the
+    header or query parameter; the secret of `basic` is `user:password`.
     """
 
     name: str
@@ -33,6 +33,10 @@ class Credential:
     kind: CredentialKind
     parameter: str | None
     secret: SecretStr
+
+    def __post_init__(self) -> None:
+        for host in self.hosts:
+            parse_host_port(host)
 
     def applied(self, request: HttpRequest) -> HttpRequest:
         """Return the request with the secret; raise `CallFailed` if it is not for this host, or already has one."""

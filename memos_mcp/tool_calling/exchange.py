@@ -61,10 +61,12 @@ class Exchange:
 
         It uses the transport alone, because a client would log the URL, in which a secret may be.
         """
+        headers = httpx2.Headers({"Host": url.netloc.decode("ascii"), **HEADERS})
+        headers.update(request.headers)
         sent = httpx2.Request(
             request.method,
             url.copy_with(host=address),
-            headers={"Host": url.netloc.decode("ascii"), **HEADERS, **request.headers},
+            headers=headers,
             content=request.content,
             extensions={"sni_hostname": url.raw_host.decode("ascii"), "timeout": self._timeout.as_dict()},
         )

@@ -13,8 +13,9 @@ from memos_mcp.tool_calling.called_tool import CalledTool
 from memos_mcp.tool_calling.credentials import Credential
 from memos_mcp.tool_calling.one_way import relaxed
 from memos_mcp.tool_calling.outcomes import ToolAnswer
+from memos_mcp.tool_calling.pattern_guard import find_guarded_violation
 from memos_mcp.tool_calling.requests import HttpRequest
-from memos_mcp.tool_calling.schema_check import UnusableSchema, find_violation
+from memos_mcp.tool_calling.schema_check import UnusableSchema
 
 BodyEnd: TypeAlias = Literal["complete", "too large", "too slow", "broken off"]
 
@@ -133,7 +134,7 @@ def _violation(tool: CalledTool, value: Any) -> str | None:
     if tool.response_schema is None:
         return None
     try:
-        violation = find_violation(relaxed(tool.response_schema, "writeOnly"), value)
+        violation = find_guarded_violation(relaxed(tool.response_schema, "writeOnly"), value)
     except UnusableSchema as flaw:
         return f"its response_schema cannot be used: {flaw}"
     except RecursionError:

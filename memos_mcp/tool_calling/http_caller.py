@@ -20,8 +20,8 @@ from memos_mcp.tool_calling.retry_after import retry_after
 ATTEMPTS: Final = 3
 BACKOFF_SECONDS: Final = 0.2
 MAX_REDIRECTS: Final = 3
-CHECK_SECONDS: Final = 5.0
-"""What decoding and checking an answer may take: a maliciously slow pattern may be in its schema."""
+CHECK_SECONDS: Final = 10.0
+"""What decoding and checking an answer may take: more than the guard of slow patterns."""
 
 _BUSY: Final = frozenset({429, 502, 503, 504})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})

@@ -6,7 +6,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from memos_mcp.domain.request_locations import (
+    HEADER_NAME,
     METHODS,
+    OWN_HEADERS,
     TEMPLATE,
     WITHOUT_BODY,
     location_of,
@@ -57,7 +59,7 @@ def request_of(tool: CalledTool, arguments: Mapping[str, Any]) -> HttpRequest:
     properties = named_properties(schema)
     given = _by_location(tool.endpoint_url, method, properties, arguments)
     body, unsent = _body(tool, properties, method, given["body"])
-    headers = {_sent_name(name, properties): header_text(name, part) for name, part in _given(given["header"])}
+    headers = _headers(given["header"], properties)
     if body is not None:
         headers["Content-Type"] = body[1]
     url = _with_query(_expanded(tool.endpoint_url, given["path"]), given["query"], properties)
@@ -114,6 +116,8 @@ def _body(
         raise BadArguments(f"It has no body, in which {next(iter(given))[:80]!r} would be sent")
     kept, unsent = without_read_only(given, schema)
     if whole is not None:
+        if not isinstance(whole, str):
+            raise CallFailed("Its x-body-property is not the name of a property")
         fields = named_properties(properties.get(whole), schema)
         return (_encoded(kind, kept[whole], fields) if whole in kept else None), unsent
     if not kept and not _has_empty_body(tool, properties, method):
@@ -141,8 +145,14 @@ def _has_empty_body(tool: CalledTool, properties: Mapping[str, Any], method: str
     return not locations or "body" in locations
 
 
-def _given(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in values.items() if value is not None]
+def _headers(given: Mapping[str, Any], properties: Mapping[str, Any]) -> dict[str, str]:
+    headers = {
+        _sent_name(name, properties): header_text(name, value) for name, value in given.items() if value is not None
+    }
+    for name in headers:
+        if not HEADER_NAME.fullmatch(name) or name.lower() in OWN_HEADERS:
+            raise CallFailed(f"Its request_schema sets the header {name[:80]!r}, which is not supported")
+    return headers
 
 
 def _sent_name(name: str, properties: Mapping[str, Any]) -> str:

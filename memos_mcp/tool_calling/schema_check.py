@@ -23,6 +23,9 @@ _COMBINERS: Final = frozenset({"$ref", "allOf", "anyOf", "oneOf", "not", "const"
 _DEFINITIONS: Final = ("$defs", "definitions", "components")
 """Keywords that references of the whole schema lead to: they stay where they are."""
 
+_FLAWS: Final = (re.error, RecursionError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+"""Raised by jsonschema for a bad pattern, a circle, 1e999, and what Draft 4 does not refuse, such as a null `$ref`."""
+
 
 class UnusableSchema(Exception):
     """A schema cannot be used to check values. The message gives the reason."""
@@ -36,7 +39,7 @@ def find_violation(schema: Mapping[str, Any] | None, value: Any) -> str | None:
         error = best_match(_validator(schema).iter_errors(value))
     except Unresolvable:
         raise UnusableSchema("it refers to something that is not in it") from None
-    except (re.error, RecursionError, ValueError, TypeError, ArithmeticError):  # a bad pattern, a circle, 1e999
+    except _FLAWS:
         raise UnusableSchema("nothing can be checked against it") from None
     if error is None:
         return None

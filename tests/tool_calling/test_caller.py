@@ -11,7 +11,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from memos_mcp.tool_calling.called_tool import CalledTool
 from memos_mcp.tool_calling.caller import ToolCaller
 from memos_mcp.tool_calling.outcomes import ToolAnswer, ToolFailure
 from tests.tool_calling.endpoints import ECHO, MEGABYTE, Tools, free_port, serving, tool, within
@@ -20,6 +23,31 @@ pytestmark = pytest.mark.anyio
 
 DISAGREES = "done, but its answer does not agree with its response_schema: "
 WORD = '{"word": "hello"}'
+KEYS = st.sampled_from(
+    [
+        "a",
+        "b",
+        "type",
+        "properties",
+        "required",
+        "allOf",
+        "$ref",
+        "$defs",
+        "x-in",
+        "x-body",
+        "x-method",
+        "readOnly",
+        "x-body-property",
+        "pattern",
+        "nullable",
+        "items",
+        "x-name",
+        "x-style",
+        "x-explode",
+        "enum",
+        "$schema",
+    ]
+)
 GET = {**ECHO, "x-method": "GET"}
 
 
@@ -202,6 +230,30 @@ async def test_a_call_can_be_cancelled(tool_host: str) -> None:
     with anyio.move_on_after(0.2) as scope:
         await ToolCaller(private_hosts=[tool_host]).call(tool(tool_host, "drip"), WORD)
     assert scope.cancelled_caught
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.text(max_size=20) | st.text(max_size=20).map("https://tools.example.com/{a}".__add__),
+    st.none() | st.dictionaries(KEYS, JSON, max_size=4),
+    st.text(max_size=20) | st.dictionaries(KEYS, JSON, max_size=4),
+)
+def test_any_tool_and_any_arguments_are_answered(url: str, schema: dict[str, Any] | None, arguments: Any) -> None:
+    one = CalledTool("any", url, request_schema=schema, response_schema=schema)
+    answer = anyio.run(ToolCaller(["tools.example.com"], resolve=nowhere).call, one, arguments)
+    assert isinstance(answer, ToolFailure)
+    assert answer.effect == "none"
+
+
+async def nowhere(_: str, __: int) -> list[str]:
+    return []
 
 
 async def test_https_requires_a_trusted_certificate_for_the_host_name(tmp_path: Path) -> None:

@@ -109,3 +109,8 @@ def test_a_text_that_is_cut_within_a_secret_does_not_show_its_beginning() -> Non
 
 def test_a_credential_does_not_show_its_secret() -> None:
     assert SECRET not in f"{credential()!r} {credential()}"
+
+
+def test_a_credential_is_bound_to_hosts_not_to_urls() -> None:
+    with pytest.raises(ValueError, match="is not a host"):
+        credential(host="https://api.example.com/")

@@ -3,6 +3,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from memos_mcp.tool_calling.called_tool import CalledTool
@@ -152,3 +154,19 @@ def test_a_secret_is_masked_before_anything_is_cut_or_compared() -> None:
     for body, end in ends:
         refused = HttpAnswer(500, httpx2.Headers(), body, end)
         assert "canary" not in shown_body(refused, KEY)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.binary(max_size=40) | st.text(max_size=20).map(str.encode),
+    st.sampled_from(
+        ["", "application/json", "text/plain; charset=utf-16", "text/html; charset=\x00", "image/png", ";"]
+    ),
+    st.none() | st.sampled_from([{"$ref": None}, {"type": []}, {"$ref": "#"}, {"nullable": 5}, {"writeOnly": {}}]),
+    st.integers(200, 299),
+    st.sampled_from(["complete", "too large", "too slow", "broken off"]),
+)
+def test_any_bytes_with_a_successful_status_are_an_answer(
+    body: bytes, content_type: str, schema: dict[str, Any] | None, status: int, end: BodyEnd
+) -> None:
+    assert read(body, content_type, schema, status=status, end=end, credential=KEY).status == status

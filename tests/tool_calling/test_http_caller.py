@@ -274,14 +274,30 @@ async def test_a_name_that_moves_after_the_check_is_called_at_the_checked_addres
     assert len(api.seen) == 2
 
 
-async def test_a_slow_pattern_in_a_response_schema_does_not_hold_up_an_answer(
-    api: Api, host: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("where", ["request_schema", "response_schema"])
+async def test_a_slow_pattern_does_not_hold_up_anything_else(
+    api: Api, host: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memos_mcp.tool_calling.http_caller.CHECK_SECONDS", 0.2)
-    api.lines = [JSONResponse("a" * 26 + "!")]
-    answer = await call(host, tool(host, response_schema={"pattern": "^(a+)+$"}), {"id": 5})
-    assert isinstance(answer, ToolAnswer)
-    assert "could not be checked" in str(answer.note)
+    monkeypatch.setattr("memos_mcp.tool_calling.pattern_guard.GUARD_SECONDS", 1.0)
+    bait = "a" * 40 + "!"
+    api.lines = [JSONResponse(bait)]
+    slow = {"properties": {"id": {"pattern": "^(a+)+$"}}} if where == "request_schema" else {"pattern": "^(a+)+$"}
+    one = tool(host, schema=slow) if where == "request_schema" else tool(host, response_schema=slow)
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await anyio.sleep(0.05)
+            ticks += 1
+
+    async with anyio.create_task_group() as beside:
+        beside.start_soon(tick)
+        answer = await call(host, one, {"id": bait})
+        beside.cancel_scope.cancel()
+    assert ticks >= 5
+    reason = answer.what if isinstance(answer, ToolFailure) else str(answer.note)
+    assert f"{where} cannot be used: its patterns cannot be checked in time" in reason
 
 
 async def test_a_tool_of_a_server_is_called_there() -> None:

@@ -206,7 +206,15 @@ def test_a_url_that_no_server_accepts_is_refused() -> None:
         request({"q": "x" * 60_000}, method="GET")
 
 
-@pytest.mark.parametrize("schema", [{"properties": {"a": {"x-in": "cookie"}}}, {"x-body": "xml"}])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"x-in": "cookie"}}},
+        {"x-body": "xml"},
+        {"properties": {"a": {"x-in": "header", "x-name": "Host"}}},
+        {"properties": {"a": {"x-in": "header", "x-name": "a b"}}},
+    ],
+)
 def test_what_is_not_supported_is_never_replaced(schema: dict[str, Any]) -> None:
     with pytest.raises(CallFailed, match="not supported"):
         request({"a": 1}, **schema)
