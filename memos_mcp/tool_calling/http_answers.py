@@ -25,6 +25,12 @@ _SLOW_CODECS: Final = frozenset({"punycode", "idna", "unicode_escape", "raw_unic
 """Text encodings of Python that no answer has, and that take too long for a large one or decode escapes."""
 _HIDDEN_HEADERS: Final = frozenset({"set-cookie", "set-cookie2", "authorization", "www-authenticate"})
 
+_CUT: Final[dict[BodyEnd, str]] = {
+    "too large": "its answer is larger than {:,} bytes, and this is its beginning",
+    "too slow": "its answer did not end in time, and this is its beginning of {:,} bytes",
+    "broken off": "its answer broke off after {:,} bytes",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
@@ -69,9 +75,7 @@ def shown_body(answer: HttpAnswer, credential: Credential | None) -> str:
     """Return the beginning of a body in one line, for the reason of a failure."""
     if answer.encoding:
         return f"(compressed: {answer.encoding[:20]})"
-    text = " ".join(_masked(_decoded(answer)[0] or "", credential).split())
-    if answer.end != "complete" and credential is not None:
-        text = credential.mask_end(text)
+    text = " ".join(_masked_text(_decoded(answer)[0] or "", answer, credential).split())
     return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]} …"
 
 
@@ -89,17 +93,9 @@ def _read(tool: CalledTool, answer: HttpAnswer, credential: Credential | None) -
         return None, [f"its answer is no text ({kind}, {len(answer.body):,} bytes) and is not shown"]
     reasons += [_CUT[answer.end].format(len(answer.body))] if answer.end != "complete" else []
     if answer.end != "complete" or answer.content_type == "text/event-stream":
-        shown = _masked(text, credential)
-        return (credential.mask_end(shown) if credential is not None else shown), reasons
+        return _masked_text(text, answer, credential), reasons
     value, flaw = _checked(tool, answer, text, credential)
     return value, [*reasons, *([flaw] if flaw else [])]
-
-
-_CUT: Final[dict[BodyEnd, str]] = {
-    "too large": "its answer is larger than {:,} bytes, and this is its beginning",
-    "too slow": "its answer did not end in time, and this is its beginning of {:,} bytes",
-    "broken off": "its answer broke off after {:,} bytes",
-}
 
 
 def _location(answer: HttpAnswer, credential: Credential | None) -> str:
@@ -179,6 +175,13 @@ def _codec(answer: HttpAnswer) -> str:
 
 def _masked(value: Any, credential: Credential | None) -> Any:
     return value if credential is None else credential.masked(value)
+
+
+def _masked_text(text: str, answer: HttpAnswer, credential: Credential | None) -> str:
+    if credential is None:
+        return text
+    masked = credential.mask(text)
+    return masked if answer.end == "complete" else credential.mask_end(masked)
 
 
 def _finite(text: str) -> float:
