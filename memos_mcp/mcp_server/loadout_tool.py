@@ -17,6 +17,7 @@ from memos_mcp.domain.tool import ToolHit
 from memos_mcp.mcp_server.memory_results import Excerpt
 from memos_mcp.mcp_server.response_budget import SHARE_CHARS, compact, excerpt
 from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
+from memos_mcp.mcp_server.toolbox_tools import shown_schemas, tool_fields
 from memos_mcp.retrieval.packing import PINNED, Pack, PackItem, pack
 from memos_mcp.services.loadouts import Gathered, Hit, Proposals
 
@@ -203,20 +204,10 @@ def _memory_content(hit: MemoryHit) -> object:
 
 
 def _tool_forms(hit: ToolHit) -> list[Form]:
-    """Return the tool with both schemas, without the response schema, and without either."""
-    tool = hit.tool
-    bare = {
-        "tool_id": tool.tool_id,
-        "name": tool.name,
-        "description": tool.description,
-        "endpoint_url": tool.endpoint_url,
-        "method": tool.method,
-        **({} if tool.auth is None else {"auth": tool.auth}),
-        "required_capabilities": list(tool.required_capabilities),
-    }
-    given = {"request_schema": tool.request_schema, "response_schema": tool.response_schema}
-    schemas = {name: dict(schema) for name, schema in given.items() if schema is not None}
-    forms: list[Form] = [bare | schemas]
+    """Return the tool with both schemas, with a large response schema in short, without it, and without either."""
+    bare = tool_fields(hit.tool)
+    schemas, shortened = shown_schemas(hit.tool)
+    forms: list[Form] = [bare | schemas | shortened]
     names = list(schemas)
     for kept in range(len(names) - 1, -1, -1):
         shorter = bare | {name: schemas[name] for name in names[:kept]} | {"omitted": names[kept:]}

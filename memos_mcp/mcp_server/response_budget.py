@@ -138,7 +138,7 @@ def _fit_memory(
 
 
 def _without(item: Mapping[str, Any], spared: Sequence[str]) -> dict[str, Any]:
-    omitted = [name for name in spared if item.get(name)]
+    omitted = [*item.get("omitted", ()), *(name for name in spared if item.get(name))]
     slim = {name: value for name, value in item.items() if name not in spared}
     return slim | ({"omitted": omitted} if omitted else {})
 

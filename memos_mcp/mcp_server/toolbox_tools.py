@@ -11,8 +11,9 @@ from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.request_locations import Method
 from memos_mcp.domain.scope import Scope
-from memos_mcp.domain.tool import Detail, NewTool, RegistrationOutcome, ToolFilter, ToolHit, ToolQuery
+from memos_mcp.domain.tool import Detail, NewTool, RegistrationOutcome, Tool, ToolFilter, ToolHit, ToolQuery
 from memos_mcp.mcp_server.response_budget import fit_tools
+from memos_mcp.mcp_server.schema_excerpt import shortened
 from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
 
 
@@ -118,27 +119,37 @@ async def discover_tools(app: App, scope: Scope, arguments: DiscoverTools) -> Ma
     texts = [arguments.query] if arguments.query is not None else arguments.queries or []
     wanted = ToolFilter(arguments.required_capabilities, arguments.agent_capabilities)
     page = await app.tools.discover(scope, ToolQuery(texts, wanted, arguments.limit))
-    schemas = [_schemas(hit) for hit in page.hits] if arguments.detail == "full" else None
-    return fit_tools(page, [_found(hit) for hit in page.hits], schemas)
+    found = [_found(hit) for hit in page.hits]
+    if arguments.detail == "summary":
+        return fit_tools(page, found, None)
+    schemas = [shown_schemas(hit.tool) for hit in page.hits]
+    marked = [one | omitted for one, (_, omitted) in zip(found, schemas, strict=True)]
+    return fit_tools(page, marked, [own for own, _ in schemas])
 
 
 def _found(hit: ToolHit) -> dict[str, Any]:
+    return {**tool_fields(hit.tool), "score": hit.score, "signals": dict(hit.signals)}
+
+
+def tool_fields(tool: Tool) -> dict[str, Any]:
+    """Return a tool as answers show it, without its schemas."""
     return {
-        "tool_id": hit.tool.tool_id,
-        "name": hit.tool.name,
-        "description": hit.tool.description,
-        "endpoint_url": hit.tool.endpoint_url,
-        "method": hit.tool.method,
-        **({} if hit.tool.auth is None else {"auth": hit.tool.auth}),
-        "required_capabilities": list(hit.tool.required_capabilities),
-        "score": hit.score,
-        "signals": dict(hit.signals),
+        "tool_id": tool.tool_id,
+        "name": tool.name,
+        "description": tool.description,
+        "endpoint_url": tool.endpoint_url,
+        "method": tool.method,
+        **({} if tool.auth is None else {"auth": tool.auth}),
+        "required_capabilities": list(tool.required_capabilities),
     }
 
 
-def _schemas(hit: ToolHit) -> dict[str, Any]:
-    both = {"request_schema": hit.tool.request_schema, "response_schema": hit.tool.response_schema}
-    return {name: dict(schema) for name, schema in both.items() if schema is not None}
+def shown_schemas(tool: Tool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the schemas of a tool, and the member `omitted` if the response_schema is shortened."""
+    short = shortened(tool.response_schema)
+    both = {"request_schema": tool.request_schema, "response_schema": short or tool.response_schema}
+    given = {name: dict(schema) for name, schema in both.items() if schema is not None}
+    return given, {} if short is None else {"omitted": ["response_schema"]}
 
 
 REGISTER_TOOL: Final = ToolDefinition(
