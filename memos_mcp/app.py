@@ -17,6 +17,7 @@ from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.domain.index import Embedder, ItemKind, VectorIndex
 from memos_mcp.domain.index_log import IndexLog
 from memos_mcp.domain.index_queue import IndexQueue
+from memos_mcp.domain.tool import ToolStore
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.embedding.reranker import FastReranker
 from memos_mcp.ingest.loadout_files import LoadoutFiles
@@ -47,8 +48,10 @@ from memos_mcp.services.memory_changes import MemoryChanges
 from memos_mcp.services.near_duplicates import NearDuplicates
 from memos_mcp.services.projections import MemoryProjection, Projection, Projector, ToolProjection
 from memos_mcp.services.search import Search
+from memos_mcp.services.tool_calls import ToolCalls
 from memos_mcp.services.tools import Tools
 from memos_mcp.settings import Settings
+from memos_mcp.tool_calling.caller import ToolCaller
 
 CLOSING_SECONDS: Final = 10.0
 REMOVING_SECONDS: Final = 2.0
@@ -62,6 +65,7 @@ class App:
     memories: Memories
     memory_changes: MemoryChanges
     tools: Tools
+    tool_calls: ToolCalls | None
     ingestion: Ingestion
     loadouts: Loadouts
     indexer: Indexer
@@ -141,6 +145,7 @@ def compose(
         memory_service,
         changes,
         tool_service,
+        _tool_calls(settings, tools),
         Ingestion(PostgresSources(database), _now),
         Loadouts(memory_service, tool_service, LoadoutFiles(settings.loadouts)),
         indexer,
@@ -223,6 +228,14 @@ def _reranker(settings: Settings) -> Reranker | None:
     if settings.reranker is None:
         return None
     return FastReranker(settings.reranker, settings.home, settings.embedding_threads)
+
+
+def _tool_calls(settings: Settings, tools: ToolStore) -> ToolCalls | None:
+    """Return what calls tools, if the operator has named hosts that may be called."""
+    if not settings.calls_tools:
+        return None
+    caller = ToolCaller(settings.tool_hosts, private_hosts=settings.tool_private_hosts, seconds=settings.tool_seconds)
+    return ToolCalls(tools, caller, record=None)
 
 
 def _now() -> datetime:

@@ -66,9 +66,18 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
+    tool_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    tool_private_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    tool_seconds: float = Field(default=30.0, gt=0, le=600)
+
     http: bool = False
     idle_seconds: float = Field(default=900.0, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether the operator has named hosts that `call_tool` may call."""
+        return bool(self.tool_hosts or self.tool_private_hosts)
 
     def differing(self, environment: Mapping[str, str]) -> list[str]:
         """Return the names of the settings that identify an engine and have other values in this environment."""
@@ -95,7 +104,7 @@ class Settings(BaseSettings):
             raise ValueError(f"only {replicas} replicas can confirm a write: lower it or raise MEMOS_QDRANT_REPLICAS")
         return value
 
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "tool_hosts", "tool_private_hosts", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -112,6 +112,7 @@ def stand_in(settings: Settings | None = None, parts: dict[str, str] | None = No
         memories=StandInMemories(),
         memory_changes=app.memory_changes,
         tools=StandInTools(),
+        tool_calls=app.tool_calls,
         ingestion=app.ingestion,
         loadouts=app.loadouts,
         indexer=StandInIndexer(),

@@ -7,6 +7,7 @@ and never holds a driver's text, a host or a secret.
     ├── Invalid            the input cannot be accepted
     ├── NotFound           an id that does not exist in this namespace
     ├── Conflict           what was to be changed is not what the caller has read
+    ├── ToolFailed         a registered tool was called, and did not do what it should
     └── Unavailable        a part is currently not available: the same call can be repeated
         ├── StoreUnavailable     Postgres
         ├── IndexUnavailable     the vector index
@@ -29,6 +30,10 @@ class NotFound(MemosError):
 
 class Conflict(MemosError):
     """Something was changed since the caller read it; nothing was changed now."""
+
+
+class ToolFailed(MemosError):
+    """A registered tool could not be called or failed; the message says what is known of its effect."""
 
 
 class Unavailable(MemosError):

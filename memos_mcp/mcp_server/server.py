@@ -1,7 +1,7 @@
 """Builds the MCP server: lists the tools, calls them, and answers every failure with an error."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -18,6 +18,7 @@ from memos_mcp import __version__
 from memos_mcp.app import App
 from memos_mcp.domain.errors import MemosError
 from memos_mcp.domain.scope import Scope
+from memos_mcp.mcp_server.call_tool import CALL_TOOL
 from memos_mcp.mcp_server.calling_client import client_of
 from memos_mcp.mcp_server.loadout_tool import BUILD_LOADOUT
 from memos_mcp.mcp_server.memory_change_tools import FORGET_MEMORY, UPDATE_MEMORY
@@ -25,6 +26,7 @@ from memos_mcp.mcp_server.memory_tools import QUERY_MEMORY, STORE_MEMORY
 from memos_mcp.mcp_server.response_budget import compact
 from memos_mcp.mcp_server.tool_definition import ToolDefinition, unknown
 from memos_mcp.mcp_server.toolbox_tools import DISCOVER_TOOLS, REGISTER_TOOL, UNREGISTER_TOOL
+from memos_mcp.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ _LIST_CACHE: Final = CacheHint(ttl_ms=300_000, scope="public")
 
 def build_server(app: App, scope: Scope) -> Server[Any]:
     """Return a server that shares `app` between all connections; it opens and closes nothing."""
-    tools = {tool.name: tool for tool in TOOLS}
+    tools = {tool.name: tool for tool in offered(app.settings)}
     server: Server[Any] = Server(
         "memos-as",
         version=__version__,
@@ -70,13 +72,18 @@ def build_server(app: App, scope: Scope) -> Server[Any]:
         instructions=INSTRUCTIONS,
         cache_hints={"tools/list": _LIST_CACHE, "server/discover": _LIST_CACHE},
         get_tool_input_schema=lambda name: tools[name].input_schema if name in tools else None,
-        on_list_tools=partial(_list_tools, [tool.listing for tool in TOOLS]),
+        on_list_tools=partial(_list_tools, [tool.listing for tool in tools.values()]),
     )
     server.add_request_handler("tools/call", types.CallToolRequestParams, partial(_call_tool, app, scope, tools))
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         server.middleware.clear()  # spans would go nowhere, and take one to two percent of a query
     server.middleware.append(_name_malformed_parameters)
     return server
+
+
+def offered(settings: Settings) -> Sequence[ToolDefinition[Any]]:
+    """Return the tools that a server with these settings has."""
+    return [*TOOLS, *([CALL_TOOL] if settings.calls_tools else [])]
 
 
 async def _list_tools(

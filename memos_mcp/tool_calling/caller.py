@@ -67,15 +67,18 @@ class ToolCaller:
             return await self._over_http.call(tool, given)
         except CallFailed as failure:
             what = f"{failure}." + (" Whether it was done is not known." if failure.effect == "unknown" else "")
-            return ToolFailure(tool.tool_id, what, failure.retryable, failure.retry_after, failure.effect)
+            return ToolFailure(
+                tool.tool_id, what, failure.retryable, failure.retry_after, failure.effect, failure.cause
+            )
         except HostNotAllowed as refusal:
-            return ToolFailure(tool.tool_id, f"{refusal}.", refusal.retryable)
+            return ToolFailure(tool.tool_id, f"{refusal}.", refusal.retryable, cause="setup")
         except TimeoutError:
-            return ToolFailure(tool.tool_id, f"Its arguments could not be checked within {self._seconds:g} s.")
+            what = f"Its arguments could not be checked within {self._seconds:g} s."
+            return ToolFailure(tool.tool_id, what, cause="arguments")
 
     async def _at_server(self, tool: CalledTool, arguments: Mapping[str, Any]) -> ToolAnswer | ToolFailure:
         if self._servers is None:
-            raise CallFailed("It is a tool of an MCP server, and none is set up here")
+            raise CallFailed("It is a tool of an MCP server, and none is set up here", cause="setup")
         try:
             with anyio.fail_after(self._seconds):
                 return await self._servers.call(tool, arguments)

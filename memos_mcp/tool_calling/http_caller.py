@@ -61,7 +61,8 @@ class HttpCaller:
         if credential is None:
             raise CallFailed(
                 f"It needs the credential {tool.auth}, which is not set. The operator can set it: "
-                f"memos-as credential set {tool.auth}"
+                f"memos-as credential set {tool.auth}",
+                cause="setup",
             )
         return credential
 

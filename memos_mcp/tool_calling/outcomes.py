@@ -6,6 +6,9 @@ from typing import Any, Literal, TypeAlias
 Effect: TypeAlias = Literal["none", "unknown", "done"]
 """Whether a failed call changed something."""
 
+Cause: TypeAlias = Literal["arguments", "setup", "tool"]
+"""What has to be mended: what the caller wrote, what the operator has set up, or the tool."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswer:
@@ -32,6 +35,7 @@ class ToolFailure:
     retryable: bool = False
     retry_after: float | None = None
     effect: Effect = "none"
+    cause: Cause = "tool"
 
 
 class CallFailed(Exception):
@@ -45,13 +49,18 @@ class CallFailed(Exception):
         again: bool = False,
         retry_after: float | None = None,
         effect: Effect = "none",
+        cause: Cause = "tool",
     ) -> None:
         super().__init__(reason)
         self.retryable = retryable
         self.again = again
         self.retry_after = retry_after
         self.effect: Effect = effect
+        self.cause: Cause = cause
 
 
 class BadArguments(CallFailed):
     """No request can be made of the arguments. The message says what to change; nothing was sent."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, cause="arguments")

@@ -21,6 +21,7 @@ from memos_mcp.mcp_server.loadout_tool import BUILD_LOADOUT
 from memos_mcp.mcp_server.server import build_server
 from memos_mcp.retrieval.packing import PackCandidate, PackQuery
 from memos_mcp.services.loadouts import Gathered, Proposals
+from memos_mcp.settings import Settings
 from tests.stand_in import SCOPE, memory_hit, tool_hit
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +49,7 @@ class OnlyLoadouts:
 
     def __init__(self, gathered: Gathered | None = None) -> None:
         self.loadouts = StandInLoadouts(gathered)
+        self.settings = Settings()
 
     @property
     def app(self) -> App:

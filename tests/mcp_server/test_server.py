@@ -1,6 +1,7 @@
 import json
 import logging
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, Literal, cast
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from memos_mcp.app import App
 from memos_mcp.domain.memory import MemoryFilter, MemoryQuery, NewMemory
 from memos_mcp.domain.tool import NewTool, ToolFilter, ToolPage, ToolQuery
 from memos_mcp.mcp_server.server import TOOLS, build_server
+from memos_mcp.settings import Settings
 from tests.stand_in import SCOPE, StandInApp, memory_hit, memory_page, stand_in, tool_hit
 
 pytestmark = pytest.mark.anyio
@@ -35,8 +37,8 @@ async def refusal(services: StandInApp, tool: str, arguments: dict[str, Any]) ->
 
 
 @both_eras
-async def test_the_handshake_and_tools_list_do_not_touch_the_app(era: Era) -> None:
-    nothing = cast("App", object())
+async def test_the_handshake_and_tools_list_need_no_more_of_the_app_than_its_settings(era: Era) -> None:
+    nothing = cast("App", SimpleNamespace(settings=Settings()))
     async with Client(build_server(nothing, SCOPE), mode=era) as client:
         listed = (await client.list_tools()).tools
         server_info = client.server_info

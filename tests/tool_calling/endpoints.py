@@ -78,6 +78,7 @@ def _redirect(to: str, status: int = 307) -> Callable[[Request, Any], Response]:
 ANSWERS: Mapping[str, Callable[[Request, Any], Response]] = {
     "echo": lambda request, given: JSONResponse({"reply": given.get("word"), "host": request.headers["host"]}),
     "liar": lambda _request, _given: JSONResponse({"reply": 5}),
+    "surrogate": lambda _request, _given: Response(b'{"reply": "\\ud800"}', media_type="application/json"),
     "text": lambda _request, _given: PlainTextResponse("plain words"),
     "drip": lambda _request, _given: StreamingResponse(_endless()),
     "large": lambda _request, _given: Response(b"1" * 10 * MEGABYTE),
