@@ -26,7 +26,7 @@ def shortened(schema: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if schema is None or len(compact(schema)) <= SHOWN_CHARS:
         return None
     for levels in range(MAX_LEVELS, 0, -1):
-        short = _outer(schema, levels)
+        short: Mapping[str, Any] = _outer(schema, levels)
         if len(compact(short)) <= SHOWN_CHARS:
             return short
     return {name: schema[name] for name in ("type",) if name in schema}
