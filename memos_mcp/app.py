@@ -49,6 +49,7 @@ from memos_mcp.services.near_duplicates import NearDuplicates
 from memos_mcp.services.projections import MemoryProjection, Projection, Projector, ToolProjection
 from memos_mcp.services.search import Search
 from memos_mcp.services.tool_calls import ToolCalls
+from memos_mcp.services.tool_sources import ToolSources
 from memos_mcp.services.tools import Tools
 from memos_mcp.settings import Settings
 from memos_mcp.tool_calling.caller import ToolCaller
@@ -66,6 +67,7 @@ class App:
     memory_changes: MemoryChanges
     tools: Tools
     tool_calls: ToolCalls | None
+    tool_sources: ToolSources
     ingestion: Ingestion
     loadouts: Loadouts
     indexer: Indexer
@@ -146,6 +148,7 @@ def compose(
         changes,
         tool_service,
         _tool_calls(settings, tools),
+        ToolSources(tools, _now),
         Ingestion(PostgresSources(database), _now),
         Loadouts(memory_service, tool_service, LoadoutFiles(settings.loadouts)),
         indexer,

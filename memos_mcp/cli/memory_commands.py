@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias, get_args
 
 from memos_mcp.cli import argument_types as types
+from memos_mcp.cli.tool_commands import ParserWithCommand, add_tool_changes
 from memos_mcp.domain.memory import MemoryFilter, MemoryKind, MemoryQuery
 from memos_mcp.settings import Settings
 
@@ -73,8 +74,8 @@ def _add_forgetting(commands: Subparsers) -> None:
 
 
 def _add_toolbox(commands: Subparsers) -> None:
-    tools = commands.add_parser("tools", help="find, list or show registered tools")
-    actions = tools.add_subparsers(metavar="COMMAND", required=True)
+    tools = commands.add_parser("tools", help="find, list or change registered tools, and where they come from")
+    actions = tools.add_subparsers(metavar="COMMAND", required=True, parser_class=ParserWithCommand)
     search = actions.add_parser("search", help="find tools for one or several needs, best first")
     search.add_argument("needs", nargs="+", type=types.question, metavar="NEED", help="what is to be done, in words")
     _add_capabilities(search)
@@ -83,13 +84,16 @@ def _add_toolbox(commands: Subparsers) -> None:
 
     listing = actions.add_parser("list", help="list tools by name")
     _add_capabilities(listing)
+    listing.add_argument("--source", metavar="NAME", help="only those of this MCP server or OpenAPI document")
+    listing.add_argument("--disabled", action="store_true", help="only those that agents do not find")
     _add_limit(listing, default=100, most=MAX_LISTED)
-    listing.set_defaults(choose=_list_tools)
+    listing.set_defaults(choose=partial(_list_tools, listing))
 
     show = actions.add_parser("show", help="show tools in full, with their schemas")
     show.add_argument("ids", nargs="+", type=types.name, metavar="TOOL_ID", help="the id of a tool")
     _add_json(show)
     show.set_defaults(choose=_show_tools)
+    add_tool_changes(actions)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
@@ -198,9 +202,19 @@ def _search_tools(arguments: argparse.Namespace) -> Command:
     )
 
 
-def _list_tools(arguments: argparse.Namespace) -> Command:
-    from memos_mcp.cli.show_tools import list_tools
+def _list_tools(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.show_tools import list_kept, list_tools
 
+    if arguments.source or arguments.disabled:
+        if arguments.requires or arguments.has:
+            parser.error("--source and --disabled do not go with --requires and --has")
+        return partial(
+            list_kept,
+            source=arguments.source,
+            disabled=arguments.disabled,
+            limit=arguments.limit,
+            as_json=arguments.json,
+        )
     return partial(
         list_tools,
         required=arguments.requires,

@@ -71,6 +71,27 @@ async def list_tools(
     return 0
 
 
+async def list_kept(settings: Settings, *, source: str | None, disabled: bool, limit: int, as_json: bool) -> int:
+    """Print the tools of a source by their ids, or the disabled ones; return 0, also when there are none."""
+    from memos_mcp.cli.opened_record import opened_record
+
+    async with opened_record(settings) as (app, scope):
+        kept = await app.tool_sources.every(scope)
+    found = [tool for tool in kept if source in {None, tool.source} and tool.enabled != disabled]
+    rows = [{**row_of(tool), "missing": tool.missing} for tool in found[:limit]]
+    if as_json:
+        print_json({"tools": rows, "total": len(found), "has_more": len(found) > limit})
+        return 0
+    from memos_mcp.cli.tool_table import print_tools
+
+    print_tools(rows)
+    if not rows:
+        notice(NOTHING_FOUND)
+    elif len(found) > limit:
+        notice(f"Shown are {limit:,} of {len(found):,}; a greater --limit shows more.")
+    return 0
+
+
 async def show_tools(settings: Settings, *, ids: Sequence[str], as_json: bool) -> int:
     """Print these tools in full; return 1 when one of them is not registered."""
     from memos_mcp.cli.opened_record import opened_record

@@ -55,6 +55,8 @@ def _details(row: Row) -> Iterator[str]:
     yield one_line(row["endpoint_url"])
     if row.get("required_capabilities"):
         yield f"needs {', '.join(map(one_line, row['required_capabilities']))}"
+    if row.get("missing"):
+        yield f"{one_line(row['source'])} no longer has it"
     if row.get("signals"):
         yield why_found(row["signals"])
 

@@ -195,6 +195,9 @@ class ToolStore(Protocol):
     async def of_source(self, namespace: str, source: str) -> list[Tool]:
         """Return the tools of a source by tool_id, disabled ones too."""
 
+    async def namespaces_of(self, source: str) -> list[str]:
+        """Return the namespaces that have tools of a source."""
+
     async def get(self, namespace: str, ids: Sequence[UUID], filter: ToolFilter) -> dict[UUID, Tool]:
         """Return those in this namespace that pass the filter: the final decision on every candidate."""
 

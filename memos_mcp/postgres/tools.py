@@ -71,6 +71,7 @@ _OF_SOURCE: Final = """
        AND source = $2
      ORDER BY tool_id
 """
+_NAMESPACES_OF: Final = "SELECT DISTINCT namespace FROM registered_tools WHERE source = $1 ORDER BY namespace"
 # OFFSET 0 makes the planner read rows by id: before the first ANALYZE it prefers other indexes.
 _GET: Final = """
     SELECT point_id, namespace, tool_id, name, description, endpoint_url, request_schema, response_schema,
@@ -179,6 +180,10 @@ class PostgresTools:
     async def of_source(self, namespace: str, source: str) -> list[Tool]:
         async with self._database.connection() as connection:
             return [_tool(row) for row in await connection.fetch(_OF_SOURCE, namespace, source)]
+
+    async def namespaces_of(self, source: str) -> list[str]:
+        async with self._database.connection() as connection:
+            return [row["namespace"] for row in await connection.fetch(_NAMESPACES_OF, source)]
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: ToolFilter) -> dict[UUID, Tool]:
         async with self._database.lookup() as connection:

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,11 +80,19 @@ async def _list_tools(url: str, headers: Mapping[str, str]) -> None:
             assert "store_memory" in {tool.name for tool in (await client.list_tools()).tools}
 
 
+def npx(arguments: Sequence[str]) -> None:
+    """Be an MCP server, for a package whose installation is confirmed beforehand."""
+    assert arguments[0] == "-y"
+    with TemporaryDirectory() as state:
+        subprocess.run([sys.executable, str(ROOT / "tests/tool_calling/tool_server.py"), state], check=True)
+
+
 PROGRAMS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "make": make,
     "pip": pip,
     "docker": docker,
     "claude": claude,
+    "npx": npx,
 }
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from memos_mcp.ipc.run_dir import RunDir
 from tests.docs.pages import PAGES, ROOT, blocks
 
 SECONDS = 60.0
-STAND_INS = ("make", "pip", "docker", "claude")
+STAND_INS = ("make", "pip", "docker", "claude", "npx")
 LONG_RUNNING = re.compile(r"memos-as (serve|ingest .*--watch)\b")
 PROJECT = {
     "src/app.py": "def total(prices: list[int]) -> int:\n    return sum(prices)\n",
