@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -70,9 +71,9 @@ def check_schema(field: str, schema: Mapping[str, Any] | None, *, max_chars: int
     possible = dialects(schema)
     if not possible:
         raise Invalid(f"{field} names an unknown $schema. Leave $schema out, or use a published JSON Schema draft.")
-    problems = [schema_problem(dialect, schema) for dialect in possible]
-    if None not in problems:
-        raise Invalid(f"{field} is not JSON Schema: {problems[0]}.")
+    problems = map(schema_problem, possible, repeat(schema))
+    if (first := next(problems)) is not None and None not in problems:
+        raise Invalid(f"{field} is not JSON Schema: {first}.")
     return len(json.dumps(schema, ensure_ascii=False, separators=(",", ":")))
 
 
