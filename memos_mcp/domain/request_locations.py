@@ -2,7 +2,8 @@
 
 Keywords of a property: `x-in` (path, query, header, body), `x-name` (its name in the request, if it differs), and of
 query parameters `x-style` and `x-explode`, as `style` and `explode` of OpenAPI. Keywords of the root: `x-method`,
-`x-body` (json, form, multipart, none) and `x-body-property` (the property whose value is the entire body).
+`x-body` (json, form, multipart, none), `x-body-property` (the property whose value is the entire body) and
+`x-content-type` (that of a JSON body, such as application/json-patch+json).
 """
 
 import re

@@ -32,6 +32,7 @@ _KEY_NAME: Final = re.compile(r"^(key|auth|code|hash)$", re.IGNORECASE)
 _WORD: Final = re.compile(r"[a-z_.-]{0,15}|[0-9]{0,5}")
 """A value that may follow `key=` without being one: `name`, `created_at`, `5`."""
 
+_JSON_TYPE: Final = re.compile(r"[A-Za-z0-9.-]+/([A-Za-z0-9.-]+\+)?json")
 _SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 _WRAPPED: Final = '{"type": "object", "properties": {"body": ...}, "required": ["body"], "x-body-property": "body"}'
@@ -147,6 +148,11 @@ def _check_body(
     in_body = [name for name in properties if location_of(name, properties[name], templates, method) == "body"]
     if kind == "none" and in_body:
         raise Invalid(f"x-body is none, but {in_body[0][:80]!r} is in the body. Give it another x-in.")
+    content_type = schema.get("x-content-type")
+    if content_type is not None and not (kind == "json" and _JSON_TYPE.fullmatch(str(content_type))):
+        raise Invalid(
+            f"x-content-type is {content_type!r:.80}. Use that of a JSON body, such as application/json-patch+json."
+        )
     whole = schema.get("x-body-property")
     if whole is not None and in_body != [whole]:
         raise Invalid(

@@ -61,7 +61,7 @@ def request_of(tool: CalledTool, arguments: Mapping[str, Any]) -> HttpRequest:
     body, unsent = _body(tool, properties, method, given["body"])
     headers = _headers(given["header"], properties)
     if body is not None:
-        headers["Content-Type"] = body[1]
+        headers["Content-Type"] = str(schema.get("x-content-type", body[1]))
     url = _with_query(_expanded(tool.endpoint_url, given["path"]), given["query"], properties)
     if len(url) > MAX_URL_CHARS:
         raise BadArguments(f"The URL would have {len(url):,} characters; the limit is {MAX_URL_CHARS:,}. Shorten them")

@@ -241,3 +241,10 @@ def test_any_text_in_a_query_is_read_as_it_was_written(values: dict[str, Any]) -
 @given(st.dictionaries(TEXT, JSON, max_size=4))
 def test_any_json_is_read_as_it_was_written(arguments: dict[str, Any]) -> None:
     assert json.loads(request(arguments).content or b"") == arguments
+
+
+def test_json_is_sent_under_the_content_type_that_the_schema_names() -> None:
+    patch = {"x-body-property": "body", "x-content-type": "application/json-patch+json", "properties": {"body": {}}}
+    made = request({"body": [{"op": "remove", "path": "/a"}]}, method="PATCH", **patch)
+    assert made.headers["Content-Type"] == "application/json-patch+json"
+    assert made.content == b'[{"op":"remove","path":"/a"}]'
