@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias, get_args
 
 from memos_mcp.cli import argument_types as types
+from memos_mcp.cli.openapi_command import add_openapi_command
 from memos_mcp.cli.tool_commands import ParserWithCommand, add_tool_changes
 from memos_mcp.domain.memory import MemoryFilter, MemoryKind, MemoryQuery
 from memos_mcp.settings import Settings
@@ -93,6 +94,7 @@ def _add_toolbox(commands: Subparsers) -> None:
     show.add_argument("ids", nargs="+", type=types.name, metavar="TOOL_ID", help="the id of a tool")
     _add_json(show)
     show.set_defaults(choose=_show_tools)
+    add_openapi_command(actions)
     add_tool_changes(actions)
 
 

@@ -112,6 +112,7 @@ HANDLERS: list[tuple[str, str, str, Handler]] = [
     ("jsonl", "*.jsonl", "*", keep_file),
     ("json", "*.json", "*", keep_file),
     ("markdown", "*.md", "*", keep_file),
+    ("yaml", "*.yaml", "*", keep_file),
     *(("json", name, "*", call_tool) for name in sorted(TOOL_NAMES)),
 ]
 """The handlers of blocks, by patterns of their language, name and text; the first match counts."""
