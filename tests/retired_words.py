@@ -73,7 +73,11 @@ WORDS: Final = (
     Retired(
         r"seeks?|seeking|sought",
         "connect",
-        allowed={r"\.seek\(": "the method of a file", r"enable seqscan": "a setting of Postgres"},
+        allowed={
+            r"\.seek\(": "the method of a file",
+            r"enable seqscan": "a setting of Postgres",
+            r"deep seek": "the name of a vendor",
+        },
     ),
     Retired(r"ends|calls|framing|descriptors", "client_io, engine_link, pending, line_buffer, fd_streams", "modules"),
     Retired(r"astray|unaccounted", "out_of_sync, missing"),
