@@ -1,11 +1,11 @@
 """Answers of the memory service, fully validated: it may be another server, or a later version. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Final, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 from mcp.types import CallToolResult, TextContent
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from memos_mcp.orchestrator.payload import KnownMemory, KnownTool
 
@@ -35,10 +35,20 @@ class Knowledge:
     uncovered: Sequence[str] = ()
 
 
+def _mapping(schema: Any) -> Any:
+    """Return a boolean schema as the object that means the same: one of them must not lose all other tools."""
+    return {True: {}, False: {"not": {}}}[schema] if isinstance(schema, bool) else schema
+
+
+Schema: TypeAlias = Annotated[Mapping[str, Any] | None, BeforeValidator(_mapping)]
+
+
 @dataclass(frozen=True, slots=True)
 class ShownTool(KnownTool):
     """A tool as an answer shows it; `omitted` names what was left out or shortened."""
 
+    request_schema: Schema = None
+    response_schema: Schema = None
     omitted: Sequence[str] = ()
 
     @property
@@ -91,6 +101,10 @@ class StoreMemoryResult(BaseModel):
     """The answer of `store_memory`."""
 
     memory_id: str
+
+
+class ReportOutcomeResult(BaseModel):
+    """The answer of `report_outcome`, of which nothing is needed."""
 
 
 def read(result: CallToolResult, shape: type[Answer]) -> Answer | MemoryDown:

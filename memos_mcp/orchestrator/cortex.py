@@ -1,16 +1,21 @@
 """Cortex, the reasoning core: the port to a language model that can request tool calls. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from memos_mcp.orchestrator.payload import KnownTool
 
 Speaker: TypeAlias = Literal["system", "user", "assistant", "tool"]
+Stop: TypeAlias = Literal["done", "length", "filtered", "refused"]
 
 
 class CortexDown(Exception):
     """The reasoning core cannot be reached or refuses. The message gives the reason without an address or a key."""
+
+
+class ContextTooLong(CortexDown):
+    """The messages do not fit into the model's context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +29,20 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """A response of Cortex: the calls to make, or its answer if there are none."""
+    """A response of Cortex: the calls to make, or its answer if there are none. Thinking is no part of it.
+
+    `stop` is why the model stopped: it was done, the answer was cut off at the limit of `length`, it was `filtered`, or
+    the model `refused`. `unclear` says why what looks like a call in `text` could not be read as one. `tokens` counts
+    those of request and answer, if the endpoint reports them. `left_out` gives, for tools that the endpoint cannot be
+    given, the reason.
+    """
 
     text: str = ""
     tool_calls: Sequence[ToolCall] = ()
+    stop: Stop = "done"
+    unclear: str | None = None
+    tokens: int | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

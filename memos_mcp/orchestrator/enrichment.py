@@ -8,6 +8,8 @@ import anyio
 
 from memos_mcp.orchestrator.answers import Knowledge, MemoryDown
 from memos_mcp.orchestrator.memory_service import MemoryService
+from memos_mcp.orchestrator.naming import function_names
+from memos_mcp.orchestrator.offered_functions import offered_functions
 from memos_mcp.orchestrator.payload import KnownMemory, KnownTool, TaskPayload, replace_surrogates
 from memos_mcp.tool_calling.outcomes import ToolFailure
 
@@ -24,7 +26,7 @@ async def enrich(
     memory: MemoryService, task: str, agent: str | None, needs: Sequence[str], capabilities: Sequence[str] | None
 ) -> TaskPayload:
     """Request everything concurrently. The payload names whatever could not be obtained."""
-    text = replace_surrogates(_truncated(task, TASK_CHARS))
+    text = search_text(task)
     requests: dict[str, Callable[[], Awaitable[Knowledge | MemoryDown]]] = {"outcomes": lambda: _similar(memory, text)}
     if agent is not None:
         requests["loadout"] = lambda: memory.loadout(text, agent, needs=needs)
@@ -39,6 +41,11 @@ async def enrich(
         "tools": lambda: memory.discover([text, *needs], capabilities=capabilities),
     }
     return _payload(task, results | await _gather(requests))
+
+
+def search_text(task: str) -> str:
+    """Return the text of a task for searches and reports: without what cannot be sent, and not too long."""
+    return replace_surrogates(_truncated(task, TASK_CHARS))
 
 
 def outcome_text(task: str, result: str, ended: str, used: Sequence[str], failures: Sequence[ToolFailure]) -> str:
@@ -80,13 +87,15 @@ def _payload(task: str, results: Mapping[str, Knowledge | MemoryDown]) -> TaskPa
             memories.setdefault(memory.memory_id, memory)
         for tool in answer.tools:
             tools.setdefault(tool.tool_id, tool)
+    offered = offered_functions(list(tools.values()), function_names(tools))
     return TaskPayload(
         task=task,
         role=next((answer.role for answer in answers if answer.role), ""),
         memories=list(memories.values()),
-        tools=list(tools.values()),
+        tools=[tool for tool in tools.values() if tool.tool_id not in offered.left_out],
         enrichment=_enrichment(results),
         uncovered=[need for answer in answers for need in answer.uncovered],
+        left_out=offered.left_out,
     )
 
 

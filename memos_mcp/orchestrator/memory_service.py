@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
@@ -10,29 +10,26 @@ from typing import Any, Final, Self
 import anyio
 import httpx2
 from anyio.abc import TaskGroup
-from mcp import Client, MCPError, StdioServerParameters
+from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from memos_mcp.orchestrator.answers import (
-    REASON_CHARS,
     Answer,
     BuildLoadoutResult,
     DiscoverToolsResult,
     Knowledge,
     MemoryDown,
     QueryMemoryResult,
+    ReportOutcomeResult,
     StoreMemoryResult,
-    read,
-    unreadable,
 )
 from memos_mcp.orchestrator.payload import KnownTool
+from memos_mcp.orchestrator.service_connection import ServiceConnection, ask, first_error, listed_tools
 
 ATTEMPTS: Final = 2
 MAX_NEEDS: Final = 8
-
-_LOST: Final = frozenset({-32000, -32050})
-"""JSON-RPC error codes of a closed connection, and of an engine that died during the call."""
+REPORT: Final = "report_outcome"
 
 logger = logging.getLogger(__name__)
 
@@ -50,16 +47,6 @@ class Launch:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-@dataclass(slots=True)
-class _ServiceConnection:
-    """A connection attempt. `settled` is set once there is a client or a failure `reason`, `lost` when it is over."""
-
-    settled: anyio.Event = field(default_factory=anyio.Event)
-    lost: anyio.Event = field(default_factory=anyio.Event)
-    client: Client | None = None
-    reason: str = "it cannot be reached"
-
-
 class MemoryService:
     """The service at a URL (streamable HTTP, with a bearer token if it requires one), or launched over stdio.
 
@@ -74,7 +61,7 @@ class MemoryService:
         self._token = SecretStr(token) if isinstance(token, str) else token
         self._timeout = timeout
         self._tasks: TaskGroup | None = None
-        self._connection: _ServiceConnection | None = None
+        self._connection: ServiceConnection | None = None
 
     async def __aenter__(self) -> Self:
         self._tasks = await anyio.create_task_group().__aenter__()
@@ -135,6 +122,21 @@ class MemoryService:
         )
         return answer if isinstance(answer, MemoryDown) else answer.memory_id
 
+    async def report_outcome(
+        self, tool_id: str, task: str, *, worked: bool, why: str | None = None, milliseconds: int | None = None
+    ) -> MemoryDown | None:
+        """Report what came of a call of a tool, if the service has a tool for that; return why it is not reported."""
+        arguments = {"tool_id": tool_id, "task": task, "worked": worked, "why": why, "milliseconds": milliseconds}
+
+        async def report(connection: ServiceConnection, client: Client) -> ReportOutcomeResult | MemoryDown:
+            listed = await listed_tools(connection, client)
+            if isinstance(listed, MemoryDown) or REPORT not in listed:
+                return listed if isinstance(listed, MemoryDown) else MemoryDown(f"it has no {REPORT}")
+            return await ask(connection, client, REPORT, arguments, ReportOutcomeResult)
+
+        answer = await self._request(report, attempts=1)  # repeated, it might count twice
+        return answer if isinstance(answer, MemoryDown) else None
+
     async def _discover(self, capabilities: Sequence[str] | None, **arguments: Any) -> DiscoverToolsResult | MemoryDown:
         scope = {} if capabilities is None else {"agent_capabilities": list(capabilities)}
         return await self._call("discover_tools", {**arguments, **scope, "detail": "full"}, DiscoverToolsResult)
@@ -159,17 +161,25 @@ class MemoryService:
 
     async def _call(self, tool: str, arguments: Mapping[str, Any], shape: type[Answer]) -> Answer | MemoryDown:
         """Call a tool of the service, and once more if the connection was lost: all of them can be repeated."""
+        return await self._request(lambda connection, client: ask(connection, client, tool, arguments, shape))
+
+    async def _request(
+        self,
+        request: Callable[[ServiceConnection, Client], Awaitable[Answer | MemoryDown]],
+        attempts: int = ATTEMPTS,
+    ) -> Answer | MemoryDown:
+        """Make a request on the current connection, and on a new one if that was lost; within the time limit."""
         down = MemoryDown("it is not connected")
         try:
             with anyio.fail_after(self._timeout):
-                for _ in range(ATTEMPTS):
+                for _ in range(attempts):
                     if self._tasks is None:
                         return down
                     connection = self._current()
                     await connection.settled.wait()
                     if connection.client is None:
                         return MemoryDown(connection.reason)
-                    answer = await _ask(connection, connection.client, tool, arguments, shape)
+                    answer = await request(connection, connection.client)
                     if not isinstance(answer, MemoryDown):
                         return answer
                     down = answer
@@ -179,16 +189,16 @@ class MemoryService:
             return MemoryDown(f"it did not answer within {self._timeout:g} s")
         return down
 
-    def _current(self) -> _ServiceConnection:
+    def _current(self) -> ServiceConnection:
         """Return the current connection; start a new one if there is none."""
         if self._tasks is None:
             raise RuntimeError("a memory service is used inside its `async with`")
         if self._connection is None or self._connection.lost.is_set():
-            self._connection = _ServiceConnection()
+            self._connection = ServiceConnection()
             self._tasks.start_soon(self._connect, self._connection)
         return self._connection
 
-    async def _connect(self, connection: _ServiceConnection) -> None:
+    async def _connect(self, connection: ServiceConnection) -> None:
         """Hold one connection until it is lost. It has its own task, as the task that opens a client must close it."""
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + self._timeout) as scope:
@@ -200,7 +210,7 @@ class MemoryService:
             if scope.cancelled_caught:
                 connection.reason = f"it could not be connected to within {self._timeout:g} s"
         except Exception as error:
-            logger.warning("The memory service cannot be reached: %s", _leaf(error))
+            logger.warning("The memory service cannot be reached: %s", first_error(error))
             logger.debug("The memory service cannot be reached", exc_info=error)
         finally:
             connection.lost.set()
@@ -223,33 +233,3 @@ class MemoryService:
 def _stdio(launch: Launch) -> StdioServerParameters:
     command, args = (launch.command, launch.args) if launch.command else (sys.executable, ("-m", "memos_mcp"))
     return StdioServerParameters(command=command, args=list(args), env=dict(launch.env))
-
-
-async def _ask(
-    connection: _ServiceConnection, client: Client, tool: str, arguments: Mapping[str, Any], shape: type[Answer]
-) -> Answer | MemoryDown:
-    """Call a tool. A connection that fails is lost; one whose server refuses or answers something else is not."""
-    try:
-        return read(await client.call_tool(tool, dict(arguments)), shape)
-    except MCPError as error:
-        logger.info("%s failed: %s", tool, error.code)
-        if error.code in _LOST:
-            connection.lost.set()
-            return MemoryDown("the connection to it was lost")
-        return MemoryDown(f"it refused: {error.message[:REASON_CHARS]}")
-    except (ValidationError, RuntimeError) as error:  # the client raises these for what is not MCP, or not as listed
-        down = unreadable(error)
-        logger.warning("%s failed: %s", tool, down.reason)
-        return down
-    except Exception as error:
-        logger.warning("%s failed: %s", tool, _leaf(error))
-        logger.debug("%s failed", tool, exc_info=error)
-        connection.lost.set()
-        return MemoryDown("the connection to it was lost")
-
-
-def _leaf(error: BaseException) -> str:
-    """Describe the first error inside the exception groups of task groups."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

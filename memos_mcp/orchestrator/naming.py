@@ -28,7 +28,7 @@ def function_names(tool_ids: Collection[str]) -> dict[str, str]:
 def _legal(tool_id: str) -> str:
     if _LEGAL.fullmatch(tool_id):
         return tool_id
-    name = _ILLEGAL.sub("_", tool_id)
+    name = _ILLEGAL.sub("_", tool_id) or "unnamed"
     return name if len(name) <= MAX_CHARS else _hashed(tool_id, name)
 
 

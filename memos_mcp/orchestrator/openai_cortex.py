@@ -6,17 +6,21 @@ It uses `openai` rather than `pydantic-ai-slim`, because the loop of this packag
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 from pydantic import SecretStr
 
-from memos_mcp.orchestrator.cortex import CortexDown, Message, Thought, ToolCall
+from memos_mcp.orchestrator.cortex import ContextTooLong, CortexDown, Message, Thought
+from memos_mcp.orchestrator.endpoint_words import Refusal, refusal
+from memos_mcp.orchestrator.model_answers import Functions, read_answer
 from memos_mcp.orchestrator.naming import function_names
-from memos_mcp.orchestrator.payload import KnownTool, replace_surrogates
-
-_ANYTHING: Final = {"type": "object", "properties": {}}
+from memos_mcp.orchestrator.offered_functions import OfferedFunctions, offered_functions
+from memos_mcp.orchestrator.payload import KnownTool
+from memos_mcp.orchestrator.sent_messages import sent_messages
 
 logger = logging.getLogger(__name__)
 
@@ -44,26 +48,69 @@ class OpenAICortex:
         self._api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
         self._timeout = timeout
         self._max_retries = max_retries
+        self._reduced: set[str] = set()
         self._lock = anyio.Lock()
         self._client: Any = None
 
     async def think(self, messages: Sequence[Message], tools: Sequence[KnownTool]) -> Thought:
-        """Return the model's next response; raise `CortexDown` if there is none."""
-        client = await self._shared_client()
-        from openai import OpenAIError
+        """Return the model's next response; raise `CortexDown` if there is none.
 
-        called = [call.tool_id for message in messages for call in message.tool_calls]
-        names = function_names({tool.tool_id: None for tool in tools} | dict.fromkeys(called))
-        request: dict[str, Any] = {"model": self._model, "messages": [_message(message, names) for message in messages]}
-        if tools:
-            request["tools"] = [_definition(tool, names[tool.tool_id]) for tool in tools]
+        The schema of a tool that the endpoint refuses is reduced from then on, or those of all tools if it names none.
+        A tool that is still refused is left out.
+        """
+        used = [call for message in messages for call in message.tool_calls]
+        names = function_names({tool.tool_id: None for tool in tools} | dict.fromkeys(call.tool_id for call in used))
+        sent = sent_messages(messages, names)
+        refused: dict[str, str] = {}
+        for _ in range(2 * len(tools) + 2):
+            offered = offered_functions(tools, names, reduced=self._reduced, refused=refused)
+            body = await self._complete({"messages": sent, **_tools(offered)})
+            if isinstance(body, Refusal):
+                if not self._can_mend(body, offered, names, refused):
+                    raise (ContextTooLong if body.is_context_too_long else CortexDown)(body.reason)
+                continue
+            thought = read_answer(body, Functions(names, offered.parameters), {call.call_id for call in used})
+            return replace(thought, left_out=offered.left_out)
+        raise CortexDown("the model's endpoint refuses every tool")
+
+    def _can_mend(
+        self, answer: Refusal, offered: OfferedFunctions, names: Mapping[str, str], refused: dict[str, str]
+    ) -> bool:
+        """Return whether the next request differs: with a schema reduced, or without the tool that was refused."""
+        if not offered.definitions or answer.is_context_too_long or not answer.is_about_schemas:
+            return False
+        tool_id = offered.tool_id(answer.function, names)
+        suspects = {tool_id} if tool_id is not None else set(offered.parameters)
+        if not suspects <= self._reduced:
+            self._reduced |= suspects
+            return True
+        if tool_id is None:
+            return False
+        refused[tool_id] = f"the model's endpoint refuses it: {answer.words}"
+        return True
+
+    async def _complete(self, request: Mapping[str, Any]) -> Mapping[str, Any] | Refusal:
+        """Send a request; return the body of the response, or the refusal."""
+        client = await self._shared_client()
+        from openai import APIStatusError, OpenAIError
+
         try:
             with anyio.fail_after(self._timeout * (self._max_retries + 1)):
-                answer = await client.chat.completions.create(**request)
-        except (OpenAIError, TimeoutError, ValueError) as error:
+                response = await client.chat.completions.with_raw_response.create(model=self._model, **request)
+            body = json.loads(response.content)
+        except APIStatusError as error:
+            logger.warning("Cortex gave no answer: status %s", error.status_code)
+            return self._refusal(error.status_code, error.body)
+        except (OpenAIError, TimeoutError, ValueError, RecursionError) as error:
             logger.warning("Cortex gave no answer: %s", type(error).__name__)
             raise CortexDown(_reason(error)) from error
-        return _thought(answer, {name: tool_id for tool_id, name in names.items()})
+        if isinstance(body, Mapping) and body.get("choices"):
+            return body
+        return self._refusal(None, body)  # an error with status 200, as of OpenRouter and LM Studio
+
+    def _refusal(self, status: int | None, body: Any) -> Refusal:
+        key = self._api_key.get_secret_value() if self._api_key else ""
+        return refusal(status, body, model=self._model, secrets=(key, urlsplit(self._base_url).netloc))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -88,59 +135,13 @@ class OpenAICortex:
         )
 
 
-def _message(message: Message, names: Mapping[str, str]) -> dict[str, Any]:
-    sent: dict[str, Any] = {"role": message.speaker, "content": replace_surrogates(message.text)}
-    if message.call_id is not None:
-        sent["tool_call_id"] = message.call_id
-    if message.tool_calls:
-        sent["tool_calls"] = [
-            {
-                "id": call.call_id,
-                "type": "function",
-                "function": {"name": names[call.tool_id], "arguments": _parseable(call.arguments)},
-            }
-            for call in message.tool_calls
-        ]
-    return sent
-
-
-def _parseable(arguments: str) -> str:
-    """Return the arguments, or `{}` if they are no JSON object: the templates of local models parse them."""
-    try:
-        return replace_surrogates(arguments) if isinstance(json.loads(arguments), dict) else "{}"
-    except (ValueError, RecursionError):
-        return "{}"
-
-
-def _definition(tool: KnownTool, name: str) -> dict[str, Any]:
-    """Describe a tool as a function, without our own keywords (`x-...`), which the model does not need."""
-    schema = {key: value for key, value in (tool.request_schema or _ANYTHING).items() if not key.startswith("x-")}
-    function = {"name": name, "description": f"{tool.name}: {tool.description}", "parameters": schema}
-    return {"type": "function", "function": function}
-
-
-def _thought(answer: Any, tool_ids: Mapping[str, str]) -> Thought:
-    """Parse an answer defensively: endpoints differ in the fields that they leave out."""
-    choices = getattr(answer, "choices", None)
-    message = getattr(choices[0], "message", None) if choices else None
-    if message is None:
-        raise CortexDown("the model's endpoint answered without a message")
-    calls = []
-    for number, call in enumerate(getattr(message, "tool_calls", None) or ()):
-        function = getattr(call, "function", None)
-        name, arguments = str(getattr(function, "name", "") or ""), getattr(function, "arguments", None)
-        written = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
-        calls.append(ToolCall(getattr(call, "id", None) or f"call-{number}", tool_ids.get(name, name), written))
-    text = getattr(message, "content", None) or getattr(message, "refusal", None) or ""
-    return Thought(text if isinstance(text, str) else json.dumps(text, default=str), calls)
+def _tools(offered: OfferedFunctions) -> dict[str, Any]:
+    return {"tools": offered.definitions} if offered.definitions else {}
 
 
 def _reason(error: Exception) -> str:
-    """Describe an error without an address, a key or the endpoint's own text, which may contain either."""
-    status = getattr(error, "status_code", None)
-    if status is not None:
-        return f"the model's endpoint answered with status {status}"
-    if "Timeout" in type(error).__name__:
+    """Describe an error without an address or a key, which its own text may contain."""
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
         return "the model's endpoint did not answer in time"
     if "Connection" in type(error).__name__:
         return "the model's endpoint cannot be reached"

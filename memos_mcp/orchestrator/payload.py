@@ -73,6 +73,8 @@ class TaskPayload:
     enrichment: str = "full"
     uncovered: Sequence[str] = field(default=())
     """Needs of the task for which the loadout found nothing."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Tools that were found, but cannot be offered to a model, each with the reason."""
 
     @property
     def instructions(self) -> str:
@@ -87,6 +89,9 @@ class TaskPayload:
             parts.append(_block("memories", [_filled(asdict(memory)) for memory in self.memories]))
         if self.tools:
             parts.append(_block("tools", [_shown(tool) for tool in self.tools]))
+        if self.left_out:
+            unusable = [{"tool_id": tool_id, "reason": reason} for tool_id, reason in self.left_out.items()]
+            parts.append(_block("tools_that_cannot_be_called", unusable))
         if self.uncovered:
             parts.append(f"Nothing was found for: {', '.join(self.uncovered)}.")
         if self.enrichment != "full":

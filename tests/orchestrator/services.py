@@ -35,9 +35,12 @@ def tool(host: str, behaviour: str = "echo", **changed: Any) -> KnownTool:
 
 @dataclass
 class Model:
-    """An OpenAI endpoint that answers with its lines in order, then with the last; a line may depend on the request."""
+    """An OpenAI endpoint that answers with its lines in order, then with the last; a line may depend on the request.
 
-    lines: Sequence[Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]] | int]
+    A line is a message, also with the `finish_reason` and `usage` of its response, a status, or a status with a body.
+    """
+
+    lines: Sequence[Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]] | int | tuple[int, Any]]
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
 
@@ -51,15 +54,19 @@ class Model:
         self.asked.append(asked)
         line = self.lines[min(len(self.asked), len(self.lines)) - 1]
         if isinstance(line, int):
-            return JSONResponse({"error": {"message": "the key sk-secret is wrong"}}, line)
+            line = line, {"error": {"message": "the key sk-secret is wrong"}}
+        if isinstance(line, tuple):
+            return JSONResponse(line[1], line[0])
         message = {"role": "assistant", "content": None, **(line(asked) if callable(line) else line)}
+        finish, usage = message.pop("finish_reason", "stop"), message.pop("usage", None)
         return JSONResponse(
             {
                 "id": "x",
                 "object": "chat.completion",
                 "created": 0,
                 "model": asked["model"],
-                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+                "usage": usage,
             }
         )
 
@@ -76,15 +83,25 @@ def calling(*calls: tuple[str, str]) -> dict[str, Any]:
 
 @dataclass
 class Memory:
-    """An MCP server with a scripted answer for each tool; a string is an error."""
+    """An MCP server with a scripted answer for each tool; a string is an error. `lists` are the tools that it lists."""
 
     answers: dict[str, Any]
+    lists: Sequence[str] = ()
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     hangs: bool = False
 
     @property
     def app(self) -> ASGIApp:
-        return Server("memory", on_list_tools=_no_tools, on_call_tool=self._call).streamable_http_app()
+        return Server("memory", on_list_tools=self._list, on_call_tool=self._call).streamable_http_app()
+
+    async def _list(
+        self, _: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        """List one tool on each page."""
+        page = int(params.cursor) if params is not None and params.cursor else 0
+        tools = [types.Tool(name=name, input_schema={"type": "object"}) for name in self.lists[page : page + 1]]
+        more = str(page + 1) if page + 1 < len(self.lists) else None
+        return types.ListToolsResult(tools=tools, next_cursor=more)
 
     async def _call(self, _: ServerRequestContext[Any], params: types.CallToolRequestParams) -> types.CallToolResult:
         self.asked.append((params.name, params.arguments or {}))
@@ -96,10 +113,6 @@ class Memory:
         if callable(answer):
             answer = answer(params.arguments)
         return types.CallToolResult(content=[types.TextContent(text=json.dumps(answer))], structured_content=answer)
-
-
-async def _no_tools(_: ServerRequestContext[Any], __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-    return types.ListToolsResult(tools=[])
 
 
 def guarded(app: ASGIApp, token: str) -> Starlette:

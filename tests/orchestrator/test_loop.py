@@ -250,3 +250,61 @@ async def test_delegations_run_concurrently(url: str, tool_host: str) -> None:
         for _ in range(8):
             tasks.start_soon(delegate)
     assert results == ["Done."] * 8
+
+
+async def test_what_came_of_each_call_is_reported_with_its_time(url: str, tool_host: str, scripted: Memory) -> None:
+    scripted.lists = ["report_outcome"]
+    scripted.answers["report_outcome"] = {}
+    calls = [
+        call("test.echo", call_id="1"),
+        call("test.liar", call_id="2"),
+        call("test.echo", "{oops", call_id="3"),
+        call("no.such.tool", call_id="4"),
+    ]
+    async with orchestrating(Script(Thought("", calls), Thought("Done.")), url, tool_host) as orchestrator:
+        outcome = await orchestrator.delegate(TASK)
+    reports = {given["tool_id"]: given for name, given in scripted.asked if name == "report_outcome"}
+    assert set(reports) == {"test.echo", "test.liar"}
+    assert (reports["test.echo"]["worked"], reports["test.echo"]["why"]) == (True, None)
+    assert (reports["test.liar"]["worked"], "response_schema" in reports["test.liar"]["why"]) == (False, True)
+    assert {given["task"] for given in reports.values()} == {TASK}
+    assert sorted(one.tool_id for one in outcome.calls) == ["test.echo", "test.liar"]
+    timed = [step.detail["milliseconds"] for step in outcome.steps if step.happening in {"answered", "failed"}]
+    assert [reports[one.tool_id]["milliseconds"] for one in outcome.calls] == [
+        one.milliseconds for one in outcome.calls
+    ]
+    assert all(one.milliseconds in timed for one in outcome.calls)
+
+
+async def test_a_report_that_is_refused_changes_nothing(url: str, tool_host: str, scripted: Memory) -> None:
+    scripted.lists = ["report_outcome"]
+    async with orchestrating(
+        Script(Thought("", [call("test.echo")]), Thought("Done.")), url, tool_host
+    ) as orchestrator:
+        outcome = await orchestrator.delegate(TASK)
+    assert (outcome.ended, outcome.stored) == ("answered", "m-1")
+
+
+async def test_a_cortex_that_is_down_after_a_call_leaves_an_outcome(url: str, tool_host: str) -> None:
+    cortex = Script(Thought("I call it.", [call("test.echo")]), CortexDown("the model is away"))
+    async with orchestrating(cortex, url, tool_host) as orchestrator:
+        outcome = await orchestrator.delegate(TASK)
+    assert (outcome.ended, outcome.why, outcome.stored) == ("cortex down", "the model is away", "m-1")
+
+
+async def test_a_tool_that_cortex_leaves_out_is_offered_no_longer(url: str, tool_host: str) -> None:
+    refused = {"test.liar": "its schema is odd"}
+    cortex = Script(Thought("", [call("test.echo"), call("test.liar")], left_out=refused), Thought("Done."))
+    async with orchestrating(cortex, url, tool_host) as orchestrator:
+        outcome = await orchestrator.delegate(TASK)
+    assert "test.liar" not in [tool.tool_id for tool in cortex.tools]
+    assert [step.text for step in outcome.steps if step.happening == "left out"] == ["test.liar: its schema is odd"]
+    assert [failure.tool_id for failure in outcome.failures] == ["test.liar"]
+
+
+async def test_an_unclear_call_is_asked_for_once_after_each_readable_thought(url: str, tool_host: str) -> None:
+    unclear, good = Thought("<tool_call>", unclear="it cannot be read"), Thought("", [call("test.echo")])
+    cortex = Script(unclear, good, unclear, Thought("Done."))
+    async with orchestrating(cortex, url, tool_host) as orchestrator:
+        outcome = await orchestrator.delegate(TASK)
+    assert (outcome.ended, len(cortex.received)) == ("answered", 4)

@@ -223,3 +223,33 @@ async def test_an_exception_in_the_body_is_not_wrapped(url: str) -> None:
 
 async def _finds(memory: MemoryService) -> None:
     assert isinstance(await memory.query("x"), Knowledge)
+
+
+async def test_the_outcome_of_a_call_is_reported_to_a_service_that_lists_the_tool(scripted: Memory, url: str) -> None:
+    scripted.lists = ["query_memory", "report_outcome"]
+    scripted.answers["report_outcome"] = {"anything": 1}
+    async with MemoryService(url) as memory:
+        for worked in (True, False):
+            assert await memory.report_outcome("t", "Greet", worked=worked, why="busy", milliseconds=5) is None
+    assert scripted.asked == [
+        ("report_outcome", {"tool_id": "t", "task": "Greet", "worked": worked, "why": "busy", "milliseconds": 5})
+        for worked in (True, False)
+    ]
+
+
+async def test_nothing_is_reported_to_a_service_that_does_not_list_the_tool(scripted: Memory, url: str) -> None:
+    async with MemoryService(url) as memory:
+        refused = await memory.report_outcome("t", "Greet", worked=True)
+    assert refused == MemoryDown("it has no report_outcome")
+    assert scripted.asked == []
+
+
+async def test_a_report_to_a_service_that_is_away_or_refuses_is_only_answered(scripted: Memory, url: str) -> None:
+    scripted.lists = ["report_outcome"]
+    scripted.answers["report_outcome"] = "No experience is kept here."
+    async with MemoryService(url) as memory:
+        refused = await memory.report_outcome("t", "Greet", worked=True)
+    assert isinstance(refused, MemoryDown)
+    assert "No experience" in refused.reason
+    async with MemoryService(f"http://127.0.0.1:{free_port()}/mcp") as memory:
+        assert isinstance(await memory.report_outcome("t", "Greet", worked=True), MemoryDown)

@@ -6,11 +6,7 @@ from hypothesis import strategies as st
 from memos_mcp.orchestrator.naming import function_names
 
 
-@given(
-    st.sets(
-        st.one_of(st.text(min_size=1), st.text(alphabet="ab._- ", min_size=1, max_size=4), st.text("a", min_size=60))
-    )
-)
+@given(st.sets(st.one_of(st.text(), st.text(alphabet="ab._- ", min_size=1, max_size=4), st.text("a", min_size=60))))
 def test_every_tool_has_a_unique_legal_name(tool_ids: set[str]) -> None:
     names = function_names(tool_ids)
     assert set(names) == tool_ids

@@ -4,6 +4,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from memos_mcp.orchestrator import openai_cortex
 from memos_mcp.orchestrator.cortex import CortexDown, Message, Thought, ToolCall
@@ -44,11 +48,59 @@ async def test_messages_become_a_request_and_an_answer_a_thought() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500])
-async def test_a_refusal_is_reported_without_the_text_of_the_endpoint(status: int) -> None:
+async def test_a_refusal_is_reported_in_the_words_of_the_endpoint_without_keys(status: int) -> None:
     async with cortex(Model([status])) as one:
         with pytest.raises(CortexDown) as down:
             await one.think(HELLO, [])
-    assert str(down.value) == f"the model's endpoint answered with status {status}"
+    assert str(down.value) == f"the model's endpoint answered with status {status}: the key [removed] is wrong"
+
+
+async def test_the_key_and_the_address_of_the_endpoint_are_never_in_its_words() -> None:
+    model = Model([])
+    with serving(model.app) as host:
+        model.lines = [(401, {"error": {"message": f"hunter2 is no key at {host}"}})]
+        one = OpenAICortex("scripted", base_url=f"http://{host}/v1", api_key="hunter2", max_retries=0)
+        with pytest.raises(CortexDown) as down:
+            await one.think(HELLO, [])
+        await one.close()
+    assert str(down.value).endswith("[removed] is no key at [removed]")
+
+
+@pytest.mark.parametrize("body", ["<html>Bad gateway</html>", "data: {}", "[]", "{}", '{"choices": []}', "null"])
+async def test_a_response_that_is_no_completion_is_reported(body: str) -> None:
+    async def answer(_: Request) -> Response:
+        return Response(body, media_type="application/json")
+
+    with serving(Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])) as host:
+        one = OpenAICortex("scripted", base_url=f"http://{host}/v1", max_retries=0)
+        with pytest.raises(CortexDown):
+            await one.think(HELLO, [])
+        await one.close()
+
+
+async def test_a_message_of_the_assistant_is_between_a_tool_and_the_user() -> None:
+    model = Model([{"content": "Done."}])
+    called = Message("assistant", "", [ToolCall("1", "test.echo")])
+    async with cortex(model) as one:
+        await one.think([*HELLO, called, Message("tool", "5", call_id="1"), Message("user", "Hurry")], [])
+    assert [message["role"] for message in model.asked[0]["messages"]][-3:] == ["tool", "assistant", "user"]
+
+
+async def test_an_id_that_an_earlier_call_had_is_replaced() -> None:
+    before = Message("assistant", "", [ToolCall("call-0", "test.echo")])
+    async with cortex(Model([calling(("test_echo", "{}"))])) as one:
+        (call,) = (await one.think([*HELLO, before], [tool("127.0.0.1:1")])).tool_calls
+    assert call.call_id != "call-0"
+    assert (len(call.call_id), call.call_id.isalnum()) == (9, True)
+
+
+async def test_a_tool_that_cannot_be_offered_is_named_and_the_others_are_offered() -> None:
+    model = Model([{"content": "Done."}])
+    odd = tool("127.0.0.1:1", "odd", request_schema={"type": "array"})
+    async with cortex(model) as one:
+        thought = await one.think(HELLO, [odd, tool("127.0.0.1:1")])
+    assert list(thought.left_out) == ["test.odd"]
+    assert [one["function"]["name"] for one in model.asked[0]["tools"]] == ["test_echo"]
 
 
 async def test_a_request_to_a_busy_endpoint_is_repeated() -> None:

@@ -1,0 +1,48 @@
+"""The messages of a conversation in the order and form that strict endpoints accept. Pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from memos_mcp.orchestrator.cortex import Message
+from memos_mcp.orchestrator.payload import replace_surrogates
+
+READ: Final = "I have read the answers of the tools."
+
+
+def sent_messages(messages: Sequence[Message], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the messages of a request; `names` are the functions' names by tool_id.
+
+    Mistral and vLLM with its templates refuse a user's message after the answer of a tool ("Unexpected role 'user'
+    after role 'tool'"): a message of the assistant is put between them.
+    """
+    sent: list[dict[str, Any]] = []
+    for message in messages:
+        if message.speaker == "user" and sent and sent[-1]["role"] == "tool":
+            sent.append({"role": "assistant", "content": READ})
+        sent.append(_sent(message, names))
+    return sent
+
+
+def _sent(message: Message, names: Mapping[str, str]) -> dict[str, Any]:
+    sent: dict[str, Any] = {"role": message.speaker, "content": replace_surrogates(message.text)}
+    if message.call_id is not None:
+        sent["tool_call_id"] = message.call_id
+    if message.tool_calls:
+        sent["tool_calls"] = [
+            {
+                "id": call.call_id,
+                "type": "function",
+                "function": {"name": names[call.tool_id], "arguments": _parseable(call.arguments)},
+            }
+            for call in message.tool_calls
+        ]
+    return sent
+
+
+def _parseable(arguments: str) -> str:
+    """Return the arguments, or `{}` if they are no JSON object: the templates of local models parse them."""
+    try:
+        return replace_surrogates(arguments) if isinstance(json.loads(arguments), dict) else "{}"
+    except (ValueError, RecursionError):
+        return "{}"
