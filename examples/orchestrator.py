@@ -19,7 +19,7 @@ async def main(task: str) -> None:
     tools = ("127.0.0.1:8801", "127.0.0.1:8802")  # no other hosts may be called
     async with Orchestrator.open(cortex, private_hosts=tools, observe=show) as orchestrator:
         outcome = await orchestrator.delegate(task)
-    print(f"{outcome.result}\n\nenrichment: {outcome.enrichment}; kept as memory {outcome.stored}")
+    print(f"{outcome.result}\n\n{outcome.ended}; enrichment: {outcome.enrichment}; kept as memory {outcome.stored}")
 
 
 if __name__ == "__main__":

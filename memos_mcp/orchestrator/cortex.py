@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from memos_mcp.orchestrator.payload import KnownTool
 
@@ -20,11 +20,15 @@ class ContextTooLong(CortexDown):
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call that Cortex requests. `arguments` is JSON text as the model wrote it, possibly invalid."""
+    """A call that Cortex requests. `arguments` is JSON text as the model wrote it, possibly invalid.
+
+    `signature` is what the endpoint wants back with the call, whatever it holds.
+    """
 
     call_id: str
     tool_id: str
     arguments: str = "{}"
+    signature: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Thought:
     `stop` is why the model stopped: it was done, the answer was cut off at the limit of `length`, it was `filtered`, or
     the model `refused`. `unclear` says why what looks like a call in `text` could not be read as one. `tokens` counts
     those of request and answer, if the endpoint reports them. `left_out` gives, for tools that the endpoint cannot be
-    given, the reason.
+    given, the reason. `thinking` is kept only for endpoints that want it back with the calls.
     """
 
     text: str = ""
@@ -43,16 +47,21 @@ class Thought:
     unclear: str | None = None
     tokens: int | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    thinking: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of the conversation; `call_id` names the call that a `tool` message answers."""
+    """A message of the conversation; `call_id` names the call that a `tool` message answers.
+
+    `thinking` is what came with the calls of an `assistant` message.
+    """
 
     speaker: Speaker
     text: str
     tool_calls: Sequence[ToolCall] = ()
     call_id: str | None = None
+    thinking: str = field(default="", repr=False)
 
 
 class Cortex(Protocol):

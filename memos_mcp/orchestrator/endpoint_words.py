@@ -20,8 +20,8 @@ _SECRETS: Final = re.compile(
     | \[[0-9a-f:.]*:[0-9a-f:.]*\](?::\d+)?                         # IPv6
     | \b(?:localhost|(?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*)(?::\d{2,5})\b   # a host with its port
     | \b(?:[a-z0-9-]+\.)+(?:internal|intranet|local|lan|corp|home|localdomain)\b
-    | \b(?:sk|pk|rk|gsk|hf|xai|key|ghp|AKIA|AIza|eyJ)[-_]?[a-z0-9*._-]*[-_*0-9][a-z0-9*._-]*
-    | \b(?:bearer|basic)\s+[^\s"',;]{4,}
+    | \b(?:sk|pk|rk|gsk|hf|xai|ghp)[-_][a-z0-9*._-]+ | \b(?:AKIA|AIza|eyJ)[a-z0-9*._-]{8,}
+    | \b(?:bearer|basic)\s+(?!auth|token|scheme)[^\s"',;]{4,}
     | (?<=key:\s)[^\s"',;]+ | (?<=key=)[^\s"'&,;]+ | (?<=token=)[^\s"'&,;]+ | (?<=token:\s)[^\s"',;]+
     | (?<=password=)[^\s"'&,;]+ | (?<=secret=)[^\s"'&,;]+ | (?<=provided:\s)[^\s"',;]+
     | \b(?=[a-z0-9_+/=-]*[a-z])(?=[a-z0-9_+/=-]*\d)[a-z0-9_+/=-]{20,}  # a long token with letters and digits
@@ -40,6 +40,9 @@ _SCHEMA: Final = re.compile(
 )
 _FUNCTION: Final = re.compile(r"(?:function|tool)(?: name)?:? ['\"`]([A-Za-z0-9_-]{1,64})['\"`]", re.IGNORECASE)
 _POSITION: Final = re.compile(r"\bfunction_declarations\[(\d+)|\btools?[.\[/](\d+)(?!.*function_declarations)")
+
+_NOT_THE_REQUEST: Final = frozenset({401, 403, 404, 429})
+"""Statuses of refusals that another form of the request would not change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,17 @@ class Refusal:
     @property
     def is_context_too_long(self) -> bool:
         """Whether the messages do not fit into the model's context."""
-        return self.status not in {401, 403, 404, 429} and _TOO_LONG.search(self.text) is not None
+        return self.status not in _NOT_THE_REQUEST and _TOO_LONG.search(self.text) is not None
 
     @property
     def is_about_schemas(self) -> bool:
         """Whether the endpoint does not take the schema of a function."""
-        return self.status not in {401, 403, 404, 429} and _SCHEMA.search(self.text) is not None
+        return self.status not in _NOT_THE_REQUEST and _SCHEMA.search(self.text) is not None
+
+    @property
+    def wants_thinking(self) -> bool:
+        """Whether the endpoint misses the thinking that came with earlier calls, as DeepSeek and Kimi do."""
+        return self.status not in _NOT_THE_REQUEST and "reasoning_content" in self.text
 
     @property
     def function(self) -> str | int | None:

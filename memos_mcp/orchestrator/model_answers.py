@@ -7,6 +7,7 @@ the older `function_call`, and a name that the model made up or that a proxy rep
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from memos_mcp.orchestrator.call_arguments import mended
@@ -29,6 +30,16 @@ _BROKEN: Final = frozenset({"error", "abort", "cancelled", "insufficient_system_
 """Of OpenRouter, Mistral, vLLM, DeepSeek and Z.ai: the endpoint stopped, not the model."""
 _CALLS: Final = frozenset({"tool_calls", "function_call", "tool_use"})
 _PREFIX: Final = re.compile(r"\A(?:functions?|tools?)[.:]")
+
+
+@dataclass(frozen=True, slots=True)
+class _GivenCall:
+    """A call as the endpoint gives it. Gemini wants its signature (`extra_content`) back."""
+
+    call_id: str | None
+    name: str
+    arguments: Any
+    signature: Any = None
 
 
 class Functions:
@@ -77,15 +88,21 @@ def read_answer(body: Mapping[str, Any], functions: Functions, used_ids: Collect
     if not given and stop == "done":
         written = written_calls(text, lambda name: functions.tool_id(name) is not None)
         if written is not None:
-            given, unclear = [(None, *call) for call in written.calls], written.unclear
+            given, unclear = [_GivenCall(None, *call) for call in written.calls], written.unclear
             text = text if unclear else written.text
         elif finish in _CALLS:
             unclear = "the endpoint names a call as the reason to stop, and gives none"
     refusal = message.get("refusal")
     if not text and not given and isinstance(refusal, str) and refusal.strip():
         text, stop = refusal.strip(), "refused"
+    thinking = message.get("reasoning_content")
     return Thought(
-        text, _tool_calls(given, functions, used_ids), stop=stop, unclear=unclear, tokens=_tokens(body.get("usage"))
+        text,
+        _tool_calls(given, functions, used_ids),
+        stop=stop,
+        unclear=unclear,
+        tokens=_tokens(body.get("usage")),
+        thinking=thinking if isinstance(thinking, str) else "",
     )
 
 
@@ -102,45 +119,46 @@ def _text(content: Any) -> str:
 
 
 def _part_text(part: Any) -> str:
-    if not isinstance(part, Mapping) or part.get("type", "text") not in {"text", "output_text"}:
+    if not isinstance(part, Mapping) or part.get("type", "text") not in ("text", "output_text"):
         return ""
     text = part.get("text")
     return text if isinstance(text, str) else ""
 
 
-def _given_calls(message: Mapping[str, Any]) -> list[tuple[str | None, str, Any]]:
-    """Return id, name and arguments of each call; the same call with the same id twice is one."""
+def _given_calls(message: Mapping[str, Any]) -> list[_GivenCall]:
+    """Return the calls of a message; the same call with the same id twice is one."""
     listed = message.get("tool_calls")
-    entries = list(listed) if isinstance(listed, list) else [listed] if isinstance(listed, Mapping) else []
-    if not entries and isinstance(message.get("function_call"), Mapping):
-        entries = [message["function_call"]]
-    calls: list[tuple[str | None, str, Any]] = []
-    for entry in entries:
-        if not isinstance(entry, Mapping):
-            continue
-        function = entry["function"] if isinstance(entry.get("function"), Mapping) else entry
-        name, call_id = function.get("name"), entry.get("id")
-        call = (
-            str(call_id) if isinstance(call_id, str | int) and str(call_id).strip() else None,
-            name if isinstance(name, str) else "",
-            function.get("arguments"),
-        )
-        if call[0] is None or call not in calls:
+    entries = list(listed) if isinstance(listed, list) else [listed]
+    if not listed:
+        entries = [message.get("function_call")]
+    calls: list[_GivenCall] = []
+    for call in (_given_call(entry) for entry in entries if isinstance(entry, Mapping)):
+        if call.call_id is None or call not in calls:
             calls.append(call)
     return calls
 
 
-def _tool_calls(
-    given: Sequence[tuple[str | None, str, Any]], functions: Functions, used_ids: Collection[str]
-) -> list[ToolCall]:
+def _given_call(entry: Mapping[str, Any]) -> _GivenCall:
+    function = entry["function"] if isinstance(entry.get("function"), Mapping) else entry
+    name, call_id = function.get("name"), entry.get("id")
+    return _GivenCall(
+        call_id=str(call_id) if isinstance(call_id, str | int) and str(call_id).strip() else None,
+        name=name if isinstance(name, str) else "",
+        arguments=function.get("arguments"),
+        signature=entry.get("extra_content"),
+    )
+
+
+def _tool_calls(given: Sequence[_GivenCall], functions: Functions, used_ids: Collection[str]) -> list[ToolCall]:
     calls: list[ToolCall] = []
     used = set(used_ids)
-    for given_id, name, arguments in given:
-        call_id = _new_id(used) if given_id is None or given_id in used else given_id
+    for call in given:
+        call_id = _new_id(used) if call.call_id is None or call.call_id in used else call.call_id
         used.add(call_id)
-        tool_id = functions.tool_id(name)
+        tool_id = functions.tool_id(call.name)
         parameters = functions.parameters(tool_id) if tool_id is not None else None
-        calls.append(ToolCall(call_id, tool_id or name.strip(), mended(arguments, parameters)))
+        arguments = mended(call.arguments, parameters)
+        calls.append(ToolCall(call_id, tool_id or call.name.strip(), arguments, call.signature))
     return calls
 
 

@@ -43,7 +43,8 @@ def offered_functions(
         if tool.tool_id in left_out or tool.tool_id in parameters:
             continue
         try:
-            parameters[tool.tool_id] = function_parameters(tool.request_schema, reduced=tool.tool_id in reduced)
+            parameters[tool.tool_id] = function_parameters(tool.request_schema)
+            sent = function_parameters(tool.request_schema, reduced=True) if tool.tool_id in reduced else None
         except UnfitSchema as flaw:
             left_out[tool.tool_id] = f"its request_schema cannot be offered to a model: {flaw}"
             continue
@@ -53,7 +54,7 @@ def offered_functions(
         function = {
             "name": names[tool.tool_id],
             "description": description,
-            "parameters": parameters[tool.tool_id],
+            "parameters": parameters[tool.tool_id] if sent is None else sent,
         }
         definitions.append({"type": "function", "function": function})
     return OfferedFunctions(definitions, parameters, left_out)

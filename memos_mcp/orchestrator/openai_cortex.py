@@ -49,6 +49,7 @@ class OpenAICortex:
         self._timeout = timeout
         self._max_retries = max_retries
         self._reduced: set[str] = set()
+        self._returns_thinking = False
         self._lock = anyio.Lock()
         self._client: Any = None
 
@@ -60,11 +61,10 @@ class OpenAICortex:
         """
         used = [call for message in messages for call in message.tool_calls]
         names = function_names({tool.tool_id: None for tool in tools} | dict.fromkeys(call.tool_id for call in used))
-        sent = sent_messages(messages, names)
         refused: dict[str, str] = {}
-        for _ in range(2 * len(tools) + 2):
+        for _ in range(2 * len(tools) + 3):
             offered = offered_functions(tools, names, reduced=self._reduced, refused=refused)
-            body = await self._complete({"messages": sent, **_tools(offered)})
+            body = await self._complete({"messages": self._sent(messages, names), **_tools(offered)})
             if isinstance(body, Refusal):
                 if not self._can_mend(body, offered, names, refused):
                     raise (ContextTooLong if body.is_context_too_long else CortexDown)(body.reason)
@@ -76,7 +76,10 @@ class OpenAICortex:
     def _can_mend(
         self, answer: Refusal, offered: OfferedFunctions, names: Mapping[str, str], refused: dict[str, str]
     ) -> bool:
-        """Return whether the next request differs: with a schema reduced, or without the tool that was refused."""
+        """Return whether the next request differs: with thinking, a schema reduced, or without a tool."""
+        if answer.wants_thinking and not self._returns_thinking:
+            self._returns_thinking = True
+            return True
         if not offered.definitions or answer.is_context_too_long or not answer.is_about_schemas:
             return False
         tool_id = offered.tool_id(answer.function, names)
@@ -88,6 +91,9 @@ class OpenAICortex:
             return False
         refused[tool_id] = f"the model's endpoint refuses it: {answer.words}"
         return True
+
+    def _sent(self, messages: Sequence[Message], names: Mapping[str, str]) -> list[dict[str, Any]]:
+        return sent_messages(messages, names, with_thinking=self._returns_thinking)
 
     async def _complete(self, request: Mapping[str, Any]) -> Mapping[str, Any] | Refusal:
         """Send a request; return the body of the response, or the refusal."""

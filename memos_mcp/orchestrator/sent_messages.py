@@ -10,7 +10,9 @@ from memos_mcp.orchestrator.payload import replace_surrogates
 READ: Final = "I have read the answers of the tools."
 
 
-def sent_messages(messages: Sequence[Message], names: Mapping[str, str]) -> list[dict[str, Any]]:
+def sent_messages(
+    messages: Sequence[Message], names: Mapping[str, str], *, with_thinking: bool = False
+) -> list[dict[str, Any]]:
     """Return the messages of a request; `names` are the functions' names by tool_id.
 
     Mistral and vLLM with its templates refuse a user's message after the answer of a tool ("Unexpected role 'user'
@@ -20,7 +22,8 @@ def sent_messages(messages: Sequence[Message], names: Mapping[str, str]) -> list
     for message in messages:
         if message.speaker == "user" and sent and sent[-1]["role"] == "tool":
             sent.append({"role": "assistant", "content": READ})
-        sent.append(_sent(message, names))
+        thinking = {"reasoning_content": message.thinking} if with_thinking and message.tool_calls else {}
+        sent.append({**_sent(message, names), **thinking})
     return sent
 
 
@@ -34,6 +37,7 @@ def _sent(message: Message, names: Mapping[str, str]) -> dict[str, Any]:
                 "id": call.call_id,
                 "type": "function",
                 "function": {"name": names[call.tool_id], "arguments": _parseable(call.arguments)},
+                **({"extra_content": call.signature} if call.signature is not None else {}),
             }
             for call in message.tool_calls
         ]

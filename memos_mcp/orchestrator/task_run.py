@@ -103,7 +103,7 @@ class TaskRun:
         self.record(
             "thought",
             thought.text or _calls(thought),
-            {"tool_calls": [asdict(call) for call in thought.tool_calls], "tokens": self.tokens},
+            {"tool_calls": [asdict(call) for call in thought.tool_calls], "tokens": self.tokens, "stop": thought.stop},
         )
 
     def _ending(self, thought: Thought, *, last: bool) -> Ending | None:
@@ -141,7 +141,7 @@ class TaskRun:
 
     async def _call_all(self, thought: Thought) -> None:
         """Make the calls of a thought concurrently, and add their results to the messages for Cortex."""
-        self._messages.append(Message("assistant", thought.text, thought.tool_calls))
+        self._messages.append(Message("assistant", thought.text, thought.tool_calls, thinking=thought.thinking))
         limit = self._limits.calls
         answers: dict[int, ToolAnswer | ToolFailure] = {
             index: ToolFailure(call.tool_id, f"At most {limit} calls are made at once.", retryable=True)

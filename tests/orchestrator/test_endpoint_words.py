@@ -20,6 +20,10 @@ from memos_mcp.orchestrator.endpoint_words import refusal, shown
         ("api_key=abc&x=1", "api_key=[removed]&x=1"),
         ("This model's maximum context length is 8192 tokens.",) * 2,
         ('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',) * 2,
+        (
+            "Basic authentication: skip-this key-value of AIzaSyA1b2c3d4e5",
+            "Basic authentication: skip-this key-value of [removed]",
+        ),
         ("two\nlines\x1b[31m", "two lines [31m"),
     ],
 )

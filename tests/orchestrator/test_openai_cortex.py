@@ -1,9 +1,11 @@
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,11 +13,32 @@ from starlette.routing import Route
 
 from memos_mcp.orchestrator import openai_cortex
 from memos_mcp.orchestrator.cortex import CortexDown, Message, Thought, ToolCall
+from memos_mcp.orchestrator.endpoint_words import refusal
+from memos_mcp.orchestrator.model_answers import Functions, read_answer
 from memos_mcp.orchestrator.openai_cortex import OpenAICortex
 from tests.orchestrator.services import ECHO, Model, calling, free_port, serving, tool
 
 pytestmark = pytest.mark.anyio
 
+FIELDS = st.sampled_from(
+    [
+        "content",
+        "text",
+        "type",
+        "tool_calls",
+        "function",
+        "name",
+        "arguments",
+        "id",
+        "function_call",
+        "refusal",
+        "message",
+    ]
+)
+BODIES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "text", "t", "{}", '{"name": "t"}']),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=4),
+)
 HELLO = [Message("system", "Be good."), Message("user", "Hello")]
 
 
@@ -92,6 +115,39 @@ async def test_an_id_that_an_earlier_call_had_is_replaced() -> None:
         (call,) = (await one.think([*HELLO, before], [tool("127.0.0.1:1")])).tool_calls
     assert call.call_id != "call-0"
     assert (len(call.call_id), call.call_id.isalnum()) == (9, True)
+
+
+async def test_thinking_is_sent_back_only_to_an_endpoint_that_wants_it() -> None:
+    wanted = (400, {"error": {"message": "Missing `reasoning_content` field in the assistant message at index 2"}})
+    thinking = {**calling(("test_echo", '{"word": "x"}')), "reasoning_content": "Hm."}
+    model = Model([thinking, wanted, {"content": "Done."}])
+    async with cortex(model) as one:
+        thought = await one.think(HELLO, [tool("127.0.0.1:1")])
+        called = Message("assistant", "", thought.tool_calls, thinking=thought.thinking)
+        await one.think([*HELLO, called, Message("tool", "5", call_id="call-0")], [tool("127.0.0.1:1")])
+    assert "Hm." not in str(thought)
+    assert "reasoning_content" not in model.asked[1]["messages"][2]
+    assert model.asked[2]["messages"][2]["reasoning_content"] == "Hm."
+
+
+async def test_the_signature_of_a_call_is_sent_back_with_it() -> None:
+    signature = {"google": {"thought_signature": "abc"}}
+    signed = calling(("test_echo", '{"word": "x"}'))
+    signed["tool_calls"][0]["extra_content"] = signature
+    model = Model([signed, {"content": "Done."}])
+    async with cortex(model) as one:
+        calls = (await one.think(HELLO, [tool("127.0.0.1:1")])).tool_calls
+        await one.think([*HELLO, Message("assistant", "", calls), Message("tool", "5", call_id="call-0")], [])
+    assert model.asked[1]["messages"][2]["tool_calls"][0]["extra_content"] == signature
+
+
+@given(BODIES)
+def test_any_body_is_a_thought_or_a_reason(body: Any) -> None:
+    message = {"choices": [{"message": body, "finish_reason": "stop"}]}
+    for given_body in (message, {"choices": body}, {"choices": [body], "usage": body}):
+        with suppress(CortexDown):
+            read_answer(given_body, Functions({"t": "t"}, {"t": {}}), ())
+    assert refusal(400, body).reason
 
 
 async def test_a_tool_that_cannot_be_offered_is_named_and_the_others_are_offered() -> None:
