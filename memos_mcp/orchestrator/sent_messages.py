@@ -16,11 +16,16 @@ def sent_messages(
     """Return the messages of a request; `names` are the functions' names by tool_id.
 
     Mistral and vLLM with its templates refuse a user's message after the answer of a tool ("Unexpected role 'user'
-    after role 'tool'"): a message of the assistant is put between them.
+    after role 'tool'"): a message of the assistant is put between them. Ministral's template also wants the roles of
+    user and assistant to alternate: messages of the user in a row become one.
     """
     sent: list[dict[str, Any]] = []
     for message in messages:
-        if message.speaker == "user" and sent and sent[-1]["role"] == "tool":
+        before = sent[-1]["role"] if sent else None
+        if message.speaker == before == "user":
+            sent[-1]["content"] += f"\n\n{replace_surrogates(message.text)}"
+            continue
+        if message.speaker == "user" and before == "tool":
             sent.append({"role": "assistant", "content": READ})
         thinking = {"reasoning_content": message.thinking} if with_thinking and message.tool_calls else {}
         sent.append({**_sent(message, names), **thinking})

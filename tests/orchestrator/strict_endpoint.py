@@ -84,8 +84,8 @@ def message_faults(messages: list[dict[str, Any]]) -> Iterator[str]:
         role, calls = message["role"], message.get("tool_calls", [])
         if not isinstance(message["content"], str) or not (message["content"] or calls):
             yield "a message must have content or tool_calls"
-        if (before["role"], role) == ("tool", "user"):
-            yield "Unexpected role 'user' after role 'tool'"
+        if role == "user" and before["role"] in {"tool", "user"}:
+            yield f"Unexpected role 'user' after role '{before['role']}'"
         if role == "tool" and message.get("tool_call_id") in pending:
             pending.remove(message["tool_call_id"])
         elif role == "tool" or pending:

@@ -257,18 +257,21 @@ async def test_what_came_of_each_call_is_reported_with_its_time(url: str, tool_h
     scripted.answers["report_outcome"] = {}
     calls = [
         call("test.echo", call_id="1"),
-        call("test.liar", call_id="2"),
+        call("test.to-metadata", call_id="2"),
         call("test.echo", "{oops", call_id="3"),
         call("no.such.tool", call_id="4"),
     ]
     async with orchestrating(Script(Thought("", calls), Thought("Done.")), url, tool_host) as orchestrator:
         outcome = await orchestrator.delegate(TASK)
     reports = {given["tool_id"]: given for name, given in scripted.asked if name == "report_outcome"}
-    assert set(reports) == {"test.echo", "test.liar"}
+    assert set(reports) == {"test.echo", "test.to-metadata"}
     assert (reports["test.echo"]["worked"], reports["test.echo"]["why"]) == (True, None)
-    assert (reports["test.liar"]["worked"], "response_schema" in reports["test.liar"]["why"]) == (False, True)
+    assert (reports["test.to-metadata"]["worked"], "another host" in reports["test.to-metadata"]["why"]) == (
+        False,
+        True,
+    )
     assert {given["task"] for given in reports.values()} == {TASK}
-    assert sorted(one.tool_id for one in outcome.calls) == ["test.echo", "test.liar"]
+    assert sorted(one.tool_id for one in outcome.calls) == ["test.echo", "test.to-metadata"]
     timed = [step.detail["milliseconds"] for step in outcome.steps if step.happening in {"answered", "failed"}]
     assert [reports[one.tool_id]["milliseconds"] for one in outcome.calls] == [
         one.milliseconds for one in outcome.calls

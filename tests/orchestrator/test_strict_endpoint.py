@@ -231,6 +231,13 @@ async def test_a_name_that_the_model_made_up_and_the_last_step_are_sent_as_a_str
     assert len(set(ids)) == 6
 
 
+async def test_a_question_before_the_last_step_is_sent_as_a_strict_endpoint_takes_it(url: str, tool_host: str) -> None:
+    model = StrictModel([good_call, {"content": "<tool_call>"}, {"content": "Done."}])
+    outcome = await delegated(model, url, tool_host, limits=Limits(steps=3))
+    assert (outcome.ended, outcome.result) == ("answered", "Done.")
+    assert "last step" in model.asked[-1]["messages"][-1]["content"]
+
+
 def test_the_strict_endpoint_refuses_the_schemas_as_they_were_registered() -> None:
     refused = [name for name, schema in ODD.items() if any(root_faults(schema))]
     assert len(refused) >= 20
