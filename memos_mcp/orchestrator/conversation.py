@@ -41,17 +41,10 @@ def _cut(message: Message, chars: int | None) -> Message:
     """Return a tool's answer with at most `chars` characters of its value, which it says; other messages unchanged."""
     if message.speaker != "tool" or chars is None or len(message.text) <= chars:
         return message
-    begins, missing = _beginning(message.text)
+    answer = json.loads(message.text)  # as the loop wrote it
+    begins, missing = answer.get("answer_begins", message.text), answer.get("characters_left_out", 0)
     if len(begins) <= chars:
         return message
     shorter = {"answer_begins": begins[:chars], "characters_left_out": missing + len(begins) - chars}
-    return replace(message, text=as_data(shorter))
-
-
-def _beginning(text: str) -> tuple[str, int]:
-    """Return what is shown of an answer, and how many characters of it are not."""
-    try:
-        value = json.loads(text)
-        return value["answer_begins"], value["characters_left_out"]
-    except (ValueError, KeyError, TypeError):
-        return text, 0
+    note = {"note": answer["note"]} if "note" in answer else {}
+    return replace(message, text=as_data({**shorter, **note}))

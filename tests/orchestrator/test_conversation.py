@@ -38,6 +38,13 @@ def test_a_shortened_answer_says_how_much_is_missing() -> None:
         assert "<" not in message.text
 
 
+def test_the_note_of_an_answer_survives_its_shortening() -> None:
+    noted = Message("tool", as_data({"answer": "x" * 5_000, "note": "done, but"}), call_id="1")
+    shorter = shortened([CALL, noted, CALL, answer(10)])
+    assert shorter is not None
+    assert json.loads(shorter[1].text)["note"] == "done, but"
+
+
 def test_nothing_is_shortened_where_no_tool_answered_at_length() -> None:
     assert shortened([Message("user", "x" * 50_000), CALL, Message("tool", "{}", call_id="1")]) is None
 
