@@ -1,12 +1,12 @@
 """The composition root: puts the parts together, and owns their lifetime and the clock."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from os import getpid
 from socket import gethostname
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -52,7 +52,9 @@ from memos_mcp.services.tool_calls import ToolCalls
 from memos_mcp.services.tool_sources import ToolSources
 from memos_mcp.services.tools import Tools
 from memos_mcp.settings import Settings
-from memos_mcp.tool_calling.caller import ToolCaller
+
+if TYPE_CHECKING:  # it imports the client of the SDK, which takes long, and only those who call tools need it
+    from memos_mcp.tool_calling.tool_setup import ToolSetup
 
 CLOSING_SECONDS: Final = 10.0
 REMOVING_SECONDS: Final = 2.0
@@ -67,6 +69,7 @@ class App:
     memory_changes: MemoryChanges
     tools: Tools
     tool_calls: ToolCalls | None
+    tool_servers: AbstractAsyncContextManager[object] | None
     tool_sources: ToolSources
     ingestion: Ingestion
     loadouts: Loadouts
@@ -142,13 +145,16 @@ def compose(
     memory_service = Memories(memories, search, near_duplicates, indexer, _now, settings.index_wait_seconds)
     changes = MemoryChanges(PostgresMemoryChanges(database), projector, indexer, _now, settings.index_wait_seconds)
     tool_service = Tools(tools, search, indexer, _now, settings.index_wait_seconds)
+    sources = ToolSources(tools, _now)
+    tool_calls, servers = _tool_calls(settings, tools, sources) if settings.calls_tools else (None, None)
     return App(
         settings,
         memory_service,
         changes,
         tool_service,
-        _tool_calls(settings, tools),
-        ToolSources(tools, _now),
+        tool_calls,
+        servers,
+        sources,
         Ingestion(PostgresSources(database), _now),
         Loadouts(memory_service, tool_service, LoadoutFiles(settings.loadouts)),
         indexer,
@@ -167,7 +173,7 @@ async def running(app: App) -> AsyncIterator[App]:
     """Connect and index in the background while the context is open."""
     failure: MemosError | None = None
     try:
-        async with anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as tasks, app.tool_servers or nullcontext():
             tasks.start_soon(_warm, app.database)
             tasks.start_soon(app.indexer.run)
             if app.settings.history_days is not None:
@@ -233,12 +239,31 @@ def _reranker(settings: Settings) -> Reranker | None:
     return FastReranker(settings.reranker, settings.home, settings.embedding_threads)
 
 
-def _tool_calls(settings: Settings, tools: ToolStore) -> ToolCalls | None:
-    """Return what calls tools, if the operator has named hosts that may be called."""
-    if not settings.calls_tools:
-        return None
-    caller = ToolCaller(settings.tool_hosts, private_hosts=settings.tool_private_hosts, seconds=settings.tool_seconds)
-    return ToolCalls(tools, caller, record=None)
+def tool_setup(settings: Settings) -> "ToolSetup":
+    """Return what the operator has set up for calls of tools."""
+    from memos_mcp.tool_calling.tool_setup import ToolSetup
+
+    return ToolSetup(
+        settings.home,
+        settings.tool_hosts,
+        settings.tool_private_hosts,
+        settings.secret,
+        settings.environment(),
+        settings.tool_seconds,
+    )
+
+
+def _tool_calls(
+    settings: Settings, tools: ToolStore, sources: ToolSources
+) -> tuple[ToolCalls, AbstractAsyncContextManager[object]]:
+    """Return what calls tools, and the MCP servers among them. When one's tools change, the record follows."""
+
+    async def follow(server: str) -> None:
+        await sources.sync_everywhere(servers, server)
+
+    setup = tool_setup(settings)
+    servers = setup.server_caller(on_list_changed=follow)
+    return ToolCalls(tools, setup.caller(servers), record=None), servers
 
 
 def _now() -> datetime:

@@ -113,6 +113,7 @@ def stand_in(settings: Settings | None = None, parts: dict[str, str] | None = No
         memory_changes=app.memory_changes,
         tools=StandInTools(),
         tool_calls=app.tool_calls,
+        tool_servers=app.tool_servers,
         tool_sources=app.tool_sources,
         ingestion=app.ingestion,
         loadouts=app.loadouts,

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from memos_mcp.app import tool_setup
 from memos_mcp.cli.opened_record import opened_record
 from memos_mcp.cli.output import notice, print_json
 from memos_mcp.cli.printable import field
-from memos_mcp.cli.tool_connections import allowed_hosts, connected_servers, credentials
 from memos_mcp.services.tool_checks import ToolChecks
 from memos_mcp.settings import Settings
 from memos_mcp.tool_calling.endpoint_probe import EndpointProbe
@@ -17,9 +17,9 @@ async def check_tools(settings: Settings, *, ids: Sequence[str], as_json: bool) 
         tools = [tool for tool in await app.tool_sources.every(scope) if tool.enabled or tool.tool_id in ids]
     chosen = [tool for tool in tools if not ids or tool.tool_id in ids]
     missing = [tool_id for tool_id in dict.fromkeys(ids) if tool_id not in {tool.tool_id for tool in tools}]
-    probe = EndpointProbe(allowed_hosts(settings))
-    async with connected_servers(settings) as servers:
-        checks = await ToolChecks(probe.problem, servers, credentials(settings)).check(chosen)
+    setup = tool_setup(settings)
+    async with setup.server_caller() as servers:
+        checks = await ToolChecks(EndpointProbe(setup.allowed_hosts).problem, servers, setup.credentials).check(chosen)
     rows = [
         {"tool_id": check.tool.tool_id, "endpoint_url": check.tool.endpoint_url, "problem": check.problem}
         for check in checks

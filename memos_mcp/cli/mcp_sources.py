@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from memos_mcp.app import tool_setup
 from memos_mcp.cli.opened_record import opened_record
 from memos_mcp.cli.output import notice, print_json
 from memos_mcp.cli.printable import field
-from memos_mcp.cli.tool_connections import connected_servers, tool_servers
 from memos_mcp.domain.errors import Invalid, MemosError
 from memos_mcp.domain.tool import check_endpoint
 from memos_mcp.services.tool_sources import SourceReport, check_source, listed_tools
@@ -30,12 +30,12 @@ async def add_mcp(settings: Settings, *, server: ToolServer, dry_run: bool, as_j
             check_endpoint(server.url)
         async with opened_record(settings) as (app, scope):
             check_source(server.name, await app.tool_sources.of_source(scope, server.name))
-            async with connected_servers(settings, {server.name: server}.get) as servers:
+            async with tool_setup(settings).server_caller({server.name: server}.get, stderr=None) as servers:
                 tools = await listed_tools(servers, server.name)
             if dry_run:
                 report = await app.tool_sources.preview(scope, server.name, tools)
             else:
-                tool_servers(settings).put(server)
+                tool_setup(settings).servers.put(server)
                 report = await app.tool_sources.update(scope, server.name, tools)
     return _finish({server.name: report}, {}, as_json=as_json, dry_run=dry_run)
 
@@ -45,8 +45,8 @@ async def sync_sources(settings: Settings, *, names: Sequence[str], as_json: boo
     reports: dict[str, SourceReport] = {}
     failures: dict[str, str] = {}
     with _explained():
-        known = [server.name for server in tool_servers(settings).all()]
-        async with opened_record(settings) as (app, scope), connected_servers(settings) as servers:
+        known = [server.name for server in tool_setup(settings).servers.all()]
+        async with opened_record(settings) as (app, scope), tool_setup(settings).server_caller(stderr=None) as servers:
             for name in dict.fromkeys(names or known):
                 try:
                     tools = await listed_tools(servers, name)
@@ -65,9 +65,9 @@ async def remove_source(settings: Settings, *, name: str) -> int:
         async with opened_record(settings) as (app, scope):
             removed = await app.tool_sources.remove(scope, name)
             others = await app.tool_sources.namespaces_of(name)
-        known = tool_servers(settings).get(name) is not None
+        known = tool_setup(settings).servers.get(name) is not None
         if known and not others:
-            tool_servers(settings).remove(name)
+            tool_setup(settings).servers.remove(name)
     if others:
         notice(f"{field(name)} is kept: {', '.join(map(field, others))} has tools of it.")
     if not removed and not known:

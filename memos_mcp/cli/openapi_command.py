@@ -3,12 +3,13 @@
 import argparse
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 from memos_mcp.cli import argument_types as types
 from memos_mcp.settings import Settings
 
 
-def add_openapi_command(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_openapi_command(actions: "argparse._SubParsersAction[Any]") -> None:
     """Add the command to those of the toolbox."""
     add = actions.add_parser("add-openapi", help="register the operations of an OpenAPI document; run again to update")
     add.add_argument("location", metavar="LOCATION", help="a file or an http(s) address, OpenAPI 3.0 or 3.1")

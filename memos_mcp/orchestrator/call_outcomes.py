@@ -1,17 +1,11 @@
 """What came of the calls of tools, for those who choose tools later. Pure."""
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
 from memos_mcp.tool_calling.outcomes import ToolAnswer, ToolFailure
 
 WHY_CHARS: Final = 300
-
-_NOT_THE_TOOL: Final = re.compile(
-    r"\AThe arguments |arguments do not agree|\bstatus (?:400|422)\b|\AIts host is (?:not one|at a private)"
-)
-"""Failures that say nothing about the tool: the model wrote wrong arguments, or the operator did not allow the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +25,6 @@ def call_outcome(answer: ToolAnswer | ToolFailure, milliseconds: int) -> CallOut
     """
     if isinstance(answer, ToolAnswer):
         return CallOutcome(answer.tool_id, worked=True, why=None, milliseconds=milliseconds)
-    if _NOT_THE_TOOL.search(answer.what):
+    if answer.cause != "tool":
         return None
     return CallOutcome(answer.tool_id, worked=False, why=answer.what[:WHY_CHARS], milliseconds=milliseconds)

@@ -24,7 +24,8 @@ from memos_mcp.orchestrator.enrichment import OUTCOME_TAG, enrich, outcome_text,
 from memos_mcp.orchestrator.memory_service import Launch, MemoryService
 from memos_mcp.orchestrator.payload import TaskPayload
 from memos_mcp.orchestrator.task_run import TaskRun
-from memos_mcp.tool_calling.caller import ToolCaller
+from memos_mcp.tool_calling.caller import ServerCaller, ToolCaller
+from memos_mcp.tool_calling.credentials import CredentialSource
 
 __all__ = ["Ending", "Limits", "Observer", "Orchestrator", "Outcome", "Step", "StepKind"]
 
@@ -58,11 +59,13 @@ class Orchestrator:
         token: SecretStr | str | None = None,
         hosts: Collection[str] = (),
         private_hosts: Collection[str] = (),
+        credentials: CredentialSource | None = None,
+        servers: ServerCaller | None = None,
         limits: Limits | None = None,
         observe: Observer | None = None,
     ) -> AsyncIterator[Self]:
         """Open the memory service (`MemoryService`) and a `ToolCaller` for these hosts; close everything on exit."""
-        caller = ToolCaller(hosts, private_hosts=private_hosts)
+        caller = ToolCaller(hosts, private_hosts=private_hosts, credentials=credentials, servers=servers)
         try:
             async with MemoryService(memory, token=token) as service:
                 yield cls(service, cortex, caller, limits, observe)

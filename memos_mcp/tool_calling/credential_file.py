@@ -81,12 +81,13 @@ class CredentialFile:
                 return None
             stored = self._stored(name, content[name])
         except FileUnusable as error:
-            raise CallFailed(str(error).rstrip(".")) from None
+            raise CallFailed(str(error).rstrip("."), cause="setup") from None
         secret = self._in_environment(variable_of(name)) or stored.secret
         if secret is None:
             raise CallFailed(
                 f"The credential {name} has no secret: set {variable_of(name)} where memos-as is started, or run "
-                f"memos-as credential set {name}"
+                f"memos-as credential set {name}",
+                cause="setup",
             )
         return Credential(name, tuple(stored.hosts), stored.kind, stored.parameter, secret)
 

@@ -13,7 +13,7 @@ from memos_mcp.tool_calling.called_tool import CalledTool
 from memos_mcp.tool_calling.credentials import Credential, CredentialSource
 from memos_mcp.tool_calling.exchange import Exchange
 from memos_mcp.tool_calling.http_answers import HttpAnswer, answer_of, shown_body
-from memos_mcp.tool_calling.outcomes import CallFailed, Effect, ToolAnswer
+from memos_mcp.tool_calling.outcomes import CallFailed, Cause, Effect, ToolAnswer
 from memos_mcp.tool_calling.requests import HttpRequest, request_of
 from memos_mcp.tool_calling.retry_after import retry_after
 
@@ -25,6 +25,7 @@ CHECK_SECONDS: Final = 10.0
 
 _BUSY: Final = frozenset({429, 502, 503, 504})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_WRONG_ARGUMENTS: Final = frozenset({400, 422})
 _SAME_METHOD: Final = frozenset({307, 308})
 
 
@@ -137,4 +138,5 @@ def _checked_status(request: HttpRequest, answer: HttpAnswer, credential: Creden
     effect: Effect = "none" if request.safe or codes.is_client_error(answer.status) else "unknown"
     retryable = busy or codes.is_server_error(answer.status)
     again = busy and request.repeatable
-    raise CallFailed(what.rstrip("."), retryable=retryable, again=again, retry_after=wait, effect=effect)
+    cause: Cause = "arguments" if answer.status in _WRONG_ARGUMENTS else "tool"
+    raise CallFailed(what.rstrip("."), retryable=retryable, again=again, retry_after=wait, effect=effect, cause=cause)

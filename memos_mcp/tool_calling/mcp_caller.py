@@ -98,7 +98,8 @@ class McpCaller:
             with anyio.fail_after(self._seconds):
                 return await self._called(tool, *named, arguments, progress)
         except ServerDown as down:
-            return ToolFailure(tool.tool_id, f"The MCP server {named[0]} cannot be used: {down}.", retryable=True)
+            what = f"The MCP server {named[0]} cannot be used: {down}."
+            return ToolFailure(tool.tool_id, what, retryable=True, cause="setup")
         except TimeoutError:
             what = f"It did not answer within {self._seconds:g} s."
             return _failure(tool, what, retryable=True, sent=progress.sent)

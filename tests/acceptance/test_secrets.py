@@ -22,12 +22,12 @@ CANARIES = (BEARER, BASIC, QUERY, VARIABLE, "bWU6Y2FuYXJ5LWJhc2ljLThhMWYyNw==", 
 CALLS = """
 import anyio, psutil, sys
 from memos_mcp.cli.command_line import _log_to_stderr
-from memos_mcp.cli.tool_connections import connected_servers
+from memos_mcp.app import tool_setup
 from memos_mcp.settings import Settings
 from memos_mcp.tool_calling.called_tool import CalledTool
 async def main():
     settings = Settings()
-    async with connected_servers(settings) as servers:
+    async with tool_setup(settings).server_caller(stderr=None) as servers:
         for tool in ("echo", "environment", "fails"):
             called = CalledTool(tool, f"mcp://program/{tool}")
             answer = await servers.call(called, {"word": "planted in the arguments"})

@@ -63,11 +63,6 @@ def test_an_answer_worked_and_a_failure_did_not() -> None:
     assert failed == CallOutcome("t", False, "It did not answer within 30 s.", 30_000)
 
 
-def test_wrong_arguments_and_hosts_that_are_not_allowed_do_not_count_against_a_tool() -> None:
-    for what in (
-        "The arguments are not JSON (x).",
-        "The arguments do not agree with its request_schema: x.",
-        "It answered with status 422: word must be polite.",
-        "Its host is not one that may be called here.",
-    ):
-        assert call_outcome(ToolFailure("t", what), 1) is None
+def test_wrong_arguments_and_a_missing_set_up_do_not_count_against_a_tool() -> None:
+    assert call_outcome(ToolFailure("t", "The arguments are not JSON.", cause="arguments"), 1) is None
+    assert call_outcome(ToolFailure("t", "Its host is not one that may be called.", cause="setup"), 1) is None

@@ -234,7 +234,7 @@ async def test_a_server_that_cannot_be_used_is_reported_with_the_reason(wrong: T
     async with caller(wrong) as mcp:
         failure = failed(await mcp.call(tool("text"), {}))
         assert failure.what.startswith(f"The MCP server s cannot be used: {problem}")
-        assert (failure.effect, failure.retryable) == ("none", True)
+        assert (failure.effect, failure.retryable, failure.cause) == ("none", True, "setup")
         with pytest.raises(ServerDown, match=problem):
             await mcp.list_tools("s")
 
