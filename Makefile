@@ -9,7 +9,7 @@ POSTGRES ?= /usr/lib/postgresql/15/bin
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo demo-loop test test-slow test-postgres test-pooler coverage interop conformance check fmt bench bench-peers lock clean
+.PHONY: install demo demo-loop demo-tools test test-slow test-postgres test-pooler coverage interop conformance check fmt bench bench-peers lock clean
 
 install: $(INSTALLED)
 
@@ -29,6 +29,10 @@ demo: install
 # A real model instead of the script: make demo-loop CORTEX='--cortex-url http://127.0.0.1:11434/v1 --model qwen3'
 demo-loop: install
 	$(BIN)/python examples/loop/run.py $(CORTEX)
+
+# Tools from an OpenAPI document and an MCP server, found and called by an MCP client and by the orchestrator.
+demo-tools: install
+	$(BIN)/python examples/loop/run_tools.py
 
 # The tests mostly wait, so two run at a time, even on one core. A file's tests stay together and the files in order:
 # what they share, such as the servers of tests/acceptance, is set up once for each of the two.

@@ -3,7 +3,8 @@
     python examples/loop/scripted_cortex.py --port 11435
 
 For "Find out X and put it on my list" it searches for X with a search tool, puts the result on the list with another
-tool, and reports the outcome. Like a model it uses only its input: the offered tools, their schemas and their answers.
+tool, and reports the outcome; `librarian.py` has a second kind of task. Like a model it uses only its input: the
+offered tools, their schemas and their answers.
 It keeps no state between requests.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import uuid4
 
+import librarian
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -37,6 +39,9 @@ def next_message(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
     """Return the next message of the assistant."""
     text = "\n".join(str(message.get("content") or "") for message in messages if message["role"] == "user")
     task = _TASK.search(text)
+    if corrects := librarian.TASK.search(text):
+        functions = [dict(tool["function"]) for tool in tools if tool.get("type") == "function"]
+        return dict(librarian.next_message(corrects, functions, dict(_answers(messages))))
     if task is None:
         return _reply("I can only find something out and put it on a list.")
     question, answers, search = task["question"], dict(_answers(messages)), _offered(tools, _SEARCHES)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from sqlite3 import connect
@@ -24,6 +24,7 @@ class Stage:
     def __init__(self, folder: Path, running: ExitStack) -> None:
         self.home = folder / "home"
         self.todo_file = folder / "todo.db"
+        self.log = folder / "services.log"
         self.settings = {
             "MEMOS_HOME": str(self.home),
             "MEMOS_AGENT_ID": "orchestrator",
@@ -33,24 +34,28 @@ class Stage:
         self._running = running
         self._programs: list[subprocess.Popen[str]] = []
 
-    def start(self, program: str, *arguments: str | Path) -> str:
-        """Start a program of the examples on a free port; return the address that it prints."""
+    def start(self, program: str, *arguments: str | Path, env: Mapping[str, str] | None = None) -> str:
+        """Start a program of the examples on a free port; return the address that it prints. `log` has its errors."""
         command = [sys.executable, EXAMPLES / program, "--port", "0", *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        with self.log.open("a") as log:
+            process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(env or {})}
+            )
         self._programs.append(process)
         self._running.callback(_end, process)
         line = process.stdout.readline().strip() if process.stdout else ""
         if not line:
-            raise SystemExit(f"{program} did not start")
+            raise SystemExit(f"{program} did not start: {self.log.read_text()}")
         print(f"process {process.pid}: {line}")
         return line.partition(": ")[2]
 
-    def memos(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of `memos-as` on this home to its end, and print its output."""
+    def memos(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command of `memos-as` on this home to its end, with `given` as its input, and print its output."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
         done = subprocess.run(
             [sys.executable, "-m", "memos_mcp", *arguments],
             env=environment | self.settings,
+            input=given,
             capture_output=True,
             text=True,
             check=False,
