@@ -101,19 +101,19 @@ class Shards:
     def create(self) -> None:
         """Create empty shards with their payload indexes."""
         for kind in ITEM_KINDS:
-            path = self._folder / kind
-            path.mkdir()
-            shard = edge.EdgeShard.create(str(path), _config(self._dimensions, self._hnsw_threshold))
-            for field, params in _field_indexes(kind):
-                shard.update(edge.UpdateOperation.create_field_index(field, params))
-            shard.flush()
-            self._shards[kind] = shard
+            self._create(kind)
 
     def load(self) -> None:
-        """Open the existing shards. What was not flushed is read from their write-ahead logs."""
-        self._shards = {kind: edge.EdgeShard.load(str(self._folder / kind)) for kind in ITEM_KINDS}
-        for kind, shard in self._shards.items():
-            self._contents[kind].load(shard)
+        """Open the existing shards. What was not flushed is read from their write-ahead logs.
+
+        A kind that the generation lacks, since an older version has built it, is filled from the record.
+        """
+        for kind in ITEM_KINDS:
+            if (self._folder / kind).exists():
+                self._shards[kind] = edge.EdgeShard.load(str(self._folder / kind))
+                self._contents[kind].load(self._shards[kind])
+            else:
+                self._create(kind)
         if (self._folder / GRAPHS).exists():
             self._graphs = json.loads((self._folder / GRAPHS).read_text())
 
@@ -236,6 +236,15 @@ class Shards:
 
     def _delete(self, kind: ItemKind, condition: edge.Filter, count: int) -> None:
         self._update(kind, edge.UpdateOperation.delete_points_by_filter(condition), count)
+
+    def _create(self, kind: ItemKind) -> None:
+        path = self._folder / kind
+        path.mkdir()
+        shard = edge.EdgeShard.create(str(path), _config(self._dimensions, self._hnsw_threshold))
+        for field, params in _field_indexes(kind):
+            shard.update(edge.UpdateOperation.create_field_index(field, params))
+        shard.flush()
+        self._shards[kind] = shard
 
     def _update(self, kind: ItemKind, operation: edge.UpdateOperation, count: int) -> None:
         self._shards[kind].update(operation)

@@ -192,6 +192,17 @@ async def test_a_generation_of_another_format_is_replaced_by_an_empty_one(
     assert generations(folder) == [(folder / "current").read_text().strip()]
 
 
+async def test_a_kind_that_an_older_generation_lacks_is_added_empty(index: EdgeIndex, folder: Path) -> None:
+    await index.put("memory", [entry(1, "cat")])
+    await index.put("tool", [entry(2, "mail")])
+    await index.close()
+    shutil.rmtree(folder / (folder / "current").read_text().strip() / "tool")
+    await index.open(SHAPE)
+    assert (await versions(index, "memory"), await versions(index, "tool")) == ({item(1): 1}, {})
+    await index.put("tool", [entry(2, "mail")])
+    assert await versions(index, "tool") == {item(2): 1}
+
+
 async def test_the_rest_of_a_draft_after_a_crash_is_removed_at_the_next_start(index: EdgeIndex, folder: Path) -> None:
     await index.put("memory", [entry(1, "cat")])
     await index.close()
