@@ -26,11 +26,12 @@ from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.embeddings import PostgresEmbeddings
 from memos_mcp.postgres.engines import PostgresEngines
 from memos_mcp.postgres.erasures import PostgresErasures
+from memos_mcp.postgres.experience import PostgresExperience
 from memos_mcp.postgres.index_log import PostgresIndexLog
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.memory_changes import PostgresMemoryChanges
-from memos_mcp.postgres.row_states import PostgresMemoryRows, PostgresToolRows
+from memos_mcp.postgres.row_states import PostgresMemoryRows, PostgresTaskRows, PostgresToolRows
 from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
 from memos_mcp.qdrant.edge.index import EdgeIndex
@@ -40,6 +41,7 @@ from memos_mcp.retrieval.context import REACH
 from memos_mcp.retrieval.rerank import Reranker
 from memos_mcp.services.doctor import Doctor
 from memos_mcp.services.embedders import EmbedderFactory
+from memos_mcp.services.experience import Experience
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.ingestion import Ingestion
 from memos_mcp.services.loadouts import Loadouts
@@ -48,6 +50,7 @@ from memos_mcp.services.memory_changes import MemoryChanges
 from memos_mcp.services.near_duplicates import NearDuplicates
 from memos_mcp.services.projections import MemoryProjection, Projection, Projector, ToolProjection
 from memos_mcp.services.search import Search
+from memos_mcp.services.task_projection import TaskProjection
 from memos_mcp.services.tool_calls import ToolCalls
 from memos_mcp.services.tool_sources import ToolSources
 from memos_mcp.services.tools import Tools
@@ -71,6 +74,7 @@ class App:
     tool_calls: ToolCalls | None
     tool_servers: AbstractAsyncContextManager[object] | None
     tool_sources: ToolSources
+    experience: Experience
     ingestion: Ingestion
     loadouts: Loadouts
     indexer: Indexer
@@ -131,11 +135,13 @@ def compose(
 ) -> App:
     """Put the parts together. `embedder_for` embeds questions for an index that was built for another model."""
     memories, tools = PostgresMemories(database), PostgresTools(database)
+    outcomes = PostgresExperience(database)
     queue, log, embeddings = PostgresIndexQueue(database), PostgresIndexLog(database), PostgresEmbeddings(database)
     engines = PostgresEngines(database, f"{gethostname()} {getpid()}", __version__, _now())
     projections: Mapping[ItemKind, Projection[Any]] = {
         "memory": MemoryProjection(memories, PostgresMemoryRows(database, REACH)),
         "tool": ToolProjection(tools, PostgresToolRows(database)),
+        "task": TaskProjection(outcomes, PostgresTaskRows(database)),
     }
     projector = Projector(embedder, embeddings, projections, shared=not index.exclusive)
     indexer = Indexer(index, queue, log, engines, projector)
@@ -144,9 +150,12 @@ def compose(
     near_duplicates = NearDuplicates(memories, index, embeddings, embedder.model)
     memory_service = Memories(memories, search, near_duplicates, indexer, _now, settings.index_wait_seconds)
     changes = MemoryChanges(PostgresMemoryChanges(database), projector, indexer, _now, settings.index_wait_seconds)
-    tool_service = Tools(tools, search, indexer, _now, settings.index_wait_seconds)
+    experience = Experience(
+        outcomes, search, projector, indexer, _now, settings.index_wait_seconds, enabled=settings.experience
+    )
+    tool_service = Tools(tools, search, experience, indexer, _now, settings.index_wait_seconds)
     sources = ToolSources(tools, _now)
-    tool_calls, servers = _tool_calls(settings, tools, sources) if settings.calls_tools else (None, None)
+    tool_calls, servers = _tool_calls(settings, tools, sources, experience) if settings.calls_tools else (None, None)
     return App(
         settings,
         memory_service,
@@ -155,6 +164,7 @@ def compose(
         tool_calls,
         servers,
         sources,
+        experience,
         Ingestion(PostgresSources(database), _now),
         Loadouts(memory_service, tool_service, LoadoutFiles(settings.loadouts)),
         indexer,
@@ -254,7 +264,7 @@ def tool_setup(settings: Settings) -> "ToolSetup":
 
 
 def _tool_calls(
-    settings: Settings, tools: ToolStore, sources: ToolSources
+    settings: Settings, tools: ToolStore, sources: ToolSources, experience: Experience
 ) -> tuple[ToolCalls, AbstractAsyncContextManager[object]]:
     """Return what calls tools, and the MCP servers among them. When one's tools change, the record follows."""
 
@@ -263,7 +273,7 @@ def _tool_calls(
 
     setup = tool_setup(settings)
     servers = setup.server_caller(on_list_changed=follow)
-    return ToolCalls(tools, setup.caller(servers), record=None), servers
+    return ToolCalls(tools, setup.caller(servers), experience), servers
 
 
 def _now() -> datetime:

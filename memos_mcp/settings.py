@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     web_search_url: str = "http://127.0.0.1:8801/search"
     todo_url: str = "http://127.0.0.1:8802/items"
 
+    experience: bool = True
     history_days: int | None = Field(default=None, ge=1)
     index_wait_seconds: float = Field(default=2.0, ge=0, le=30)
     hnsw_threshold: int = Field(default=10_000, ge=1_000)

@@ -115,6 +115,7 @@ def stand_in(settings: Settings | None = None, parts: dict[str, str] | None = No
         tool_calls=app.tool_calls,
         tool_servers=app.tool_servers,
         tool_sources=app.tool_sources,
+        experience=app.experience,
         ingestion=app.ingestion,
         loadouts=app.loadouts,
         indexer=StandInIndexer(),

@@ -17,6 +17,12 @@ SAME_FILE_NAMES = {
     # Stores that mirror a noun of the domain, and the services that use them.
     "engines.py": {"domain/engines.py", "postgres/engines.py"},
     "erasures.py": {"domain/erasures.py", "postgres/erasures.py"},
+    "experience.py": {
+        "domain/experience.py",
+        "postgres/experience.py",
+        "retrieval/experience.py",
+        "services/experience.py",
+    },
     "index_log.py": {"domain/index_log.py", "postgres/index_log.py"},
     "index_queue.py": {"domain/index_queue.py", "postgres/index_queue.py"},
     "memories.py": {"services/memories.py", "postgres/memories.py"},

@@ -21,6 +21,7 @@ from figures import percentile
 
 from quality.ablation import ablate, table
 from quality.datasets import Question, find
+from quality.history import History, clear, record
 from quality.home_database import opened
 from quality.lanes import answers as lanes_alone
 from quality.loading import load
@@ -58,6 +59,10 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--pooled", action="store_true", help="also ask session datasets in one namespace")
     parser.add_argument("--nothing-fits", action="store_true", help="ask again without the right answers")
+    parser.add_argument(
+        "--experience", type=History.of, metavar="FILE[:COUNT]", help="record past tasks, and the tools that worked"
+    )
+    parser.add_argument("--wrong", type=float, default=0.0, metavar="SHARE", help="of them, with another tool instead")
     parser.add_argument("--ablation", action="store_true", help="remove one part at a time instead")
     parser.add_argument("--product-only", action="store_true", help="do not measure the lanes alone")
     return parser.parse_args()
@@ -67,6 +72,10 @@ def evaluate(plan: Plan, home: Path, arguments: argparse.Namespace) -> None:
     """Load a dataset, ask the product and the lanes, write and print the results."""
     print(f"{plan.name}:")
     load(plan, home)
+    if arguments.experience is not None and plan.tools:
+        print(f"  {anyio.run(record, arguments.experience.with_wrong(arguments.wrong), plan, home)}", flush=True)
+    elif plan.tools:
+        anyio.run(clear, home)
     if arguments.ablation:
         print("\n".join(table(plan, anyio.run(ablate, plan, home))), flush=True)
         return

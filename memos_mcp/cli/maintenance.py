@@ -182,7 +182,9 @@ def _erasure_lines(erasures: Erasures) -> list[str]:
 
 
 def _kind_line(diagnosis: Diagnosis, kind: ItemKind) -> str:
-    items, points = (diagnosis.index.items[kind], diagnosis.index.points[kind]) if diagnosis.index else (0, 0)
+    items, points = (
+        (diagnosis.index.items.get(kind, 0), diagnosis.index.points.get(kind, 0)) if diagnosis.index else (0, 0)
+    )
     return (
         f"{kind + ':':10} {diagnosis.rows[kind]:>10,} rows {items:>10,} indexed "
         f"{points:>10,} points {diagnosis.queue.depth.get(kind, 0):>8,} queued"
@@ -194,6 +196,6 @@ def _engine_line(engine: RunningEngine) -> str:
     index = engine.index
     held = "no index open"
     if index is not None:
-        counts = ", ".join(f"{index.items[kind]:,} {kind} items" for kind in ITEM_KINDS)
+        counts = ", ".join(f"{index.items.get(kind, 0):,} {kind} items" for kind in ITEM_KINDS)
         held = f"generation {index.generation} with {counts}, {sum(index.points.values()):,} points"
     return f"{'engine:':10} {engine.name}, version {engine.version}, seen {seen:,.0f} s ago, {held}"

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeAlias, get_args
+from uuid import UUID
 
 from memos_mcp.cli import argument_types as types
 from memos_mcp.cli.openapi_command import add_openapi_command
@@ -96,6 +97,15 @@ def _add_toolbox(commands: Subparsers) -> None:
     show.set_defaults(choose=_show_tools)
     add_openapi_command(actions)
     add_tool_changes(actions)
+
+    outcomes = actions.add_parser("outcomes", help="list the past tasks that tools were used for, newest first")
+    outcomes.add_argument("words", nargs="?", type=types.question, metavar="WORDS", help="only tasks that contain this")
+    _add_limit(outcomes, default=100, most=MAX_LISTED)
+    outcomes.set_defaults(choose=_list_past_tasks)
+
+    forget = actions.add_parser("forget-task", help="delete past tasks and all that was recorded of them")
+    forget.add_argument("ids", nargs="+", type=UUID, metavar="TASK_ID", help="the id of a past task")
+    forget.set_defaults(choose=_forget_past_tasks)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
@@ -230,6 +240,18 @@ def _show_tools(arguments: argparse.Namespace) -> Command:
     from memos_mcp.cli.show_tools import show_tools
 
     return partial(show_tools, ids=arguments.ids, as_json=arguments.json)
+
+
+def _list_past_tasks(arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.past_tasks import list_past_tasks
+
+    return partial(list_past_tasks, words=arguments.words, limit=arguments.limit, as_json=arguments.json)
+
+
+def _forget_past_tasks(arguments: argparse.Namespace) -> Command:
+    from memos_mcp.cli.past_tasks import forget_past_tasks
+
+    return partial(forget_past_tasks, ids=arguments.ids)
 
 
 def _forget(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Command:

@@ -57,9 +57,14 @@ def excerpt(content: str, query: str | None, console: Console, width: int) -> Te
     return Text("\n").join(wrapped[:SHOWN_LINES])
 
 
-def why_found(signals: Mapping[str, float]) -> str:
+def why_found(signals: Mapping[str, Any]) -> str:
     """Return what each way of searching contributed."""
-    return ", ".join(f"{SIGNALS.get(name, name)} {value:.2f}" for name, value in signals.items())
+    return ", ".join(
+        f"worked for {value['worked']} of {value['tasks']} such tasks"
+        if isinstance(value, Mapping)
+        else f"{SIGNALS.get(name, name)} {value:.2f}"
+        for name, value in signals.items()
+    )
 
 
 def minute(moment: str) -> str:

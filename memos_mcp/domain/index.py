@@ -1,7 +1,7 @@
 """The search index and the embedder as the services see them: ports and their data types.
 
-The index is a projection of Postgres: it proposes candidates and holds nothing that cannot be built again. An item
-(a memory or a tool) is one or more passages; each passage is a point with a dense and a BM25 vector.
+The index is a projection of Postgres: it proposes candidates and holds nothing that cannot be built again. An item (a
+memory, a tool or a past task) is one or more passages; each passage is a point with a dense and a BM25 vector.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 else:  # importing numpy takes a tenth of a second, and an engine answers before it needs a vector
     Vector: TypeAlias = Any
 
-ItemKind: TypeAlias = Literal["memory", "tool"]
+ItemKind: TypeAlias = Literal["memory", "tool", "task"]
 
-ITEM_KINDS: Final[tuple[ItemKind, ...]] = ("memory", "tool")
+ITEM_KINDS: Final[tuple[ItemKind, ...]] = ("memory", "tool", "task")
 
 
 class Span(NamedTuple):
@@ -39,10 +39,9 @@ class Fields:
 
 
 FIELDS: Final[Mapping[ItemKind, Fields]] = {
-    "memory": Fields(
-        words=("agent_id", "kind", "tags", "session_id", "metadata_terms"), numbers=("occurred_at", "expires_at")
-    ),
+    "memory": Fields(("agent_id", "kind", "tags", "session_id", "metadata_terms"), ("occurred_at", "expires_at")),
     "tool": Fields(words=("required_capabilities",), numbers=()),
+    "task": Fields(words=(), numbers=()),
 }
 
 

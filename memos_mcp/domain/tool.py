@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -150,13 +150,21 @@ class ToolQuery:
     limit: int = 5
 
 
+class ToolExperience(NamedTuple):
+    """How many near past tasks a tool was used for, and how many of them it worked for."""
+
+    tasks: int
+    worked: int
+
+
 @dataclass(frozen=True, slots=True)
 class ToolHit:
-    """A tool in an answer, with its score and signals."""
+    """A tool in an answer, with its score and signals, and how it did for past tasks near the need, if it did."""
 
     tool: Tool
     score: float | None = None
     signals: Mapping[str, float] = field(default_factory=dict)
+    experience: ToolExperience | None = None
 
 
 @dataclass(frozen=True, slots=True)

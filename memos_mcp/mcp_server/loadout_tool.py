@@ -31,7 +31,7 @@ _SAMPLE_SCORE: Final = 0.1234
 class BuildLoadout(StrictArguments):
     """The arguments of `build_loadout`."""
 
-    task: Annotated[str, Field(description="What is to be done, in words.")]
+    task: Annotated[str, Field(description="In words.")]
     name: Annotated[str | None, Field(description="A loadout of this server.")] = None
     needs: Annotated[
         Strings | None, Field(min_length=1, max_length=MAX_NEEDS, description="Parts of the task, each to be covered.")

@@ -23,6 +23,7 @@ from memos_mcp.mcp_server.calling_client import client_of
 from memos_mcp.mcp_server.loadout_tool import BUILD_LOADOUT
 from memos_mcp.mcp_server.memory_change_tools import FORGET_MEMORY, UPDATE_MEMORY
 from memos_mcp.mcp_server.memory_tools import QUERY_MEMORY, STORE_MEMORY
+from memos_mcp.mcp_server.outcome_tool import REPORT_OUTCOME
 from memos_mcp.mcp_server.response_budget import compact
 from memos_mcp.mcp_server.tool_definition import ToolDefinition, unknown
 from memos_mcp.mcp_server.toolbox_tools import DISCOVER_TOOLS, REGISTER_TOOL, UNREGISTER_TOOL
@@ -39,6 +40,7 @@ TOOLS: Final[tuple[ToolDefinition[Any], ...]] = (
     UNREGISTER_TOOL,
     DISCOVER_TOOLS,
     BUILD_LOADOUT,
+    REPORT_OUTCOME,
 )
 
 INSTRUCTIONS: Final = """\
@@ -83,7 +85,8 @@ def build_server(app: App, scope: Scope) -> Server[Any]:
 
 def offered(settings: Settings) -> Sequence[ToolDefinition[Any]]:
     """Return the tools that a server with these settings has."""
-    return [*TOOLS, *([CALL_TOOL] if settings.calls_tools else [])]
+    own = [tool for tool in TOOLS if settings.experience or tool is not REPORT_OUTCOME]
+    return [*own, *([CALL_TOOL] if settings.calls_tools else [])]
 
 
 async def _list_tools(

@@ -43,13 +43,13 @@ class UnregisterTool(StrictArguments):
 class DiscoverTools(StrictArguments):
     """The arguments of `discover_tools`."""
 
-    query: Annotated[str | None, Field(description="In words, or a tool_id or name. Leave out to list by name.")] = None
+    query: Annotated[str | None, Field(description="In words, or its tool_id or name. Without: a list.")] = None
     queries: Annotated[
         Strings | None,
         Field(min_length=1, max_length=8, description="Several needs, instead of query."),
     ] = None
     required_capabilities: Annotated[Strings | None, Field(description="Must need all.")] = None
-    agent_capabilities: Annotated[Strings | None, Field(description="What you have; others are withheld.")] = None
+    agent_capabilities: Annotated[Strings | None, Field(description="What you have.")] = None
     limit: Annotated[int, Field(ge=1, le=50), BeforeValidator(whole)] = 5
     detail: Annotated[Detail, Field(description="full adds the schemas.")] = "summary"
 
@@ -71,6 +71,13 @@ class UnregisteredTool(TypedDict):
     outcome: Literal["unregistered", "unknown"]
 
 
+class PastUse(TypedDict):
+    """How many past tasks near the need a tool was used for, and how many of them it worked for."""
+
+    tasks: int
+    worked: int
+
+
 class FoundTool(TypedDict):
     """A tool in an answer; `score` is null in a listing. `omitted` names what was left out or cut for want of room."""
 
@@ -82,7 +89,7 @@ class FoundTool(TypedDict):
     auth: NotRequired[str]
     required_capabilities: NotRequired[list[str]]
     score: float | None
-    signals: dict[str, float]
+    signals: dict[str, float | PastUse]
     request_schema: NotRequired[dict[str, Any]]
     response_schema: NotRequired[dict[str, Any]]
     omitted: NotRequired[list[str]]
@@ -128,7 +135,8 @@ async def discover_tools(app: App, scope: Scope, arguments: DiscoverTools) -> Ma
 
 
 def _found(hit: ToolHit) -> dict[str, Any]:
-    return {**tool_fields(hit.tool), "score": hit.score, "signals": dict(hit.signals)}
+    past = {} if hit.experience is None else {"experience": hit.experience._asdict()}
+    return {**tool_fields(hit.tool), "score": hit.score, "signals": {**hit.signals, **past}}
 
 
 def tool_fields(tool: Tool) -> dict[str, Any]:

@@ -1,11 +1,8 @@
 """What came of the calls of tools, for those who choose tools later. Pure."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from memos_mcp.tool_calling.outcomes import ToolAnswer, ToolFailure
-
-WHY_CHARS: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,4 +24,4 @@ def call_outcome(answer: ToolAnswer | ToolFailure, milliseconds: int) -> CallOut
         return CallOutcome(answer.tool_id, worked=True, why=None, milliseconds=milliseconds)
     if answer.cause != "tool":
         return None
-    return CallOutcome(answer.tool_id, worked=False, why=answer.what[:WHY_CHARS], milliseconds=milliseconds)
+    return CallOutcome(answer.tool_id, worked=False, why=answer.reason, milliseconds=milliseconds)

@@ -21,6 +21,8 @@ _REWRITE: Final = (
     "VACUUM (FULL) agent_memories",
     "VACUUM (FULL) forgotten_memories",
     "VACUUM (FULL) memory_events",
+    "VACUUM (FULL) past_tasks",
+    "VACUUM (FULL) tool_outcomes",
     "VACUUM (FULL) embeddings",
     "VACUUM (FULL) index_queue",
     # The most common values of a column.

@@ -10,7 +10,7 @@ from uuid import UUID
 import anyio
 
 from memos_mcp.domain.errors import StoreUnavailable
-from memos_mcp.domain.index import ItemKind
+from memos_mcp.domain.index import ITEM_KINDS, ItemKind
 from memos_mcp.domain.index_queue import Claim, Indexed, QueueState
 from memos_mcp.postgres.connection import Connection, Row, discard, translated
 from memos_mcp.postgres.database import Database, retried
@@ -115,6 +115,8 @@ _ALL: Final = """
         SELECT 'memory', id, 1 FROM agent_memories WHERE superseded_by IS NULL
         UNION ALL
         SELECT 'tool', point_id, 1 FROM registered_tools WHERE enabled
+        UNION ALL
+        SELECT 'task', id, 1 FROM past_tasks
         ON CONFLICT (kind, item_id) DO {conflict}
         RETURNING item_id
     )
@@ -127,6 +129,7 @@ _MARK_REMAINING: Final = _ALL.format(conflict="NOTHING")
 _STATE: Final = """
     SELECT count(*) FILTER (WHERE kind = 'memory') AS memory,
            count(*) FILTER (WHERE kind = 'tool') AS tool,
+           count(*) FILTER (WHERE kind = 'task') AS task,
            count(*) FILTER (WHERE attempts = 0) AS untried,
            min(queued_at) AS oldest,
            (array_agg(last_error ORDER BY attempts DESC, queued_at) FILTER (WHERE last_error IS NOT NULL))[1]
@@ -189,7 +192,7 @@ class PostgresIndexQueue:
         async with self._database.connection() as connection:
             row = await connection.fetchrow(_STATE)
         assert row is not None  # noqa: S101 - an aggregate always has a row
-        depth: dict[ItemKind, int] = {"memory": row["memory"], "tool": row["tool"]}
+        depth: dict[ItemKind, int] = {kind: row[kind] for kind in ITEM_KINDS}
         return QueueState(depth, row["untried"], row["oldest"], row["last_error"])
 
     async def wait(self, seconds: float) -> None:

@@ -4,40 +4,14 @@ Postgres itself prints and parses all values: no object of this language holds a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-
-@dataclass(frozen=True, slots=True)
-class LineType:
-    """One type of line.
-
-    columns: the members of a line besides its type. count, read: the number of lines and the lines of the namespace $1,
-    or of all if it is NULL, in the order in which they are imported. insert: stores the lines $1 that are new; $2 has
-    the ids under which some memories are stored already, by theirs, and $3 says whether numbers are kept. stored: the
-    positions of the lines that are stored, and whether with the same values. The last two take fewer parameters if they
-    need no more.
-    """
-
-    name: str
-    columns: frozenset[str]
-    count: str
-    read: str
-    insert: str
-    stored: str
-    insert_parameters: int = 1
-    stored_parameters: int = 1
-    later_columns: frozenset[str] = frozenset()
-    """The columns that lines of an older version lack; its rows have their defaults."""
-
-
-def _columns(names: str) -> frozenset[str]:
-    return frozenset(names.split())
-
+from memos_mcp.postgres.experience_lines import OUTCOME, TASK
+from memos_mcp.postgres.line_type import LineType, columns
 
 MEMORY: Final = LineType(
     "memory",
-    _columns(
+    columns(
         "id sequence namespace agent_id session_id kind content tags metadata importance occurred_at "
         "created_at expires_at superseded_by superseded_at version ingested"
     ),
@@ -80,7 +54,7 @@ MEMORY: Final = LineType(
 )
 FORGOTTEN: Final = LineType(
     "forgotten",
-    _columns("id namespace superseded_by forgotten_at stored"),
+    columns("id namespace superseded_by forgotten_at stored"),
     "SELECT count(*) FROM forgotten_memories WHERE $1::text IS NULL OR namespace = $1",
     """
     SELECT (to_jsonb(memory) || '{"type": "forgotten"}')::text AS line
@@ -112,7 +86,7 @@ FORGOTTEN: Final = LineType(
 )
 EVENT: Final = LineType(
     "event",
-    _columns("memory_id sequence namespace event agent_id client client_version transport at former"),
+    columns("memory_id sequence namespace event agent_id client client_version transport at former"),
     "SELECT count(*) FROM memory_events WHERE $1::text IS NULL OR namespace = $1",
     """
     SELECT (to_jsonb(one) || '{"type": "event"}')::text AS line
@@ -144,7 +118,7 @@ EVENT: Final = LineType(
 )
 TOOL: Final = LineType(
     "tool",
-    _columns(
+    columns(
         "tool_id name description endpoint_url request_schema response_schema required_capabilities "
         "created_at updated_at namespace point_id version enabled"
     ),
@@ -179,11 +153,11 @@ TOOL: Final = LineType(
       JOIN registered_tools AS old
         ON (old.namespace, old.tool_id) = (line.text::jsonb ->> 'namespace', line.text::jsonb ->> 'tool_id')
     """,
-    later_columns=_columns("method auth source annotations missing"),
+    later_columns=columns("method auth source annotations missing"),
 )
 FILE: Final = LineType(
     "file",
-    _columns("namespace agent_id source path digest memory_ids stored_at"),
+    columns("namespace agent_id source path digest memory_ids stored_at"),
     "SELECT count(*) FROM ingested_files WHERE $1::text IS NULL OR namespace = $1",
     """
     SELECT (to_jsonb(file) || '{"type": "file"}')::text AS line
@@ -222,7 +196,7 @@ FILE: Final = LineType(
 )
 VECTOR: Final = LineType(
     "vector",
-    _columns("model content_hash vector"),
+    columns("model content_hash vector"),
     "SELECT count(*) FROM embeddings WHERE $1::text IS NULL AND vector IS NOT NULL",
     """
     SELECT (to_jsonb(embedding) - 'claimed_until' || '{"type": "vector"}')::text AS line
@@ -249,6 +223,6 @@ VECTOR: Final = LineType(
 )
 
 LINE_TYPES: Final[Mapping[str, LineType]] = {
-    line_type.name: line_type for line_type in (VECTOR, MEMORY, FORGOTTEN, EVENT, TOOL, FILE)
+    line_type.name: line_type for line_type in (VECTOR, MEMORY, FORGOTTEN, EVENT, TOOL, FILE, TASK, OUTCOME)
 }
 """In the order of an export: vectors before their texts, and what others refer to before these."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from memos_mcp.postgres.connection import Connection
 from memos_mcp.postgres.database import Database, retried
-from memos_mcp.postgres.record_line_types import LineType
+from memos_mcp.postgres.line_type import LineType
 from memos_mcp.postgres.record_snapshot import NO_LIMITS
 
 FETCHED: Final = 500
@@ -21,6 +21,7 @@ _NAMESPACES: Final = """
      UNION SELECT namespace FROM memory_events
      UNION SELECT namespace FROM registered_tools
      UNION SELECT namespace FROM ingested_files
+     UNION SELECT namespace FROM past_tasks
      ORDER BY namespace
 """
 _FETCH: Final = f"FETCH {FETCHED} FROM record_lines"

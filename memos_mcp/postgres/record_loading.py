@@ -17,19 +17,22 @@ CHUNKS: Final = 8
 """How many parts of a table may be read ahead."""
 
 # Rows come with what their triggers computed. A row of the queue for each would index everything once more, where the
-# comparison at the next start finds what an index lacks.
+# comparison at the next start finds what an index lacks. An older record has no past tasks.
 _PAUSE_TRIGGERS: Final = """
     ALTER TABLE registered_tools DISABLE TRIGGER USER;
     ALTER TABLE agent_memories DISABLE TRIGGER USER;
     ALTER TABLE ingested_files DISABLE TRIGGER USER;
+    ALTER TABLE IF EXISTS past_tasks DISABLE TRIGGER USER;
 """
 _RESUME_TRIGGERS: Final = """
     ALTER TABLE registered_tools ENABLE TRIGGER USER;
     ALTER TABLE agent_memories ENABLE TRIGGER USER;
     ALTER TABLE ingested_files ENABLE TRIGGER USER;
+    ALTER TABLE IF EXISTS past_tasks ENABLE TRIGGER USER;
 """
 _ANALYZE: Final = """
-    ANALYZE registered_tools, agent_memories, forgotten_memories, memory_events, ingested_files, embeddings
+    ANALYZE registered_tools, agent_memories, forgotten_memories, memory_events, ingested_files, embeddings,
+            past_tasks, tool_outcomes
 """
 _APPLIED: Final = "SELECT name FROM schema_migrations ORDER BY name"
 _HAS_SCHEMA: Final = "SELECT to_regclass('schema_migrations') IS NOT NULL"

@@ -13,6 +13,8 @@ COUNTS: Final[Mapping[str, str]] = {
     "forgotten_memories": "SELECT count(*) FROM forgotten_memories",
     "memory_events": "SELECT count(*) FROM memory_events",
     "ingested_files": "SELECT count(*) FROM ingested_files",
+    "past_tasks": "SELECT count(*) FROM past_tasks",
+    "tool_outcomes": "SELECT count(*) FROM tool_outcomes",
     "embeddings": "SELECT count(*) FROM embeddings",
     "embedding_counts": "SELECT count(*) FROM embedding_counts",
 }

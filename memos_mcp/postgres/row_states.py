@@ -196,8 +196,21 @@ _TOOLS: Final = _Statements(
 )
 
 
+_TASK_STATES: Final = """
+    WITH state AS (SELECT id, 1 AS version, NULL AS context FROM past_tasks WHERE {which})
+"""
+_TASKS_OF_RANGE: Final = _TASK_STATES.format(which="sequence BETWEEN $1::bigint AND $2::bigint")
+_TASKS: Final = _Statements(
+    count="SELECT count(*) FROM past_tasks",
+    range_end="SELECT sequence FROM past_tasks WHERE sequence >= $1::bigint ORDER BY sequence OFFSET $2 LIMIT 1",
+    states_of_ids=f"{_TASK_STATES.format(which='id = ANY ($1::uuid[])')} {_READ}",
+    states_of_range=f"{_TASKS_OF_RANGE} {_READ}",
+    digest=f"{_TASKS_OF_RANGE} {_DIGEST}",
+)
+
+
 class _Rows:
-    """The part of the port that both kinds share. `leading`: the first arguments of each statement on states."""
+    """The part of the port that all kinds share. `leading`: the first arguments of each statement on states."""
 
     def __init__(self, database: Database, statements: _Statements, *leading: int) -> None:
         self._database = database
@@ -248,14 +261,23 @@ class PostgresMemoryRows(_Rows):
         return await self._states(_AROUND, *self._leading, ids, former_positions)
 
 
-class PostgresToolRows(_Rows):
-    """The `IndexedRows` port for tools, which have no neighbours."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database, _TOOLS)
-
+class _RowsWithoutNeighbours(_Rows):
     async def contexts(self, ids: Sequence[UUID], max_chars: int) -> dict[UUID, Context]:  # noqa: ARG002 - of the protocol
         return {}
 
     async def around(self, ids: Sequence[UUID], former_positions: Sequence[FormerPosition]) -> dict[UUID, ItemState]:  # noqa: ARG002 - of the protocol
         return {}
+
+
+class PostgresToolRows(_RowsWithoutNeighbours):
+    """The `IndexedRows` port for tools."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, _TOOLS)
+
+
+class PostgresTaskRows(_RowsWithoutNeighbours):
+    """The `IndexedRows` port for past tasks, which never change."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, _TASKS)

@@ -14,7 +14,7 @@ from memos_mcp.domain.scripts import normalized, pairs_of_characters, spaced
 from memos_mcp.retrieval.detection import is_english, languages_of
 from memos_mcp.retrieval.terms import split_identifier
 
-AVERAGE_LENGTH: Final[Mapping[ItemKind, float]] = {"memory": 60.0, "tool": 30.0}
+AVERAGE_LENGTH: Final[Mapping[ItemKind, float]] = {"memory": 60.0, "tool": 30.0, "task": 30.0}
 """Words of an average passage, without stop words. A word of a longer passage counts less.
 
 Memories: between a message of a conversation (some 25) and a passage that fills the default model's window (some 190).

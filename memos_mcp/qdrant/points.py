@@ -8,7 +8,8 @@ from uuid import UUID, uuid5
 from memos_mcp.domain.index import Entry, ItemState, Passage, Vector, WeightedText
 
 FORMAT: Final = 7
-"""Increased when payloads or BM25 vectors change so that an older generation can no longer be searched."""
+"""Increased when payloads or BM25 vectors change so that an older generation can no longer be searched. One that lacks
+a kind is completed."""
 
 DENSE: Final = "dense"
 BM25: Final = "bm25"

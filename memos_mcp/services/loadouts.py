@@ -5,14 +5,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-import anyio
-
-from memos_mcp.domain.errors import MemosError
 from memos_mcp.domain.loadout import (
     MEMORY_THRESHOLDS,
     TOOL_THRESHOLDS,
     Loadout,
     LoadoutStore,
+    Relevance,
     RelevanceThresholds,
     check_needs,
     relevance,
@@ -21,6 +19,7 @@ from memos_mcp.domain.memory import MemoryHit, MemoryQuery
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import ToolFilter, ToolHit, ToolQuery
 from memos_mcp.retrieval.packing import PackCandidate, PackQuery
+from memos_mcp.services.concurrency import gather
 from memos_mcp.services.memories import Memories
 from memos_mcp.services.projections import tool_text
 from memos_mcp.services.tools import Tools
@@ -33,7 +32,6 @@ MAX_CONCURRENT: Final = 4
 REASON_CHARS: Final = 80
 
 Hit = TypeVar("Hit", MemoryHit, ToolHit)
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ class Loadouts:
         questions = _questions(task, needs)
         searches = [LoadoutQuery(text, _reason("search", text)) for text in loadout.searches]
         memories, tools = Proposals[MemoryHit](), Proposals[ToolHit]()
-        await _gather(
+        await gather(
             [
                 partial(self._gather_memories, scopes, loadout, [*questions, *searches], memories),
                 partial(self._gather_tools, scopes, loadout, questions, tools),
@@ -172,7 +170,7 @@ async def _query_all(
 ) -> None:
     """Run every query in every namespace; keep the hits that cover it or are related to it."""
     calls = [partial(query, scope, question) for question in questions for scope in scopes]
-    answers = await _gather(calls, MAX_CONCURRENT)
+    answers = await gather(calls, MAX_CONCURRENT)
     for index, question in enumerate(questions):
         finds: list[PackCandidate] = []
         for found in answers[index * len(scopes) : (index + 1) * len(scopes)]:
@@ -181,10 +179,18 @@ async def _query_all(
                 into.unjudged.add(index)  # without cosines only words were searched, and `degraded` says so
             for rank, (key, hit) in enumerate(found.hits):
                 signals = hit.signals if found.judged else {**hit.signals, "dense": 0.0}
-                near = relevance(question.text, text_of(hit), signals, rank, thresholds)
+                near = _proved(hit, relevance(question.text, text_of(hit), signals, rank, thresholds))
                 if near is not None and _keep(into, key, hit):
                     finds.append(PackCandidate(key, hit.score or 0.0, covers=near == "covers"))
         into.asks.append(PackQuery(question.reason, finds, question.need))
+
+
+def _proved(hit: MemoryHit | ToolHit, near: Relevance | None) -> Relevance | None:
+    """Return the relevance of a hit after what it did for past tasks near the question."""
+    did = hit.experience if isinstance(hit, ToolHit) else None
+    if did is None:
+        return near
+    return "covers" if 2 * did.worked > did.tasks else near and "related"
 
 
 def _keep(into: Proposals[Hit], key: str, hit: Hit) -> bool:
@@ -204,29 +210,3 @@ def _row(hit: MemoryHit | ToolHit) -> object:
 def _memory_text(hit: MemoryHit) -> str:
     content = hit.memory.content
     return content if hit.span is None else content[slice(*hit.span)]
-
-
-async def _gather(calls: Sequence[Callable[[], Awaitable[Result]]], limit: int) -> list[Result]:
-    """Run calls concurrently; return their results in order. The first anticipated failure cancels the others."""
-    results: dict[int, Result] = {}
-    failure: MemosError | None = None
-    limiter = anyio.CapacityLimiter(limit)
-
-    async def run(index: int, call: Callable[[], Awaitable[Result]]) -> None:
-        async with limiter:
-            results[index] = await call()
-
-    try:
-        async with anyio.create_task_group() as tasks:
-            for index, call in enumerate(calls):
-                tasks.start_soon(run, index, call)
-    except* MemosError as group:  # raised below: an `except*` would wrap it again
-        failure = _first(group)
-    if failure is not None:
-        raise failure
-    return [results[index] for index in range(len(calls))]
-
-
-def _first(group: BaseExceptionGroup[Any]) -> MemosError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

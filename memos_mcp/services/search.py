@@ -21,7 +21,9 @@ MAX_LISTS: Final = 7
 """The bound of the number of candidates, as a multiple of their limit: two lanes of the question, two of its sentences
 (each proposes some, however many there are), and the items that are still queued."""
 
-CONFIDENT: Final[Mapping[ItemKind, Callable[[Sequence[Ranked]], bool]]] = {"memory": is_near, "tool": stands_out}
+CONFIDENT: Final[Mapping[ItemKind, Callable[[Sequence[Ranked]], bool]]] = {
+    "memory": is_near, "tool": stands_out, "task": is_near,
+}  # fmt: skip
 
 BEHIND: Final = "The index is catching up: of what is not in it yet, the newest 2,000 were matched by words only."
 OUTDATED: Final = "The index is being rebuilt for another embedding model: matched by words only."
@@ -113,6 +115,14 @@ class Search:
         ranked = fuse(kind, answers, [*queued, *outside])
         judged = words_only is None and await self._reads(text)
         return Candidates(ranked, CONFIDENT[kind](ranked) if judged else None, join_reasons(words_only, self._lag()))
+
+    async def nearest(self, kind: ItemKind, text: str, where: IndexFilter, limit: int) -> Sequence[Ranked]:
+        """Return the best items of the index; none while their meaning cannot be compared with that of the text."""
+        try:
+            answers, words_only = await self._search_index(kind, text, where, limit)
+        except (IndexUnavailable, EmbedderUnavailable):
+            return ()
+        return fuse(kind, answers)[:limit] if words_only is None else ()
 
     async def reranked(
         self, question: str, ranked: Sequence[Ranked], found: Mapping[UUID, Row], text_of: Callable[[Row, Ranked], str]

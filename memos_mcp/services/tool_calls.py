@@ -1,14 +1,19 @@
 """Calls a registered tool for an agent, and keeps what came of it as experience."""
 
+import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from memos_mcp.domain.errors import NotFound, ToolFailed
+from memos_mcp.domain.errors import MemosError, NotFound, ToolFailed
+from memos_mcp.domain.experience import ToolOutcome
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import Tool, ToolFilter, ToolStore
+from memos_mcp.services.experience import Experience
 from memos_mcp.tool_calling.called_tool import CalledTool
 from memos_mcp.tool_calling.outcomes import ToolAnswer, ToolFailure
+
+logger = logging.getLogger(__name__)
 
 
 class Caller(Protocol):
@@ -17,23 +22,15 @@ class Caller(Protocol):
     async def call(self, tool: CalledTool, arguments: Mapping[str, Any]) -> ToolAnswer | ToolFailure: ...
 
 
-class Recorder(Protocol):
-    """Keeps the outcome of a call that served a task."""
-
-    def __call__(
-        self, scope: Scope, tool_id: str, task: str, *, worked: bool, why: str | None, milliseconds: int
-    ) -> Awaitable[object]: ...
-
-
 class ToolCalls:
     """Calls the tools of a namespace. Secrets are added by the caller, and seen by nobody else."""
 
     def __init__(
-        self, store: ToolStore, caller: Caller, record: Recorder | None, clock: Callable[[], float] = time.monotonic
+        self, store: ToolStore, caller: Caller, experience: Experience, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store = store
         self._caller = caller
-        self._record = record
+        self._experience = experience
         self._clock = clock
 
     async def call(self, scope: Scope, tool_id: str, arguments: Mapping[str, Any], task: str | None) -> ToolAnswer:
@@ -41,14 +38,19 @@ class ToolCalls:
         tool = await self._named(scope, tool_id)
         began = self._clock()
         answer = await self._caller.call(called(tool), arguments)
-        if task is not None and self._record is not None and _concerns_the_tool(answer):
-            why = answer.what if isinstance(answer, ToolFailure) else answer.note
-            milliseconds = round((self._clock() - began) * 1000)
-            worked = isinstance(answer, ToolAnswer)
-            await self._record(scope, tool_id, task, worked=worked, why=why, milliseconds=milliseconds)
+        if task is not None and _concerns_the_tool(answer):
+            await self._record(scope, task, answer, round((self._clock() - began) * 1000))
         if isinstance(answer, ToolFailure):
             raise ToolFailed(" ".join([answer.what, *_advice(answer)]))
         return answer
+
+    async def _record(self, scope: Scope, task: str, answer: ToolAnswer | ToolFailure, milliseconds: int) -> None:
+        """Keep what came of a call, which is done: that it cannot be kept does not make it fail."""
+        outcome = ToolOutcome(answer.tool_id, task, isinstance(answer, ToolAnswer), answer.reason, milliseconds)
+        try:
+            await self._experience.record(scope, outcome)
+        except MemosError as error:
+            logger.warning("The outcome of a call was not kept: %s", error)
 
     async def _named(self, scope: Scope, tool_id: str) -> Tool:
         for tool in await self._store.named(scope.namespace, [tool_id], ToolFilter()):

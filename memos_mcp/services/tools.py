@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from operator import attrgetter
 
 from anyio.to_thread import run_sync
@@ -20,6 +21,8 @@ from memos_mcp.domain.tool import (
     Upserted,
 )
 from memos_mcp.retrieval.fusion import round_robin
+from memos_mcp.services.concurrency import both
+from memos_mcp.services.experience import Experience
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.projections import tool_filter, tool_text
 from memos_mcp.services.search import Candidates, Search, candidate_limit, check_question, join_reasons
@@ -29,10 +32,17 @@ class Tools:
     """Registers tools in Postgres and queries the index. A registration waits up to `wait` seconds for it."""
 
     def __init__(
-        self, store: ToolStore, search: Search, indexer: Indexer, now: Callable[[], datetime], wait: float
+        self,
+        store: ToolStore,
+        search: Search,
+        experience: Experience,
+        indexer: Indexer,
+        now: Callable[[], datetime],
+        wait: float,
     ) -> None:
         self._store = store
         self._search = search
+        self._experience = experience
         self._indexer = indexer
         self._now = now
         self._wait = wait
@@ -76,18 +86,26 @@ class Tools:
         return {tool.tool_id: tool for tool in named if tool.tool_id in tool_ids}
 
     async def _ask(self, namespace: str, query: ToolQuery, withheld: int) -> ToolPage:
-        answers = [await self._candidates(namespace, text, query) for text in query.texts]
+        found_both = [
+            await both(
+                partial(self._candidates, namespace, text, query), partial(self._experience.near, namespace, text)
+            )
+            for text in query.texts
+        ]
+        answers = [answer for answer, _ in found_both]
+        votes = [await self._experience.votes(namespace, answer.ranked, near) for answer, near in found_both]
         named = await self._store.named(namespace, query.texts, query.filter)
-        proposed = dict.fromkeys(hit.item_id for answer in answers for hit in answer.ranked)
+        proposed = dict.fromkeys(hit.item_id for vote in votes for hit in vote.ranked)
         found = await self._store.get(namespace, list(proposed), query.filter)
         orders = [
-            await self._search.reranked(text, answer.ranked, found, lambda tool, _: tool_text(tool))
-            for text, answer in zip(query.texts, answers, strict=True)
+            await self._search.reranked(text, vote.ranked, found, lambda tool, _: tool_text(tool))
+            for text, vote in zip(query.texts, votes, strict=True)
         ]
-        hits = {tool.id: ToolHit(tool, 1.0, {"exact": 1.0}) for tool in named}
+        counted = {item: count for vote in reversed(votes) for item, count in vote.counted.items()}
+        hits = {tool.id: ToolHit(tool, 1.0, {"exact": 1.0}, counted.get(str(tool.id))) for tool in named}
         for hit in round_robin([ranked for ranked, _ in orders], key=attrgetter("item")):
             if hit.item_id in found:
-                hits.setdefault(hit.item_id, ToolHit(found[hit.item_id], hit.score, hit.signals))
+                hits.setdefault(hit.item_id, ToolHit(found[hit.item_id], hit.score, hit.signals, counted.get(hit.item)))
         degraded = join_reasons(_first(answer.degraded for answer in answers), _first(reason for _, reason in orders))
         confident = _all_fit(query.texts, answers, named)
         return ToolPage(list(hits.values())[: query.limit], len(hits), withheld, confident, degraded)

@@ -1,10 +1,12 @@
 """What a call of a tool comes to. Pure."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 Effect: TypeAlias = Literal["none", "unknown", "done"]
 """Whether a failed call changed something."""
+
+REASON_CHARS: Final = 200
 
 Cause: TypeAlias = Literal["arguments", "setup", "tool"]
 """What has to be mended: what the caller wrote, what the operator has set up, or the tool."""
@@ -22,6 +24,11 @@ class ToolAnswer:
     note: str | None = None
     status: int | None = None
 
+    @property
+    def reason(self) -> str | None:
+        """The note without what the tool wrote, which may be private."""
+        return None if self.note is None else _own_words(self.note)
+
 
 @dataclass(frozen=True, slots=True)
 class ToolFailure:
@@ -36,6 +43,11 @@ class ToolFailure:
     retry_after: float | None = None
     effect: Effect = "none"
     cause: Cause = "tool"
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, without what the tool wrote, which may be private."""
+        return _own_words(self.what)
 
 
 class CallFailed(Exception):
@@ -64,3 +76,8 @@ class BadArguments(CallFailed):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, cause="arguments")
+
+
+def _own_words(text: str) -> str:
+    """Return a text up to the colon that what others wrote follows."""
+    return text.partition(": ")[0][:REASON_CHARS]

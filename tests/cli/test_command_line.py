@@ -157,8 +157,8 @@ def test_valid_lines_are_imported_and_invalid_ones_reported_with_number_and_reas
     assert memos.out.splitlines() == ["2 memories there already, 7 refused, 1 tools unchanged"]
     findings = memos.doctor()
     assert findings["problems"] == []
-    assert findings["rows"] == findings["index"]["items"] == {"memory": 2, "tool": 1}
-    assert findings["queue"]["depth"] == {"memory": 0, "tool": 0}
+    assert findings["rows"] == findings["index"]["items"] == {"memory": 2, "tool": 1, "task": 0}
+    assert findings["queue"]["depth"] == {"memory": 0, "tool": 0, "task": 0}
 
 
 def test_a_missing_file_is_reported(memos: Memos, tmp_path: Path) -> None:

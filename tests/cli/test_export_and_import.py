@@ -39,10 +39,17 @@ TABLES = {
     "event": "memory_events",
     "tool": "registered_tools",
     "file": "ingested_files",
+    "task": "past_tasks",
+    "outcome": "tool_outcomes",
     "vector": "embeddings",
 }
-NOT_EXPORTED = {"memory": {"content_hash", "search"}, "tool": {"id", "search"}, "vector": {"claimed_until"}}
-"""Columns that are computed, a number that nothing refers to, and a lease."""
+NOT_EXPORTED = {
+    "memory": {"content_hash", "search"},
+    "tool": {"id", "search"},
+    "task": {"sequence"},
+    "vector": {"claimed_until"},
+}
+"""Columns that are computed, numbers that nothing refers to, and a lease."""
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 ANN = Scope("home", "ann")

@@ -109,4 +109,5 @@ REQUIRED: dict[str, dict[str, Any]] = {
     },
     "discover_tools": {},
     "build_loadout": {"task": "Find the way."},
+    "report_outcome": {"tool_id": "mail", "task": "Find the way.", "worked": True},
 }

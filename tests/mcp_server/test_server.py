@@ -52,6 +52,7 @@ async def test_the_handshake_and_tools_list_need_no_more_of_the_app_than_its_set
         "unregister_tool",
         "discover_tools",
         "build_loadout",
+        "report_outcome",
     ]
     assert server_info is not None
     assert (server_info.name, server_info.title, server_info.version) == ("memos-as", "memOS.as", __version__)

@@ -40,6 +40,7 @@ def test_the_instructions_are_short() -> None:
         ("register_tool", ["tool_id", "name", "description", "endpoint_url"], {}),
         ("discover_tools", [], {"limit": 5, "detail": "summary"}),
         ("build_loadout", ["task"], {}),
+        ("report_outcome", ["tool_id", "task", "worked"], {}),
     ],
 )
 def test_the_listed_schema_names_required_arguments_and_defaults(
@@ -67,6 +68,7 @@ def test_the_parameters_match_the_contract() -> None:
         "unregister_tool": "tool_id",
         "discover_tools": "query queries required_capabilities agent_capabilities limit detail",
         "build_loadout": "task name needs memory_tokens tool_tokens",
+        "report_outcome": "tool_id task worked why milliseconds",
     }
 
 
@@ -78,7 +80,8 @@ def test_a_listed_schema_has_no_clutter(tool: Any) -> None:
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_null_for_an_optional_parameter_counts_as_not_given(tool: Any) -> None:
-    required = {name: ID if name == "memory_id" else "x" for name in tool.input_schema.get("required", [])}
+    values = {"memory_id": ID, "worked": True}
+    required = {name: values.get(name, "x") for name in tool.input_schema.get("required", [])}
     optional = dict.fromkeys(tool.input_schema["properties"].keys() - required.keys())
     assert tool.parse(required | optional) == tool.parse(required)
 

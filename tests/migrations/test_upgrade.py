@@ -130,7 +130,7 @@ async def test_an_upgrade_keeps_vectors_and_their_count(upgraded: Database) -> N
 async def test_an_upgrade_keeps_the_queue_and_a_requested_rebuild(upgraded: Database) -> None:
     queue = PostgresIndexQueue(upgraded)
     state = await queue.state()
-    assert (state.depth, state.unclaimed, state.last_error) == ({"memory": 2, "tool": 1}, 1, "Broken")
+    assert (state.depth, state.unclaimed, state.last_error) == ({"memory": 2, "tool": 1, "task": 0}, 1, "Broken")
     assert state.oldest == datetime(2026, 1, 9, 10, tzinfo=UTC)
     assert {claim.item_id for claim in await queue.claim(10, LEASE)} == {MAIL, BOIL}  # BOB is leased
     await queue.reclaim()

@@ -13,10 +13,12 @@ FILL: Final = """
     ALTER TABLE agent_memories DISABLE TRIGGER USER;
     ALTER TABLE registered_tools DISABLE TRIGGER USER;
     ALTER TABLE ingested_files DISABLE TRIGGER USER;
+    ALTER TABLE past_tasks DISABLE TRIGGER USER;
     ALTER TABLE agent_memories SET (autovacuum_enabled = off);
     ALTER TABLE registered_tools SET (autovacuum_enabled = off);
     ALTER TABLE ingested_files SET (autovacuum_enabled = off);
     ALTER TABLE embeddings SET (autovacuum_enabled = off);
+    ALTER TABLE tool_outcomes SET (autovacuum_enabled = off);
     ALTER TABLE index_queue SET (autovacuum_enabled = off);
 
     INSERT INTO agent_memories (
@@ -49,6 +51,13 @@ FILL: Final = """
     SELECT 'team', 'agent 1', 'source ' || number % 10, 'path/' || number, '1',
            ARRAY(SELECT md5((3 * (10 * number + chunk))::text)::uuid FROM generate_series(1, 10) AS chunk), now()
       FROM generate_series(1, 1000) AS number;
+
+    INSERT INTO past_tasks (id, namespace, task, created_at)
+    SELECT md5(number::text)::uuid, 'team 1', 'a task of number ' || number, now()
+      FROM generate_series(1, 4000) AS number;
+    INSERT INTO tool_outcomes (task_id, namespace, tool_id, tool_version, worked, agent_id, at)
+    SELECT md5(number::text)::uuid, 'team 1', 'tool.' || (8 * (number % 100) + 1), 1, true, 'agent 1', now()
+      FROM generate_series(1, 4000) AS number;
 
     INSERT INTO embeddings (model, content_hash, vector)
     SELECT 'model', sha256(number::text::bytea), decode(repeat('00', 1536), 'hex')

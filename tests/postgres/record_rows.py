@@ -21,7 +21,16 @@ ODD_VALUES = r"""
            ('00000000-0000-4000-8000-0000000000ee', 'home', 'erased', 'ann', NULL, NULL, NULL, '2026-01-06Z', NULL);
     WITH deleted AS (DELETE FROM agent_memories WHERE id = '00000000-0000-4000-8000-000000000008' RETURNING *)
     INSERT INTO forgotten_memories (id, namespace, superseded_by, forgotten_at, stored)
-    SELECT id, namespace, superseded_by, '2026-01-10Z', to_jsonb(deleted) - '{content_hash,search}'::text[] FROM deleted
+    SELECT id, namespace, superseded_by, '2026-01-10Z', to_jsonb(deleted) - '{content_hash,search}'::text[]
+      FROM deleted;
+    INSERT INTO past_tasks (id, namespace, task, created_at)
+    VALUES ('00000000-0000-4000-8000-0000000000c1', '日本', E'a task\t\\N', '2026-01-07Z'),
+           ('00000000-0000-4000-8000-0000000000c2', 'home', 'nothing is known of it', '2026-01-07Z');
+    INSERT INTO tool_outcomes VALUES
+        ('00000000-0000-4000-8000-0000000000d1', '00000000-0000-4000-8000-0000000000c1', '日本', 'a tool', 3, false,
+         E'no\nquota', 12, 'ann', 'a client', '1.0', 'stdio', '2026-01-08Z'),
+        ('00000000-0000-4000-8000-0000000000d2', '00000000-0000-4000-8000-0000000000c1', '日本', 'a tool', 3, true,
+         NULL, NULL, 'ann', NULL, NULL, NULL, '2026-01-09Z')
 """
 
 

@@ -33,7 +33,7 @@ async def test_every_write_queues_its_item(database: Database) -> None:
     memory = await PostgresMemories(database).add(ANN, NewMemory("tea"), NOW)
     tool = await PostgresTools(database).upsert("team", NewTool("mail", "Mail", "d", "http://x"), NOW)
     state = await queue.state()
-    assert state.depth == {"memory": 1, "tool": 1}
+    assert state.depth == {"memory": 1, "tool": 1, "task": 0}
     assert state.oldest is not None
     due = await queue.claim(10, LEASE)
     assert {(one.kind, one.item_id, one.attempts) for one in due} == {

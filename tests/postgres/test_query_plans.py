@@ -15,6 +15,7 @@ from memos_mcp.domain.tool import ToolFilter
 from memos_mcp.postgres import sources
 from memos_mcp.postgres.connection import Connection, connect
 from memos_mcp.postgres.embeddings import PostgresEmbeddings
+from memos_mcp.postgres.experience import PostgresExperience
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.memory_changes import PostgresMemoryChanges
@@ -209,6 +210,23 @@ async def test_tools_are_read_by_the_index_that_fits_the_question(
 ) -> None:
     (plan,) = await explain(analyzed, ask)
     assert (plan.scanned, plan.indexes) == (set(), indexes)
+
+
+@pytest.mark.parametrize("state", ["analyzed", "unanalyzed"])
+async def test_the_votes_of_past_tasks_are_read_by_their_keys(
+    analyzed: Connection, unanalyzed: Connection, state: str
+) -> None:
+    connection = {"analyzed": analyzed, "unanalyzed": unanalyzed}[state]
+    (plan,) = await explain(connection, lambda database: PostgresExperience(database).evidence("team 1", IDS, IDS))
+    assert (plan.scanned, plan.indexes) == (
+        set(),
+        {
+            "tool_outcomes_task",
+            "tool_outcomes_tool",
+            "registered_tools_namespace_tool_id_key",
+            "registered_tools_point_id_key",
+        },
+    )
 
 
 @pytest.mark.parametrize(("ask", "indexes"), OTHERS.values(), ids=OTHERS)

@@ -161,14 +161,14 @@ async def test_a_put_replaces_all_that_was_held_of_an_item(index: VectorIndex) -
         dense(await search(index, "memory", "x", vector("x"), IndexFilter("ours", has_all={"tags": ["old"]}), 10)) == []
     )
     assert await versions(index, "memory") == {item(1): 2, item(2): 1}
-    assert (await index.report()).points == {"memory": 2, "tool": 0}
+    assert (await index.report()).points == {"memory": 2, "tool": 0, "task": 0}
 
 
 async def test_a_repeated_put_changes_nothing(index: VectorIndex) -> None:
     for _ in range(3):
         await index.put("memory", [entry(1, "red", "green"), entry(2, "blue")])
     report = await index.report()
-    assert (report.items, report.points) == ({"memory": 2, "tool": 0}, {"memory": 3, "tool": 0})
+    assert (report.items, report.points) == ({"memory": 2, "tool": 0, "task": 0}, {"memory": 3, "tool": 0, "task": 0})
 
 
 async def test_an_item_that_became_empty_is_no_longer_held(index: VectorIndex) -> None:

@@ -57,7 +57,7 @@ async def test_the_doctor_prints_each_engine_with_what_it_holds(
     lines = [line for line in _lines(await idle_app.doctor.diagnose(), "18", []) if line.startswith("engine:")]
     assert len(lines) == 2
     assert re.fullmatch(r"engine:    host 2, version 1\.2\.3, seen \d s ago, no index open", lines[0])
-    held = "generation generation with 0 memory items, 0 tool items, 0 points"
+    held = "generation generation with 0 memory items, 0 tool items, 0 task items, 0 points"
     assert re.fullmatch(rf"engine:    \S+ \d+, version {re.escape(__version__)}, seen 4\d s ago, {held}", lines[1])
 
 

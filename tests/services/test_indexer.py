@@ -123,7 +123,7 @@ async def test_a_deleted_index_is_rebuilt_without_embedding_anything_twice(
                 await app.tools.register(SCOPE, NewTool("t", "Telescope", "Watch birds", "https://e.example.com"))
             await caught_up(app)
             report = await app.index.report()
-            assert report.items == {"memory": 100, "tool": 1}
+            assert report.items == {"memory": 100, "tool": 1, "task": 0}
             assert (await app.doctor.diagnose()).computed == 101
             assert len((await app.memories.query(SCOPE, MemoryQuery("heron number 42", limit=1))).hits) == 1
         shutil.rmtree(tmp_path / "index")

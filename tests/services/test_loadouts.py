@@ -13,7 +13,7 @@ from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool
 from memos_mcp.mcp_server.loadout_tool import BUILD_LOADOUT
-from memos_mcp.services.loadouts import _gather
+from memos_mcp.services.concurrency import gather
 from tests.fakes import DownIndex, HashEmbedder
 
 pytestmark = pytest.mark.anyio
@@ -197,10 +197,10 @@ async def test_the_first_anticipated_failure_cancels_the_others_and_is_raised_un
             ended.append("yes")
 
     async def nested() -> None:
-        await _gather([wait, fail], limit=2)
+        await gather([wait, fail], limit=2)
 
     with anyio.fail_after(5), pytest.raises(StoreUnavailable, match="away"):
-        await _gather([wait, nested], limit=2)
+        await gather([wait, nested], limit=2)
     assert ended == ["yes", "yes"]
 
 

@@ -64,7 +64,7 @@ def plain(app: App, embedder: HashEmbedder) -> Memories:
 @pytest.fixture
 def plain_tools(app: App, embedder: HashEmbedder) -> Tools:
     search = Search(app.index, embedder, app.indexer)
-    return Tools(PostgresTools(app.database), search, app.indexer, lambda: datetime.now(UTC), 5)
+    return Tools(PostgresTools(app.database), search, app.experience, app.indexer, lambda: datetime.now(UTC), 5)
 
 
 def contents(page: MemoryPage) -> list[str]:

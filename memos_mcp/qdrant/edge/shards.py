@@ -1,4 +1,4 @@
-"""The Qdrant Edge shards of one generation: one per kind, so that BM25 weighs words among memories or among tools.
+"""The Qdrant Edge shards of one generation: one per kind, so that BM25 weighs words among items of one kind only.
 
 Imported by the index process only. Every call of `qdrant_edge` 0.9 holds the interpreter lock until it returns.
 Measured with 60,000 points of 384 dimensions, 9 payload indexes and BM25 vectors on 2 cores, as the longest pause of

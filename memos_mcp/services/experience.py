@@ -1,0 +1,105 @@
+"""Keeps the outcomes of tools, and asks past tasks which tools worked for a need."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from memos_mcp.domain.errors import Invalid, NotFound
+from memos_mcp.domain.experience import ExperienceStore, PastTask, ToolOutcome
+from memos_mcp.domain.index import IndexFilter
+from memos_mcp.domain.scope import Client, Scope
+from memos_mcp.retrieval.experience import NEIGHBOURS, Near, Votes, count_votes, likely
+from memos_mcp.retrieval.fusion import Ranked
+from memos_mcp.services.indexer import Indexer
+from memos_mcp.services.projections import Projector
+from memos_mcp.services.search import Search
+
+SWITCHED_OFF: Final = "Outcomes are not kept here: MEMOS_EXPERIENCE is false."
+
+
+class Experience:
+    """Records outcomes, and counts the votes of past tasks. `now` is the clock.
+
+    enabled: otherwise nothing is recorded, and nothing votes. A report waits up to `wait` seconds for the index.
+    """
+
+    def __init__(
+        self,
+        store: ExperienceStore,
+        search: Search,
+        projector: Projector,
+        indexer: Indexer,
+        now: Callable[[], datetime],
+        wait: float,
+        *,
+        enabled: bool,
+    ) -> None:
+        self._store = store
+        self._search = search
+        self._projector = projector
+        self._indexer = indexer
+        self._now = now
+        self._wait = wait
+        self._enabled = enabled
+
+    @property
+    def enabled(self) -> bool:
+        return self._enabled
+
+    async def record(self, scope: Scope, outcome: ToolOutcome, client: Client | None = None) -> bool:
+        """Record one outcome durably; return whether the namespace has the tool. It votes once its task is indexed.
+
+        client: the program that called, if it is another than that of the scope.
+        """
+        return bool(await self.record_all(scope if client is None else replace(scope, client=client), [outcome]))
+
+    async def record_all(self, scope: Scope, outcomes: Sequence[ToolOutcome]) -> int:
+        """Record outcomes durably; return how many of them are of tools that the namespace has."""
+        for outcome in outcomes:
+            outcome.check()
+        if not self._enabled or not outcomes:
+            return 0
+        return len(await self._store.add(scope, outcomes, self._now()))
+
+    async def report(self, scope: Scope, outcome: ToolOutcome) -> bool:
+        """Record one outcome, and wait a short time until its task is indexed; return whether it is.
+
+        Raises `NotFound` for a tool that the namespace does not have.
+        """
+        outcome.check()
+        if not self._enabled:
+            raise Invalid(SWITCHED_OFF)
+        recorded = await self._store.add(scope, [outcome], self._now())
+        if not recorded:
+            raise NotFound("tool_id: no such tool in this namespace. Find its id with discover_tools.")
+        task, new = recorded[0]
+        return await self._indexer.wait_until_indexed("task", task, 1, fresh=new, seconds=self._wait)
+
+    async def near(self, namespace: str, need: str) -> list[Near]:
+        """Return the past tasks that are nearest to a need."""
+        if not self._enabled:
+            return []
+        found = await self._search.nearest("task", need, IndexFilter(namespace), NEIGHBOURS)
+        return [Near(hit.item_id, hit.strength) for hit in found]
+
+    async def votes(self, namespace: str, ranked: Sequence[Ranked], near: Sequence[Near]) -> Votes:
+        """Return the candidates after these past tasks have voted."""
+        if not near:
+            return Votes(ranked)
+        evidence = await self._store.evidence(namespace, [one.task_id for one in near], likely(ranked))
+        return count_votes(ranked, near, evidence, self._now())
+
+    async def past_tasks(self, scope: Scope, words: str | None, limit: int) -> list[PastTask]:
+        """Return the newest past tasks, those that contain these words if some are given."""
+        return await self._store.past_tasks(scope.namespace, words, limit)
+
+    async def forget(self, scope: Scope, task_ids: Sequence[UUID]) -> set[UUID]:
+        """Delete past tasks, their outcomes and their vectors; return the ids of those that there were."""
+        digests = await self._projector.digests(await self._store.text_of(scope.namespace, task_ids))
+        forgotten = await self._store.forget(scope.namespace, task_ids, digests)
+        await self._indexer.wait_until_dropped("task", list(forgotten), self._wait)
+        # An indexer that had read such a task before may have stored its vector after the deletion.
+        await self._store.forget(scope.namespace, task_ids, digests)
+        return forgotten
