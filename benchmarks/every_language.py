@@ -23,7 +23,7 @@ from memos_mcp.domain.memory import MemoryFilter, MemoryHit, MemoryQuery, NewMem
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
-from memos_mcp.retrieval.fusion import IS_NEAR
+from memos_mcp.retrieval.confidence import IS_NEAR
 from memos_mcp.settings import Settings
 
 LANGUAGES = Path(__file__).parents[1] / "tests" / "languages"

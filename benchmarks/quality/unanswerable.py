@@ -6,10 +6,8 @@ removes the gold, and nothing else, before the ranking. (The word statistics are
 Memories: each question is asked in another namespace of the dataset. A dataset with one namespace is skipped.
 Another item may still answer such a question, although the dataset does not list it, so 100 % is not the goal.
 
-With tools it cannot be reached either. `confident` depends on how far the first tool is above those after it. A first
-tool that is wrong stays first when the gold is removed, and is at least as far above the rest, so at least one of the
-two verdicts is wrong. (With a reranker the first answer may differ from the one that `confident` refers to, and no such
-bound is known.)
+Of tools it is never false as long as one is there: `benchmarks/confidence.py` shows why. The report says how often it
+is true in both cases, and how often the first tool is then right.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +17,7 @@ from line_client import LineClient
 
 from memos_mcp.domain.tool import MAX_CAPABILITIES
 from quality.datasets import NAMESPACE, Question
-from quality.metrics import means, measure, separation
+from quality.metrics import separation
 from quality.plans import Line, Plan
 from quality.product import Answers, ask, ask_one, client_of
 
@@ -72,24 +70,26 @@ def rounds(questions: Sequence[Question], lines: Mapping[str, Line]) -> Iterator
 
 
 def report(fitting: Answers, unanswerable: Answers, questions: Sequence[Question], *, tools: bool) -> Iterator[str]:
-    """Yield how often `confident` is right with and without the gold, and how well the best score separates the two.
-
-    For tools also yield the upper bound of the first. For memories there is none: they are asked in another namespace.
-    """
+    """Yield how often `confident` is right with and without the gold, and how well the best score separates the two."""
     ids = [question.id for question in questions]
-    verdicts = [one.confident[question] for one in (fitting, unanswerable) for question in ids]
-    if None in verdicts:
+    if tools:
+        yield _sure(fitting, unanswerable, questions)
+    elif None in (one.confident[question] for one in (fitting, unanswerable) for question in ids):
         yield "the answers have no `confident`"
     else:
         accepts = sum(fitting.confident[question] is True for question in ids) / len(ids)
         rejects = sum(unanswerable.confident[question] is False for question in ids) / len(ids)
         yield f"confident where something fits: {accepts:.1%}; not confident where nothing does: {rejects:.1%}"
-        if tools:
-            first = means(measure(fitting.ranked[one.id], one.gold) for one in questions)["hit@1"]
-            yield (
-                f"a right tool is first where one fits (hit@1): {first:.1%}; "
-                f"the mean of the two, {(accepts + rejects) / 2:.1%}, "
-                f"cannot exceed (1 + hit@1) / 2 = {(1 + first) / 2:.1%}"
-            )
     area = separation([fitting.best[question] for question in ids], [unanswerable.best[question] for question in ids])
     yield f"the best score is higher where something fits in {area:.1%} of all pairs (50 % is chance)"
+
+
+def _sure(fitting: Answers, unanswerable: Answers, questions: Sequence[Question]) -> str:
+    sure = [question for question in questions if fitting.confident[question.id]]
+    right = sum(fitting.ranked[one.id][0] in one.gold for one in sure)
+    wrong = sum(unanswerable.confident[question.id] is True for question in questions)
+    unfit = sum(one.confident[question.id] is False for one in (fitting, unanswerable) for question in questions)
+    return (
+        f"confident in {len(sure)} of {len(questions)} answers where something fits, {right} of them with a right tool "
+        f"first, and in {wrong} where nothing does; not confident in {unfit} of both"
+    )

@@ -12,7 +12,6 @@ from memos_mcp.domain.tool import Tool, ToolFilter, ToolQuery
 from memos_mcp.settings import Settings
 
 NOTHING_FOUND: Final = "No tool matches."
-NOT_CONFIDENT: Final = "No tool stands out; read what they do."
 
 
 async def search_tools(
@@ -40,8 +39,6 @@ async def search_tools(
         notice(answer["degraded"])
     if not answer["tools"]:
         notice(NOTHING_FOUND)
-    elif answer["confident"] is False:
-        notice(NOT_CONFIDENT)
     _report_withheld(answer["withheld"])
     return 0
 

@@ -171,8 +171,9 @@ class ToolHit:
 class ToolPage:
     """An answer. `withheld` counts tools that ask for a capability which the agent lacks.
 
-    confident: whether each need has a tool that stands out; None in a listing, and where meaning could not be asked
-    or the model cannot read the script of the need.
+    confident: true if the first tool for each need is almost certainly right or is named exactly; false if there is no
+    tool at all; None if unknown, which is usual.
+    judged: whether the cosines say anything about each need: meaning was searched, and the model reads their script.
     """
 
     hits: Sequence[ToolHit]
@@ -180,6 +181,7 @@ class ToolPage:
     withheld: int
     confident: bool | None = None
     degraded: str | None = None
+    judged: bool = False
 
 
 class ToolStore(Protocol):

@@ -245,7 +245,7 @@ BUILD_LOADOUT: Final = ToolDefinition(
     title="Build a loadout",
     description=(
         "Before a task: get its memories and tools in one pack within token budgets. "
-        "uncovered: needs that nothing here answers, null if unknown; left_out: what had no room."
+        "uncovered: needs that are near nothing here, null if unknown; left_out: what had no room."
     ),
     arguments=BuildLoadout,
     result=BuiltLoadout,

@@ -188,8 +188,8 @@ DISCOVER_TOOLS: Final = ToolDefinition(
     name="discover_tools",
     title="Discover tools",
     description=(
-        "Find tools for a need, best first. confident: false: none stands out, read what they do before use; "
-        "null: unknown. For its schemas, ask again with the tool_id as query and detail full."
+        "Find tools for a need, best first. confident true: the first fits; null: read what they do before use. "
+        "For its schemas, ask again with the tool_id as query and detail full."
     ),
     arguments=DiscoverTools,
     result=FoundTools,

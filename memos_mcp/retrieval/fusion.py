@@ -29,18 +29,6 @@ SHARPNESS: Final = 20.0
 and one that is 0.1 weaker 0.006. From 10 to 30 it hardly matters (`benchmarks/README.md`).
 """
 
-FIELD: Final = 50
-"""The number of best candidates that decide whether the first stands out."""
-
-STANDS_OUT: Final = 0.33
-"""The distance from the field at which a tool makes an answer confident. At this value, as many questions whose right
-tool is there reach it as questions whose right tool is removed miss it (MetaTool,
-all-MiniLM-L6-v2; 0.29 to 0.45 on other sets)."""
-
-IS_NEAR: Final = 0.45
-"""The cosine that a memory must reach for an answer to be confident: 99 % of the questions about the stored
-conversation reach it, and 12 % of those about another one (LoCoMo, all-MiniLM-L6-v2)."""
-
 QUEUED_BM25: Final = 10.0
 """The BM25 score of the best queued match when nothing in the index matches a word."""
 
@@ -105,17 +93,6 @@ def unscored(queued: Sequence[Match], answers: Iterable[Lanes]) -> list[Match]:
         return []
     scored = {match.item for lanes in answers for lane in (lanes.dense, lanes.bm25) for match in lane}
     return [match for match in queued if match.item not in scored]
-
-
-def stands_out(ranked: Sequence[Ranked]) -> bool:
-    """Return whether the best stands above the field: when nothing fits, many are about as far from the question."""
-    best, *field = [hit.strength for hit in ranked[:FIELD]] or [0.0]
-    return best - (sum(field) / len(field) if field else 0.0) >= STANDS_OUT
-
-
-def is_near(ranked: Sequence[Ranked]) -> bool:
-    """Return whether any memory is near in meaning. Many may fit equally, so that none needs to stand out."""
-    return any(hit.raw_scores.get("dense", 0.0) >= IS_NEAR for hit in ranked)
 
 
 def lexical(matches: Sequence[Match]) -> list[Ranked]:

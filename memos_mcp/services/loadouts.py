@@ -138,7 +138,7 @@ class Loadouts:
         async def query(scope: Scope, question: LoadoutQuery) -> Found[ToolHit]:
             page = await self._tools.discover(scope, ToolQuery([question.text], wanted, TOOLS_PER_QUERY))
             hits = [(hit.tool.tool_id, hit) for hit in page.hits]
-            return Found(hits, page.degraded, judged=page.confident is not None)
+            return Found(hits, page.degraded, judged=page.judged)
 
         await _query_all(scopes, questions, query, into, lambda hit: tool_text(hit.tool), TOOL_THRESHOLDS)
 

@@ -8,7 +8,8 @@ from uuid import UUID
 from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable, RerankerUnavailable
 from memos_mcp.domain.index import Embedder, IndexFilter, IndexQuery, ItemKind, Lanes, Match, Shape, Vector, VectorIndex
 from memos_mcp.domain.limits import check_text
-from memos_mcp.retrieval.fusion import Ranked, fuse, is_near, lexical, stands_out, unscored
+from memos_mcp.retrieval.confidence import CONFIDENT
+from memos_mcp.retrieval.fusion import Ranked, fuse, lexical, unscored
 from memos_mcp.retrieval.rerank import RERANKED, Reranker, reranked
 from memos_mcp.retrieval.sentences import sentences
 from memos_mcp.services.embedders import EmbedderFactory, Embedders
@@ -20,10 +21,6 @@ MAX_CANDIDATES: Final = 1_000
 MAX_LISTS: Final = 7
 """The bound of the number of candidates, as a multiple of their limit: two lanes of the question, two of its sentences
 (each proposes some, however many there are), and the items that are still queued."""
-
-CONFIDENT: Final[Mapping[ItemKind, Callable[[Sequence[Ranked]], bool]]] = {
-    "memory": is_near, "tool": stands_out, "task": is_near,
-}  # fmt: skip
 
 BEHIND: Final = "The index is catching up: of what is not in it yet, the newest 2,000 were matched by words only."
 OUTDATED: Final = "The index is being rebuilt for another embedding model: matched by words only."
@@ -60,11 +57,13 @@ class IndexState(Protocol):
 class Candidates:
     """Candidates, best first, before Postgres filters them; `degraded` says what could not be searched.
 
-    confident: whether a candidate fits, judged by meaning and words; None when only words were searched, and when the
-    model cannot read the script of the question.
+    judged: whether the cosines say anything: not when only words were searched, or when the model cannot read the
+    script of the question.
+    confident: whether a candidate fits, judged by meaning and words; None if unknown, and always unless `judged`.
     """
 
     ranked: Sequence[Ranked]
+    judged: bool = False
     confident: bool | None = None
     degraded: str | None = None
 
@@ -114,7 +113,8 @@ class Search:
             queued = unscored(queued, answers)
         ranked = fuse(kind, answers, [*queued, *outside])
         judged = words_only is None and await self._reads(text)
-        return Candidates(ranked, CONFIDENT[kind](ranked) if judged else None, join_reasons(words_only, self._lag()))
+        confident = CONFIDENT[kind](ranked) if judged else None
+        return Candidates(ranked, judged, confident, join_reasons(words_only, self._lag()))
 
     async def nearest(self, kind: ItemKind, text: str, where: IndexFilter, limit: int) -> Sequence[Ranked]:
         """Return the best items of the index; none while their meaning cannot be compared with that of the text."""

@@ -107,8 +107,12 @@ class Tools:
             if hit.item_id in found:
                 hits.setdefault(hit.item_id, ToolHit(found[hit.item_id], hit.score, hit.signals, counted.get(hit.item)))
         degraded = join_reasons(_first(answer.degraded for answer in answers), _first(reason for _, reason in orders))
-        confident = _all_fit(query.texts, answers, named)
-        return ToolPage(list(hits.values())[: query.limit], len(hits), withheld, confident, degraded)
+        firsts = [_first(hit.item for hit in ranked if hit.item_id in found) for ranked, _ in orders]
+        confident = _all_sure(query.texts, answers, firsts, named)
+        if not hits and not await self._store.count(namespace, query.filter):
+            confident = False
+        judged = all(answer.judged for answer in answers)
+        return ToolPage(list(hits.values())[: query.limit], len(hits), withheld, confident, degraded, judged)
 
     async def _candidates(self, namespace: str, text: str, query: ToolQuery) -> Candidates:
         async def text_search(limit: int, *, queued_only: bool) -> Sequence[Match]:
@@ -124,15 +128,20 @@ class Tools:
         return every - await self._store.count(namespace, filter)
 
 
-def _all_fit(texts: Sequence[str], answers: Sequence[Candidates], named: Sequence[Tool]) -> bool | None:
-    """Return whether every need is met, by a tool of exactly this name or by one that stands out."""
+def _all_sure(
+    texts: Sequence[str], answers: Sequence[Candidates], firsts: Sequence[str | None], named: Sequence[Tool]
+) -> bool | None:
+    """Return True if each need has a tool of exactly this name, or a first tool that is almost certainly right.
+
+    firsts: the tool shown first for each need. Where it is not the one that was judged, nothing is known of it.
+    """
     names = {name for tool in named for name in (tool.tool_id, tool.name.lower())}
-    met = [
-        True if text in names or text.lower() in names else answer.confident
-        for text, answer in zip(texts, answers, strict=True)
-    ]
-    return False if False in met else None if None in met else True
+    sure = (
+        text in names or text.lower() in names or (answer.confident is True and answer.ranked[0].item == first)
+        for text, answer, first in zip(texts, answers, firsts, strict=True)
+    )
+    return True if all(sure) else None
 
 
-def _first(reasons: Iterable[str | None]) -> str | None:
-    return next(filter(None, reasons), None)
+def _first(values: Iterable[str | None]) -> str | None:
+    return next(filter(None, values), None)

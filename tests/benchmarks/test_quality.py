@@ -78,16 +78,26 @@ def test_a_round_has_at_most_as_many_tools_as_an_agent_may_have_capabilities() -
     assert all(len(removed) <= 64 and one.gold <= set(removed) for chosen, removed in groups for one in chosen)
 
 
-def test_the_confidence_in_tools_is_reported_with_its_upper_bound() -> None:
+def test_the_confidence_in_tools_is_reported_with_and_without_the_right_ones() -> None:
     questions = [asked("first", "a", "z"), asked("second", "a"), asked("never", "y"), asked("none", "a")]
     ranked = {"first": ["a", "b"], "second": ["b", "a"], "never": ["a"], "none": []}
     best = dict.fromkeys(ranked, 1.0)
-    fitting = Answers(ranked, {"first": True, "second": True, "never": False, "none": False}, best)
-    unanswerable = Answers(ranked, {"first": False, "second": True, "never": False, "none": False}, best)
-    shares, first, _ = report(fitting, unanswerable, questions, tools=True)
-    assert shares == "confident where something fits: 50.0%; not confident where nothing does: 75.0%"
-    assert "(hit@1): 25.0%; the mean of the two, 62.5%, cannot exceed (1 + hit@1) / 2 = 62.5%" in first
-    assert not any("hit@1" in line for line in report(fitting, unanswerable, questions, tools=False))
+    fitting = Answers(ranked, {"first": True, "second": True, "never": None, "none": False}, best)
+    unanswerable = Answers(ranked, {"first": None, "second": True, "never": None, "none": False}, best)
+    line, _ = report(fitting, unanswerable, questions, tools=True)
+    assert "confident in 2 of 4 answers where something fits, 1 of them with a right tool first" in line
+    assert "and in 1 where nothing does; not confident in 2 of both" in line
+
+
+def test_the_confidence_in_memories_is_reported_as_two_shares() -> None:
+    questions = [asked("near"), asked("far")]
+    best = {"near": 1.0, "far": 1.0}
+    fitting, unanswerable = (
+        Answers({}, {"near": True, "far": False}, best),
+        Answers({}, dict.fromkeys(best, False), best),
+    )
+    shares, _ = report(fitting, unanswerable, questions, tools=False)
+    assert shares == "confident where something fits: 50.0%; not confident where nothing does: 100.0%"
 
 
 def asked(name: str, *gold: str) -> Question:

@@ -8,17 +8,12 @@ from hypothesis import strategies as st
 
 from memos_mcp.domain.index import ITEM_KINDS, ItemKind, Lanes, Match, Span
 from memos_mcp.retrieval.fusion import (
-    FIELD,
-    IS_NEAR,
     QUEUED_BM25,
-    STANDS_OUT,
     WORD_WEIGHT,
     Ranked,
     fuse,
-    is_near,
     lexical,
     round_robin,
-    stands_out,
 )
 
 A, B, C, D = (UUID(int=number) for number in (1, 2, 3, 4))
@@ -227,43 +222,6 @@ def test_full_text_matches_are_ordered_by_rank_and_then_by_id() -> None:
     assert [(hit.item_id, hit.strength) for hit in ranked] == [(C, 1.0), (A, 0.25), (B, 0.25)]
     assert ranked[0].signals == {"text": 0.4}
     assert ranked[0].span == WORDS
-
-
-def field(*strengths: float) -> list[Ranked]:
-    return [Ranked(str(UUID(int=index)), strength, {}, HERE) for index, strength in enumerate(strengths)]
-
-
-def test_an_item_far_above_the_others_stands_out_and_one_of_many_does_not() -> None:
-    assert stands_out(field(0.9, *[0.3] * 20))
-    assert not stands_out(field(*[0.9] * 5, *[0.7] * 20))
-    assert not stands_out([])
-
-
-def test_a_single_candidate_stands_out_only_when_it_is_near() -> None:
-    assert stands_out(field(STANDS_OUT))
-    assert not stands_out(field(STANDS_OUT - 0.01))
-
-
-def test_the_field_ends_after_the_best_of_many() -> None:
-    best = 0.2 + STANDS_OUT + 0.01
-    assert not stands_out(field(best, *[0.3] * (FIELD - 1), *[-1.0] * 500))
-    assert stands_out(field(best, *[0.2] * (FIELD - 1), *[0.2] * 500))
-
-
-@given(st.lists(st.floats(-1, 3), min_size=1, max_size=60), st.floats(0, 2))
-def test_an_item_that_stands_out_still_does_when_it_is_better(strengths: list[float], more: float) -> None:
-    best, *others = sorted(strengths, reverse=True)
-    if stands_out(field(best, *others)):
-        assert stands_out(field(best + more, *others))
-
-
-def test_an_item_is_near_by_its_cosine_at_any_rank() -> None:
-    words_first = fuse("memory", [lanes({A: 0.1, B: IS_NEAR}, {A: 60.0})])
-
-    assert order(words_first) == [A, B]
-    assert is_near(words_first)
-    assert not is_near(fuse("memory", [lanes({A: IS_NEAR - 0.01}, {A: 60.0})]))
-    assert not is_near(fuse("memory", [Lanes()], lane({A: 1.0})))
 
 
 RANKINGS = st.lists(st.lists(st.integers(0, 20), unique=True, max_size=8), max_size=5)

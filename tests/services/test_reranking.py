@@ -202,6 +202,21 @@ async def test_each_need_is_reranked_by_its_own_text_and_exact_names_are_first(
     assert named.hits[0].signals == {"exact": 1.0}
 
 
+async def test_a_reranker_that_puts_another_tool_first_takes_confidence_back(
+    app: App, plain_tools: Tools, home: Path
+) -> None:
+    cross_encoder.install(home)
+    need = "ferry timetable harbour departures tides quays berths pilots cargo lighthouse moorings customs"
+    for tool_id, description in (("sails", need), ("waves", "ferry " * 40)):
+        await app.tools.record(SCOPE, NewTool(tool_id, tool_id, description, "https://e.example.com"))
+    await caught_up(app)
+    usual = await plain_tools.discover(SCOPE, ToolQuery([need]))
+    page = await app.tools.discover(SCOPE, ToolQuery([need]))
+
+    assert (ids(usual), usual.confident) == (["sails", "waves"], True)
+    assert (ids(page), page.confident) == (["waves", "sails"], None)
+
+
 async def test_answers_without_the_reranking_model_keep_their_order_and_join_all_reasons(
     app: App, plain: Memories, plain_tools: Tools, index: DownIndex
 ) -> None:

@@ -9,7 +9,7 @@ from memos_mcp.app import App, running
 from memos_mcp.domain.index import IndexFilter, Match, Span
 from memos_mcp.domain.memory import MemoryPage, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
-from memos_mcp.domain.tool import NewTool, ToolQuery
+from memos_mcp.domain.tool import NewTool, ToolFilter, ToolQuery
 from memos_mcp.retrieval import pagination
 from memos_mcp.services.search import MIN_CANDIDATES, Search
 from tests.fakes import DownIndex, HashEmbedder
@@ -151,17 +151,36 @@ async def test_an_answer_is_confident_when_a_memory_is_near_and_not_when_none_is
         assert (await app.memories.query(SCOPE, MemoryQuery(question))).confident is confident, question
 
 
-async def test_tools_are_confident_when_every_need_has_one_that_stands_out_or_is_named(app: App) -> None:
-    for topic in ("ferry timetable lookup", "invoice payment export", "weather station alarm", "garden watering plan"):
-        await app.tools.register(SCOPE, NewTool(topic.split()[0], topic, topic, "https://e.example.com"))
+SURE = "ferry timetable harbour departures tides quays berths pilots cargo lighthouse moorings customs"
+
+
+async def register_topics(app: App) -> None:
+    for topic in (SURE, "invoice payment export", "weather station alarm", "garden watering plan"):
+        name = topic.split()[2]
+        await app.tools.register(SCOPE, NewTool(name, name.title(), topic, "https://e.example.com"))
+
+
+async def test_tools_are_confident_when_the_first_for_every_need_is_sure_or_named(app: App) -> None:
+    await register_topics(app)
     for needs, confident in (
-        (["ferry timetable lookup please"], True),
-        (["ferry timetable lookup please", "mend a bicycle tyre"], False),
-        (["GARDEN"], True),
-        (["garden", "mend a bicycle tyre"], False),
+        ([SURE], True),
+        ([SURE, "mend a bicycle tyre"], None),
+        (["mend a bicycle tyre"], None),
+        (["EXPORT"], True),
+        (["export", SURE], True),
+        (["export", "mend a bicycle tyre"], None),
         ([], None),
     ):
         assert (await app.tools.discover(SCOPE, ToolQuery(needs))).confident is confident, needs
+
+
+async def test_confidence_is_false_only_where_no_tool_is_admitted(app: App) -> None:
+    assert (await app.tools.discover(SCOPE, ToolQuery(["mend a bicycle tyre"]))).confident is False
+    tool = NewTool("plan", "Plan", "garden watering plan", "https://e.example.com", required_capabilities=["water"])
+    await app.tools.register(SCOPE, tool)
+    dry, wet = ToolFilter(agent_has=[]), ToolFilter(agent_has=["water"])
+    assert (await app.tools.discover(SCOPE, ToolQuery(["mend a bicycle tyre"], dry))).confident is False
+    assert (await app.tools.discover(SCOPE, ToolQuery(["mend a bicycle tyre"], wet))).confident is None
 
 
 async def test_confidence_is_unknown_when_only_words_were_searched(app: App, index: DownIndex) -> None:
@@ -182,4 +201,6 @@ async def test_confidence_is_unknown_when_the_model_cannot_read_the_script(app: 
     assert (await app.memories.query(SCOPE, MemoryQuery("cat"))).confident is False
     assert (await app.tools.discover(SCOPE, ToolQuery(["猫"]))).confident is None
     assert (await app.tools.discover(SCOPE, ToolQuery(["ferry", "猫"]))).confident is None
-    assert (await app.tools.discover(SCOPE, ToolQuery(["mend a tyre", "猫"]))).confident is False
+    for needs, judged in ((["mend a tyre", "猫"], False), (["mend a tyre"], True)):
+        tools = await app.tools.discover(SCOPE, ToolQuery(needs))
+        assert (tools.confident, tools.judged) == (None, judged)
