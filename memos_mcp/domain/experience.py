@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 from memos_mcp.domain.errors import Invalid
+from memos_mcp.domain.index import Vector
 from memos_mcp.domain.limits import check_name, check_text
 from memos_mcp.domain.scope import Scope
 
@@ -85,6 +86,12 @@ class ExperienceStore(Protocol):
 
     async def evidence(self, namespace: str, task_ids: Sequence[UUID], tools: Sequence[UUID]) -> Evidence:
         """Return what was reported for these tasks of tools that are enabled, and how often these tools were used."""
+
+    async def examples(self, namespace: str, model: str, limit: int) -> tuple[list[Reports], Vector]:
+        """Return the newest reports of tools that worked and are enabled, and the vectors of their tasks as rows.
+
+        Tasks without a vector of this embedding model, because they are too long or not indexed yet, are left out.
+        """
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, "TaskRow"]:
         """Return the tasks that the index should hold, of any namespace."""

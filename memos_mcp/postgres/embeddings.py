@@ -55,13 +55,10 @@ class PostgresEmbeddings:
         self._database = database
 
     async def get(self, model: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]:
-        import numpy as np  # takes a tenth of a second, which no start has to wait for
-
         async with self._database.connection() as connection:
             rows = await connection.fetch(_GET, model, hashes)
-        return {
-            row["content_hash"]: np.frombuffer(row["vector"], _STORED).astype(np.float32, copy=False) for row in rows
-        }
+        vectors = stored_vectors([row["vector"] for row in rows])
+        return {row["content_hash"]: vector for row, vector in zip(rows, vectors, strict=True)}
 
     async def claim(self, model: str, hashes: Sequence[bytes], lease: timedelta) -> set[bytes]:
         async with self._database.connection() as connection:
@@ -81,3 +78,11 @@ class PostgresEmbeddings:
     async def computed(self, model: str) -> int:
         async with self._database.connection() as connection:
             return int(await connection.fetchval(_COMPUTED, model) or 0)
+
+
+def stored_vectors(stored: Sequence[bytes]) -> Vector:
+    """Return stored vectors as the rows of a matrix."""
+    import numpy as np  # takes a tenth of a second, which no start has to wait for
+
+    numbers = np.frombuffer(b"".join(stored), _STORED).astype(np.float32, copy=False)
+    return numbers.reshape(len(stored), -1 if stored else 0)

@@ -6,8 +6,10 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from memos_mcp.domain.experience import MAX_USES, Evidence, PastTask, RecordedOutcome, Reports, TaskRow, ToolOutcome
+from memos_mcp.domain.index import Vector
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database, retried
+from memos_mcp.postgres.embeddings import stored_vectors
 from memos_mcp.postgres.memory_events import author
 
 TASKS: Final = UUID("5f0f6f0c-5d5e-4c6b-9a35-2f1f0c7c1a55")
@@ -73,6 +75,24 @@ _EVIDENCE: Final = """
           ) AS outcome
      ) AS counted
 """
+_EXAMPLES: Final = """
+    SELECT task_id, point_id AS tool, agent_id, tool.version - tool_version AS behind, outcomes, worked, newest, vector
+      FROM (
+        SELECT task_id, tool_id, agent_id, max(tool_version) AS tool_version, count(*) AS outcomes,
+               count(*) FILTER (WHERE worked) AS worked, max(at) AS newest
+          FROM tool_outcomes
+         WHERE namespace = $1
+         GROUP BY task_id, tool_id, agent_id
+        HAVING bool_or(worked)
+         ORDER BY newest DESC, task_id
+         LIMIT $3
+      ) AS outcome
+      JOIN past_tasks ON past_tasks.id = task_id
+      JOIN embeddings ON (model, content_hash) = ($2, digest_of(task)) AND vector IS NOT NULL
+      JOIN registered_tools AS tool ON (tool.namespace, tool.tool_id) = ($1, outcome.tool_id)
+     WHERE enabled
+     ORDER BY newest DESC, task_id, point_id, agent_id
+"""
 _CURRENT: Final = "SELECT id AS task_id, sequence, namespace, task FROM past_tasks WHERE id = ANY ($1::uuid[])"
 _PAST_TASKS: Final = """
     SELECT past.id AS task_id, task, count(outcome.id) AS outcomes, count(*) FILTER (WHERE worked) AS worked,
@@ -120,6 +140,12 @@ class PostgresExperience:
             [Reports(**dict(row)) for row in rows if row["task_id"] is not None],
             {row["tool"]: row["outcomes"] for row in rows if row["task_id"] is None},
         )
+
+    async def examples(self, namespace: str, model: str, limit: int) -> tuple[list[Reports], Vector]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_EXAMPLES, namespace, model, limit)
+        reports = [Reports(*(row[name] for name in Reports._fields)) for row in rows]
+        return reports, stored_vectors([row["vector"] for row in rows])
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, TaskRow]:
         async with self._database.connection() as connection:

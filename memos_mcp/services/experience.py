@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from memos_mcp.domain.errors import Invalid, NotFound
-from memos_mcp.domain.experience import ExperienceStore, PastTask, ToolOutcome
+from memos_mcp.domain.experience import ExperienceStore, PastTask, RecordedOutcome, ToolOutcome
 from memos_mcp.domain.index import IndexFilter
 from memos_mcp.domain.scope import Client, Scope
 from memos_mcp.retrieval.experience import NEIGHBOURS, Near, Votes, count_votes, likely
@@ -15,6 +15,7 @@ from memos_mcp.retrieval.fusion import Ranked
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.projections import Projector
 from memos_mcp.services.search import Search
+from memos_mcp.services.task_models import TaskModels
 
 SWITCHED_OFF: Final = "Outcomes are not kept here: MEMOS_EXPERIENCE is false."
 
@@ -43,6 +44,7 @@ class Experience:
         self._now = now
         self._wait = wait
         self._enabled = enabled
+        self._models = TaskModels(store, projector.model, now)
 
     @property
     def enabled(self) -> bool:
@@ -61,7 +63,7 @@ class Experience:
             outcome.check()
         if not self._enabled or not outcomes:
             return 0
-        return len(await self._store.add(scope, outcomes, self._now()))
+        return len(await self._add(scope, outcomes))
 
     async def report(self, scope: Scope, outcome: ToolOutcome) -> bool:
         """Record one outcome, and wait a short time until its task is indexed; return whether it is.
@@ -71,11 +73,16 @@ class Experience:
         outcome.check()
         if not self._enabled:
             raise Invalid(SWITCHED_OFF)
-        recorded = await self._store.add(scope, [outcome], self._now())
+        recorded = await self._add(scope, [outcome])
         if not recorded:
             raise NotFound("tool_id: no such tool in this namespace. Find its id with discover_tools.")
         task, new = recorded[0]
         return await self._indexer.wait_until_indexed("task", task, 1, fresh=new, seconds=self._wait)
+
+    async def _add(self, scope: Scope, outcomes: Sequence[ToolOutcome]) -> list[RecordedOutcome]:
+        recorded = await self._store.add(scope, outcomes, self._now())
+        self._models.reported(scope.namespace, len(recorded))
+        return recorded
 
     async def near(self, namespace: str, need: str) -> list[Near]:
         """Return the past tasks that are nearest to a need."""
@@ -84,12 +91,14 @@ class Experience:
         found = await self._search.nearest("task", need, IndexFilter(namespace), NEIGHBOURS)
         return [Near(hit.item_id, hit.strength) for hit in found]
 
-    async def votes(self, namespace: str, ranked: Sequence[Ranked], near: Sequence[Near]) -> Votes:
-        """Return the candidates after these past tasks have voted."""
+    async def votes(self, namespace: str, need: str, ranked: Sequence[Ranked], near: Sequence[Near]) -> Votes:
+        """Return the candidates after these past tasks, and what was learnt from all, have voted for a need."""
         if not near:
             return Votes(ranked)
         evidence = await self._store.evidence(namespace, [one.task_id for one in near], likely(ranked))
-        return count_votes(ranked, near, evidence, self._now())
+        vector = await self._search.meaning(need)
+        learnt = {} if vector is None else await self._models.shares(namespace, vector)
+        return count_votes(ranked, near, evidence, learnt, self._now())
 
     async def past_tasks(self, scope: Scope, words: str | None, limit: int) -> list[PastTask]:
         """Return the newest past tasks, those that contain these words if some are given."""
@@ -99,6 +108,7 @@ class Experience:
         """Delete past tasks, their outcomes and their vectors; return the ids of those that there were."""
         digests = await self._projector.digests(await self._store.text_of(scope.namespace, task_ids))
         forgotten = await self._store.forget(scope.namespace, task_ids, digests)
+        self._models.forget(scope.namespace)
         await self._indexer.wait_until_dropped("task", list(forgotten), self._wait)
         # An indexer that had read such a task before may have stored its vector after the deletion.
         await self._store.forget(scope.namespace, task_ids, digests)

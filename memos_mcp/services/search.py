@@ -124,6 +124,17 @@ class Search:
             return ()
         return fuse(kind, answers)[:limit] if words_only is None else ()
 
+    async def meaning(self, text: str) -> Vector | None:
+        """Return the vector of a text by the configured model; None while it, or its index, is away."""
+        embedder = self._embedders.of(self._index.shape)
+        if embedder is not self._embedders.configured:
+            return None
+        try:
+            [vector] = await embedder.queries([text])
+        except EmbedderUnavailable:
+            return None
+        return vector
+
     async def reranked(
         self, question: str, ranked: Sequence[Ranked], found: Mapping[UUID, Row], text_of: Callable[[Row, Ranked], str]
     ) -> tuple[Sequence[Ranked], str | None]:

@@ -93,7 +93,10 @@ class Tools:
             for text in query.texts
         ]
         answers = [answer for answer, _ in found_both]
-        votes = [await self._experience.votes(namespace, answer.ranked, near) for answer, near in found_both]
+        votes = [
+            await self._experience.votes(namespace, text, answer.ranked, near)
+            for text, (answer, near) in zip(query.texts, found_both, strict=True)
+        ]
         named = await self._store.named(namespace, query.texts, query.filter)
         proposed = dict.fromkeys(hit.item_id for vote in votes for hit in vote.ranked)
         found = await self._store.get(namespace, list(proposed), query.filter)

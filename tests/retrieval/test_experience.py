@@ -39,7 +39,7 @@ def voted(
     uses: dict[UUID, int] | None = None,
 ) -> Votes:
     near = [Near(task, strength) for task in {one.task_id for one in reports}]
-    return count_votes(candidates, near, Evidence(reports, uses or {}), NOW)
+    return count_votes(candidates, near, Evidence(reports, uses or {}), {}, NOW)
 
 
 def strength_of(votes: Votes, tool: UUID) -> float:
@@ -113,8 +113,8 @@ def test_one_agent_cannot_outvote_the_others_by_many_reports() -> None:
     flood = [report(TOOL_B, task=UUID(int=number), agent="eve") for number in range(1_000, 1_500)]
     near = [Near(one.task_id, 0.95) for one in (*honest, *flood)]
     uses = {TOOL_A: 32, TOOL_B: 32}
-    votes = count_votes(ranked(a=0.5, b=0.5), near, Evidence([*honest, *flood], uses), NOW)
-    alone = count_votes(ranked(a=0.5, b=0.5), near, Evidence([*honest, *flood[:5]], uses), NOW)
+    votes = count_votes(ranked(a=0.5, b=0.5), near, Evidence([*honest, *flood], uses), {}, NOW)
+    alone = count_votes(ranked(a=0.5, b=0.5), near, Evidence([*honest, *flood[:5]], uses), {}, NOW)
     assert strength_of(votes, TOOL_B) - strength_of(votes, TOOL_A) < 0.1
     assert strength_of(votes, TOOL_B) == pytest.approx(strength_of(alone, TOOL_B), abs=0.02)
 
