@@ -8,6 +8,7 @@ from typing import Final
 from zlib import crc32
 
 from qdrant_edge import Bm25, Bm25Config, Language, SparseVector, StopwordsSet
+from typing_extensions import Buffer
 
 from memos_mcp.domain.index import ITEM_KINDS, ItemKind
 from memos_mcp.domain.scripts import normalized, pairs_of_characters, spaced
@@ -26,11 +27,12 @@ CACHED_TEXTS: Final = 512
 """Texts whose words are kept: those of a message are weighed for it and for each of its neighbours."""
 
 TIE_BREAK: Final = 2.0**-10
-"""The share of their weights by which texts differ, each by its own checksum.
+"""The share of their weights by which passages differ, each by the checksum of its dense vector.
 
 A lane proposes its best 50, and thousands of short texts may share one word of a question and nothing else. With equal
 scores, the order in which points were written would choose among them, so that a restored or imported record would
-answer otherwise. The share leaves some 10,000 different scores, and changes no strength by more than 0.002.
+answer otherwise. The share leaves some 10,000 different scores, and changes no strength by more than 0.002. Passages
+that fit exactly equally, by their cosines too, still do.
 """
 
 # Matched only at the start of a word: from each of its letters, 256 KiB of digits in one word would take 15 minutes.
@@ -56,12 +58,11 @@ class WordVectors:
         self._foreign = cache(_foreign_models)
         self._words = lru_cache(CACHED_TEXTS)(self._weigh)
 
-    def passage(self, kind: ItemKind, weighted_texts: Sequence[tuple[str, float]]) -> SparseVector:
+    def passage(self, kind: ItemKind, weighted_texts: Sequence[tuple[str, float]], share: float = 1.0) -> SparseVector:
         """Return the vector of a passage: for each word the greatest weight that any of its weighted_texts gives it.
 
-        The first is the passage's own text.
+        share: what it keeps of its weights, see `share_of`.
         """
-        share = _share(weighted_texts[0][0]) if weighted_texts else 1.0
         if len(weighted_texts) == 1:
             vector = self._passage(kind, weighted_texts[0][0])
             share *= weighted_texts[0][1]
@@ -99,9 +100,9 @@ class WordVectors:
             yield self._models[kind], pairs
 
 
-def _share(text: str) -> float:
-    """Return the share of its weights that a text keeps: from 1 - `TIE_BREAK` to 1, the same in every process."""
-    return 1.0 - TIE_BREAK * crc32(text.encode(errors="replace")) / 2**32
+def share_of(vector: Buffer) -> float:
+    """Return the share of its weights that a passage of this dense vector keeps: from 1 - `TIE_BREAK` to 1."""
+    return 1.0 - TIE_BREAK * crc32(vector) / 2**32
 
 
 def _model(average_length: float) -> Bm25:

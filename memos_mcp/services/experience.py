@@ -44,7 +44,7 @@ class Experience:
         self._now = now
         self._wait = wait
         self._enabled = enabled
-        self._models = TaskModels(store, projector.model, now)
+        self._models = TaskModels(store, projector.model, lambda: indexer.caught_up, now)
 
     @property
     def enabled(self) -> bool:

@@ -29,20 +29,33 @@ FEWEST_NEW: Final = 20
 MAX_AGE: Final = timedelta(minutes=10)
 """When a model is learnt again anyway: other engines report, too, and reports age."""
 
+PROVISIONAL_AGE: Final = timedelta(seconds=5)
+"""The same while tasks wait to be indexed: they have no vectors yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Learnt:
     model: "TaskModel | None"
     examples: int
-    at: datetime
+    expires: datetime
 
 
 class TaskModels:
-    """The models by namespace. `embedding_model` is what the needs are embedded with."""
+    """The models by namespace.
 
-    def __init__(self, store: ExperienceStore, embedding_model: str, now: Callable[[], datetime]) -> None:
+    embedding_model: what needs are embedded with.  caught_up: whether no task waits to be indexed.
+    """
+
+    def __init__(
+        self,
+        store: ExperienceStore,
+        embedding_model: str,
+        caught_up: Callable[[], bool],
+        now: Callable[[], datetime],
+    ) -> None:
         self._store = store
         self._embedding_model = embedding_model
+        self._caught_up = caught_up
         self._now = now
         self._learnt: OrderedDict[str, _Learnt] = OrderedDict()
         self._new: Counter[str] = Counter()
@@ -71,14 +84,14 @@ class TaskModels:
 
     def _is_stale(self, namespace: str, known: _Learnt) -> bool:
         enough = max(FEWEST_NEW, GROWTH * known.examples)
-        return self._new[namespace] >= enough or self._now() - known.at > MAX_AGE
+        return self._new[namespace] >= enough or self._now() >= known.expires
 
     async def _learn(self, namespace: str) -> _Learnt:
         self._new[namespace] = 0
-        now = self._now()
+        now, age = self._now(), MAX_AGE if self._caught_up() else PROVISIONAL_AGE
         reports, vectors = await self._store.examples(namespace, self._embedding_model, MAX_EXAMPLES)
         model = await run_sync(_model, reports, vectors, now) if reports else None
-        self._learnt[namespace] = learnt = _Learnt(model, len(reports), now)
+        self._learnt[namespace] = learnt = _Learnt(model, len(reports), now + age)
         self._learnt.move_to_end(namespace)
         while len(self._learnt) > MAX_MODELS:
             self._learnt.popitem(last=False)

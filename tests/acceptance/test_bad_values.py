@@ -55,8 +55,8 @@ async def test_an_integer_beyond_64_bits_is_refused(client: RawClient, tool: str
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63) + 1, 2**53 + 1, 10**18, 0])
 async def test_an_integer_of_64_bits_is_kept_exactly(client: RawClient, number: int) -> None:
     assert (await stored(client, content=f"a number {number}", metadata={"n": number}))["metadata"] == {"n": number}
-    tool = await registered(client, request_schema={"maximum": number})
-    assert tool["request_schema"] == {"maximum": number}
+    schema = {"properties": {"n": {"maximum": number}}}
+    assert (await registered(client, request_schema=schema))["request_schema"] == schema
 
 
 @pytest.mark.parametrize("number", ["1e308", "-1.7976931348623157e308", "5e-324", "0.1", "-0.0", "1.0", "1e-7", "2e19"])
@@ -69,10 +69,11 @@ async def test_a_float_is_kept_exactly(client: RawClient, number: str) -> None:
         (memory,) = (await client.call("query_memory", wanted)).data["memories"]
         assert memory["metadata"]["n"] == float(number)
         assert math.copysign(1, memory["metadata"]["n"]) == (-1 if number.startswith("-1") else 1)
-    tool = json.dumps(tool_arguments(request_schema={"maximum": "VALUE"})).replace('"VALUE"', number)
+    schema = {"properties": {"n": {"maximum": "VALUE"}}}
+    tool = json.dumps(tool_arguments(request_schema=schema)).replace('"VALUE"', number)
     assert (await client.call("register_tool", tool)).data["outcome"] == "created"
     found = await client.call("discover_tools", {"query": json.loads(tool)["tool_id"], "detail": "full"})
-    assert found.data["tools"][0]["request_schema"] == {"maximum": float(number)}
+    assert found.data["tools"][0]["request_schema"] == {"properties": {"n": {"maximum": float(number)}}}
 
 
 async def test_the_last_of_duplicate_keys_counts(client: RawClient) -> None:
@@ -126,6 +127,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "update_memory": {"memory_id": str(uuid4())},
     "forget_memory": {},
     "register_tool": tool_arguments(),
+    "unregister_tool": {"tool_id": "never.registered"},
     "discover_tools": {},
     "build_loadout": {"task": "never done"},
     "report_outcome": {"tool_id": "never-registered", "task": "never done", "worked": True},
@@ -187,10 +189,13 @@ TYPES: dict[str, dict[str, str]] = {
         "name": "string",
         "description": "string",
         "endpoint_url": "string",
+        "method": "string",
         "request_schema": "object",
         "response_schema": "object",
         "required_capabilities": "list",
+        "auth": "string",
     },
+    "unregister_tool": {"tool_id": "string"},
     "discover_tools": {
         "query": "string",
         "queries": "list",
@@ -228,6 +233,7 @@ REQUIRED = [
     ("update_memory", "memory_id"),
     ("build_loadout", "task"),
     *(("register_tool", name) for name in ("tool_id", "name", "description", "endpoint_url")),
+    ("unregister_tool", "tool_id"),
     *(("report_outcome", name) for name in ("tool_id", "task", "worked")),
 ]
 NOTHING_GIVEN = {

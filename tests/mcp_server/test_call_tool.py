@@ -138,3 +138,44 @@ async def test_an_answer_that_utf_8_cannot_encode_is_shown_as_its_json(database:
     assert result.structured_content is not None
     assert result.structured_content["answer_begins"] == r'{"reply": "\ud800"}'
     assert result.structured_content["characters_left_out"] == 0
+
+
+async def outcomes(database: Database) -> list[tuple[str, str, bool, str | None]]:
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT tool_id, task, worked, why FROM tool_outcomes AS one JOIN past_tasks ON past_tasks.id = task_id "
+            "ORDER BY at"
+        )
+    return [(row["tool_id"], row["task"], row["worked"], row["why"]) for row in rows]
+
+
+async def test_what_came_of_a_call_is_kept_with_its_task_and_without_the_words_of_the_tool(database: Database) -> None:
+    with serving(Tools().app) as host:
+        async with toolbox(database, host, "echo", "busy", "liar") as client:
+            await called(client, "test.echo", arguments={"word": "private"}, task="say hello")
+            await called(client, "test.busy", arguments={"word": "x"}, task="wait for it")
+            await called(client, "test.liar", arguments={"word": "x"}, task="count")
+            await called(client, "test.echo", arguments={"word": "x"})
+    assert await outcomes(database) == [
+        ("test.echo", "say hello", True, None),
+        ("test.busy", "wait for it", False, "It answered with status 503. Whether it was done is not known."),
+        ("test.liar", "count", True, "done, but its answer does not agree with its response_schema"),
+    ]
+
+
+async def test_wrong_arguments_do_not_count_against_a_tool(database: Database) -> None:
+    with serving(Tools().app) as host:
+        async with toolbox(database, host, "echo", "refusing") as client:
+            assert (await called(client, "test.echo", arguments={}, task="say hello")).is_error
+            assert (await called(client, "test.refusing", arguments={"word": "x"}, task="say hello")).is_error
+    assert await outcomes(database) == []
+
+
+async def test_a_call_that_is_done_is_answered_although_its_outcome_cannot_be_kept(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("DROP TABLE tool_outcomes")
+    with serving((endpoints := Tools()).app) as host:
+        async with toolbox(database, host, "echo") as client:
+            result = await called(client, "test.echo", arguments={"word": "hello"}, task="say hello")
+    assert not result.is_error
+    assert endpoints.asked("echo") == 1

@@ -130,6 +130,8 @@ async def test_every_kind_of_header_is_sent(
 
 async def test_a_secret_in_the_query_is_in_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
+    for name in ("memos_mcp", "mcp.client", "httpx2", "httpcore2"):  # which commands silence for their process
+        caplog.set_level("DEBUG", name)
     with guarded(tmp_path, header="host", expected="") as (host, app):
         app.expected = host
         async with caller(f"http://{host}/mcp?a=1", bearer(host, CANARY, "query", "key"), (host,)) as mcp:

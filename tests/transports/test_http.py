@@ -15,6 +15,7 @@ from mcp.client.sse import sse_client
 
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.ipc.line_buffer import MAX_LINE_BYTES
+from memos_mcp.mcp_server.server import TOOLS
 from memos_mcp.settings import Settings
 from memos_mcp.transports.http import build_http
 from tests.stand_in import SCOPE, StandInApp, stand_in
@@ -245,7 +246,7 @@ async def test_a_client_of_either_era_is_served(
     url = server[0] + path
     for _ in range(2):
         async with Client(url if path == "/mcp" else sse_client(url), mode=era) as client:
-            assert len((await client.list_tools()).tools) == 7
+            assert len((await client.list_tools()).tools) == len(TOOLS)
             result = await client.call_tool("store_memory", {"content": "Grüße 😀"})
             assert result.structured_content["created"] is True
 

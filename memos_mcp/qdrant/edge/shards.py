@@ -18,7 +18,7 @@ from uuid import UUID
 import qdrant_edge as edge
 
 from memos_mcp.domain.index import FIELDS, ITEM_KINDS, ItemKind
-from memos_mcp.qdrant.bm25 import WordVectors
+from memos_mcp.qdrant.bm25 import WordVectors, share_of
 from memos_mcp.qdrant.edge.conditions import has_word, in_range, one_of
 from memos_mcp.qdrant.edge.contents import ShardContents
 from memos_mcp.qdrant.edge.shard_search import search_shard
@@ -136,8 +136,12 @@ class Shards:
             edge.Point(
                 id=point,
                 vector={
-                    DENSE: self._vector(floats, number),
-                    BM25: self._words.passage(kind, [(texts[text], weight) for text, weight in weights]),
+                    DENSE: self._vector(floats, number).tolist(),
+                    BM25: self._words.passage(
+                        kind,
+                        [(texts[text], weight) for text, weight in weights],
+                        share_of(self._vector(floats, number)),
+                    ),
                 },
                 payload=payload | late if late else payload,
             )
@@ -159,7 +163,7 @@ class Shards:
     ) -> NumberedAnswers:
         """Return what the questions find. There are as many vectors as texts, or none."""
         questions = [
-            (self._vector(floats, number) if floats else None, self._words.question(text))
+            (self._vector(floats, number).tolist() if floats else None, self._words.question(text))
             for number, text in enumerate(texts)
         ]
         contents = self._contents[kind]
@@ -231,8 +235,8 @@ class Shards:
             self._shards[kind].flush()
         self._unflushed.clear()
 
-    def _vector(self, floats: "array[float]", number: int) -> list[float]:
-        return floats[number * self._dimensions : (number + 1) * self._dimensions].tolist()
+    def _vector(self, floats: "array[float]", number: int) -> "array[float]":
+        return floats[number * self._dimensions : (number + 1) * self._dimensions]
 
     def _delete(self, kind: ItemKind, condition: edge.Filter, count: int) -> None:
         self._update(kind, edge.UpdateOperation.delete_points_by_filter(condition), count)

@@ -17,7 +17,7 @@ from qdrant_edge import SparseVector
 
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import IndexFilter, IndexQuery, ItemKind, SequenceRange, SettingMismatch, Shape, Vector
-from memos_mcp.qdrant.bm25 import WordVectors
+from memos_mcp.qdrant.bm25 import WordVectors, share_of
 from memos_mcp.qdrant.lanes import LaneQuery, PointRow, found_point
 from memos_mcp.qdrant.points import (
     BM25,
@@ -209,7 +209,7 @@ class ServerClient:
                 payload=dict(point.payload),
                 vector={
                     DENSE: point.vector.tolist(),
-                    BM25: _sparse(self._words.passage(kind, point.weighted_texts)),
+                    BM25: _sparse(self._words.passage(kind, point.weighted_texts, share_of(point.vector.tobytes()))),
                 },
             )
             for point in points

@@ -254,7 +254,7 @@ async def test_a_commit_builds_the_graph_and_the_answers_stay_the_same(index: Ed
     await draft.put("memory", entries)
     await draft.put("tool", entries[:10])
     await draft.commit()
-    assert await index._request("graph") == {"memory": [300, 300], "tool": [10, 0]}
+    assert await index._request("graph") == {"memory": [300, 300], "tool": [10, 0], "task": [0, 0]}
     assert not await index.wants_graph()
     after = [await search(index, "memory", f"word{n}", vector((n, 0)), OURS, 3) for n in range(10)]
     assert [(dense(lanes), bm25(lanes)) for lanes in after] == [(dense(lanes), bm25(lanes)) for lanes in before]

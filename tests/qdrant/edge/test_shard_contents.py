@@ -63,7 +63,7 @@ def test_what_results_need_is_read_ahead_after_a_start_and_kept_when_it_is_writt
         changed = started._contents["memory"]._found.values()
     assert len(written) == READ_AHEAD_POINTS + 5
     assert read == written
-    assert pages == 3  # two of memories, and an empty one of tools
+    assert pages == 4  # two of memories, and an empty one of tools and of tasks
     assert [point for point in changed if point.startswith(str(item(1)))] == [f"{item(1)} 0 17"]
 
 

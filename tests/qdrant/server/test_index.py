@@ -9,7 +9,7 @@ import pytest
 from qdrant_client import AsyncQdrantClient, models
 
 from memos_mcp.domain.errors import IndexUnavailable
-from memos_mcp.domain.index import IndexFilter
+from memos_mcp.domain.index import ITEM_KINDS, IndexFilter
 from memos_mcp.qdrant.points import FORMAT
 from memos_mcp.qdrant.server.collections import LEFTOVER_SECONDS
 from memos_mcp.qdrant.server.index import ServerIndex
@@ -45,16 +45,16 @@ async def aliases(client: AsyncQdrantClient) -> dict[str, str]:
 async def test_each_kind_has_a_collection_behind_an_alias(client: AsyncQdrantClient) -> None:
     index = await wait_until_opened(client)
     generation = (await index.report()).generation
-    expected = {"memos_memory": f"memos_memory_{generation}", "memos_tool": f"memos_tool_{generation}"}
+    expected = {f"memos_{kind}": f"memos_{kind}_{generation}" for kind in ITEM_KINDS}
     assert await aliases(client) == expected
     assert await collections(client) == set(expected.values())
 
 
-async def test_a_commit_moves_both_aliases_and_removes_the_old_collections(client: AsyncQdrantClient) -> None:
+async def test_a_commit_moves_all_aliases_and_removes_the_old_collections(client: AsyncQdrantClient) -> None:
     index = await wait_until_opened(client)
     before = await aliases(client)
     draft = await index.draft(SHAPE)
-    assert len(await collections(client)) == 4
+    assert len(await collections(client)) == 2 * len(ITEM_KINDS)
     await draft.commit()
     after = await aliases(client)
     assert after.keys() == before.keys()
@@ -88,7 +88,7 @@ async def test_installations_with_other_prefixes_do_not_meet(client: AsyncQdrant
     await ours.put("memory", [entry(1, "cat")])
     await (await ours.draft(SHAPE)).commit()
     assert await versions(theirs, "memory") == {}
-    assert len(await collections(client)) == 4
+    assert len(await collections(client)) == 2 * len(ITEM_KINDS)
 
 
 async def test_drafts_given_up_long_ago_are_removed_and_young_ones_are_not(client: AsyncQdrantClient) -> None:
