@@ -84,8 +84,11 @@ class ExperienceStore(Protocol):
     async def add(self, scope: Scope, outcomes: Sequence[ToolOutcome], now: datetime) -> list[RecordedOutcome]:
         """Store the outcomes of those tools that the namespace has, and delete the oldest that exceed the bound."""
 
-    async def evidence(self, namespace: str, task_ids: Sequence[UUID], tools: Sequence[UUID]) -> Evidence:
-        """Return what was reported for these tasks of tools that are enabled, and how often these tools were used."""
+    async def reports(self, namespace: str, task_ids: Sequence[UUID]) -> list[Reports]:
+        """Return what was reported for these tasks of tools that are enabled."""
+
+    async def uses(self, namespace: str, tools: Sequence[UUID]) -> dict[UUID, int]:
+        """Return how often these tools were used, up to `MAX_USES`."""
 
     async def examples(self, namespace: str, model: str, limit: int) -> tuple[list[Reports], Vector]:
         """Return the newest reports of tools that worked and are enabled, and the vectors of their tasks as rows.

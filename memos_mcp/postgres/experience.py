@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid5
 
-from memos_mcp.domain.experience import MAX_USES, Evidence, PastTask, RecordedOutcome, Reports, TaskRow, ToolOutcome
+from memos_mcp.domain.experience import MAX_USES, PastTask, RecordedOutcome, Reports, TaskRow, ToolOutcome
 from memos_mcp.domain.index import Vector
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database, retried
@@ -50,9 +50,8 @@ _ADD: Final = """
     )
     SELECT task_id, task_id IN (SELECT id FROM new) AS new FROM known
 """
-# The rows without a task say how often the tools of $3 were used: a second statement would cost half as much again.
 # OFFSET 0 makes the planner read rows by id: before the first ANALYZE it would read the whole namespace.
-_EVIDENCE: Final = """
+_REPORTS: Final = """
     SELECT task_id, point_id AS tool, agent_id, tool.version - tool_version AS behind, count(*) AS outcomes,
            count(*) FILTER (WHERE worked) AS worked, max(at) AS newest
       FROM (SELECT * FROM tool_outcomes WHERE task_id = ANY ($2::uuid[]) OFFSET 0) AS outcome
@@ -65,13 +64,14 @@ _EVIDENCE: Final = """
      ) AS tool
      WHERE namespace = $1
      GROUP BY task_id, point_id, agent_id, behind
-     UNION ALL
-    SELECT NULL, point_id, NULL, NULL, uses, NULL, NULL
-      FROM (SELECT * FROM registered_tools WHERE point_id = ANY ($3::uuid[]) OFFSET 0) AS tool
+"""
+_USES: Final = """
+    SELECT point_id AS tool, uses
+      FROM (SELECT * FROM registered_tools WHERE point_id = ANY ($2::uuid[]) OFFSET 0) AS tool
      CROSS JOIN LATERAL (
         SELECT count(*) AS uses
           FROM (
-            SELECT FROM tool_outcomes WHERE namespace = $1 AND tool_id = tool.tool_id LIMIT $4
+            SELECT FROM tool_outcomes WHERE namespace = $1 AND tool_id = tool.tool_id LIMIT $3
           ) AS outcome
      ) AS counted
 """
@@ -133,13 +133,15 @@ class PostgresExperience:
             rows = await connection.fetch(_ADD, *author(scope), now, KEPT, *columns)
         return [RecordedOutcome(row["task_id"], row["new"]) for row in rows]
 
-    async def evidence(self, namespace: str, task_ids: Sequence[UUID], tools: Sequence[UUID]) -> Evidence:
+    async def reports(self, namespace: str, task_ids: Sequence[UUID]) -> list[Reports]:
         async with self._database.lookup() as connection:
-            rows = await connection.fetch(_EVIDENCE, namespace, task_ids, tools, MAX_USES)
-        return Evidence(
-            [Reports(**dict(row)) for row in rows if row["task_id"] is not None],
-            {row["tool"]: row["outcomes"] for row in rows if row["task_id"] is None},
-        )
+            rows = await connection.fetch(_REPORTS, namespace, task_ids)
+        return [Reports(*row.values()) for row in rows]
+
+    async def uses(self, namespace: str, tools: Sequence[UUID]) -> dict[UUID, int]:
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_USES, namespace, tools, MAX_USES)
+        return {row["tool"]: row["uses"] for row in rows}
 
     async def examples(self, namespace: str, model: str, limit: int) -> tuple[list[Reports], Vector]:
         async with self._database.connection() as connection:

@@ -1,13 +1,13 @@
 """Keeps the outcomes of tools, and asks past tasks which tools worked for a need."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from memos_mcp.domain.errors import Invalid, NotFound
-from memos_mcp.domain.experience import ExperienceStore, PastTask, RecordedOutcome, ToolOutcome
+from memos_mcp.domain.experience import Evidence, ExperienceStore, PastTask, RecordedOutcome, Reports, ToolOutcome
 from memos_mcp.domain.index import IndexFilter
 from memos_mcp.domain.scope import Client, Scope
 from memos_mcp.retrieval.experience import NEIGHBOURS, Near, Votes, count_votes, likely
@@ -18,6 +18,17 @@ from memos_mcp.services.search import Search
 from memos_mcp.services.task_models import TaskModels
 
 SWITCHED_OFF: Final = "Outcomes are not kept here: MEMOS_EXPERIENCE is false."
+
+
+class NearExperience(NamedTuple):
+    """What is known from past tasks about a need: the nearest, what was reported for them, and the shares of tools."""
+
+    near: Sequence[Near]
+    reports: Sequence[Reports]
+    learnt: Mapping[str, float]
+
+
+NOTHING: Final = NearExperience((), (), {})
 
 
 class Experience:
@@ -84,21 +95,24 @@ class Experience:
         self._models.reported(scope.namespace, len(recorded))
         return recorded
 
-    async def near(self, namespace: str, need: str) -> list[Near]:
-        """Return the past tasks that are nearest to a need."""
+    async def of(self, namespace: str, need: str) -> NearExperience:
+        """Return what is known from past tasks about a need."""
         if not self._enabled:
-            return []
+            return NOTHING
         found = await self._search.nearest("task", need, IndexFilter(namespace), NEIGHBOURS)
-        return [Near(hit.item_id, hit.strength) for hit in found]
-
-    async def votes(self, namespace: str, need: str, ranked: Sequence[Ranked], near: Sequence[Near]) -> Votes:
-        """Return the candidates after these past tasks, and what was learnt from all, have voted for a need."""
-        if not near:
-            return Votes(ranked)
-        evidence = await self._store.evidence(namespace, [one.task_id for one in near], likely(ranked))
+        if not found:
+            return NOTHING
+        reports = await self._store.reports(namespace, [hit.item_id for hit in found])
         vector = await self._search.meaning(need)
         learnt = {} if vector is None else await self._models.shares(namespace, vector)
-        return count_votes(ranked, near, evidence, learnt, self._now())
+        return NearExperience([Near(hit.item_id, hit.strength) for hit in found], reports, learnt)
+
+    async def votes(self, namespace: str, ranked: Sequence[Ranked], known: NearExperience) -> Votes:
+        """Return the candidates after these past tasks, and what was learnt from all, have voted."""
+        if not known.near:
+            return Votes(ranked)
+        uses = await self._store.uses(namespace, likely(ranked))
+        return count_votes(ranked, known.near, Evidence(known.reports, uses), known.learnt, self._now())
 
     async def past_tasks(self, scope: Scope, words: str | None, limit: int) -> list[PastTask]:
         """Return the newest past tasks, those that contain these words if some are given."""

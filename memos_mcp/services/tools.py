@@ -20,9 +20,10 @@ from memos_mcp.domain.tool import (
     ToolStore,
     Upserted,
 )
+from memos_mcp.retrieval.experience import Votes
 from memos_mcp.retrieval.fusion import round_robin
 from memos_mcp.services.concurrency import both
-from memos_mcp.services.experience import Experience
+from memos_mcp.services.experience import Experience, NearExperience
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.projections import tool_filter, tool_text
 from memos_mcp.services.search import Candidates, Search, candidate_limit, check_question, join_reasons
@@ -87,17 +88,14 @@ class Tools:
 
     async def _ask(self, namespace: str, query: ToolQuery, withheld: int) -> ToolPage:
         found_both = [
-            await both(
-                partial(self._candidates, namespace, text, query), partial(self._experience.near, namespace, text)
-            )
+            await both(partial(self._candidates, namespace, text, query), partial(self._experience.of, namespace, text))
             for text in query.texts
         ]
         answers = [answer for answer, _ in found_both]
-        votes = [
-            await self._experience.votes(namespace, text, answer.ranked, near)
-            for text, (answer, near) in zip(query.texts, found_both, strict=True)
-        ]
-        named = await self._store.named(namespace, query.texts, query.filter)
+        votes, named = await both(
+            partial(self._votes, namespace, found_both),
+            partial(self._store.named, namespace, query.texts, query.filter),
+        )
         proposed = dict.fromkeys(hit.item_id for vote in votes for hit in vote.ranked)
         found = await self._store.get(namespace, list(proposed), query.filter)
         orders = [
@@ -116,6 +114,9 @@ class Tools:
             confident = False
         judged = all(answer.judged for answer in answers)
         return ToolPage(list(hits.values())[: query.limit], len(hits), withheld, confident, degraded, judged)
+
+    async def _votes(self, namespace: str, found: Sequence[tuple[Candidates, NearExperience]]) -> list[Votes]:
+        return [await self._experience.votes(namespace, answer.ranked, past) for answer, past in found]
 
     async def _candidates(self, namespace: str, text: str, query: ToolQuery) -> Candidates:
         async def text_search(limit: int, *, queued_only: bool) -> Sequence[Match]:

@@ -73,6 +73,7 @@ def outputs(user: dict[str, str], *commands: tuple[str, ...], given: str = "") -
         yield f"{done.stdout.decode(errors='replace')}{done.stderr.decode(errors='replace')}"
 
 
+@pytest.mark.slow
 def test_no_secret_is_in_anything_that_is_written_shown_or_stored(user: dict[str, str], tmp_path: Path) -> None:
     host, home = user["WEB_HOST"], Path(user["MEMOS_HOME"])
     program = [sys.executable, str(tool_server.__file__), user["STATE"]]

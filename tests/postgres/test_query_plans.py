@@ -217,16 +217,10 @@ async def test_the_votes_of_past_tasks_are_read_by_their_keys(
     analyzed: Connection, unanalyzed: Connection, state: str
 ) -> None:
     connection = {"analyzed": analyzed, "unanalyzed": unanalyzed}[state]
-    (plan,) = await explain(connection, lambda database: PostgresExperience(database).evidence("team 1", IDS, IDS))
-    assert (plan.scanned, plan.indexes) == (
-        set(),
-        {
-            "tool_outcomes_task",
-            "tool_outcomes_tool",
-            "registered_tools_namespace_tool_id_key",
-            "registered_tools_point_id_key",
-        },
-    )
+    (plan,) = await explain(connection, lambda database: PostgresExperience(database).reports("team 1", IDS))
+    assert (plan.scanned, plan.indexes) == (set(), {"tool_outcomes_task", "registered_tools_namespace_tool_id_key"})
+    (plan,) = await explain(connection, lambda database: PostgresExperience(database).uses("team 1", IDS))
+    assert (plan.scanned, plan.indexes) == (set(), {"tool_outcomes_tool", "registered_tools_point_id_key"})
 
 
 @pytest.mark.parametrize(("ask", "indexes"), OTHERS.values(), ids=OTHERS)
