@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_data_commands(commands)
     add_record_commands(commands)
     add_credential_commands(commands)
-    demo = commands.add_parser("demo", help="show the seven tools at work over a real stdio client")
+    demo = commands.add_parser("demo", help="show all tools at work over a real stdio client")
     demo.set_defaults(choose=_demo)
     return parser
 
