@@ -54,7 +54,7 @@ def outcome_text(task: str, result: str, ended: str, used: Sequence[str], failur
     lines.append(f"Result ({ended}): {_truncated(result, RESULT_CHARS) or 'none'}")
     if used:
         lines.append(f"Tools used: {', '.join(used)}")
-    lines += [f"Failed: {failure.tool_id}: {failure.what[:200]}" for failure in failures[:8]]
+    lines += [f"Failed: {failure.tool_id}: {failure.reason}" for failure in failures[:8]]
     return replace_surrogates("\n".join(lines))
 
 
