@@ -22,10 +22,11 @@ from memos_mcp.cli.serving import scope_of
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.limits import check_name
 from memos_mcp.domain.scope import Scope
-from memos_mcp.domain.tool import NewTool, Tool, check_endpoint
+from memos_mcp.domain.tool import NewTool, check_endpoint
 from memos_mcp.openapi.api_tools import ApiTools, Choices, tools_of
 from memos_mcp.openapi.findings import Finding
 from memos_mcp.openapi.security import EVERY_SCHEME
+from memos_mcp.services.tool_sources import is_same
 from memos_mcp.settings import Settings
 
 SHOWN_OPERATIONS: Final = 3
@@ -115,7 +116,7 @@ def _credentials(auth: Iterable[str]) -> dict[str, str]:
 
 async def _changes(app: App, scope: Scope, api: ApiTools) -> Changes:
     """Compare the chosen tools with the stored ones, and those of the source with all operations of the document."""
-    stored = {tool.tool_id: tool for tool in await app.tools.every(scope)}
+    stored = {tool.tool_id: tool for tool in await app.tool_sources.every(scope)}
     changes = Changes()
     for tool_id, new in api.tools.items():
         known = stored.get(tool_id)
@@ -125,7 +126,7 @@ async def _changes(app: App, scope: Scope, api: ApiTools) -> Changes:
             continue
         elif known is None:
             changes.added[tool_id] = new
-        elif _is_same(new, known):
+        elif is_same(new, known):
             changes.unchanged.append(tool_id)
         else:
             changes.updated[tool_id] = new
@@ -133,17 +134,6 @@ async def _changes(app: App, scope: Scope, api: ApiTools) -> Changes:
         tool_id for tool_id, tool in stored.items() if tool.source == api.source and tool_id not in api.tools
     ]
     return changes
-
-
-def _is_same(new: NewTool, known: Tool) -> bool:
-    """Whether registering a tool again would change nothing."""
-    fields = ("name", "description", "endpoint_url", "request_schema", "response_schema", "auth", "annotations")
-    return (
-        all(getattr(new, name) == getattr(known, name) for name in fields)
-        and new.called_by == known.method
-        and list(new.required_capabilities) == list(known.required_capabilities)
-        and not known.missing
-    )
 
 
 async def _store(app: App, scope: Scope, changes: Changes) -> None:

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from memos_mcp.domain.json_schema import NAMED_SCHEMAS, VALUES
+from memos_mcp.domain.json_schema import NAMED_SCHEMAS, parts
 from memos_mcp.openapi.findings import Findings, Unmappable
 
 MAX_ROUNDS: Final = 8
@@ -56,7 +56,7 @@ def _remove(schema: dict[str, Any], error: ValidationError, findings: Findings) 
 
 def without_unusable_patterns(schema: dict[str, Any], findings: Findings) -> dict[str, Any]:
     """Take out, in place, the regular expressions that only ECMAScript knows: no value can be checked against them."""
-    for part in _parts(schema):
+    for part in cast("Iterator[dict[str, Any]]", parts(schema)):  # a JSON schema has no other mappings
         if isinstance(pattern := part.get("pattern"), str) and not _compiles(pattern):
             del part["pattern"]
             findings.changed(f"The pattern {pattern[:SHOWN_CHARS]!r} cannot be checked and was left out.")
@@ -73,18 +73,3 @@ def _compiles(pattern: str) -> bool:
     except (re.error, OverflowError, RecursionError):
         return False
     return True
-
-
-def _parts(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    pending: list[Any] = [schema]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, list):
-            pending.extend(part)
-        elif isinstance(part, dict):
-            yield part
-            for keyword, child in part.items():
-                if keyword in NAMED_SCHEMAS and isinstance(child, dict):
-                    pending.extend(child.values())
-                elif keyword not in VALUES:
-                    pending.append(child)

@@ -57,10 +57,6 @@ class Experience:
         self._enabled = enabled
         self._models = TaskModels(store, projector.model, lambda: indexer.caught_up, now)
 
-    @property
-    def enabled(self) -> bool:
-        return self._enabled
-
     async def record(self, scope: Scope, outcome: ToolOutcome, client: Client | None = None) -> bool:
         """Record one outcome durably; return whether the namespace has the tool. It votes once its task is indexed.
 

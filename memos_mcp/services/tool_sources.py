@@ -8,7 +8,7 @@ from anyio.to_thread import run_sync
 
 from memos_mcp.domain.errors import Invalid, Unavailable
 from memos_mcp.domain.scope import Scope
-from memos_mcp.domain.tool import NewTool, Tool, ToolStore
+from memos_mcp.domain.tool import MCP_SCHEME, NewTool, Tool, ToolStore
 from memos_mcp.tool_calling.tool_servers import ListedTool, ServerDown, ToolLister, endpoint_url
 
 
@@ -121,7 +121,7 @@ def new_tool(server: str, listed: ListedTool) -> NewTool:
 
 def check_source(source: str, tools: Iterable[Tool]) -> None:
     """Raise `Invalid` when tools of another kind come from a source of the same name."""
-    if any(not tool.endpoint_url.startswith("mcp://") for tool in tools):
+    if any(not tool.endpoint_url.startswith(MCP_SCHEME) for tool in tools):
         raise Invalid(f"{source} is the name of an OpenAPI document. Choose another name.")
 
 

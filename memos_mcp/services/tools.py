@@ -65,10 +65,6 @@ class Tools:
         """Delete tools of the scope's namespace; return the ids of those that there were."""
         return await self._store.delete(scope.namespace, tool_ids)
 
-    async def every(self, scope: Scope) -> list[Tool]:
-        """Return all tools of the scope's namespace by tool_id, disabled ones too."""
-        return await self._store.every(scope.namespace)
-
     async def discover(self, scope: Scope, query: ToolQuery) -> ToolPage:
         """Find tools for one or several needs, exact ids and names first; without a need, list them by name."""
         query.filter.check()

@@ -17,9 +17,9 @@ from memos_mcp.tool_calling.one_way import relaxed
 from memos_mcp.tool_calling.outcomes import BadArguments, CallFailed, ToolAnswer, ToolFailure
 from memos_mcp.tool_calling.pattern_guard import find_guarded_violation
 from memos_mcp.tool_calling.schema_check import UnusableSchema
+from memos_mcp.tool_calling.tool_servers import SCHEME
 
 MAX_DEPTH: Final = 64
-MCP_SCHEME: Final = "mcp://"
 
 
 class ServerCaller(Protocol):
@@ -62,7 +62,7 @@ class ToolCaller:
         try:
             with anyio.fail_after(self._seconds):
                 given = await _checked_arguments(tool, arguments)
-            if tool.endpoint_url.lower().startswith(MCP_SCHEME):
+            if tool.endpoint_url.lower().startswith(f"{SCHEME}://"):
                 return await self._at_server(tool, given)
             return await self._over_http.call(tool, given)
         except CallFailed as failure:
