@@ -59,9 +59,12 @@ class IndexerState:
         return replace(self, serving=True, error=None, checked=False, lagging=True)
 
     def reconciled(self, out_of_sync: int, depth: int, epoch: int) -> "IndexerState":
-        """Note how many items differed from the record and were queued; the queue was counted since `epoch`."""
+        """Note how many items differed from the record and were queued; the queue was counted since `epoch`.
+
+        They may be indexed already: the queue is processed meanwhile.
+        """
         empty = depth == 0 and self.enqueue_epoch == epoch
-        return replace(self, checked=True, lagging=out_of_sync > 0 or (self.lagging and not empty))
+        return replace(self, checked=True, lagging=(self.lagging or out_of_sync > 0) and not empty)
 
     def failed(self, reason: str) -> "IndexerState":
         """Note why the index cannot be brought up to date."""

@@ -14,7 +14,8 @@ async def caught_up(app: App) -> None:
         while True:
             await app.indexer.wait_until_idle()
             state = await app.queue.state()
-            if app.indexer.idle and (state.last_error or not any(state.depth.values())):
+            indexed = not (app.indexer.behind or any(state.depth.values()))
+            if app.indexer.idle and (state.last_error or indexed):
                 return
 
 
