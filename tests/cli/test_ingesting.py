@@ -164,8 +164,9 @@ def test_a_watch_ends_with_its_folder_and_keeps_the_stored_files(home: Path, cod
 
 
 def test_a_killed_run_is_resumed_and_embeds_nothing_twice(
-    ingest: Ingest, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ingest: Ingest, home: Path, code: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    ingest(code)  # also waits until what other tests stored is indexed, so that the counts below are this test's own
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(300):
