@@ -143,6 +143,7 @@ def _add_import_commands(commands: Subparsers) -> None:
     ingest.add_argument("--watch", action="store_true", help="keep running, and ingest each change")
     ingest.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
     ingest.add_argument("--list-skipped", action="store_true", help="list everything that was skipped, with the reason")
+    ingest.add_argument("--yes", action="store_true", help="also remove more than half of the source's files")
     ingest.set_defaults(choose=_ingest)
 
 
@@ -231,6 +232,7 @@ def _ingest(arguments: argparse.Namespace) -> Command:
         watch=arguments.watch,
         wait=not arguments.no_wait,
         list_skipped=arguments.list_skipped,
+        confirmed=arguments.yes,
     )
 
 

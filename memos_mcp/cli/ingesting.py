@@ -1,10 +1,12 @@
 """The command that ingests a folder of source code and documents, once or after each change."""
 
+import errno
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -15,18 +17,23 @@ from memos_mcp.app import App, assemble, open_app
 from memos_mcp.cli.console import INTERRUPTED, cancelled_by_signals, printable
 from memos_mcp.cli.maintenance import show_indexing
 from memos_mcp.cli.serving import scope_of
-from memos_mcp.domain.errors import Invalid, MemosError, Unavailable
+from memos_mcp.domain.errors import Invalid, MemosError, SourceUnavailable, Unavailable
 from memos_mcp.domain.limits import check_name
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import Skipped, SourceFile, StoredFile
 from memos_mcp.ingest.chunker import chunks
 from memos_mcp.ingest.reading import read
-from memos_mcp.ingest.walk import FoundFile, walk
+from memos_mcp.ingest.walk import FolderWalk, FoundFile, walk
 from memos_mcp.ingest.watch import changes
 from memos_mcp.services.ingestion import IngestReport
 from memos_mcp.settings import Settings
 
 RETRY_SECONDS: Final = 5.0
+
+INCOMPLETE: Final = 3
+"""The exit code when something could not be read, or a removal was not confirmed; what is recorded of it was kept."""
+
+SHOWN_UNREAD: Final = 10
 
 CHUNKER_VERSION: Final = b"1"
 """A part of each digest: with another version, all files are cut again."""
@@ -42,22 +49,34 @@ class IngestRun:
     scope: Scope
     source: str
     list_skipped: bool
+    confirmed: bool = False
 
     async def execute(self, app: App, *, write: bool = True, quiet: bool = False) -> IngestReport:
         """Update the stored files to match the folder; with `quiet`, print nothing unless something changed."""
-        found = await run_sync(self._find)
+        walked = walk(self.root)
+        found = await run_sync(self._find, walked)
         with tqdm(total=len(found), unit="file", desc="read", disable=quiet, mininterval=0.5) as bar:
             report = await app.ingestion.ingest(
-                self.scope, self.source, iter(found), partial(_advance, bar), write=write
+                self.scope,
+                self.source,
+                _until_replaced(found, walked),
+                partial(_advance, bar),
+                write=write,
+                confirmed=self.confirmed,
             )
+        report.refusals = walked.refusals
         if report.wrote or not quiet:
             self._print(report)
+        if not report.complete:
+            _print_incomplete(report)
         return report
 
-    def _find(self) -> list[SourceFile | Skipped]:
-        if not self.root.is_dir():
-            raise Unavailable(f"{self.root} does not exist right now. Nothing was changed.")
-        return [entry if isinstance(entry, Skipped) else _IngestedFile(entry, self.source) for entry in walk(self.root)]
+    def _find(self, walked: FolderWalk) -> list[SourceFile | Skipped]:
+        try:
+            return [entry if isinstance(entry, Skipped) else _IngestedFile(entry, self.source) for entry in walked]
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise SourceUnavailable(f"{self.root} cannot be listed: {reason}. Nothing was changed.") from error
 
     def _print(self, report: IngestReport) -> None:
         chunks = report.chunks
@@ -71,6 +90,8 @@ class IngestRun:
                 print(f"skipped: {printable(skipped.path)}: {skipped.reason}")
         elif report.omitted:
             print("skipped: " + ", ".join(f"{count:,} {reason}" for reason, count in report.reasons().items()))
+        for path, reason in report.refusals.items():
+            print(f"ignored files: by .gitignore in {printable(path) or 'the folder'}, because {printable(reason)}")
         sys.stdout.flush()
 
 
@@ -96,22 +117,38 @@ class _IngestedFile:
 
 
 async def ingest(
-    settings: Settings, *, path: Path, name: str | None, dry_run: bool, watch: bool, wait: bool, list_skipped: bool
+    settings: Settings,
+    *,
+    path: Path,
+    name: str | None,
+    dry_run: bool,
+    watch: bool,
+    wait: bool,
+    list_skipped: bool,
+    confirmed: bool,
 ) -> int:
     """Ingest a folder, with `watch` again after each change until a signal stops it; return the exit code."""
-    root = _folder(path)
-    run = IngestRun(root, scope_of(settings), _source_name(root, name), list_skipped)
-    with anyio.CancelScope() as scope, cancelled_by_signals(scope):
-        if dry_run:
-            return await _dry_run(run, settings)
-        async with open_app(settings) as app:
-            if watch:
-                await _watch(run, app)
-            else:
-                await run.execute(app)
-            return await show_indexing(app) if wait and await _count_queued(app) else 0
+    if watch and confirmed:
+        raise Invalid("--watch never removes most files of a source. Run once with --yes, and then with --watch.")
+    try:
+        root = _folder(path)
+        run = IngestRun(root, scope_of(settings), _source_name(root, name), list_skipped, confirmed)
+        with anyio.CancelScope() as scope, cancelled_by_signals(scope):
+            return await (_dry_run(run, settings) if dry_run else _ingest(run, settings, watch=watch, wait=wait))
+    except SourceUnavailable as error:
+        print(f"memos-as: {error}", file=sys.stderr)
+        return INCOMPLETE
     print(STOPPED, file=sys.stderr)
     return 0 if watch else INTERRUPTED
+
+
+async def _ingest(run: IngestRun, settings: Settings, *, watch: bool, wait: bool) -> int:
+    async with open_app(settings) as app:
+        if watch:
+            await _watch(run, app)
+        report = await run.execute(app)
+        indexed = await show_indexing(app) if wait and await _count_queued(app) else 0
+        return indexed or _exit_code(report)
 
 
 async def _count_queued(app: App) -> int:
@@ -123,14 +160,14 @@ async def _dry_run(run: IngestRun, settings: Settings) -> int:
     """Report the changes; nothing is stored or indexed."""
     app = assemble(settings)
     try:
-        await run.execute(app, write=False)
+        report = await run.execute(app, write=False)
     finally:
         await app.close()
     print("Nothing was stored: this was a dry run.")
-    return 0
+    return _exit_code(report)
 
 
-async def _watch(run: IngestRun, app: App) -> None:
+async def _watch(run: IngestRun, app: App) -> Never:
     """Ingest the folder, and again after each change, until it no longer exists."""
     changed, failure = anyio.Event(), Unavailable(f"{run.root} no longer exists. The stored files are kept.")
     async with anyio.create_task_group() as tasks:
@@ -172,9 +209,12 @@ async def _try_ingest(run: IngestRun, app: App, *, quiet: bool) -> bool:
 def _folder(path: Path) -> Path:
     try:
         root = path.expanduser().resolve(strict=True)
+        is_folder = root.is_dir()
     except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise SourceUnavailable(f"{path} cannot be read: {error.strerror}. Nothing was changed.") from error
         raise Invalid(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'no such folder'}.") from error
-    if not root.is_dir():
+    if not is_folder:
         raise Invalid(f"{path} is not a folder. Give the folder that holds it.")
     return root
 
@@ -189,3 +229,27 @@ def _source_name(root: Path, name: str | None) -> str:
 
 def _advance(bar: "tqdm[Any]", report: IngestReport) -> None:
     bar.update(report.new + report.changed + report.unchanged + len(report.omitted) - bar.n)
+
+
+def _until_replaced(found: list[SourceFile | Skipped], walked: FolderWalk) -> Iterator[SourceFile | Skipped]:
+    """Yield what was found; then check that the folder is still the same, before anything is removed."""
+    yield from found
+    walked.check_root()
+
+
+def _print_incomplete(report: IngestReport) -> None:
+    unread = report.unread
+    if unread:
+        print(f"memos-as: not read: {len(unread):,}; recorded files kept: {report.kept:,}", file=sys.stderr)
+    for one in unread[:SHOWN_UNREAD]:
+        print(f"not read: {printable(one.path)}: {printable(one.error)}", file=sys.stderr)
+    if report.unconfirmed:
+        print(
+            f"memos-as: {report.unconfirmed:,} of {report.recorded:,} recorded files are missing in the folder, and "
+            "none of them was removed. If that is right, run the same command with --yes.",
+            file=sys.stderr,
+        )
+
+
+def _exit_code(report: IngestReport) -> int:
+    return 0 if report.complete else INCOMPLETE

@@ -10,6 +10,7 @@ and never holds a driver's text, a host or a secret.
     ├── ToolFailed         a registered tool was called, and did not do what it should
     └── Unavailable        a part is currently not available: the same call can be repeated
         ├── StoreUnavailable     Postgres
+        ├── SourceUnavailable    a folder to ingest
         ├── IndexUnavailable     the vector index
         ├── EmbedderUnavailable  the embedding model
         └── RerankerUnavailable  the reranking model
@@ -42,6 +43,10 @@ class Unavailable(MemosError):
 
 class StoreUnavailable(Unavailable):
     """Postgres cannot be reached."""
+
+
+class SourceUnavailable(Unavailable):
+    """A folder to ingest cannot be read; its record was not changed."""
 
 
 class IndexUnavailable(Unavailable):

@@ -24,12 +24,14 @@ class StoredFile:
 class Skipped:
     """A file or folder that is not ingested. Those with the same reason are counted together.
 
-    `transient`: it could currently not be read, so its record stays until the next run.
+    `transient`: not known now, so the record of the file, or of all files below the folder, stays until the next run.
+    The path of a folder ends with a slash. `error` is why it could not be read, for people.
     """
 
     path: str
     reason: str
     transient: bool = False
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

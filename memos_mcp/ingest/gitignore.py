@@ -1,4 +1,4 @@
-"""The rules of git for ignored files: the .gitignore files from a repository's root down to a folder."""
+"""The rules of git for ignored files, read without git: the .gitignore files from a repository's root to a folder."""
 
 import os
 import stat
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+from memos_mcp.ingest.git_status import GitStatus
 
 _MAX_BYTES: Final = 1024 * 1024
 """The limit for a .gitignore. Git reads larger ones, but people do not write them."""
@@ -40,6 +42,13 @@ class GitignoreRules:
         patterns = _read(file)
         return GitignoreRules((*self.files, _RuleFile(prefix, patterns))) if patterns else self
 
+    def status(self, path: str, *, is_folder: bool) -> GitStatus:
+        """Return the status of an entry; what is tracked is not known without git."""
+        return GitStatus.IGNORED if self.ignores(path, is_folder=is_folder) else GitStatus.UNTRACKED
+
+    def is_repository(self, path: str, *, has_git_entry: bool) -> bool:
+        return has_git_entry and path != ""
+
     def ignores(self, path: str, *, is_folder: bool) -> bool:
         """Whether an entry is ignored, provided that no parent folder is: the innermost file with a match decides."""
         entry = f"{path}/" if is_folder else path
@@ -47,12 +56,11 @@ class GitignoreRules:
         return next((verdict for verdict in verdicts if verdict is not None), False)
 
 
-def rules_above(root: Path) -> tuple[GitignoreRules, str]:
-    """Return the rules that apply to a folder from its repository, and the folder's path in the repository.
+def rules_above(root: Path, top: Path) -> tuple[GitignoreRules, str]:
+    """Return the rules that apply to a folder from its repository at `top`, and the folder's path in the repository.
 
     An ignored folder was requested by name, so none of the repository's rules apply in it.
     """
-    top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
     path = "" if root == top else root.relative_to(top).as_posix()
     rules = GitignoreRules().add_file(top / ".git" / "info" / "exclude", "")
     for folder in reversed([folder for folder in root.parents if folder.is_relative_to(top)]):
@@ -80,13 +88,16 @@ def _matches(pattern: GitIgnoreSpecPattern, path: str) -> bool:
 
 
 def _read(file: Path) -> tuple[GitIgnoreSpecPattern, ...]:
-    """Read a file of patterns, last first; return none for a link, which git does not follow, or an unreadable file."""
+    """Read a file of patterns, last first; return none for a missing file, or a link, which git does not follow.
+
+    Raise `OSError` when the file cannot be read: what it ignores must not be ingested.
+    """
     try:
         status = file.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
             return ()
         lines = os.fsdecode(file.read_bytes()).removeprefix("\ufeff").split("\n")
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return ()
     return tuple(_patterns(lines))[::-1]
 

@@ -1,5 +1,6 @@
 """Reads one file: returns its text, or the reason to skip it (binary, generated, holds a secret, still changing)."""
 
+import errno
 import os
 import re
 import stat
@@ -12,7 +13,7 @@ from typing import Final
 from memos_mcp.domain.source import Skipped
 from memos_mcp.ingest.languages import language
 from memos_mcp.ingest.secret_scan import holds_secret
-from memos_mcp.ingest.walk import MAX_BYTES, FoundFile, SkipReason
+from memos_mcp.ingest.walk import MAX_BYTES, FoundFile, SkipReason, unread
 
 _ATTEMPTS: Final = 3
 
@@ -53,9 +54,11 @@ class SourceText:
 def read(found: FoundFile) -> SourceText | Skipped:
     """Read a file that the walk found, at most `MAX_BYTES` and one byte of it. Only the disk can block."""
     data = _read_stable(found)
-    text = data if isinstance(data, SkipReason) else _text(found.path, data)
-    if isinstance(data, SkipReason) or isinstance(text, SkipReason):
-        return Skipped(found.path, SkipReason(text), transient=text is SkipReason.CHANGING)
+    if isinstance(data, Skipped):
+        return data
+    text = _text(found.path, data)
+    if isinstance(text, SkipReason):
+        return Skipped(found.path, text)
     return SourceText(found.path, sha256(data).digest(), language(found.path, text), text)
 
 
@@ -74,31 +77,34 @@ def _text(path: str, data: bytes) -> str | SkipReason:
     return SkipReason.GENERATED if _is_generated(path, text) else text
 
 
-def _read_stable(found: FoundFile) -> bytes | SkipReason:
+def _read_stable(found: FoundFile) -> bytes | Skipped:
     """Return the bytes of a file that did not change while it was read."""
     for _ in range(_ATTEMPTS):
         data = _read_once(found)
-        if data is not SkipReason.CHANGING:
+        if data is not None:
             return data
-    return SkipReason.CHANGING
+    return Skipped(found.path, SkipReason.CHANGING, transient=True)
 
 
-def _read_once(found: FoundFile) -> bytes | SkipReason:
+def _read_once(found: FoundFile) -> bytes | Skipped | None:
+    """Return the bytes of a file, or None when it changed meanwhile."""
     # The file may have become a link or a pipe since the walk: a link is not followed, and a pipe does not block.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     try:
         with os.fdopen(os.open(found.file, flags), "rb") as file:
             before = os.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):
-                return SkipReason.SPECIAL
+                return Skipped(found.path, SkipReason.SPECIAL)
             data = file.read(MAX_BYTES + 1)
             after = os.fstat(file.fileno())
     except OSError as error:
-        return SkipReason.VANISHED if isinstance(error, FileNotFoundError) else SkipReason.UNREADABLE
+        if error.errno == errno.ELOOP and found.file.is_symlink():
+            return Skipped(found.path, SkipReason.LINK)
+        return unread(found.path, error, found.file, found.device)
     if len(data) > MAX_BYTES:
-        return SkipReason.TOO_LARGE
+        return Skipped(found.path, SkipReason.TOO_LARGE)
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size) or len(data) != after.st_size:
-        return SkipReason.CHANGING
+        return None
     return data
 
 

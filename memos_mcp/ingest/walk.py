@@ -1,17 +1,20 @@
 """Walks a folder: yields every file that may be read, and the reason for every other one."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from memos_mcp.domain.errors import SourceUnavailable
 from memos_mcp.domain.source import Skipped
 from memos_mcp.ingest import file_names
-from memos_mcp.ingest.gitignore import GitignoreRules, rules_above
+from memos_mcp.ingest.git_status import GitStatus, IgnoreRules
+from memos_mcp.ingest.work_trees import Decision, decide, decide_inside, is_linked_worktree
 
 MAX_BYTES: Final = 1024 * 1024
 """The limit for one file. Files written by hand are smaller; larger ones are data."""
@@ -20,7 +23,7 @@ MAX_BYTES: Final = 1024 * 1024
 class SkipReason(StrEnum):
     """Why a file or folder is not ingested; the values are for people."""
 
-    IGNORED = "ignored by .gitignore"
+    IGNORED = "ignored by git"
     FOREIGN = "fetched, built or cached"
     LINK = "symbolic link"
     SPECIAL = "not a regular file"
@@ -30,7 +33,9 @@ class SkipReason(StrEnum):
     NOT_UTF8 = "not UTF-8"
     GENERATED = "generated"
     SECRET = "may hold a secret"  # noqa: S105 - a reason, not a password
-    UNREADABLE = "cannot be read"
+    WORKTREE = "linked worktree"
+    UNREADABLE = "could not be read"
+    NEW = "appeared while the folder was read"
     UNNAMEABLE = "its name cannot be written"
     CHANGING = "changed while it was read"
     VANISHED = "vanished while it was read"
@@ -38,10 +43,11 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that may be read. `path` is relative to the root, with slashes."""
+    """A file that may be read. `path` is relative to the root, with slashes; `device` is that of its folder."""
 
     path: str
     file: Path
+    device: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,79 +55,191 @@ class _Folder:
     location: Path
     path: str
     """Relative to the root, with a trailing slash; empty for the root."""
-    repository_path: str
-    """Relative to the repository's root, for its rules."""
-    rules: GitignoreRules
+    device: int
+    parent_device: int
+    rules: IgnoreRules
+    rules_path: str
+    """Relative to the folder that the rules know."""
+    in_work_tree: bool
+    tracked: bool = False
 
 
-def walk(root: Path) -> Iterator[FoundFile | Skipped]:
-    """Yield every file below a folder once, sorted by name within each folder; links are not followed.
+class FolderWalk:
+    """Iterates over every file below a folder once, sorted by name within each folder; links are not followed.
 
-    Raise `NotADirectoryError` or another `OSError` when the root itself cannot be read.
+    `refusals` says why git does not decide what is ignored, by the path of the work tree, which is empty for the root.
+    `worktrees` are the linked worktrees that were skipped.
     """
-    root = root.resolve()
-    os.scandir(root).close()
-    rules, repository_path = rules_above(root)
-    pending = [_Folder(root, "", repository_path, rules)]
-    while pending:
-        folder = pending.pop()
-        subfolders: list[_Folder] = []
-        for entry in _list(folder):
-            if isinstance(entry, _Folder):
-                subfolders.append(entry)
-            else:
-                yield entry
-        pending.extend(reversed(subfolders))
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.refusals: dict[str, str] = {}
+        self.worktrees: list[str] = []
+        self._identity: tuple[int, int] | None = None
+
+    def __iter__(self) -> Iterator[FoundFile | Skipped]:
+        """Walk; raise `SourceUnavailable` or an `OSError` when the root cannot be listed or git cannot read it now."""
+        status = self.root.stat()
+        self._identity = (status.st_dev, status.st_ino)
+        os.scandir(self.root).close()
+        decision = decide(self.root)
+        self._note("", decision)
+        device, rules = status.st_dev, decision.rules
+        pending = [_Folder(self.root, "", device, device, rules, decision.path, decision.in_work_tree)]
+        while pending:
+            subfolders: list[_Folder] = []
+            for entry in self._list(pending.pop()):
+                if isinstance(entry, _Folder):
+                    subfolders.append(entry)
+                else:
+                    yield entry
+            pending.extend(reversed(subfolders))
+        self.check_root()
+
+    def check_root(self) -> None:
+        """Raise `SourceUnavailable` when the root is no longer the folder that was walked: a mount may have vanished."""
+        try:
+            status = self.root.stat()
+        except OSError as error:
+            raise SourceUnavailable(f"{self.root} cannot be read any more: {error.strerror}.") from error
+        if self._identity != (status.st_dev, status.st_ino):
+            raise SourceUnavailable(f"{self.root} was replaced by another folder during the run. Is it mounted?")
+
+    def _note(self, path: str, decision: Decision) -> None:
+        if decision.refused:
+            self.refusals[path] = decision.refused
+
+    def _list(self, folder: _Folder) -> Iterator[FoundFile | Skipped | _Folder]:
+        try:
+            with os.scandir(folder.location) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+            _check_device(folder)
+        except OSError as error:
+            if not folder.path:
+                raise
+            yield unread(folder.path, error, folder.location, folder.parent_device)
+            return
+        siblings = {entry.name for entry in entries}
+        entered = self._enter(folder, siblings)
+        if isinstance(entered, Skipped):
+            yield entered
+            return
+        for entry in entries:
+            yield _classify(entry, entered, siblings)
+
+    def _enter(self, folder: _Folder, siblings: AbstractSet[str]) -> _Folder | Skipped:
+        """Return the folder with the rules that apply inside it, or why it is skipped."""
+        if folder.path and _marks_foreign(siblings, tracked=folder.tracked):
+            return Skipped(folder.path, SkipReason.FOREIGN)
+        try:
+            return self._with_rules(folder, has_git_entry=".git" in siblings)
+        except (OSError, SourceUnavailable) as error:
+            if not folder.path:
+                raise
+            return Skipped(folder.path, SkipReason.UNREADABLE, transient=True, error=str(error))
+
+    def _with_rules(self, folder: _Folder, *, has_git_entry: bool) -> _Folder | Skipped:
+        rules, path = folder.rules, folder.rules_path
+        if folder.path and has_git_entry and folder.in_work_tree and is_linked_worktree(folder.location):
+            self.worktrees.append(folder.path)
+            return Skipped(folder.path, SkipReason.WORKTREE)
+        in_work_tree = folder.in_work_tree
+        if folder.path and rules.is_repository(path, has_git_entry=has_git_entry):
+            decision = decide_inside(folder.location, rules, path, has_git_entry=has_git_entry)
+            self._note(folder.path, decision)
+            rules, path, in_work_tree = decision.rules, decision.path, decision.in_work_tree
+        rules = rules.enter(folder.location, path)
+        return replace(folder, rules=rules, rules_path=path, in_work_tree=in_work_tree)
 
 
-def _list(folder: _Folder) -> Iterator[FoundFile | Skipped | _Folder]:
-    try:
-        with os.scandir(folder.location) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError:
-        yield Skipped(folder.path, SkipReason.UNREADABLE)
-        return
-    siblings = {entry.name for entry in entries}
-    if folder.path and file_names.marks_foreign(siblings):
-        yield Skipped(folder.path, SkipReason.FOREIGN)
-        return
-    rules = folder.rules.enter(folder.location, folder.repository_path)
-    for entry in entries:
-        yield _classify(entry, folder, rules, siblings)
+def walk(root: Path) -> FolderWalk:
+    """Return an iterable of every file below a folder that may be read, and of the reasons for all others."""
+    return FolderWalk(root.resolve())
 
 
-def _classify(
-    entry: os.DirEntry[str], folder: _Folder, rules: GitignoreRules, siblings: AbstractSet[str]
-) -> FoundFile | Skipped | _Folder:
+def unread(path: str, error: OSError, location: Path, parent_device: int | None) -> Skipped:
+    """Return what an error means: something that was listed is gone only if its folder is still there to show it.
+
+    The path is that of a file, or of a folder with a trailing slash; its parent was on this device.
+    """
+    above = _device_above(location) if isinstance(error, FileNotFoundError | NotADirectoryError) else None
+    if above is not None and parent_device in (None, above):
+        return Skipped(path, SkipReason.VANISHED)
+    return Skipped(path, SkipReason.UNREADABLE, transient=True, error=error.strerror or str(error))
+
+
+def _device_above(location: Path) -> int | None:
+    """Return the device of the innermost folder above that exists, or None when that cannot be read."""
+    for folder in location.parents:
+        try:
+            return folder.stat().st_dev
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return None
+    return None
+
+
+def _check_device(folder: _Folder) -> None:
+    if folder.location.stat().st_dev != folder.device:
+        raise OSError(errno.ESTALE, "mounted or unmounted meanwhile")
+
+
+def _classify(entry: os.DirEntry[str], folder: _Folder, siblings: AbstractSet[str]) -> FoundFile | Skipped | _Folder:
     path = f"{folder.path}{entry.name}"
     if not entry.name.isprintable():  # control characters, line ends, and bytes that are not UTF-8
         return Skipped(f"{folder.path}{ascii(entry.name)[1:-1]}", SkipReason.UNNAMEABLE)
+    location = folder.location / entry.name
+    rules_path = f"{folder.rules_path}/{entry.name}" if folder.rules_path else entry.name
     try:
         status = entry.stat(follow_symlinks=False)
-    except OSError:
-        return Skipped(path, SkipReason.UNREADABLE)
-    repository_path = f"{folder.repository_path}/{entry.name}" if folder.repository_path else entry.name
-    if stat.S_ISDIR(status.st_mode):
-        if file_names.is_foreign(entry.name, siblings):
-            return Skipped(f"{path}/", SkipReason.FOREIGN)
-        if rules.ignores(repository_path, is_folder=True):
-            return Skipped(f"{path}/", SkipReason.IGNORED)
-        return _Folder(folder.location / entry.name, f"{path}/", repository_path, rules)
-    reason = _reason(entry.name, status, rules, repository_path)
-    return FoundFile(path, folder.location / entry.name) if reason is None else Skipped(path, reason)
+    except OSError as error:
+        return unread(path, error, location, folder.device)
+    is_folder = stat.S_ISDIR(status.st_mode)
+    git_status = folder.rules.status(rules_path, is_folder=is_folder)
+    if is_folder:
+        reason = _folder_reason(entry.name, siblings, git_status)
+        if reason is not None:
+            return Skipped(f"{path}/", reason)
+        rules, tracked = folder.rules, git_status is GitStatus.TRACKED
+        return _Folder(
+            location, f"{path}/", status.st_dev, folder.device, rules, rules_path, folder.in_work_tree, tracked
+        )
+    reason = _file_reason(entry.name, status, git_status)
+    if reason is not None:
+        return Skipped(path, reason, transient=reason is SkipReason.NEW)
+    return FoundFile(path, location, folder.device)
 
 
-def _reason(name: str, status: os.stat_result, rules: GitignoreRules, repository_path: str) -> SkipReason | None:
+def _file_reason(name: str, status: os.stat_result, git_status: GitStatus) -> SkipReason | None:
     """Return the reason to skip a file without opening it, or None. A link is always skipped."""
     # The .git of a worktree or submodule is a file.
-    if rules.ignores(repository_path, is_folder=False) or name == ".git":
+    if git_status is GitStatus.IGNORED or name == ".git":
         return SkipReason.IGNORED
     if not stat.S_ISREG(status.st_mode):
         return SkipReason.LINK if stat.S_ISLNK(status.st_mode) else SkipReason.SPECIAL
+    reason = _named_reason(name, status.st_size)
+    return SkipReason.NEW if reason is None and git_status is GitStatus.UNLISTED else reason
+
+
+def _folder_reason(name: str, siblings: AbstractSet[str], git_status: GitStatus) -> SkipReason | None:
+    """Return the reason to skip a folder without listing it, or None."""
+    if git_status is not GitStatus.TRACKED and file_names.is_foreign(name, siblings):
+        return SkipReason.FOREIGN
+    return SkipReason.IGNORED if git_status is GitStatus.IGNORED else None
+
+
+def _marks_foreign(names: AbstractSet[str], *, tracked: bool) -> bool:
+    """Whether one of the files in a folder marks it as one that nobody wrote by hand."""
+    return not tracked and file_names.marks_foreign(names)
+
+
+def _named_reason(name: str, size: int) -> SkipReason | None:
+    """Return the reason to skip a file of this name and size, or None."""
     if file_names.may_be_secret(name):
         return SkipReason.SECRET
     if file_names.is_generated(name):
         return SkipReason.GENERATED
-    if status.st_size == 0:
+    if size == 0:
         return SkipReason.EMPTY
-    return SkipReason.TOO_LARGE if status.st_size > MAX_BYTES else None
+    return SkipReason.TOO_LARGE if size > MAX_BYTES else None

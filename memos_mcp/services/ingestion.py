@@ -19,24 +19,46 @@ BATCH_CHUNKS: Final = 500
 BATCH_SECONDS: Final = 1.0
 """A batch is one transaction. The time bounds what a cancelled run still waits for, and what a killed one repeats."""
 
+MANY_REMOVED: Final = 10
+"""From so many on, the removal of more than half of a source's files must be confirmed: a mount may have vanished."""
+
 UNSTORABLE: Final = "cannot be stored unchanged"
 
 
 @dataclass(slots=True)
 class IngestReport:
-    """The result of a run: counts of files, and of the chunks of new and changed ones."""
+    """The result of a run: counts of files, and of the chunks of new and changed ones.
+
+    `recorded` files were known before the run. Of them, `kept` stay because they, or a folder above, could not be read,
+    and `unconfirmed` stay because they are more than half.
+    """
 
     new: int = 0
     changed: int = 0
     unchanged: int = 0
     removed: int = 0
+    recorded: int = field(default=0, compare=False)
+    kept: int = 0
+    unconfirmed: int = 0
     chunks: Replaced = field(default_factory=Replaced)
     omitted: list[Skipped] = field(default_factory=list)
+    refusals: dict[str, str] = field(default_factory=dict)
+    """Why git did not decide what is ignored, by the path of the work tree: empty for the folder itself."""
 
     @property
     def wrote(self) -> bool:
         """Whether the record changed."""
         return bool(self.new or self.changed or self.removed)
+
+    @property
+    def unread(self) -> list[Skipped]:
+        """The files and folders that could not be read."""
+        return [one for one in self.omitted if one.error]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the record now holds what the folder holds, as far as it is ingested."""
+        return not self.unread and not self.unconfirmed
 
     def reasons(self) -> dict[str, int]:
         """Return how many files were left out for each reason, the most frequent first."""
@@ -56,11 +78,9 @@ class _Batch:
     def full(self) -> bool:
         return len(self.stored) >= BATCH_FILES or sum(len(file.new) for file in self.stored) >= BATCH_CHUNKS
 
-    def kept_paths(self) -> Iterator[str]:
-        """Yield the paths whose record is kept."""
+    def found_paths(self) -> Iterator[str]:
         yield from self.unchanged
         yield from (file.path for file in self.stored)
-        yield from (one.path for one in self.omitted if one.transient)
 
 
 class Ingestion:
@@ -78,17 +98,19 @@ class Ingestion:
         seen: Callable[[IngestReport], None],
         *,
         write: bool = True,
+        confirmed: bool = False,
     ) -> IngestReport:
         """Make the record hold these files and no others of this source; call `seen` with the report after each batch.
 
         The run does not wait for the index. An interrupted run has stored whole batches, which the next one skips.
-        Without `write`, nothing is stored and all chunks of new and changed files count as created.
+        Without `write`, nothing is stored and all chunks of new and changed files count as created. More than half of
+        the source's files, and at least `MANY_REMOVED`, are only removed when that is `confirmed`.
         """
         check_name("the name of the source", source)
         if not write:
-            return await self._compare(scope, source, files, seen, write=False)
+            return await self._compare(scope, source, files, seen, write=False, confirmed=confirmed)
         async with self._sources.lock(scope, source):
-            return await self._compare(scope, source, files, seen, write=True)
+            return await self._compare(scope, source, files, seen, write=True, confirmed=confirmed)
 
     async def _compare(
         self,
@@ -98,25 +120,49 @@ class Ingestion:
         seen: Callable[[IngestReport], None],
         *,
         write: bool,
+        confirmed: bool,
     ) -> IngestReport:
-        report, known = IngestReport(), await self._sources.digests(scope, source)
-        removed = dict.fromkeys(known)
+        known = await self._sources.digests(scope, source)
+        report, missing, moved = IngestReport(recorded=len(known)), dict(known), set[bytes]()
         batch = _Batch()
         while not batch.last:
             batch = await run_sync(_next_batch, files, known)
-            for path in batch.kept_paths():
-                removed.pop(path, None)
+            for path in batch.found_paths():
+                missing.pop(path, None)
+            report.kept += _keep_unread(missing, batch.omitted)
+            moved.update(file.digest for file in batch.stored if file.path not in known)
             if write and batch.stored:
                 report.chunks += await self._sources.replace(scope, source, batch.stored, self._now())
             elif not write:
                 report.chunks += Replaced(created=sum(len(file.new) for file in batch.stored))
             _count(report, batch, known)
             seen(report)
-        paths = list(removed)
-        report.removed = len(paths)
-        for start in range(0, len(paths) if write else 0, BATCH_FILES):
-            report.chunks += await self._sources.remove(scope, source, paths[start : start + BATCH_FILES])
+        vanished = sum(digest not in moved for digest in missing.values())
+        if vanished >= MANY_REMOVED and 2 * vanished > len(known) and not confirmed:
+            report.unconfirmed = len(missing)
+            return report
+        report.removed = len(missing)
+        if write:
+            report.chunks += await self._remove(scope, source, list(missing))
         return report
+
+    async def _remove(self, scope: Scope, source: str, paths: list[str]) -> Replaced:
+        removed = Replaced()
+        for start in range(0, len(paths), BATCH_FILES):
+            removed += await self._sources.remove(scope, source, paths[start : start + BATCH_FILES])
+        return removed
+
+
+def _keep_unread(missing: dict[str, bytes], omitted: list[Skipped]) -> int:
+    """Take out of the missing files what may still exist; return how many could not be read."""
+    count = 0
+    for one in omitted:
+        if one.transient:
+            below = one.path.endswith("/")
+            paths = [path for path in missing if path.startswith(one.path)] if below else [one.path]
+            kept = sum(missing.pop(path, None) is not None for path in paths)
+            count += kept if one.error else 0
+    return count
 
 
 def _next_batch(files: Iterator[SourceFile | Skipped], known: Mapping[str, bytes]) -> _Batch:

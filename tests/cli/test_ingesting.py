@@ -68,7 +68,7 @@ def test_a_folder_is_ingested_and_updated_with_a_report(ingest: Ingest, code: Pa
     exit_code, out, _ = ingest(code)
     assert exit_code == 0
     assert out.startswith("small: files: 3 new, 0 changed, 0 unchanged, 0 removed; chunks: ")
-    assert re.search(r"^skipped: .*1 ignored by \.gitignore", out, re.MULTILINE)
+    assert re.search(r"^skipped: .*1 ignored by git", out, re.MULTILINE)
     assert re.search(r"^skipped: .*1 binary", out, re.MULTILINE)
 
     reported = figures(ingest(code)[1])
@@ -82,7 +82,7 @@ def test_a_folder_is_ingested_and_updated_with_a_report(ingest: Ingest, code: Pa
 
 def test_every_skipped_file_is_listed_on_request(ingest: Ingest, code: Path) -> None:
     _, out, _ = ingest(code, "--dry-run", "--list-skipped")
-    assert "skipped: noise.log: ignored by .gitignore\n" in out
+    assert "skipped: noise.log: ignored by git\n" in out
     assert "skipped: picture.png: binary\n" in out
 
 

@@ -93,7 +93,7 @@ def test_a_file_that_became_a_pipe_or_a_link_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("outside")
 
     assert read(FoundFile("pipe", tmp_path / "pipe")) == Skipped("pipe", SkipReason.SPECIAL)
-    assert read(FoundFile("link", tmp_path / "link")) == Skipped("link", SkipReason.UNREADABLE)
+    assert read(FoundFile("link", tmp_path / "link")) == Skipped("link", SkipReason.LINK)
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
