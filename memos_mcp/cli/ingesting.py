@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,13 +23,16 @@ from memos_mcp.domain.limits import check_name
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import Skipped, SourceFile, StoredFile
 from memos_mcp.ingest.chunker import chunks
-from memos_mcp.ingest.reading import read
+from memos_mcp.ingest.file_stamps import FileStamps
+from memos_mcp.ingest.reading import read_changed
 from memos_mcp.ingest.walk import FolderWalk, FoundFile, walk
-from memos_mcp.ingest.watch import changes
+from memos_mcp.ingest.watch import change_rules, changes
 from memos_mcp.services.ingestion import IngestReport
 from memos_mcp.settings import Settings
 
 RETRY_SECONDS: Final = 5.0
+UNREAD_SECONDS: Final = 60.0
+"""After which a watched folder is walked again when something could not be read: no change is reported for that."""
 
 INCOMPLETE: Final = 3
 """The exit code when something could not be read, or a removal was not confirmed; what is recorded of it was kept."""
@@ -36,7 +40,7 @@ INCOMPLETE: Final = 3
 SHOWN_UNREAD: Final = 10
 
 CHUNKER_VERSION: Final = b"1"
-"""A part of each digest: with another version, all files are cut again."""
+"""A part of each digest: with another version, all files are read, judged and cut again."""
 
 STOPPED: Final = "Stopped. Stored files are kept; run the same command again to continue."
 
@@ -49,11 +53,17 @@ class IngestRun:
     scope: Scope
     source: str
     list_skipped: bool
-    confirmed: bool = False
+    confirmed: bool
+    stamps: FileStamps
 
-    async def execute(self, app: App, *, write: bool = True, quiet: bool = False) -> IngestReport:
-        """Update the stored files to match the folder; with `quiet`, print nothing unless something changed."""
-        walked = walk(self.root)
+    async def execute(
+        self, app: App, *, write: bool = True, quiet: bool = False, within: AbstractSet[str] | None = None
+    ) -> IngestReport:
+        """Update the stored files to match the folder, or only these paths in it.
+
+        With `quiet`, print nothing unless something changed.
+        """
+        walked = walk(self.root, within)
         found = await run_sync(self._find, walked)
         with tqdm(total=len(found), unit="file", desc="read", disable=quiet, mininterval=0.5) as bar:
             report = await app.ingestion.ingest(
@@ -63,7 +73,10 @@ class IngestRun:
                 partial(_advance, bar),
                 write=write,
                 confirmed=self.confirmed,
+                within=within,
             )
+        if write:
+            await run_sync(self._save_stamps, None if within is not None else {file.path for file in found})
         report.refusals = walked.refusals
         if report.wrote or not quiet:
             self._print(report)
@@ -73,10 +86,18 @@ class IngestRun:
 
     def _find(self, walked: FolderWalk) -> list[SourceFile | Skipped]:
         try:
-            return [entry if isinstance(entry, Skipped) else _IngestedFile(entry, self.source) for entry in walked]
+            return [
+                entry if isinstance(entry, Skipped) else _IngestedFile(entry, self.source, self.stamps)
+                for entry in walked
+            ]
         except OSError as error:
             reason = error.strerror or str(error)
             raise SourceUnavailable(f"{self.root} cannot be listed: {reason}. Nothing was changed.") from error
+
+    def _save_stamps(self, found: set[str] | None) -> None:
+        if found is not None:
+            self.stamps.retain(found)
+        self.stamps.save()
 
     def _print(self, report: IngestReport) -> None:
         chunks = report.chunks
@@ -101,19 +122,32 @@ class _IngestedFile:
 
     found: FoundFile
     source: str
+    stamps: FileStamps
 
     @property
     def path(self) -> str:
         return self.found.path
 
     def read(self, known_digest: bytes | None) -> StoredFile | Skipped | None:
-        source_text = read(self.found)
+        if known_digest is not None and known_digest == self.stamps.digest(self.path, self.found.stamp):
+            return None
+        source_text = read_changed(self.found, _digest_of_bytes(known_digest))
         if isinstance(source_text, Skipped):
             return source_text
-        digest = CHUNKER_VERSION + source_text.digest
-        if digest == known_digest:
+        if source_text is None and known_digest is not None:
+            self.stamps.record(self.path, self.found.stamp, known_digest)
+        if source_text is None:
             return None
+        digest = CHUNKER_VERSION + source_text.digest
+        self.stamps.record(self.path, self.found.stamp, digest)
         return StoredFile(self.path, digest, [chunk.new_memory(self.source) for chunk in chunks(source_text)])
+
+
+def _digest_of_bytes(known_digest: bytes | None) -> bytes | None:
+    """Return the digest of a file's bytes, or None when other rules cut the file."""
+    if known_digest is None or not known_digest.startswith(CHUNKER_VERSION):
+        return None
+    return known_digest.removeprefix(CHUNKER_VERSION)
 
 
 async def ingest(
@@ -132,7 +166,8 @@ async def ingest(
         raise Invalid("--watch never removes most files of a source. Run once with --yes, and then with --watch.")
     try:
         root = _folder(path)
-        run = IngestRun(root, scope_of(settings), _source_name(root, name), list_skipped, confirmed)
+        stamps = await run_sync(FileStamps.of_folder, settings.home, root, CHUNKER_VERSION.decode())
+        run = IngestRun(root, scope_of(settings), _source_name(root, name), list_skipped, confirmed, stamps)
         with anyio.CancelScope() as scope, cancelled_by_signals(scope):
             return await (_dry_run(run, settings) if dry_run else _ingest(run, settings, watch=watch, wait=wait))
     except SourceUnavailable as error:
@@ -168,14 +203,16 @@ async def _dry_run(run: IngestRun, settings: Settings) -> int:
 
 
 async def _watch(run: IngestRun, app: App) -> Never:
-    """Ingest the folder, and again after each change, until it no longer exists."""
-    changed, failure = anyio.Event(), Unavailable(f"{run.root} no longer exists. The stored files are kept.")
+    """Ingest the folder, and after each change what has changed in it, until it no longer exists."""
+    failure = Unavailable(f"{run.root} no longer exists. The stored files are kept.")
+    changed, paths = anyio.Event(), set[str]()
     async with anyio.create_task_group() as tasks:
 
         async def listen() -> None:
             nonlocal failure
             try:
-                async for _ in changes(run.root):
+                async for burst in changes(run.root):
+                    paths.update(burst)
                     changed.set()
             except OSError as error:
                 failure = Unavailable(f"{run.root} cannot be watched: {error.strerror or error}.")
@@ -183,27 +220,29 @@ async def _watch(run: IngestRun, app: App) -> Never:
 
         tasks.start_soon(listen)
         await checkpoint()  # start watching before the first file is read
-        quiet = False
+        quiet, within = False, None
         while True:
-            changed = anyio.Event()
-            if await _try_ingest(run, app, quiet=quiet):
-                quiet = True
+            wait = await _try_ingest(run, app, quiet=quiet, within=within)
+            quiet = quiet or wait != RETRY_SECONDS
+            with anyio.move_on_after(wait):
                 await changed.wait()
-            else:
-                await anyio.sleep(RETRY_SECONDS)
+            known = wait is None and not change_rules(paths)
+            within = frozenset(paths) if known else None
+            changed = anyio.Event()
+            paths.clear()
     raise failure
 
 
-async def _try_ingest(run: IngestRun, app: App, *, quiet: bool) -> bool:
-    """Ingest the folder; return whether that succeeded, otherwise print the error."""
+async def _try_ingest(run: IngestRun, app: App, *, quiet: bool, within: AbstractSet[str] | None) -> float | None:
+    """Ingest the folder or some paths; return after how many seconds all of it is walked again without a change."""
     try:
-        await run.execute(app, quiet=quiet)
+        report = await run.execute(app, quiet=quiet, within=within)
     except MemosError as error:
         print(f"memos-as: {error}", file=sys.stderr)
-        return False
+        return RETRY_SECONDS
     if not quiet:
         print(f"Watching {printable(str(run.root))}. Press Ctrl-C to stop.", flush=True)
-    return True
+    return UNREAD_SECONDS if any(one.transient for one in report.omitted) else None
 
 
 def _folder(path: Path) -> Path:

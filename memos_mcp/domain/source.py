@@ -1,6 +1,7 @@
 """Sources: ingested folders, and the record of their files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import astuple, dataclass
 from datetime import datetime
@@ -45,6 +46,17 @@ class Replaced:
 
     def __add__(self, other: "Replaced") -> "Replaced":
         return Replaced(*map(add, astuple(self), astuple(other)))
+
+
+def parents(path: str) -> Iterator[str]:
+    """Yield the folders above a path of a source, innermost first, without the root and without trailing slashes."""
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+def is_within(path: str, paths: AbstractSet[str]) -> bool:
+    """Whether a path is one of these, or below one."""
+    return path in paths or any(parent in paths for parent in parents(path))
 
 
 class SourceFile(Protocol):

@@ -14,7 +14,6 @@ TIMEOUT_SECONDS: Final = 120.0
 
 _OPTIONS: Final = (
     "--no-pager",
-    "--literal-pathspecs",
     # A repository may name programs here: https://git-scm.com/docs/git-config
     *("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"),
     # A folder that has the files of a bare repository is not taken for one.

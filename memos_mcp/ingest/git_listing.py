@@ -81,7 +81,7 @@ def _check_top(folder: Path, top: Path) -> None:
     if not found or not Path(found).samefile(top):
         raise GitRefused("git finds another work tree")
     if folder != top:
-        path = folder.relative_to(top).as_posix()
+        path = f"./{folder.relative_to(top).as_posix()}"  # a colon at the beginning would have a meaning
         if git(top, "check-ignore", "--quiet", "--", path, accepted=(0, 1)).returncode == 0:
             raise GitRefused("the repository ignores this folder")
 

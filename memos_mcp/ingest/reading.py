@@ -54,12 +54,23 @@ class SourceText:
 def read(found: FoundFile) -> SourceText | Skipped:
     """Read a file that the walk found, at most `MAX_BYTES` and one byte of it. Only the disk can block."""
     data = _read_stable(found)
+    return data if isinstance(data, Skipped) else _source_text(found, data, sha256(data).digest())
+
+
+def read_changed(found: FoundFile, known_digest: bytes | None) -> SourceText | Skipped | None:
+    """Read a file, and return None when its digest is the known one: it was decoded and judged before."""
+    data = _read_stable(found)
     if isinstance(data, Skipped):
         return data
+    digest = sha256(data).digest()
+    return None if digest == known_digest else _source_text(found, data, digest)
+
+
+def _source_text(found: FoundFile, data: bytes, digest: bytes) -> SourceText | Skipped:
     text = _text(found.path, data)
     if isinstance(text, SkipReason):
         return Skipped(found.path, text)
-    return SourceText(found.path, sha256(data).digest(), language(found.path, text), text)
+    return SourceText(found.path, digest, language(found.path, text), text)
 
 
 def _text(path: str, data: bytes) -> str | SkipReason:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from memos_mcp.domain.errors import SourceUnavailable
-from memos_mcp.domain.source import Skipped
+from memos_mcp.domain.source import Skipped, is_within, parents
 from memos_mcp.ingest import file_names
+from memos_mcp.ingest.file_stamps import Stamp, stamp_of
 from memos_mcp.ingest.git_status import GitStatus, IgnoreRules
 from memos_mcp.ingest.work_trees import Decision, decide, decide_inside, is_linked_worktree
 
@@ -43,11 +44,15 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that may be read. `path` is relative to the root, with slashes; `device` is that of its folder."""
+    """A file that may be read. `path` is relative to the root, with slashes; `device` is that of its folder.
+
+    `stamp` changes with the file. It is None while that is not certain.
+    """
 
     path: str
     file: Path
     device: int | None = None
+    stamp: Stamp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +73,14 @@ class FolderWalk:
     """Iterates over every file below a folder once, sorted by name within each folder; links are not followed.
 
     `refusals` says why git does not decide what is ignored, by the path of the work tree, which is empty for the root.
-    `worktrees` are the linked worktrees that were skipped.
+    `worktrees` are the linked worktrees that were skipped. With `within`, only these paths and what is below them is
+    walked.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, within: AbstractSet[str] | None = None) -> None:
         self.root = root
+        self._within = within
+        self._above = None if within is None else {parent for path in within for parent in parents(path)}
         self.refusals: dict[str, str] = {}
         self.worktrees: list[str] = []
         self._identity: tuple[int, int] | None = None
@@ -97,7 +105,7 @@ class FolderWalk:
         self.check_root()
 
     def check_root(self) -> None:
-        """Raise `SourceUnavailable` when the root is no longer the folder that was walked: a mount may have vanished."""
+        """Raise `SourceUnavailable` unless the root is still the folder that was walked; a mount may vanish."""
         try:
             status = self.root.stat()
         except OSError as error:
@@ -125,7 +133,14 @@ class FolderWalk:
             yield entered
             return
         for entry in entries:
-            yield _classify(entry, entered, siblings)
+            if self._covers(f"{folder.path}{entry.name}"):
+                yield _classify(entry, entered, siblings)
+
+    def _covers(self, path: str) -> bool:
+        """Whether a path is to be walked: one of those that are asked for, or above or below one."""
+        if self._within is None or self._above is None:
+            return True
+        return path in self._above or is_within(path, self._within)
 
     def _enter(self, folder: _Folder, siblings: AbstractSet[str]) -> _Folder | Skipped:
         """Return the folder with the rules that apply inside it, or why it is skipped."""
@@ -152,13 +167,13 @@ class FolderWalk:
         return replace(folder, rules=rules, rules_path=path, in_work_tree=in_work_tree)
 
 
-def walk(root: Path) -> FolderWalk:
+def walk(root: Path, within: AbstractSet[str] | None = None) -> FolderWalk:
     """Return an iterable of every file below a folder that may be read, and of the reasons for all others."""
-    return FolderWalk(root.resolve())
+    return FolderWalk(root.resolve(), within)
 
 
 def unread(path: str, error: OSError, location: Path, parent_device: int | None) -> Skipped:
-    """Return what an error means: something that was listed is gone only if its folder is still there to show it.
+    """Return what an error means: what was listed counts as deleted only while the folder above can be read.
 
     The path is that of a file, or of a folder with a trailing slash; its parent was on this device.
     """
@@ -208,7 +223,7 @@ def _classify(entry: os.DirEntry[str], folder: _Folder, siblings: AbstractSet[st
     reason = _file_reason(entry.name, status, git_status)
     if reason is not None:
         return Skipped(path, reason, transient=reason is SkipReason.NEW)
-    return FoundFile(path, location, folder.device)
+    return FoundFile(path, location, folder.device, stamp_of(status))
 
 
 def _file_reason(name: str, status: os.stat_result, git_status: GitStatus) -> SkipReason | None:

@@ -1,18 +1,23 @@
 """Waits for changes in a folder."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 import anyio
 from watchfiles import Change, awatch
 
-from memos_mcp.ingest.file_names import is_foreign
-
 _STEP_MS: Final = 400
 """The pause after the last change before a burst is reported: an editor or git makes many changes at once."""
 
 _DEBOUNCE_MS: Final = 3_000
+
+_VERSION_CONTROL: Final = frozenset({".git", ".hg", ".svn", ".bzr", ".jj"})
+
+_DECIDING: Final = frozenset({".git", ".gitignore", ".gitmodules", ".memosignore"})
+
+_GIT_FILES: Final = (("index",), ("HEAD",), ("info", "exclude"))
+"""The files in `.git` that decide what is ingested."""
 
 _POLL_MS: Final = 1_000
 """How long the watching thread may take to stop: the interval at which it checks for that while nothing changes."""
@@ -21,14 +26,13 @@ _POLL_MS: Final = 1_000
 async def changes(root: Path) -> AsyncIterator[frozenset[str]]:
     """Yield the paths that were added, changed or removed, relative to the root, one set for each burst of changes.
 
-    Folders that are never read are not reported; paths that git ignores may be. Iteration ends when the root no longer
-    exists.
+    Paths that are never ingested are reported too, except what git itself writes. Iteration ends when the root no
+    longer exists.
     """
     top = Path(await anyio.Path(root).resolve())
 
     def is_watched(_: Change, path: str) -> bool:
-        parts = Path(path).relative_to(top).parts
-        return not any(is_foreign(part, frozenset()) for part in parts)
+        return _is_watched(Path(path).relative_to(top).parts)
 
     bursts = awatch(
         top,
@@ -42,3 +46,15 @@ async def changes(root: Path) -> AsyncIterator[frozenset[str]]:
         if not await anyio.Path(top).is_dir():
             return
         yield frozenset(Path(path).relative_to(top).as_posix() for _, path in burst)
+
+
+def change_rules(paths: Iterable[str]) -> bool:
+    """Whether one of these changes may decide about files that did not change themselves."""
+    return any(path == "." or not _DECIDING.isdisjoint(Path(path).parts) for path in paths)
+
+
+def _is_watched(parts: Sequence[str]) -> bool:
+    for position, part in enumerate(parts):
+        if part in _VERSION_CONTROL:
+            return part == ".git" and tuple(parts[position + 1 :]) in _GIT_FILES
+    return True

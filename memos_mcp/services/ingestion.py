@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -12,7 +13,7 @@ from anyio.to_thread import run_sync
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.limits import check_characters, check_name
 from memos_mcp.domain.scope import Scope
-from memos_mcp.domain.source import Replaced, Skipped, SourceFile, Sources, StoredFile
+from memos_mcp.domain.source import Replaced, Skipped, SourceFile, Sources, StoredFile, is_within
 
 BATCH_FILES: Final = 64
 BATCH_CHUNKS: Final = 500
@@ -57,7 +58,7 @@ class IngestReport:
 
     @property
     def complete(self) -> bool:
-        """Whether the record now holds what the folder holds, as far as it is ingested."""
+        """Whether everything was read and everything that is missing was removed."""
         return not self.unread and not self.unconfirmed
 
     def reasons(self) -> dict[str, int]:
@@ -99,18 +100,20 @@ class Ingestion:
         *,
         write: bool = True,
         confirmed: bool = False,
+        within: AbstractSet[str] | None = None,
     ) -> IngestReport:
         """Make the record hold these files and no others of this source; call `seen` with the report after each batch.
 
         The run does not wait for the index. An interrupted run has stored whole batches, which the next one skips.
         Without `write`, nothing is stored and all chunks of new and changed files count as created. More than half of
-        the source's files, and at least `MANY_REMOVED`, are only removed when that is `confirmed`.
+        the source's files, and at least `MANY_REMOVED`, are only removed when that is `confirmed`. `within` are
+        the paths that were walked, if not all: nothing else is removed.
         """
         check_name("the name of the source", source)
         if not write:
-            return await self._compare(scope, source, files, seen, write=False, confirmed=confirmed)
+            return await self._compare(scope, source, files, seen, within, write=False, confirmed=confirmed)
         async with self._sources.lock(scope, source):
-            return await self._compare(scope, source, files, seen, write=True, confirmed=confirmed)
+            return await self._compare(scope, source, files, seen, within, write=True, confirmed=confirmed)
 
     async def _compare(
         self,
@@ -118,12 +121,14 @@ class Ingestion:
         source: str,
         files: Iterator[SourceFile | Skipped],
         seen: Callable[[IngestReport], None],
+        within: AbstractSet[str] | None,
         *,
         write: bool,
         confirmed: bool,
     ) -> IngestReport:
         known = await self._sources.digests(scope, source)
-        report, missing, moved = IngestReport(recorded=len(known)), dict(known), set[bytes]()
+        report, moved = IngestReport(recorded=len(known)), set[bytes]()
+        missing = {path: digest for path, digest in known.items() if within is None or is_within(path, within)}
         batch = _Batch()
         while not batch.last:
             batch = await run_sync(_next_batch, files, known)
