@@ -17,11 +17,11 @@ from tqdm import tqdm
 from memos_mcp.app import App, assemble, open_app
 from memos_mcp.cli.console import INTERRUPTED, cancelled_by_signals, printable
 from memos_mcp.cli.maintenance import show_indexing
-from memos_mcp.cli.serving import scope_of
 from memos_mcp.domain.errors import Invalid, MemosError, SourceUnavailable, Unavailable
 from memos_mcp.domain.limits import check_name
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import Skipped, SourceFile, StoredFile
+from memos_mcp.engine.admission import scope_of
 from memos_mcp.ingest.chunker import chunks
 from memos_mcp.ingest.file_stamps import FileStamps
 from memos_mcp.ingest.reading import read_changed
@@ -167,7 +167,14 @@ async def ingest(
     try:
         root = _folder(path)
         stamps = await run_sync(FileStamps.of_folder, settings.home, root, CHUNKER_VERSION.decode())
-        run = IngestRun(root, scope_of(settings), _source_name(root, name), list_skipped, confirmed, stamps)
+        run = IngestRun(
+            root,
+            scope_of(settings.namespace, settings.agent_id),
+            _source_name(root, name),
+            list_skipped,
+            confirmed,
+            stamps,
+        )
         with anyio.CancelScope() as scope, cancelled_by_signals(scope):
             return await (_dry_run(run, settings) if dry_run else _ingest(run, settings, watch=watch, wait=wait))
     except SourceUnavailable as error:

@@ -1,7 +1,9 @@
 """What the name of a file or folder alone shows: that nobody wrote it by hand, or that it may hold a secret."""
 
+import re
 from collections.abc import Set as AbstractSet
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cache
 from typing import Final
 
 _FOREIGN_FOLDERS: Final = frozenset(
@@ -71,5 +73,10 @@ def may_be_secret(name: str) -> bool:
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    name = name.lower()
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return _union(patterns).match(name.lower()) is not None
+
+
+@cache
+def _union(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """Return one expression for all patterns: one match a file instead of dozens, for ten thousands of files."""
+    return re.compile("|".join(translate(pattern) for pattern in patterns))

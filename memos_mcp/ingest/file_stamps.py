@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -72,7 +73,8 @@ class FileStamps:
             temporary.replace(self._file)
         except OSError as error:
             logger.warning("The stamps of the read files were not saved: %s", error.strerror)
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
         else:
             self._stored = dict(self._digests)
 

@@ -1,5 +1,6 @@
 """`memos-as ingest`: what it stores and prints, and how it is stopped and resumed."""
 
+import errno
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from memos_mcp.cli.command_line import main
+from memos_mcp.ingest import file_stamps
 
 GREET = 'def greet(name: str) -> str:\n    """Say hello to a heron."""\n    return f"hello {name}"\n'
 PART = 'def part(name: str) -> str:\n    """Say good-bye to an otter."""\n    return f"bye {name}"\n'
@@ -98,6 +101,97 @@ def test_a_path_that_is_not_a_folder_is_reported(ingest: Ingest, code: Path) -> 
     missing, file = code / "missing", code / "readme.md"
     assert ingest(missing) == (1, "", f"memos-as: {missing} cannot be read: No such file or directory.\n")
     assert ingest(file) == (1, "", f"memos-as: {file} is not a folder. Give the folder that holds it.\n")
+
+
+def failing(call: Callable[..., object], name: str) -> Callable[..., object]:
+    """Return a call of the system that cannot read paths of this name."""
+
+    def fail(path: str | Path, *arguments: object, **options: object) -> object:
+        if not isinstance(path, int) and Path(path).name == name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return call(path, *arguments, **options)
+
+    return fail
+
+
+def test_what_cannot_be_read_stays_recorded_and_the_command_exits_with_3(
+    ingest: Ingest, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(code)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", failing(os.scandir, "birds"))
+        exit_code, out, err = ingest(code)
+    assert (exit_code, figures(out)["removed"]) == (3, 0)
+    assert "not read: birds/: Input/output error\n" in err
+    assert "recorded files kept: 1\n" in err
+    assert figures(ingest(code)[1])["unchanged"] == 3
+
+
+def test_a_folder_that_cannot_be_listed_changes_nothing_and_exits_with_3(
+    ingest: Ingest, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(code)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", failing(os.scandir, "small"))
+        exit_code, out, err = ingest(code)
+    assert (exit_code, out) == (3, "")
+    assert err.endswith(f"memos-as: {code} cannot be listed: Input/output error. Nothing was changed.\n")
+    assert figures(ingest(code)[1])["unchanged"] == 3
+
+
+def test_most_files_of_a_source_are_only_removed_with_yes(ingest: Ingest, tmp_path: Path) -> None:
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"page{number}.md").write_text(f"# Page {number}\n")
+    ingest(folder)
+    for file in folder.iterdir():
+        file.unlink()
+
+    exit_code, out, err = ingest(folder)
+    assert (exit_code, figures(out)["removed"]) == (3, 0)
+    assert "12 of 12 recorded files are missing in the folder" in err
+    exit_code, out, _ = ingest(folder, "--yes")
+    assert (exit_code, figures(out)["removed"]) == (0, 12)
+
+
+def test_a_watch_refuses_to_confirm_removals(ingest: Ingest, code: Path) -> None:
+    exit_code, _, err = ingest(code, "--watch", "--yes")
+    assert exit_code == 1
+    assert "--watch never removes most files of a source" in err
+
+
+def test_the_reason_why_git_does_not_decide_is_printed(ingest: Ingest, code: Path) -> None:
+    (code / ".git").mkdir()
+    assert "ignored files: by .gitignore in the folder, because git cannot use the repository" in ingest(code)[1]
+
+
+def test_an_unchanged_file_is_not_opened_again(ingest: Ingest, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns
+    monkeypatch.setattr(file_stamps.time, "time_ns", lambda: now() + 3_600_000_000_000)
+    ingest(code)
+    opened: list[str] = []
+    real = os.open
+
+    def counting(path: Any, *arguments: Any, **options: Any) -> int:
+        opened.append(Path(path).name)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", counting)
+    (code / "birds" / "heron.py").write_text(PART)
+    assert figures(ingest(code)[1])["changed"] == 1
+    # A file that is skipped for its content is not recorded, so it is read each time.
+    assert {"heron.py", "picture.png"} <= set(opened)
+    assert not {"readme.md", ".gitignore"} & set(opened)
+
+
+def test_stamps_from_another_record_do_not_hide_a_file(
+    ingest: Ingest, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time_ns
+    monkeypatch.setattr(file_stamps.time, "time_ns", lambda: now() + 3_600_000_000_000)
+    ingest(code)
+    assert figures(ingest(code, "--name", "second")[1])["new"] == 3
 
 
 @contextmanager

@@ -141,6 +141,23 @@ def test_a_folder_that_cannot_be_listed_is_skipped(tmp_path: Path, monkeypatch: 
     assert skipped(tmp_path) == {"closed/": SkipReason.UNREADABLE}
 
 
+def test_a_walk_within_paths_lists_only_the_folders_above_and_below_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree(tmp_path, "a/b/c.py", "a/b/d.py", "a/e/f.py", "g/h/i.py", "g/j.py", "k.py", "l/m.py")
+    scandir, listed = os.scandir, set[str]()
+
+    def listing(path: Path) -> object:
+        listed.add(Path(path).relative_to(tmp_path).as_posix())
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", listing)
+    entries = walk(tmp_path, within=frozenset({"a/b/c.py", "g", "missing/n.py"}))
+
+    assert [entry.path for entry in entries] == ["a/b/c.py", "g/j.py", "g/h/i.py"]
+    assert listed == {".", "a", "a/b", "g", "g/h"}
+
+
 def test_walking_imports_no_parser() -> None:
     code = "import sys, memos_mcp.ingest.walk; sys.exit(any(name.startswith('tree_sitter') for name in sys.modules))"
 

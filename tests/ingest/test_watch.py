@@ -4,12 +4,12 @@ from shutil import rmtree
 import anyio
 import pytest
 
-from memos_mcp.ingest.watch import changes
+from memos_mcp.ingest.watch import change_rules, changes
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_burst_of_changes_is_reported_without_foreign_folders(tmp_path: Path) -> None:
+async def test_a_burst_of_changes_is_reported_without_what_git_writes(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / ".git").mkdir()
     reported: set[str] = set()
@@ -26,13 +26,32 @@ async def test_a_burst_of_changes_is_reported_without_foreign_folders(tmp_path: 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listen)
             await _touch_until(tmp_path / "first.py", watching)
+            (tmp_path / ".git" / "objects").write_text("x")
             (tmp_path / ".git" / "index").write_text("x")
             (tmp_path / "src" / "a.py").write_text("x")
             (tmp_path / "src" / "a.py").unlink()
             (tmp_path / "src" / "done.py").write_text("x")
 
     assert {"first.py", "src/done.py"} <= reported
-    assert not any(path.startswith(".git") for path in reported)
+    assert {path for path in reported if path.startswith(".git")} <= {".git/index"}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("src/a.py", False),
+        ("src/git/index", False),
+        (".gitignore", True),
+        ("src/.gitignore", True),
+        ("src/.memosignore", True),
+        (".git/index", True),
+        ("lib/.git/HEAD", True),
+        (".git/info/exclude", True),
+        (".", True),
+    ],
+)
+def test_a_change_of_rules_is_recognized_by_its_path(path: str, expected: bool) -> None:
+    assert change_rules(["src/b.py", path]) is expected
 
 
 async def test_watching_ends_when_the_folder_is_deleted(tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ class Page:
         return NewMemory(f"{self.path}\n\n{line}", kind="document", metadata=metadata)
 
 
-async def ingest(app: App, *files: SourceFile | Skipped, write: bool = True) -> IngestReport:
-    return await app.ingestion.ingest(ANN, "app", iter(files), _ignore, write=write)
+async def ingest(app: App, *files: SourceFile | Skipped, write: bool = True, confirmed: bool = False) -> IngestReport:
+    return await app.ingestion.ingest(ANN, "app", iter(files), _ignore, write=write, confirmed=confirmed)
 
 
 async def found(app: App, text: str) -> list[str]:
@@ -83,6 +83,56 @@ async def test_a_file_that_currently_cannot_be_read_is_unchanged(idle_app: App) 
     await ingest(idle_app, Page("a", "one"))
     assert (await ingest(idle_app, Skipped("a", "changing", transient=True))).removed == 0
     assert (await ingest(idle_app, Page("a", "one"))).unchanged == 1
+
+
+async def test_what_is_below_a_folder_that_cannot_be_read_is_kept_and_counted(idle_app: App) -> None:
+    await ingest(idle_app, Page("a/b", "one"), Page("a/c/d", "two"), Page("ab", "three"), Page("e", "four"))
+    unread = Skipped("a/", "could not be read", transient=True, error="Input/output error")
+    report = await ingest(idle_app, unread, Page("e", "four"))
+    assert (report.removed, report.kept, report.unchanged) == (1, 2, 1)
+    assert report.unread == [unread]
+    assert not report.complete
+    again = await ingest(idle_app, Page("a/b", "one"), Page("a/c/d", "two"), Page("e", "four"))
+    assert (again.unchanged, again.complete) == (3, True)
+
+
+async def test_the_removal_of_more_than_half_of_a_source_must_be_confirmed(idle_app: App) -> None:
+    pages = [Page(f"{number}", f"line {number}") for number in range(20)]
+    await ingest(idle_app, *pages)
+    half = await ingest(idle_app, *pages[:10])
+    assert (half.removed, half.unconfirmed, half.complete) == (10, 0, True)
+    await ingest(idle_app, *pages)
+    refused = await ingest(idle_app, *pages[:9], Page("new", "stored meanwhile"))
+    assert (refused.removed, refused.unconfirmed, refused.new, refused.complete) == (0, 11, 1, False)
+    planned = await ingest(idle_app, *pages[:9], write=False)
+    assert (planned.removed, planned.unconfirmed) == (0, 12)
+    confirmed = await ingest(idle_app, *pages[:9], confirmed=True)
+    assert (confirmed.removed, confirmed.unconfirmed, confirmed.complete) == (12, 0, True)
+
+
+async def test_an_empty_folder_removes_no_source_of_some_size(idle_app: App) -> None:
+    await ingest(idle_app, *(Page(f"{number}", f"line {number}") for number in range(10)))
+    assert (await ingest(idle_app)).unconfirmed == 10
+
+
+async def test_few_files_are_removed_without_confirmation(idle_app: App) -> None:
+    await ingest(idle_app, *(Page(f"{number}", f"line {number}") for number in range(9)))
+    assert (await ingest(idle_app)).removed == 9
+
+
+async def test_renamed_files_need_no_confirmation(idle_app: App) -> None:
+    await ingest(idle_app, *(Page(f"old/{number}", f"line {number}") for number in range(20)))
+    report = await ingest(idle_app, *(Page(f"new/{number}", f"line {number}") for number in range(20)))
+    assert (report.new, report.removed) == (20, 20)
+
+
+async def test_a_run_within_some_paths_removes_nothing_else(idle_app: App) -> None:
+    await ingest(idle_app, Page("a", "one"), Page("b/c", "two"), Page("b/d/e", "three"), Page("bc", "four"))
+    report = await idle_app.ingestion.ingest(
+        ANN, "app", iter([Page("b/c", "changed")]), _ignore, within=frozenset({"b", "x"})
+    )
+    assert (report.changed, report.removed) == (1, 1)
+    assert (await ingest(idle_app, Page("a", "one"), Page("b/c", "changed"), Page("bc", "four"))).unchanged == 3
 
 
 async def test_a_file_that_cannot_be_stored_is_skipped_and_others_are_ingested(idle_app: App) -> None:
