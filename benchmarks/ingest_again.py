@@ -1,6 +1,6 @@
 """Measures `memos-as ingest` on a folder of 10,000 files that did not change, and how many files each run reads.
 
-The files are made, tracked by git and ingested once, without waiting for the index. The next runs are timed from launch
+The files are made, tracked by git, ingested and indexed once. The next runs are timed from launch
 to exit, and their processor time is printed too, which other programs on the machine disturb less. In the end one file
 is changed: a run must read that file and no other. A server or an engine that runs would spare each run the start of
 the embedded Postgres, so the times are those of the slowest case.
@@ -73,7 +73,7 @@ def make(code: Path, count: int, chance: random.Random) -> None:
 def ingest(home: Path, code: Path, *prefix: str) -> Again:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    command = [*prefix, *OURS, "ingest", "--no-wait", str(code)]
+    command = [*prefix, *OURS, "ingest", str(code)]
     done = subprocess.run(command, env=environment(home), capture_output=True, text=True, check=True)
     seconds = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

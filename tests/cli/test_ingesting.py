@@ -16,8 +16,12 @@ from typing import Any
 
 import pytest
 
+from memos_mcp.app import assemble
 from memos_mcp.cli.command_line import main
-from memos_mcp.ingest import file_stamps
+from memos_mcp.cli.ingesting import IngestRun
+from memos_mcp.domain.scope import Scope
+from memos_mcp.ingest.file_stamps import FileStamps
+from memos_mcp.settings import Settings
 
 GREET = 'def greet(name: str) -> str:\n    """Say hello to a heron."""\n    return f"hello {name}"\n'
 PART = 'def part(name: str) -> str:\n    """Say good-bye to an otter."""\n    return f"bye {name}"\n'
@@ -106,7 +110,7 @@ def test_a_path_that_is_not_a_folder_is_reported(ingest: Ingest, code: Path) -> 
 def failing(call: Callable[..., object], name: str) -> Callable[..., object]:
     """Return a call of the system that cannot read paths of this name."""
 
-    def fail(path: str | Path, *arguments: object, **options: object) -> object:
+    def fail(path: Any, *arguments: object, **options: object) -> object:
         if not isinstance(path, int) and Path(path).name == name:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return call(path, *arguments, **options)
@@ -168,16 +172,10 @@ def test_the_reason_why_git_does_not_decide_is_printed(ingest: Ingest, code: Pat
 
 def test_an_unchanged_file_is_not_opened_again(ingest: Ingest, code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time_ns
-    monkeypatch.setattr(file_stamps.time, "time_ns", lambda: now() + 3_600_000_000_000)
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 3_600_000_000_000)
     ingest(code)
     opened: list[str] = []
-    real = os.open
-
-    def counting(path: Any, *arguments: Any, **options: Any) -> int:
-        opened.append(Path(path).name)
-        return real(path, *arguments, **options)
-
-    monkeypatch.setattr(os, "open", counting)
+    monkeypatch.setattr(os, "open", recording(os.open, opened))
     (code / "birds" / "heron.py").write_text(PART)
     assert figures(ingest(code)[1])["changed"] == 1
     # A file that is skipped for its content is not recorded, so it is read each time.
@@ -185,11 +183,44 @@ def test_an_unchanged_file_is_not_opened_again(ingest: Ingest, code: Path, monke
     assert not {"readme.md", ".gitignore"} & set(opened)
 
 
+@pytest.mark.usefixtures("ingest")
+@pytest.mark.anyio
+async def test_a_run_within_changed_paths_lists_and_opens_nothing_else(
+    code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code / "fish").mkdir()
+    (code / "fish" / "trout.py").write_text(PART)
+    run = IngestRun(code, Scope(tmp_path.name, "default"), "small", False, False, FileStamps(tmp_path / "stamps", "1"))
+    app = assemble(Settings())
+    try:
+        await run.execute(app)
+        touched: list[str] = []
+        for name in ("open", "scandir"):
+            monkeypatch.setattr(os, name, recording(getattr(os, name), touched))
+        (code / "birds" / "heron.py").write_text(PART)
+        (code / "fish" / "trout.py").unlink()
+        report = await run.execute(app, within=frozenset({"birds/heron.py", "fish/trout.py"}))
+    finally:
+        await app.close()
+    assert (report.changed, report.removed, report.unchanged, report.omitted) == (1, 1, 0, [])
+    assert set(touched) == {"small", "birds", "fish", "heron.py"}
+
+
+def recording(call: Callable[..., object], names: list[str]) -> Callable[..., object]:
+    """Return the call of the system, which also records the names of the paths that it is called with."""
+
+    def record(path: str | Path, *arguments: object, **options: object) -> object:
+        names.append(Path(path).name)
+        return call(path, *arguments, **options)
+
+    return record
+
+
 def test_stamps_from_another_record_do_not_hide_a_file(
     ingest: Ingest, code: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.time_ns
-    monkeypatch.setattr(file_stamps.time, "time_ns", lambda: now() + 3_600_000_000_000)
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 3_600_000_000_000)
     ingest(code)
     assert figures(ingest(code, "--name", "second")[1])["new"] == 3
 

@@ -1,9 +1,9 @@
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from memos_mcp.ingest import file_stamps
 from memos_mcp.ingest.file_stamps import FileStamps, Stamp, stamp_of
 
 HOUR = 3_600
@@ -20,8 +20,8 @@ def aged(file: Path, text: str, seconds: float = HOUR) -> Path:
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the clock be ahead of every file."""
-    now = file_stamps.time.time_ns
-    monkeypatch.setattr(file_stamps.time, "time_ns", lambda: now() + HOUR * 1_000_000_000)
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + HOUR * 1_000_000_000)
 
 
 def stamped(file: Path) -> Stamp:

@@ -11,6 +11,7 @@ import pytest
 from memos_mcp.domain.errors import SourceUnavailable
 from memos_mcp.ingest import git_command, work_trees
 from memos_mcp.ingest.git_command import GitRefused
+from memos_mcp.ingest.git_listing import list_work_tree
 from memos_mcp.ingest.walk import SkipReason, walk
 from tests.ingest.git_trees import found, listed, repository, run_git, skipped, write
 
@@ -157,10 +158,9 @@ def test_a_file_that_appears_after_git_has_listed_the_folder_is_kept_for_the_nex
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = repository(tmp_path, "a.py")
-    real = work_trees.list_work_tree
 
     def listed_before(folder: Path, top: Path) -> object:
-        listing = real(folder, top)
+        listing = list_work_tree(folder, top)
         write(root, "new.py", "folder/new.py")
         return listing
 

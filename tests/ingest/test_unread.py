@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ FAULTS = [
 def failing(call: Callable[..., object], name: str, number: int) -> Callable[..., object]:
     """Return a call of the system that fails for paths of this name."""
 
-    def fail(path: str | Path, *arguments: object, **options: object) -> object:
+    def fail(path: Any, *arguments: object, **options: object) -> object:
         if not isinstance(path, int) and Path(path).name == name:
             raise OSError(number, os.strerror(number), str(path))
         return call(path, *arguments, **options)
