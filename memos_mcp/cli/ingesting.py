@@ -178,7 +178,7 @@ async def ingest(
         with anyio.CancelScope() as scope, cancelled_by_signals(scope):
             return await (_dry_run(run, settings) if dry_run else _ingest(run, settings, watch=watch, wait=wait))
     except SourceUnavailable as error:
-        print(f"memos-as: {error}", file=sys.stderr)
+        print(f"memos-as: {printable(str(error))}", file=sys.stderr)
         return INCOMPLETE
     print(STOPPED, file=sys.stderr)
     return 0 if watch else INTERRUPTED

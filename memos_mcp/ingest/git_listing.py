@@ -6,6 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from unicodedata import normalize
 
 from memos_mcp.ingest.git_command import GitRefused, git
 from memos_mcp.ingest.git_status import GitStatus
@@ -31,6 +32,12 @@ class GitListing:
     """Submodules, and repositories that git does not track."""
 
     def status(self, path: str, *, is_folder: bool) -> GitStatus:
+        status = self._status(path, is_folder=is_folder)
+        if status is GitStatus.UNLISTED and not path.isascii():  # git on macOS composes characters (precomposeUnicode)
+            return self._status(normalize("NFC", path), is_folder=is_folder)
+        return status
+
+    def _status(self, path: str, *, is_folder: bool) -> GitStatus:
         tracked, untracked, ignored = self.tracked, self.untracked, self.ignored
         if is_folder:
             tracked, untracked, ignored = self.tracked_folders, self.untracked_folders, self.ignored_folders

@@ -146,6 +146,8 @@ class FolderWalk:
         """Return the folder with the rules that apply inside it, or why it is skipped."""
         if folder.path and _marks_foreign(siblings, tracked=folder.tracked):
             return Skipped(folder.path, SkipReason.FOREIGN)
+        if not siblings:
+            return folder
         try:
             return self._with_rules(folder, has_git_entry=".git" in siblings)
         except (OSError, SourceUnavailable) as error:

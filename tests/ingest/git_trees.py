@@ -9,9 +9,9 @@ from memos_mcp.ingest.walk import FoundFile, walk
 
 
 def run_git(root: Path, *arguments: str) -> str:
-    """Run git with no configuration but its own defaults."""
+    """Run git; submodules may be added from files."""
     done = subprocess.run(
-        ["git", "-c", "user.name=Ann", "-c", "user.email=ann@example.org", *arguments],
+        ["git", "-c", "user.name=Ann", "-c", "user.email=ann@example.org", "-c", "commit.gpgSign=false", *arguments],
         cwd=root,
         env={**os.environ, "GIT_ALLOW_PROTOCOL": "file"},
         capture_output=True,

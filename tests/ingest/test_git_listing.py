@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unicodedata import normalize
 
 import pytest
 
@@ -12,6 +13,7 @@ from memos_mcp.domain.errors import SourceUnavailable
 from memos_mcp.ingest import git_command, work_trees
 from memos_mcp.ingest.git_command import GitRefused
 from memos_mcp.ingest.git_listing import list_work_tree
+from memos_mcp.ingest.git_status import GitStatus
 from memos_mcp.ingest.walk import SkipReason, walk
 from tests.ingest.git_trees import found, listed, repository, run_git, skipped, write
 
@@ -109,6 +111,7 @@ def test_global_excludes_and_those_of_the_configuration_count(tmp_path: Path, mo
     write(root, "x.one", "x.two", "b.py")
     write(tmp_path, "home/git/ignore", text="*.one\n")
     write(tmp_path, "excludes", text="*.two\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "no configuration"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
     assert found(root) == {"a.py", "b.py", "x.two"}
 
@@ -152,6 +155,25 @@ def test_repositories_below_an_ordinary_folder_are_decided_by_git(tmp_path: Path
     write(tmp_path, "one/x.log", "loose.log")
 
     assert found(tmp_path) == {"loose.log", "one/.gitignore", "one/a.py", "one/kept.log"}
+
+
+def test_a_submodule_that_is_not_initialised_is_an_empty_folder(tmp_path: Path) -> None:
+    library = repository(tmp_path / "library", "lib.py")
+    root = repository(tmp_path / "root", "a.py")
+    run_git(root, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "library")
+    run_git(root, "commit", "--quiet", "--message", "Add the library")
+    run_git(tmp_path, "clone", "--quiet", str(root), "clone")
+
+    walked = walk(tmp_path / "clone")
+    assert {entry.path for entry in walked} == {".git/", ".gitmodules", "a.py"}
+    assert walked.refusals == {}
+
+
+def test_a_name_that_git_composes_is_recognized(tmp_path: Path) -> None:
+    decomposed = "cafe\u0301.py"
+    listing = list_work_tree(repository(tmp_path, normalize("NFC", decomposed)), tmp_path)
+
+    assert listing.status(decomposed, is_folder=False) is GitStatus.TRACKED
 
 
 def test_a_file_that_appears_after_git_has_listed_the_folder_is_kept_for_the_next_run(
