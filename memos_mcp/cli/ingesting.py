@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from memos_mcp.app import App, assemble, open_app
 from memos_mcp.cli.console import INTERRUPTED, cancelled_by_signals, printable
+from memos_mcp.cli.ingest_report import print_incomplete, print_report
 from memos_mcp.cli.maintenance import show_indexing
 from memos_mcp.domain.errors import Invalid, MemosError, SourceUnavailable, Unavailable
 from memos_mcp.domain.limits import check_name
@@ -36,8 +37,6 @@ UNREAD_SECONDS: Final = 60.0
 
 INCOMPLETE: Final = 3
 """The exit code when something could not be read, or a removal was not confirmed; what is recorded of it was kept."""
-
-SHOWN_UNREAD: Final = 10
 
 CHUNKER_VERSION: Final = b"1"
 """A part of each digest: with another version, all files are read, judged and cut again."""
@@ -77,11 +76,11 @@ class IngestRun:
             )
         if write:
             await run_sync(self._save_stamps, None if within is not None else {file.path for file in found})
-        report.refusals = walked.refusals
+        report.refusals, report.worktrees = walked.refusals, walked.worktrees
         if report.wrote or not quiet:
-            self._print(report)
+            print_report(self.source, report, list_skipped=self.list_skipped)
         if not report.complete:
-            _print_incomplete(report)
+            print_incomplete(report)
         return report
 
     def _find(self, walked: FolderWalk) -> list[SourceFile | Skipped]:
@@ -98,22 +97,6 @@ class IngestRun:
         if found is not None:
             self.stamps.retain(found)
         self.stamps.save()
-
-    def _print(self, report: IngestReport) -> None:
-        chunks = report.chunks
-        print(
-            f"{printable(self.source)}: files: {report.new:,} new, {report.changed:,} changed, "
-            f"{report.unchanged:,} unchanged, {report.removed:,} removed; chunks: {chunks.created:,} created, "
-            f"{chunks.kept:,} kept, {chunks.moved:,} moved, {chunks.removed:,} removed"
-        )
-        if self.list_skipped:
-            for skipped in report.omitted:
-                print(f"skipped: {printable(skipped.path)}: {skipped.reason}")
-        elif report.omitted:
-            print("skipped: " + ", ".join(f"{count:,} {reason}" for reason, count in report.reasons().items()))
-        for path, reason in report.refusals.items():
-            print(f"ignored files: by .gitignore in {printable(path) or 'the folder'}, because {printable(reason)}")
-        sys.stdout.flush()
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,20 +264,6 @@ def _until_replaced(found: list[SourceFile | Skipped], walked: FolderWalk) -> It
     """Yield what was found; then check that the folder is still the same, before anything is removed."""
     yield from found
     walked.check_root()
-
-
-def _print_incomplete(report: IngestReport) -> None:
-    unread = report.unread
-    if unread:
-        print(f"memos-as: not read: {len(unread):,}; recorded files kept: {report.kept:,}", file=sys.stderr)
-    for one in unread[:SHOWN_UNREAD]:
-        print(f"not read: {printable(one.path)}: {printable(one.error)}", file=sys.stderr)
-    if report.unconfirmed:
-        print(
-            f"memos-as: {report.unconfirmed:,} of {report.recorded:,} recorded files are missing in the folder, and "
-            "none of them was removed. If that is right, run the same command with --yes.",
-            file=sys.stderr,
-        )
 
 
 def _exit_code(report: IngestReport) -> int:

@@ -45,6 +45,8 @@ class IngestReport:
     omitted: list[Skipped] = field(default_factory=list)
     refusals: dict[str, str] = field(default_factory=dict)
     """Why git did not decide what is ignored, by the path of the work tree: empty for the folder itself."""
+    worktrees: list[str] = field(default_factory=list)
+    """The linked worktrees that were skipped."""
 
     @property
     def wrote(self) -> bool:
