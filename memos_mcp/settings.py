@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     index_wait_seconds: float = Field(default=2.0, ge=0, le=30)
     hnsw_threshold: int = Field(default=10_000, ge=1_000)
 
+    ingest_max_bytes: int = Field(default=1024**2, ge=1, le=64 * 1024**2)
+
     host: str = "127.0.0.1"
     port: int = Field(default=8766, ge=0, le=65_535)
     auth_token: SecretStr | None = None

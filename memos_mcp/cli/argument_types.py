@@ -77,6 +77,22 @@ def time(option: str) -> Type[datetime]:
     return read
 
 
+def ingest_pattern(*, include: bool) -> Type[str]:
+    """Return the type of patterns of files, which are read as lines of a `.gitignore`, where `!` includes."""
+
+    def read(text: str) -> str:
+        from memos_mcp.ingest.path_patterns import is_pattern  # other commands do not wait for pathspec
+
+        if not is_pattern(text):
+            raise ArgumentTypeError(
+                f"{text!a} is no pattern such as '*.po' or 'vendor/acme/' (the syntax of .gitignore, where a name that "
+                r"begins with ! or # is written \! or \#)"
+            )
+        return f"!{text}" if include else text
+
+    return read
+
+
 def memory_id(text: str) -> str:
     """Return the id of a memory, or the first digits of one, in lower case."""
     if _ID_DIGITS.fullmatch(text.lower().replace("-", "")) is None:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from memos_mcp import __version__
 from memos_mcp.cli.console import INTERRUPTED
 from memos_mcp.cli.credential_commands import add_credential_commands
+from memos_mcp.cli.ingest_command import add_ingest_command
 from memos_mcp.cli.memory_commands import Command, Subparsers, add_memory_commands
 from memos_mcp.cli.output import run_and_flush
 from memos_mcp.cli.record_commands import add_record_commands
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_engine_commands(commands)
     add_memory_commands(commands)
     _add_import_commands(commands)
+    add_ingest_command(commands)
     _add_data_commands(commands)
     add_record_commands(commands)
     add_credential_commands(commands)
@@ -136,20 +138,14 @@ def _add_import_commands(commands: Subparsers) -> None:
     seed.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
     seed.set_defaults(choose=_seed)
 
-    ingest = commands.add_parser("ingest", help="ingest a folder of source code and documents; run it again to update")
-    ingest.add_argument("folder", type=Path, help="files that git ignores, binaries and secrets are skipped")
-    ingest.add_argument("--name", help="the name of the source (the folder's name)")
-    ingest.add_argument("--dry-run", action="store_true", help="report the changes, and store nothing")
-    ingest.add_argument("--watch", action="store_true", help="keep running, and ingest each change")
-    ingest.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
-    ingest.add_argument("--list-skipped", action="store_true", help="list everything that was skipped, with the reason")
-    ingest.add_argument("--yes", action="store_true", help="also remove more than half of the source's files")
-    ingest.set_defaults(choose=_ingest)
-
 
 def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that are given as arguments, which take precedence over the environment."""
-    return {name: value for name in ("host", "port") if (value := getattr(arguments, name, None)) is not None}
+    return {
+        name: value
+        for name in ("host", "port", "ingest_max_bytes")
+        if (value := getattr(arguments, name, None)) is not None
+    }
 
 
 # Each command is imported when it is chosen: `migrate` and `doctor` do not wait for the imports of the transports.
@@ -219,21 +215,6 @@ def _seed(arguments: argparse.Namespace) -> Command:
     from memos_mcp.cli.seeding import seed
 
     return partial(seed, path=arguments.file, wait=not arguments.no_wait)
-
-
-def _ingest(arguments: argparse.Namespace) -> Command:
-    from memos_mcp.cli.ingesting import ingest
-
-    return partial(
-        ingest,
-        path=arguments.folder,
-        name=arguments.name,
-        dry_run=arguments.dry_run,
-        watch=arguments.watch,
-        wait=not arguments.no_wait,
-        list_skipped=arguments.list_skipped,
-        confirmed=arguments.yes,
-    )
 
 
 def _loadout(arguments: argparse.Namespace) -> Command:

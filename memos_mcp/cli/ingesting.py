@@ -2,7 +2,7 @@
 
 import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ from memos_mcp.engine.admission import scope_of
 from memos_mcp.ingest.chunker import chunks
 from memos_mcp.ingest.file_stamps import FileStamps
 from memos_mcp.ingest.reading import read_changed
+from memos_mcp.ingest.selection import FileSelection
 from memos_mcp.ingest.walk import FolderWalk, FoundFile, walk
 from memos_mcp.ingest.watch import change_rules, changes
 from memos_mcp.services.ingestion import IngestReport
@@ -38,7 +39,7 @@ UNREAD_SECONDS: Final = 60.0
 INCOMPLETE: Final = 3
 """The exit code when something could not be read, or a removal was not confirmed; what is recorded of it was kept."""
 
-CHUNKER_VERSION: Final = b"1"
+CHUNKER_VERSION: Final = b"2"
 """A part of each digest: with another version, all files are read, judged and cut again."""
 
 STOPPED: Final = "Stopped. Stored files are kept; run the same command again to continue."
@@ -46,11 +47,12 @@ STOPPED: Final = "Stopped. Stored files are kept; run the same command again to 
 
 @dataclass(frozen=True, slots=True)
 class IngestRun:
-    """A folder to ingest, the name of its source, and whether to list each skipped file."""
+    """A folder to ingest, the name of its source, what is selected in it, and whether to list each skipped file."""
 
     root: Path
     scope: Scope
     source: str
+    selection: FileSelection
     list_skipped: bool
     confirmed: bool
     stamps: FileStamps
@@ -62,7 +64,7 @@ class IngestRun:
 
         With `quiet`, print nothing unless something changed.
         """
-        walked = walk(self.root, within)
+        walked = walk(self.root, within, self.selection)
         found = await run_sync(self._find, walked)
         with tqdm(total=len(found), unit="file", desc="read", disable=quiet, mininterval=0.5) as bar:
             report = await app.ingestion.ingest(
@@ -143,6 +145,7 @@ async def ingest(
     wait: bool,
     list_skipped: bool,
     confirmed: bool,
+    patterns: Sequence[str],
 ) -> int:
     """Ingest a folder, with `watch` again after each change until a signal stops it; return the exit code."""
     if watch and confirmed:
@@ -154,6 +157,7 @@ async def ingest(
             root,
             scope_of(settings.namespace, settings.agent_id),
             _source_name(root, name),
+            FileSelection.of(patterns, settings.ingest_max_bytes),
             list_skipped,
             confirmed,
             stamps,

@@ -1,6 +1,7 @@
 """Chunks: the parts of a file that are remembered as memories of their own."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -20,7 +21,8 @@ class Chunk:
     """Consecutive lines of a file, counted from 1, both ends included; `path` is relative to its root, with slashes.
 
     `symbol` names the definitions in it (several are separated by commas), `enclosing` those around them, outermost
-    first. `text` holds these lines exactly; a part of a long definition has its signature and a mark above them.
+    first. `text` holds these lines exactly; a part of a long definition has its signature and a mark above them, and of
+    a file of data, which `data` describes, it is a summary.
     """
 
     path: str
@@ -30,6 +32,7 @@ class Chunk:
     first_line: int
     last_line: int
     text: str
+    data: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -52,6 +55,8 @@ class Chunk:
         return NewMemory(content, kind="document", tags=self._tags(), metadata=self._metadata(source))
 
     def _tags(self) -> tuple[str, ...]:
+        if self.data is not None:
+            return ("data",) if self.language is None else ("data", self.language)
         if self.language is None:
             return ("docs",)
         kind = "docs" if self.language in PROSE else "config" if self.language in _SETTINGS else "code"
@@ -68,6 +73,8 @@ class Chunk:
             metadata["language"] = self.language
         if self.name:
             metadata["symbol"] = self.name
+        if self.data is not None:
+            metadata["data"] = dict(self.data)
         available = MAX_METADATA_CHARS - _size(metadata)
         for folder in reversed(PurePosixPath(self.path).parents[:-1]):  # outermost first: `a` and `a/b` of `a/b/c.py`
             available -= _size(str(folder)) + 1

@@ -2,10 +2,13 @@
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from memos_mcp.domain.chunk import PROSE, Chunk
 from memos_mcp.ingest import headings, syntax
+from memos_mcp.ingest.data_shape import DataShape
+from memos_mcp.ingest.data_summary import summary
 from memos_mcp.ingest.grammars import GRAMMARS
 from memos_mcp.ingest.reading import SourceText
 from memos_mcp.ingest.text_lines import LineRange, TextLines, cut, lines_of
@@ -19,15 +22,28 @@ logger = logging.getLogger(__name__)
 def chunks(source: SourceText) -> list[Chunk]:
     """Return the chunks of a file in order; each line that is not blank is in a chunk or in an equal one.
 
-    A single long line is not cut: its chunk may exceed the window of a model.
+    A single long line is not cut: its chunk may exceed the window of a model. A file of data that does not fit into one
+    chunk is summarized in one.
     """
     lines, space = lines_of(source.text), chunk_space(source.path)
+    if source.data is not None:
+        rest = chunks(replace(source, text=source.data.rest, data=None)) if source.data.rest else []
+        return [_data_chunk(source, source.data, lines, space), *rest]
     found: dict[str, Chunk] = {}
     for part in merge_units(_units(source, lines, space), lines, space):
         chunk = _chunk(source, lines, part)
         if chunk is not None:
             found.setdefault(chunk.content, chunk)
     return list(found.values())
+
+
+def _data_chunk(source: SourceText, shape: DataShape, lines: TextLines, space: int) -> Chunk:
+    """Return a file of data whole when it fits into a chunk, otherwise a summary of it."""
+    data = {"format": shape.format, "count": shape.count, "complete": shape.size is None}
+    text = source.text.strip("\n")
+    first = source.text[: source.text.index(text)].count("\n")
+    shown = text if lines.sums[-1] <= space and shape.size is None else summary(shape, space)
+    return Chunk(source.path, source.language, None, (), first + 1, first + text.count("\n") + 1, shown, data)
 
 
 def _units(source: SourceText, lines: TextLines, space: int) -> Iterable[Unit]:

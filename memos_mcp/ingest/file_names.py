@@ -4,12 +4,16 @@ import re
 from collections.abc import Set as AbstractSet
 from fnmatch import translate
 from functools import cache
+from pathlib import PurePosixPath
 from typing import Final
+
+from memos_mcp.ingest.languages import is_program, language_of_name
+
+_REPOSITORIES: Final = frozenset({".git", ".hg", ".svn", ".bzr", ".jj"})
 
 _FOREIGN_FOLDERS: Final = frozenset(
     (
-        *(".git", ".hg", ".svn", ".bzr", ".jj"),
-        *("LC_MESSAGES", "node_modules", "bower_components", "jspm_packages", "vendor", "site-packages"),
+        *("node_modules", "bower_components", "jspm_packages", "vendor", "site-packages"),
         *("__pycache__", ".venv", ".virtualenv", ".tox", ".nox", ".eggs"),
         *(".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints"),
         *(".gradle", ".idea", ".vs", ".next", ".nuxt", ".svelte-kit", ".parcel-cache"),
@@ -33,9 +37,23 @@ _GENERATED: Final = (
     *("*.lock", "*.lockb", "package-lock.json", "npm-shrinkwrap.json"),
     *("pnpm-lock.yaml", "go.sum", "packages.lock.json"),
     *("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*.pb.go", "*.pb.cc", "*.pb.h", "*.g.dart", "*.designer.cs"),
-    *("*.po", "*.pot", "*.svg", "*.snap"),
+    *("*.svg", "*.snap"),
 )
-"""Files that tools write for tools: minified code and maps, locks, protocol stubs, catalogues, drawings, snapshots."""
+"""Files that tools write for tools: minified code and maps, locks, protocol stubs, drawings, snapshots."""
+
+_DATA_FORMATS: Final = {
+    f".{suffix}": name
+    for name, suffixes in {
+        "delimited": "csv tsv tab",
+        "json lines": "jsonl ndjson",
+        "json": "json geojson har",
+        "yaml": "yaml yml",
+        "xml": "xml xliff xlf resx rss gpx kml",
+        "sql": "sql",
+        "gettext": "po pot",
+    }.items()
+    for suffix in suffixes.split()
+}
 
 _SECRET: Final = (
     *(".env", ".env.*", "*.env", ".envrc", ".npmrc", ".pypirc", ".netrc", "_netrc", ".pgpass", ".my.cnf", ".htpasswd"),
@@ -46,13 +64,20 @@ _SECRET: Final = (
 )
 """From GitHub's gitignore templates and the file names that gitleaks and trufflehog list."""
 
-_NO_SECRET: Final = ("*.example", "*.sample", "*.template", "*.dist", "*.md", "*.rst", "*.py", "*.js", "*.ts", "*.tsx")
-_NO_SECRET_CODE: Final = ("*.go", "*.rs", "*.java", "*.c", "*.h", "*.cpp", "*.rb", "*.html", "*.css", "*.tf")
+_NO_SECRET: Final = ("*.example", "*.sample", "*.template", "*.dist", "*.md", "*.rst", "*.html", "*.css", "*.tf")
+
+_ASSIGNS_VARIABLES: Final = (".env.*", "*.sh", "*.bash", "*.zsh")
+"""A shell script that is called `secrets.sh` sets the secrets, and `.env.cs` is no C#."""
+
+
+def is_repository(folder: str) -> bool:
+    """Whether a version control system keeps its own files in a folder of this name."""
+    return folder in _REPOSITORIES
 
 
 def is_foreign(folder: str, siblings: AbstractSet[str]) -> bool:
     """Whether the contents of a folder are fetched, built or cached, judging by its name and the files beside it."""
-    if folder in _FOREIGN_FOLDERS or folder.endswith(_FOREIGN_SUFFIXES):
+    if is_repository(folder) or folder in _FOREIGN_FOLDERS or folder.endswith(_FOREIGN_SUFFIXES):
         return True
     return not siblings.isdisjoint(_OUTPUTS.get(folder, frozenset()))
 
@@ -67,9 +92,16 @@ def is_generated(name: str) -> bool:
     return _matches(name, _GENERATED)
 
 
+def data_format(path: str) -> str | None:
+    """Return the format of a file that may hold data, which is summarized: of a large one, the first part is read."""
+    return _DATA_FORMATS.get(PurePosixPath(path).suffix.lower())
+
+
 def may_be_secret(name: str) -> bool:
     """Whether files of this name usually hold secrets; examples and code do not."""
-    return _matches(name, _SECRET) and not _matches(name, _NO_SECRET) and not _matches(name, _NO_SECRET_CODE)
+    if not _matches(name, _SECRET) or _matches(name, _NO_SECRET):
+        return False
+    return _matches(name, _ASSIGNS_VARIABLES) or not is_program(language_of_name(name))
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,7 +39,11 @@ class GitignoreRules:
         return self.add_file(folder / ".gitignore", f"{path}/" if path else "")
 
     def add_file(self, file: Path, prefix: str) -> "GitignoreRules":
-        patterns = _read(file)
+        return self.add_lines(read_lines(file), prefix)
+
+    def add_lines(self, lines: Sequence[str], prefix: str) -> "GitignoreRules":
+        """Return these rules with those of a file that has these lines."""
+        patterns = tuple(_patterns(lines))[::-1]
         return GitignoreRules((*self.files, _RuleFile(prefix, patterns))) if patterns else self
 
     def status(self, path: str, *, is_folder: bool) -> GitStatus:
@@ -50,10 +54,14 @@ class GitignoreRules:
         return has_git_entry and path != ""
 
     def ignores(self, path: str, *, is_folder: bool) -> bool:
-        """Whether an entry is ignored, provided that no parent folder is: the innermost file with a match decides."""
+        """Whether an entry is ignored, provided that no parent folder is."""
+        return self.verdict(path, is_folder=is_folder) or False
+
+    def verdict(self, path: str, *, is_folder: bool) -> bool | None:
+        """Return True for an ignored entry, False for one that a pattern keeps: the innermost match decides."""
         entry = f"{path}/" if is_folder else path
         verdicts = (file.verdict(entry) for file in reversed(self.files))
-        return next((verdict for verdict in verdicts if verdict is not None), False)
+        return next((verdict for verdict in verdicts if verdict is not None), None)
 
 
 def rules_above(root: Path, top: Path) -> tuple[GitignoreRules, str]:
@@ -87,8 +95,8 @@ def _matches(pattern: GitIgnoreSpecPattern, path: str) -> bool:
     return not only_parent or pattern.regex.search(path, len(path) - 1) is not None
 
 
-def _read(file: Path) -> tuple[GitIgnoreSpecPattern, ...]:
-    """Read a file of patterns, last first; return none for a missing file, or a link, which git does not follow.
+def read_lines(file: Path) -> Sequence[str]:
+    """Return the lines of a file of patterns: none for a missing file, or a link, which git does not follow.
 
     Raise `OSError` when the file cannot be read: what it ignores must not be ingested.
     """
@@ -96,13 +104,12 @@ def _read(file: Path) -> tuple[GitIgnoreSpecPattern, ...]:
         status = file.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
             return ()
-        lines = os.fsdecode(file.read_bytes()).removeprefix("\ufeff").split("\n")
+        return os.fsdecode(file.read_bytes()).removeprefix("\ufeff").split("\n")
     except (FileNotFoundError, NotADirectoryError):
         return ()
-    return tuple(_patterns(lines))[::-1]
 
 
-def _patterns(lines: list[str]) -> Iterator[GitIgnoreSpecPattern]:
+def _patterns(lines: Sequence[str]) -> Iterator[GitIgnoreSpecPattern]:
     for line in lines:
         bare = line.removesuffix("\r").rstrip(" ")
         # In git `a/**` matches the contents of `a`; in pathspec also `a` itself, and then nothing in it could be kept.

@@ -54,6 +54,11 @@ _BY_NAME: Final = {
     ".profile": "shell",
 }
 
+_NO_PROGRAM: Final = frozenset(
+    ("markdown", "restructuredtext", "toml", "yaml", "json", "xml", "ini", "html", "css", "sql", "terraform", "hcl")
+)
+"""Languages of texts, settings and data; all others are those of programs."""
+
 _SHEBANG: Final = re.compile(r"#!.*\b(python|node|bash|zsh|sh|ruby|perl|php|lua)[\d.]*\b")
 _BY_SHEBANG: Final = {"node": "javascript", "bash": "shell", "zsh": "shell", "sh": "shell"}
 
@@ -70,11 +75,22 @@ _CPP_ONLY: Final = re.compile(
 
 def language(path: str, text: str) -> str | None:
     """Return the language of a file; None when neither its name nor its first line shows it."""
-    name = PurePosixPath(path).name.lower()
-    found = _BY_NAME.get(name) or _BY_SUFFIX.get(name.rpartition(".")[2] if "." in name else "")
+    name = PurePosixPath(path).name
+    found = language_of_name(name)
     if found is None:
         return _by_first_line(text)
-    return "cpp" if name.endswith(".h") and _CPP_ONLY.search(text) else found
+    return "cpp" if name.lower().endswith(".h") and _CPP_ONLY.search(text) else found
+
+
+def is_program(language: str | None) -> bool:
+    """Whether a language is one that programs are written in."""
+    return language is not None and language not in _NO_PROGRAM
+
+
+def language_of_name(name: str) -> str | None:
+    """Return the language that the name of a file shows by itself, or None."""
+    name = name.lower()
+    return _BY_NAME.get(name) or _BY_SUFFIX.get(name.rpartition(".")[2] if "." in name else "")
 
 
 def _by_first_line(text: str) -> str | None:

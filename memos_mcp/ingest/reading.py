@@ -5,75 +5,85 @@ import os
 import re
 import stat
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import PurePosixPath
 from typing import Final
 
 from memos_mcp.domain.source import Skipped
+from memos_mcp.ingest.data_files import shape_of
+from memos_mcp.ingest.data_shape import DataShape
+from memos_mcp.ingest.file_names import data_format
+from memos_mcp.ingest.generated import sign_of_a_tool
 from memos_mcp.ingest.languages import language
 from memos_mcp.ingest.secret_scan import holds_secret
-from memos_mcp.ingest.walk import MAX_BYTES, FoundFile, SkipReason, unread
+from memos_mcp.ingest.selection import FileRules
+from memos_mcp.ingest.skip_reasons import SkipReason
+from memos_mcp.ingest.walk import FoundFile, unread
 
 _ATTEMPTS: Final = 3
 
-_MAX_LINE_CHARS: Final = 20_000
-"""Nobody writes longer lines by hand; with this limit a line always fits into a memory."""
-
-_MINIFIED_LINE_CHARS: Final = 110
-"""An average line of minified code has more characters than this; the limit is that of GitHub's linguist."""
-
-_MINIFIED_SUFFIXES: Final = frozenset({".js", ".mjs", ".cjs", ".css"})
-
-_HEAD_LINES: Final = 12
-_GENERATED_MARK: Final = re.compile(
-    # The form of Go (https://go.dev/s/generatedcode), the mark of Phabricator, and the text of most other generators.
-    r"^\W*code generated .* do not edit\.?\W*$"
-    r"|^\W*@generated\b"
-    r"|^\W*(?:(?:this|the) (?:file|code|header|module) (?:is|was|has been) )?(?:auto(?:matically|[- ])? ?generated)\b"
-    r"|^\W*generated (?:by|from|with) .*\bdo not (?:edit|modify)\b"
-    r"|^\W*do not (?:edit|modify)\b.*\bgenerated\b",
-    re.IGNORECASE,
-)
-_COMMENT: Final = re.compile(r"\s*(?:#|//|/\*|\*|--|;|<!--|%|\.\. |\"\"\")")
+_TEXT_END: Final = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z")
+"""The beginning of a character of UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceText:
     """The text of a file: decoded, without a byte order mark, with newlines as the only line ends.
 
-    `digest` is the SHA-256 of its bytes.
+    `digest` is the SHA-256 of its bytes, and of what else decides about its chunks. `data` describes a file of data.
     """
 
     path: str
     digest: bytes
     language: str | None
     text: str
+    data: DataShape | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _FileBytes:
+    """The bytes of a file, or its first ones: then `size` and `changed` are those of the whole file."""
+
+    data: bytes
+    size: int | None = None
+    changed: int = 0
+
+    def digest(self, rules: FileRules) -> bytes:
+        """Return a digest that changes with the file, and when a pattern begins or ceases to include it."""
+        sign = b"included" if rules.included else b"" if self.size is None else f"{self.size} {self.changed}".encode()
+        return sha256(self.data + sign).digest()
 
 
 def read(found: FoundFile) -> SourceText | Skipped:
-    """Read a file that the walk found, at most `MAX_BYTES` and one byte of it. Only the disk can block."""
-    data = _read_stable(found)
-    return data if isinstance(data, Skipped) else _source_text(found, data, sha256(data).digest())
+    """Read a file that the walk found, at most its limit and one byte of it. Only the disk can block."""
+    file = _read_stable(found)
+    return file if isinstance(file, Skipped) else _source_text(found, file)
 
 
 def read_changed(found: FoundFile, known_digest: bytes | None) -> SourceText | Skipped | None:
     """Read a file, and return None when its digest is the known one: it was decoded and judged before."""
-    data = _read_stable(found)
-    if isinstance(data, Skipped):
-        return data
-    digest = sha256(data).digest()
-    return None if digest == known_digest else _source_text(found, data, digest)
+    file = _read_stable(found)
+    if isinstance(file, Skipped):
+        return file
+    return None if file.digest(found.rules) == known_digest else _source_text(found, file)
 
 
-def _source_text(found: FoundFile, data: bytes, digest: bytes) -> SourceText | Skipped:
-    text = _text(found.path, data)
+def _source_text(found: FoundFile, file: _FileBytes) -> SourceText | Skipped:
+    text = _text(file.data)
     if isinstance(text, SkipReason):
         return Skipped(found.path, text)
-    return SourceText(found.path, digest, language(found.path, text), text)
+    shape = None if found.rules.included else shape_of(found.path, text, is_cut=file.size is not None)
+    written_in = language(found.path, text)
+    reason = None if shape else sign_of_a_tool(written_in, text, included=found.rules.included)
+    if file.size is not None:
+        reason = None if shape else SkipReason.TOO_LARGE
+        shape = shape and replace(shape, read=len(file.data), size=file.size)
+    if reason is not None:
+        return Skipped(found.path, reason)
+    return SourceText(found.path, file.digest(found.rules), written_in, text, shape)
 
 
-def _text(path: str, data: bytes) -> str | SkipReason:
+def _text(data: bytes) -> str | SkipReason:
     """Return the text of a file, or the reason to skip it."""
     if b"\x00" in data:
         return SkipReason.NOT_UTF8 if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else SkipReason.BINARY
@@ -83,12 +93,10 @@ def _text(path: str, data: bytes) -> str | SkipReason:
         return SkipReason.NOT_UTF8
     if not text.strip():
         return SkipReason.EMPTY
-    if holds_secret(data):
-        return SkipReason.SECRET
-    return SkipReason.GENERATED if _is_generated(path, text) else text
+    return SkipReason.SECRET if holds_secret(data) else text
 
 
-def _read_stable(found: FoundFile) -> bytes | Skipped:
+def _read_stable(found: FoundFile) -> _FileBytes | Skipped:
     """Return the bytes of a file that did not change while it was read."""
     for _ in range(_ATTEMPTS):
         data = _read_once(found)
@@ -97,7 +105,7 @@ def _read_stable(found: FoundFile) -> bytes | Skipped:
     return Skipped(found.path, SkipReason.CHANGING, transient=True)
 
 
-def _read_once(found: FoundFile) -> bytes | Skipped | None:
+def _read_once(found: FoundFile) -> _FileBytes | Skipped | None:
     """Return the bytes of a file, or None when it changed meanwhile."""
     # The file may have become a link or a pipe since the walk: a link is not followed, and a pipe does not block.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
@@ -106,25 +114,27 @@ def _read_once(found: FoundFile) -> bytes | Skipped | None:
             before = os.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):
                 return Skipped(found.path, SkipReason.SPECIAL)
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(found.rules.max_bytes + 1)
             after = os.fstat(file.fileno())
     except OSError as error:
         if error.errno == errno.ELOOP and found.file.is_symlink():
             return Skipped(found.path, SkipReason.LINK)
         return unread(found.path, error, found.file, found.device)
-    if len(data) > MAX_BYTES:
-        return Skipped(found.path, SkipReason.TOO_LARGE)
-    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size) or len(data) != after.st_size:
+    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
         return None
-    return data
+    return _within_limit(found, data, after)
 
 
-def _is_generated(path: str, text: str) -> bool:
-    """Whether a tool wrote this text, judging by its first lines and by the length of its lines."""
-    lines = text.split("\n")
-    if max(map(len, lines)) > _MAX_LINE_CHARS:
-        return True
-    if PurePosixPath(path).suffix in _MINIFIED_SUFFIXES and len(text) > _MINIFIED_LINE_CHARS * len(lines):
-        return True
-    head = lines[:_HEAD_LINES]
-    return any(_COMMENT.match(line) and _GENERATED_MARK.match(line) for line in head)
+def _within_limit(found: FoundFile, data: bytes, status: os.stat_result) -> _FileBytes | Skipped | None:
+    """Return the bytes of a file, of a large one that may be data the first part, or None when it changed meanwhile."""
+    if len(data) <= found.rules.max_bytes:
+        return _FileBytes(data) if len(data) == status.st_size else None
+    if found.rules.included or data_format(found.path) is None:
+        return Skipped(found.path, SkipReason.TOO_LARGE)
+    return _FileBytes(_first_lines(data[:-1]), status.st_size, status.st_mtime_ns)
+
+
+def _first_lines(data: bytes) -> bytes:
+    """Return the first part of a file without the line that was cut, or else without the character that was cut."""
+    newline = data.rfind(b"\n") + 1
+    return data[:newline] if newline else _TEXT_END.sub(b"", data)

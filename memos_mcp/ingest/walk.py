@@ -6,40 +6,15 @@ import stat
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Final
 
 from memos_mcp.domain.errors import SourceUnavailable
 from memos_mcp.domain.source import Skipped, is_within, parents
-from memos_mcp.ingest import file_names
 from memos_mcp.ingest.file_stamps import Stamp, stamp_of
 from memos_mcp.ingest.git_status import GitStatus, IgnoreRules
+from memos_mcp.ingest.selection import UNNAMED, WITHOUT_PATTERNS, FileRules, FileSelection
+from memos_mcp.ingest.skip_reasons import SkipReason
 from memos_mcp.ingest.work_trees import Decision, decide, decide_inside, is_linked_worktree
-
-MAX_BYTES: Final = 1024 * 1024
-"""The limit for one file. Files written by hand are smaller; larger ones are data."""
-
-
-class SkipReason(StrEnum):
-    """Why a file or folder is not ingested; the values are for people."""
-
-    IGNORED = "ignored by git"
-    FOREIGN = "fetched, built or cached"
-    LINK = "symbolic link"
-    SPECIAL = "not a regular file"
-    EMPTY = "empty"
-    TOO_LARGE = "larger than 1 MiB"
-    BINARY = "binary"
-    NOT_UTF8 = "not UTF-8"
-    GENERATED = "generated"
-    SECRET = "may hold a secret"  # noqa: S105 - a reason, not a password
-    WORKTREE = "linked worktree"
-    UNREADABLE = "could not be read"
-    NEW = "appeared while the folder was read"
-    UNNAMEABLE = "its name cannot be written"
-    CHANGING = "changed while it was read"
-    VANISHED = "vanished while it was read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +28,7 @@ class FoundFile:
     file: Path
     device: int | None = None
     stamp: Stamp | None = None
+    rules: FileRules = UNNAMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +42,7 @@ class _Folder:
     rules_path: str
     """Relative to the folder that the rules know."""
     in_work_tree: bool
-    tracked: bool = False
+    selection: FileSelection
 
 
 class FolderWalk:
@@ -77,8 +53,11 @@ class FolderWalk:
     walked.
     """
 
-    def __init__(self, root: Path, within: AbstractSet[str] | None = None) -> None:
+    def __init__(
+        self, root: Path, within: AbstractSet[str] | None = None, selection: FileSelection = WITHOUT_PATTERNS
+    ) -> None:
         self.root = root
+        self._selection = selection
         self._within = within
         self._above = None if within is None else {parent for path in within for parent in parents(path)}
         self.refusals: dict[str, str] = {}
@@ -93,7 +72,8 @@ class FolderWalk:
         decision = decide(self.root)
         self._note("", decision)
         device, rules = status.st_dev, decision.rules
-        pending = [_Folder(self.root, "", device, device, rules, decision.path, decision.in_work_tree)]
+        selection = self._selection.at(self.root)
+        pending = [_Folder(self.root, "", device, device, rules, decision.path, decision.in_work_tree, selection)]
         while pending:
             subfolders: list[_Folder] = []
             for entry in self._list(pending.pop()):
@@ -144,12 +124,13 @@ class FolderWalk:
 
     def _enter(self, folder: _Folder, siblings: AbstractSet[str]) -> _Folder | Skipped:
         """Return the folder with the rules that apply inside it, or why it is skipped."""
-        if folder.path and _marks_foreign(siblings, tracked=folder.tracked):
-            return Skipped(folder.path, SkipReason.FOREIGN)
         if not siblings:
             return folder
         try:
-            return self._with_rules(folder, has_git_entry=".git" in siblings)
+            selection = folder.selection.contents(folder.location, folder.path, siblings)
+            if isinstance(selection, SkipReason):
+                return Skipped(folder.path, selection)
+            return self._with_rules(replace(folder, selection=selection), has_git_entry=".git" in siblings)
         except (OSError, SourceUnavailable) as error:
             if not folder.path:
                 raise
@@ -169,9 +150,9 @@ class FolderWalk:
         return replace(folder, rules=rules, rules_path=path, in_work_tree=in_work_tree)
 
 
-def walk(root: Path, within: AbstractSet[str] | None = None) -> FolderWalk:
+def walk(root: Path, within: AbstractSet[str] | None = None, selection: FileSelection = WITHOUT_PATTERNS) -> FolderWalk:
     """Return an iterable of every file below a folder that may be read, and of the reasons for all others."""
-    return FolderWalk(root.resolve(), within)
+    return FolderWalk(root.resolve(), within, selection)
 
 
 def unread(path: str, error: OSError, location: Path, parent_device: int | None) -> Skipped:
@@ -214,49 +195,38 @@ def _classify(entry: os.DirEntry[str], folder: _Folder, siblings: AbstractSet[st
         return unread(path, error, location, folder.device)
     is_folder = stat.S_ISDIR(status.st_mode)
     git_status = folder.rules.status(rules_path, is_folder=is_folder)
+    tracked = git_status is GitStatus.TRACKED
     if is_folder:
-        reason = _folder_reason(entry.name, siblings, git_status)
-        if reason is not None:
-            return Skipped(f"{path}/", reason)
-        rules, tracked = folder.rules, git_status is GitStatus.TRACKED
-        return _Folder(
-            location, f"{path}/", status.st_dev, folder.device, rules, rules_path, folder.in_work_tree, tracked
+        selection = folder.selection.folder(path, siblings, tracked=tracked)
+        if not isinstance(selection, SkipReason) and git_status is GitStatus.IGNORED:
+            selection = SkipReason.IGNORED
+        if isinstance(selection, SkipReason):
+            return Skipped(f"{path}/", selection)
+        return replace(
+            folder,
+            location=location,
+            path=f"{path}/",
+            device=status.st_dev,
+            parent_device=folder.device,
+            rules_path=rules_path,
+            selection=selection,
         )
     reason = _file_reason(entry.name, status, git_status)
-    if reason is not None:
-        return Skipped(path, reason, transient=reason is SkipReason.NEW)
-    return FoundFile(path, location, folder.device, stamp_of(status))
+    chosen = folder.selection.file(path, status.st_size, tracked=tracked) if reason is None else reason
+    if not isinstance(chosen, SkipReason) and git_status is GitStatus.UNLISTED:
+        chosen = SkipReason.NEW
+    if isinstance(chosen, SkipReason):
+        return Skipped(path, chosen, transient=chosen is SkipReason.NEW)
+    # The digest of these depends on more than the stamp, so they are always read.
+    is_special = chosen.included or status.st_size > chosen.max_bytes
+    return FoundFile(path, location, folder.device, None if is_special else stamp_of(status), chosen)
 
 
 def _file_reason(name: str, status: os.stat_result, git_status: GitStatus) -> SkipReason | None:
-    """Return the reason to skip a file without opening it, or None. A link is always skipped."""
+    """Return the reason to skip a file whatever is selected, or None. A link is always skipped."""
     # The .git of a worktree or submodule is a file.
     if git_status is GitStatus.IGNORED or name == ".git":
         return SkipReason.IGNORED
     if not stat.S_ISREG(status.st_mode):
         return SkipReason.LINK if stat.S_ISLNK(status.st_mode) else SkipReason.SPECIAL
-    reason = _named_reason(name, status.st_size)
-    return SkipReason.NEW if reason is None and git_status is GitStatus.UNLISTED else reason
-
-
-def _folder_reason(name: str, siblings: AbstractSet[str], git_status: GitStatus) -> SkipReason | None:
-    """Return the reason to skip a folder without listing it, or None."""
-    if git_status is not GitStatus.TRACKED and file_names.is_foreign(name, siblings):
-        return SkipReason.FOREIGN
-    return SkipReason.IGNORED if git_status is GitStatus.IGNORED else None
-
-
-def _marks_foreign(names: AbstractSet[str], *, tracked: bool) -> bool:
-    """Whether one of the files in a folder marks it as one that nobody wrote by hand."""
-    return not tracked and file_names.marks_foreign(names)
-
-
-def _named_reason(name: str, size: int) -> SkipReason | None:
-    """Return the reason to skip a file of this name and size, or None."""
-    if file_names.may_be_secret(name):
-        return SkipReason.SECRET
-    if file_names.is_generated(name):
-        return SkipReason.GENERATED
-    if size == 0:
-        return SkipReason.EMPTY
-    return SkipReason.TOO_LARGE if size > MAX_BYTES else None
+    return SkipReason.EMPTY if status.st_size == 0 else None

@@ -21,6 +21,7 @@ from memos_mcp.cli.command_line import main
 from memos_mcp.cli.ingesting import IngestRun
 from memos_mcp.domain.scope import Scope
 from memos_mcp.ingest.file_stamps import FileStamps
+from memos_mcp.ingest.selection import WITHOUT_PATTERNS
 from memos_mcp.settings import Settings
 
 GREET = 'def greet(name: str) -> str:\n    """Say hello to a heron."""\n    return f"hello {name}"\n'
@@ -99,6 +100,47 @@ def test_a_dry_run_stores_nothing(ingest: Ingest, code: Path) -> None:
         assert (exit_code, figures(out)["new"]) == (0, 3)
         assert out.startswith("another: ")
         assert out.endswith("Nothing was stored: this was a dry run.\n")
+
+
+def test_options_and_a_memosignore_select_what_is_ingested(ingest: Ingest, code: Path) -> None:
+    (code / "logo.svg").write_text("<svg></svg>\n")
+    (code / ".memosignore").write_text("readme.md\n")
+    assert figures(ingest(code)[1])["new"] == 3  # heron.py, .gitignore and .memosignore itself
+
+    _, out, _ = ingest(code, "--include", "readme.md", "--include", "*.svg", "--exclude", ".*", "--list-skipped")
+    reported = figures(out)
+    assert (reported["new"], reported["unchanged"], reported["removed"]) == (2, 1, 2)
+    assert "skipped: .gitignore: excluded by --exclude\n" in out
+    assert figures(ingest(code)[1])["removed"] == 2  # the options counted for one run
+
+
+def test_data_is_one_chunk_until_an_option_includes_it(ingest: Ingest, code: Path) -> None:
+    (code / "birds" / "counts.csv").write_text("day,count\n" + "2026-05-01,7\n" * 500)
+    before = figures(ingest(code, "--exclude", "*.csv")[1])["chunks created"]
+    assert before == 3
+    assert figures(ingest(code)[1])["chunks created"] == 1
+
+    reported = figures(ingest(code, "--include", "*.csv")[1])
+    assert (reported["changed"], reported["chunks removed"]) == (1, 1)
+    assert figures(ingest(code)[1])["chunks created"] == 1
+
+
+def test_the_size_limit_is_an_option_and_a_setting(ingest: Ingest, code: Path, nothing_set: pytest.MonkeyPatch) -> None:
+    nothing_set.setenv("MEMOS_INGEST_MAX_BYTES", "20")
+    _, out, _ = ingest(code, "--dry-run", "--list-skipped")
+    assert "skipped: birds/heron.py: larger than MEMOS_INGEST_MAX_BYTES\n" in out
+    assert figures(out)["new"] == 1
+    assert figures(ingest(code, "--dry-run", "--max-bytes", "1000")[1])["new"] == 3
+    assert ingest(code, "--max-bytes", "0")[::2] == (
+        2,
+        "memos-as: MEMOS_INGEST_MAX_BYTES: Input should be greater than or equal to 1\n",
+    )
+
+
+def test_a_text_that_is_no_pattern_is_reported(ingest: Ingest, code: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        ingest(code, "--exclude", "!x")
+    assert "'!x' is no pattern such as '*.po' or 'vendor/acme/'" in capsys.readouterr().err
 
 
 def test_a_path_that_is_not_a_folder_is_reported(ingest: Ingest, code: Path) -> None:
@@ -190,7 +232,8 @@ async def test_a_run_within_changed_paths_lists_and_opens_nothing_else(
 ) -> None:
     (code / "fish").mkdir()
     (code / "fish" / "trout.py").write_text(PART)
-    run = IngestRun(code, Scope(tmp_path.name, "default"), "small", False, False, FileStamps(tmp_path / "stamps", "1"))
+    scope, stamps = Scope(tmp_path.name, "default"), FileStamps(tmp_path / "stamps", "1")
+    run = IngestRun(code, scope, "small", WITHOUT_PATTERNS, False, False, stamps)
     app = assemble(Settings())
     try:
         await run.execute(app)

@@ -14,7 +14,8 @@ from memos_mcp.ingest import git_command, work_trees
 from memos_mcp.ingest.git_command import GitRefused
 from memos_mcp.ingest.git_listing import list_work_tree
 from memos_mcp.ingest.git_status import GitStatus
-from memos_mcp.ingest.walk import SkipReason, walk
+from memos_mcp.ingest.skip_reasons import SkipReason
+from memos_mcp.ingest.walk import walk
 from tests.ingest.git_trees import found, listed, repository, run_git, skipped, write
 
 FOLDERS = ["", "a", "b", "out", "keep", "a/b", "a/keep", "a/b/out", "keep/a", "b/b"]

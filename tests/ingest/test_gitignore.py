@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memos_mcp.domain.source import Skipped
-from memos_mcp.ingest.walk import FoundFile, SkipReason, walk
+from memos_mcp.ingest.skip_reasons import SkipReason
+from memos_mcp.ingest.walk import FoundFile, walk
 
 PATTERNS = st.sampled_from(
     [

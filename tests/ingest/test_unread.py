@@ -15,7 +15,8 @@ import pytest
 from memos_mcp.domain.errors import SourceUnavailable
 from memos_mcp.domain.source import Skipped
 from memos_mcp.ingest.reading import SourceText, read
-from memos_mcp.ingest.walk import FoundFile, SkipReason, walk
+from memos_mcp.ingest.skip_reasons import SkipReason
+from memos_mcp.ingest.walk import FoundFile, walk
 from tests.ingest.git_trees import found, repository, write
 
 FAULTS = [
