@@ -121,7 +121,7 @@ WORDS: Final = (
         r"documents?",
         "SourceText, source, embedding_text",
         "names",
-        {r"\bembed document\b": "a method of qdrant_edge"},
+        {r"\bembed document\b": "a method of qdrant_edge", r"\bpdf document\b": "a class of pypdfium2"},
     ),
     Retired(r"tak(e|es|en|ing) in|took in|take in", "ingest"),
     Retired(r"intake", "IngestRun"),

@@ -19,7 +19,7 @@ from memos_mcp.cli.console import INTERRUPTED, cancelled_by_signals, printable
 from memos_mcp.cli.ingest_report import print_incomplete, print_report
 from memos_mcp.cli.maintenance import show_indexing
 from memos_mcp.domain.errors import Invalid, MemosError, SourceUnavailable, Unavailable
-from memos_mcp.domain.limits import check_name
+from memos_mcp.domain.limits import check_file_name
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import Skipped, SourceFile, StoredFile
 from memos_mcp.engine.admission import scope_of
@@ -256,7 +256,7 @@ def _source_name(root: Path, name: str | None) -> str:
     name = root.name if name is None else name
     if not name:
         raise Invalid("This folder has no name. Name the source with --name.")
-    check_name("the name of the source", name)
+    check_file_name("the name of the source", name)
     return name
 
 

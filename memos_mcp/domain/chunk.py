@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from memos_mcp.domain.memory import MAX_CONTENT_BYTES, MAX_METADATA_CHARS, NewMemory
 
-PROSE: Final = frozenset({"markdown", "restructuredtext"})
-"""Languages whose names are headings."""
+PROSE: Final = frozenset({"markdown", "restructuredtext", "pdf", "docx", "pptx", "xlsx", "odt", "odp", "ods"})
+"""Languages, and formats of office files, whose names are headings."""
 
 _SETTINGS: Final = frozenset({"ini", "json", "toml", "xml", "yaml"})
 
@@ -23,6 +23,8 @@ class Chunk:
     `symbol` names the definitions in it (several are separated by commas), `enclosing` those around them, outermost
     first. `text` holds these lines exactly; a part of a long definition has its signature and a mark above them, and of
     a file of data, which `data` describes, it is a summary.
+    `section` are the headings above a part of a file that is cut by itself, or the kind of that part, and `details` are
+    more metadata. `prose` marks text in another language than those of `PROSE`, such as that of an HTML page.
     """
 
     path: str
@@ -32,13 +34,17 @@ class Chunk:
     first_line: int
     last_line: int
     text: str
+    section: tuple[str, ...] = ()
+    prose: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
         """The symbol after the names that enclose it, `QuerySet.filter` or `Guide > Setup`; empty without any."""
-        between = " > " if self.language in PROSE else "."
-        full = between.join((*self.enclosing, self.symbol) if self.symbol else self.enclosing)
+        between = " > " if self.prose or self.language in PROSE else "."
+        inner = between.join((*self.enclosing, self.symbol) if self.symbol else self.enclosing)
+        full = " > ".join((*self.section, inner) if inner else self.section)
         return full if len(full) <= MAX_SYMBOL_CHARS else f"{full[: MAX_SYMBOL_CHARS - 1]}…"
 
     @property
@@ -59,7 +65,7 @@ class Chunk:
             return ("data",) if self.language is None else ("data", self.language)
         if self.language is None:
             return ("docs",)
-        kind = "docs" if self.language in PROSE else "config" if self.language in _SETTINGS else "code"
+        kind = "docs" if self.prose or self.language in PROSE else "config" if self.language in _SETTINGS else "code"
         return kind, self.language
 
     def _metadata(self, source: str) -> dict[str, Any]:
@@ -68,6 +74,7 @@ class Chunk:
             "path": self.path,
             "folders": [],
             "lines": [self.first_line, self.last_line],
+            **self.details,
         }
         if self.language is not None:
             metadata["language"] = self.language

@@ -19,6 +19,8 @@ _BLANKS: Final = frozenset(
 """Invisible characters whose category is that of letters, signs or marks: fillers, the empty Braille cell, variation
 selectors."""
 
+_NOT_IN_A_LINE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
 
 def check_text(field: str, text: str, *, max_chars: int | None = None, max_bytes: int | None = None) -> None:
     """Refuse text that is blank, too long, or holds what UTF-8 or Postgres cannot."""
@@ -49,6 +51,21 @@ def check_name(field: str, text: str, *, max_chars: int = MAX_NAME_CHARS) -> Non
     check_text(field, text, max_chars=max_chars)
     if not text.isprintable():
         raise Invalid(f"{field} holds a character that cannot be printed. Use letters, digits, spaces and signs.")
+
+
+def check_file_name(field: str, text: str) -> None:
+    """Refuse the name of a folder or source that is blank, too long or not one line; it may hold any kind of space."""
+    check_text(field, text, max_chars=MAX_NAME_CHARS)
+    if not is_one_line(text):
+        raise Invalid(f"{field} holds a control character or a line end. Use letters, digits, spaces and signs.")
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a text can be stored and shown on one line: no control characters, line ends or unpaired surrogates.
+
+    Joiners, and the spaces of any script, are parts of names.
+    """
+    return text.isprintable() or not any(unicodedata.category(character) in _NOT_IN_A_LINE for character in text)
 
 
 def check_labels(field: str, labels: Sequence[str], *, max_count: int, max_chars: int) -> None:

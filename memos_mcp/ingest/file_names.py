@@ -75,6 +75,15 @@ def is_repository(folder: str) -> bool:
     return folder in _REPOSITORIES
 
 
+_PACKED: Final = (".ipynb", ".pdf", ".docx", ".pptx", ".xlsx", ".odt", ".odp", ".ods")
+"""Files of which only a part is text."""
+
+
+def is_packed(name: str) -> bool:
+    """Whether most bytes of files of this name are pictures, fonts and outputs."""
+    return name.lower().endswith(_PACKED)
+
+
 def is_foreign(folder: str, siblings: AbstractSet[str]) -> bool:
     """Whether the contents of a folder are fetched, built or cached, judging by its name and the files beside it."""
     if is_repository(folder) or folder in _FOREIGN_FOLDERS or folder.endswith(_FOREIGN_SUFFIXES):

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 from memos_mcp.ingest.text_lines import LineRange, TextLines, cut
 from memos_mcp.ingest.units import Level, Unit, max_cost
 
+LANGUAGES: Final = frozenset({"markdown", "restructuredtext"})
+
 _ATX: Final = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
 _SETEXT: Final = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")

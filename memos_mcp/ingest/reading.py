@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import stat
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
@@ -12,15 +12,18 @@ from typing import Final
 from memos_mcp.domain.source import Skipped
 from memos_mcp.ingest.data_files import shape_of
 from memos_mcp.ingest.data_shape import DataShape
+from memos_mcp.ingest.file_contents import read_contents
 from memos_mcp.ingest.file_names import data_format
 from memos_mcp.ingest.generated import sign_of_a_tool
-from memos_mcp.ingest.languages import language
-from memos_mcp.ingest.secret_scan import holds_secret
+from memos_mcp.ingest.parts import SourcePart
 from memos_mcp.ingest.selection import FileRules
 from memos_mcp.ingest.skip_reasons import SkipReason
 from memos_mcp.ingest.walk import FoundFile, unread
 
 _ATTEMPTS: Final = 3
+
+_UNKNOWN: Final = frozenset({SkipReason.UNFINISHED, SkipReason.NEEDS_EXTRA})
+"""Reasons that say nothing about the file, so that what is recorded of it stays."""
 
 _TEXT_END: Final = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z")
 """The beginning of a character of UTF-8."""
@@ -30,13 +33,17 @@ _TEXT_END: Final = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z")
 class SourceText:
     """The text of a file: decoded, without a byte order mark, with newlines as the only line ends.
 
-    `digest` is the SHA-256 of its bytes, and of what else decides about its chunks. `data` describes a file of data.
+    `digest` is the SHA-256 of its bytes, and of what else decides about its chunks. `encoding` is None for UTF-8.
+    A file of several languages, cells or pages has `parts`, which are cut instead of the text; `data` describes a file
+    of data.
     """
 
     path: str
     digest: bytes
     language: str | None
     text: str
+    encoding: str | None = None
+    parts: Sequence[SourcePart] = ()
     data: DataShape | None = None
 
 
@@ -69,31 +76,19 @@ def read_changed(found: FoundFile, known_digest: bytes | None) -> SourceText | S
 
 
 def _source_text(found: FoundFile, file: _FileBytes) -> SourceText | Skipped:
-    text = _text(file.data)
-    if isinstance(text, SkipReason):
-        return Skipped(found.path, text)
-    shape = None if found.rules.included else shape_of(found.path, text, is_cut=file.size is not None)
-    written_in = language(found.path, text)
-    reason = None if shape else sign_of_a_tool(written_in, text, included=found.rules.included)
+    contents = read_contents(found.path, file.data)
+    if isinstance(contents, SkipReason):
+        return Skipped(found.path, contents, transient=contents in _UNKNOWN)
+    text, included = contents.text, found.rules.included
+    shape = None if included or contents.parts else shape_of(found.path, text, is_cut=file.size is not None)
+    reason = None if shape else sign_of_a_tool(contents.language, text, included=included)
     if file.size is not None:
         reason = None if shape else SkipReason.TOO_LARGE
         shape = shape and replace(shape, read=len(file.data), size=file.size)
     if reason is not None:
         return Skipped(found.path, reason)
-    return SourceText(found.path, file.digest(found.rules), written_in, text, shape)
-
-
-def _text(data: bytes) -> str | SkipReason:
-    """Return the text of a file, or the reason to skip it."""
-    if b"\x00" in data:
-        return SkipReason.NOT_UTF8 if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else SkipReason.BINARY
-    try:
-        text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError:
-        return SkipReason.NOT_UTF8
-    if not text.strip():
-        return SkipReason.EMPTY
-    return SkipReason.SECRET if holds_secret(data) else text
+    digest = file.digest(found.rules)
+    return SourceText(found.path, digest, contents.language, text, contents.encoding, contents.parts, shape)
 
 
 def _read_stable(found: FoundFile) -> _FileBytes | Skipped:

@@ -18,6 +18,9 @@ MEMOSIGNORE: Final = ".memosignore"
 MAX_BYTES: Final = 1024 * 1024
 """The usual limit for one file. Files written by hand are smaller; larger ones are data."""
 
+MAX_PACKED_BYTES: Final = 32 * MAX_BYTES
+"""The usual limit for a file of which only a part is text: the others are pictures, fonts and outputs."""
+
 MAX_INCLUDED_BYTES: Final = 64 * MAX_BYTES
 """The limit for a file that a pattern includes, and the highest limit that can be set: a file is read as a whole."""
 
@@ -115,7 +118,8 @@ class FileSelection:
             return self.closed
         if not included and file_names.is_generated(name):
             return SkipReason.GENERATED
-        max_bytes = MAX_INCLUDED_BYTES if included else self.max_bytes
+        usual = max(self.max_bytes, MAX_PACKED_BYTES) if file_names.is_packed(name) else self.max_bytes
+        max_bytes = MAX_INCLUDED_BYTES if included else usual
         is_too_large = size > max_bytes and (included or file_names.data_format(name) is None)
         return SkipReason.TOO_LARGE if is_too_large else FileRules(max_bytes, included)
 

@@ -13,7 +13,7 @@ _TINY: Final = LIMIT // 14
 """Anything below this cost is merged with a neighbour."""
 
 _NAMES_COST: Final = LIMIT // 14
-_MIN_SPACE: Final = LIMIT // 3
+MIN_SPACE: Final = LIMIT // 3
 _MAX_NAMES: Final = 8
 _ELLIPSIS_COST: Final = 3
 """The cost of the line that marks an omission."""
@@ -73,7 +73,7 @@ def max_cost(level: Level, lines: TextLines, space: int) -> int:
     taken = sum(cost(name) + 1 for name in level.names)
     if level.head is not None:
         taken += lines.cost(*level.head) + _ELLIPSIS_COST
-    return max(space - taken, _MIN_SPACE)
+    return max(space - taken, MIN_SPACE)
 
 
 def merge_units(units: Iterable[Unit], lines: TextLines, space: int) -> Iterator[ChunkUnits]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from memos_mcp.domain.errors import SourceUnavailable
+from memos_mcp.domain.limits import is_one_line
 from memos_mcp.domain.source import Skipped, is_within, parents
 from memos_mcp.ingest.file_stamps import Stamp, stamp_of
 from memos_mcp.ingest.git_status import GitStatus, IgnoreRules
@@ -134,7 +135,8 @@ class FolderWalk:
         except (OSError, SourceUnavailable) as error:
             if not folder.path:
                 raise
-            return Skipped(folder.path, SkipReason.UNREADABLE, transient=True, error=str(error))
+            reason = getattr(error, "strerror", None) or str(error)
+            return Skipped(folder.path, SkipReason.UNREADABLE, transient=True, error=reason)
 
     def _with_rules(self, folder: _Folder, *, has_git_entry: bool) -> _Folder | Skipped:
         rules, path = folder.rules, folder.rules_path
@@ -185,7 +187,7 @@ def _check_device(folder: _Folder) -> None:
 
 def _classify(entry: os.DirEntry[str], folder: _Folder, siblings: AbstractSet[str]) -> FoundFile | Skipped | _Folder:
     path = f"{folder.path}{entry.name}"
-    if not entry.name.isprintable():  # control characters, line ends, and bytes that are not UTF-8
+    if not is_one_line(entry.name):
         return Skipped(f"{folder.path}{ascii(entry.name)[1:-1]}", SkipReason.UNNAMEABLE)
     location = folder.location / entry.name
     rules_path = f"{folder.rules_path}/{entry.name}" if folder.rules_path else entry.name

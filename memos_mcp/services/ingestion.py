@@ -11,7 +11,7 @@ from typing import Final
 from anyio.to_thread import run_sync
 
 from memos_mcp.domain.errors import Invalid
-from memos_mcp.domain.limits import check_characters, check_name
+from memos_mcp.domain.limits import check_characters, check_file_name
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import Replaced, Skipped, SourceFile, Sources, StoredFile, is_within
 
@@ -47,6 +47,8 @@ class IngestReport:
     """Why git did not decide what is ignored, by the path of the work tree: empty for the folder itself."""
     worktrees: list[str] = field(default_factory=list)
     """The linked worktrees that were skipped."""
+    encodings: Counter[str] = field(default_factory=Counter)
+    """How many new and changed files were read in each encoding other than UTF-8."""
 
     @property
     def wrote(self) -> bool:
@@ -111,7 +113,7 @@ class Ingestion:
         the source's files, and at least `MANY_REMOVED`, are only removed when that is `confirmed`. `within` are
         the paths that were walked, if not all: nothing else is removed.
         """
-        check_name("the name of the source", source)
+        check_file_name("the name of the source", source)
         if not write:
             return await self._compare(scope, source, files, seen, within, write=False, confirmed=confirmed)
         async with self._sources.lock(scope, source):
@@ -206,3 +208,5 @@ def _count(report: IngestReport, batch: _Batch, known: Mapping[str, bytes]) -> N
     report.new += len(batch.stored) - changed
     report.unchanged += len(batch.unchanged)
     report.omitted += batch.omitted
+    encodings = (file.new[0].metadata.get("encoding") for file in batch.stored if file.new)
+    report.encodings.update(str(encoding) for encoding in encodings if encoding is not None)

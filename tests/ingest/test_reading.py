@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from memos_mcp.domain.source import Skipped
+from memos_mcp.ingest.chunker import chunks
 from memos_mcp.ingest.reading import SourceText, read
 from memos_mcp.ingest.selection import MAX_BYTES, FileRules
 from memos_mcp.ingest.skip_reasons import SkipReason
@@ -35,14 +36,28 @@ def test_a_source_text_has_the_digest_of_the_bytes_and_normalized_line_ends(tmp_
     ("data", "expected"),
     [
         (b"\x89PNG\x00", SkipReason.BINARY),
-        ("é".encode("utf-16"), SkipReason.NOT_UTF8),
-        (b"caf\xe9", SkipReason.NOT_UTF8),
+        (b"\x1f\x8b\x08\x01\x02\x03\xff" * 20, SkipReason.BINARY),
+        (b"\x81 = 1\n\x8d = 2\n", SkipReason.UNKNOWN_ENCODING),
         (b" \n\t\n", SkipReason.EMPTY),
         (b"x" * 20_001, SkipReason.GENERATED),
     ],
 )
 def test_a_file_that_is_not_text_is_skipped(tmp_path: Path, data: bytes, expected: SkipReason) -> None:
     assert reason(tmp_path, data) is expected
+
+
+def test_the_encoding_of_a_file_is_in_the_metadata_of_its_chunks_unless_it_is_utf_8(tmp_path: Path) -> None:
+    found = [written(tmp_path, "# Größe für Müller\n".encode(codec), f"{codec}.py") for codec in ("latin-1", "utf-8")]
+    sources = [source for source in map(read, found) if isinstance(source, SourceText)]
+    latin, utf_8 = (chunk.new_memory("app") for source in sources for chunk in chunks(source))
+
+    assert latin.content.endswith("# Größe für Müller")
+    assert latin.metadata["encoding"] == "windows-1252"
+    assert "encoding" not in utf_8.metadata
+
+
+def test_a_secret_is_found_in_any_encoding(tmp_path: Path) -> None:
+    assert reason(tmp_path, "key = 'ghp_0123456789abcdefghijABCDEFGHIJ012345'\n".encode("utf-16")) is SkipReason.SECRET
 
 
 @pytest.mark.parametrize(

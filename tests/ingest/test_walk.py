@@ -82,13 +82,31 @@ def test_a_huge_file_is_skipped_by_its_size(tmp_path: Path) -> None:
     assert skipped(tmp_path) == {"huge.py": SkipReason.TOO_LARGE}
 
 
-def test_unprintable_names_are_reported_escaped(tmp_path: Path) -> None:
+def test_names_with_control_characters_or_broken_bytes_are_reported_escaped(tmp_path: Path) -> None:
     for name in (b"two\nlines.py", b"bytes\xff.py", b"bell\x07.py"):
         (tmp_path / os.fsdecode(name)).write_text("x = 1\n")
 
     assert skipped(tmp_path) == dict.fromkeys(
         [r"bell\x07.py", r"bytes\udcff.py", r"two\nlines.py"], SkipReason.UNNAMEABLE
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "全角\u3000空白.py",
+        "\u0645\u06cc\u200c\u062e.py",
+        "👩\u200d💻.py",
+        "no\u00a0break.py",
+        "e\u0301.py",
+        "\u202eltr.py",
+        "\ufeffmark.py",
+    ],
+)
+def test_names_in_any_script_are_found(tmp_path: Path, name: str) -> None:
+    tree(tmp_path, name)
+
+    assert found(tmp_path) == [name]
 
 
 def test_fetched_built_and_cached_folders_are_skipped_entirely(tmp_path: Path) -> None:

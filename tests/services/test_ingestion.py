@@ -28,6 +28,7 @@ class Page:
 
     path: str
     text: str
+    encoding: str | None = None
     cut: int = field(default=0)
 
     def read(self, known_digest: bytes | None) -> StoredFile | Skipped | None:
@@ -40,6 +41,8 @@ class Page:
 
     def _chunk(self, number: int, line: str) -> NewMemory:
         metadata = {"source": "app", "path": self.path, "lines": [number, number]}
+        if self.encoding is not None:
+            metadata["encoding"] = self.encoding
         return NewMemory(f"{self.path}\n\n{line}", kind="document", metadata=metadata)
 
 
@@ -139,6 +142,19 @@ async def test_a_file_that_cannot_be_stored_is_skipped_and_others_are_ingested(i
     report = await ingest(idle_app, Page("a", "one\x00"), Page("half \udcff", "two"), Page("c", "three"), Page("d", ""))
     assert [(one.path, one.reason) for one in report.omitted] == [("a", UNSTORABLE), ("half \udcff", UNSTORABLE)]
     assert (report.new, report.chunks.created) == (2, 1)
+
+
+async def test_a_report_counts_the_files_in_other_encodings(idle_app: App) -> None:
+    report = await ingest(idle_app, Page("a", "one"), Page("b", "two", encoding="koi8-r"), Page("c", ""))
+    assert report.encodings == {"koi8-r": 1}
+
+
+async def test_the_name_of_a_source_may_hold_any_kind_of_space(idle_app: App) -> None:
+    name = "全角\u3000\u00a0\u200d"
+    report = await idle_app.ingestion.ingest(ANN, name, iter([Page("a", "one")]), _ignore)
+    assert report.new == 1
+    with pytest.raises(Invalid, match="the name of the source holds a control character or a line end"):
+        await idle_app.ingestion.ingest(ANN, "a\u2028b", iter(()), _ignore)
 
 
 async def test_a_source_needs_a_name_that_can_be_stored(idle_app: App) -> None:
