@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -14,6 +14,19 @@ PROSE: Final = frozenset({"markdown", "restructuredtext", "pdf", "docx", "pptx",
 _SETTINGS: Final = frozenset({"ini", "json", "toml", "xml", "yaml"})
 
 MAX_SYMBOL_CHARS: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What a chunk defines and uses, each name once. An import is its words, joined by points."""
+
+    defines: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+
+
+LINK_KEYS: Final = frozenset(one.name for one in fields(Links))
+"""The keys of `Links` in the metadata of a chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,7 @@ class Chunk:
     prose: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] | None = None
+    links: Links = Links()
 
     @property
     def name(self) -> str:
@@ -88,6 +102,10 @@ class Chunk:
             if available < 0:
                 break
             metadata["folders"].append(str(folder))
+        for key, names in asdict(self.links).items():
+            available -= _size({key: names})
+            if names and available >= 0:
+                metadata[key] = list(names)
         return metadata
 
 

@@ -15,12 +15,12 @@ from memos_mcp.domain.scope import Scope
 MemoryKind: TypeAlias = Literal["episodic", "semantic", "procedural", "document"]
 
 Versions: TypeAlias = Literal["live", "then", "all"]
+PartName: TypeAlias = tuple[str, str]  # a source, and a name that it may define
 
 MAX_CONTENT_BYTES: Final = 256 * 1024
 MAX_TAGS: Final = 64
 MAX_TAG_CHARS: Final = 128
 MAX_METADATA_CHARS: Final = 16_384
-
 
 DEFAULT_KIND: Final[MemoryKind] = "episodic"
 DEFAULT_IMPORTANCE: Final = 0.5
@@ -206,6 +206,7 @@ class MemoryHit:
 
     copies: other live memories, of other sessions or agents, that have the same content.
     earlier: the memories that it supersedes, oldest first, if they were asked for.
+    related: the paths of files of the same source that define what it uses, most specific first.
     """
 
     memory: Memory
@@ -215,6 +216,7 @@ class MemoryHit:
     span: Span | None = None
     copies: int = 0
     earlier: Sequence[Memory] = ()
+    related: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +289,9 @@ class MemoryStore(Protocol):
 
     async def copies(self, namespace: str, hashes: Sequence[bytes], now: datetime) -> dict[bytes, int]:
         """Return for each content, by its hash, how many more than one live memories have it."""
+
+    async def defined_in(self, namespace: str, names: Sequence[PartName], now: datetime) -> dict[PartName, list[str]]:
+        """Return the paths of files that define each of these names; of many paths only some."""
 
     async def earlier(self, namespace: str, ids: Sequence[UUID]) -> dict[UUID, list[Memory]]:
         """Return the memories that each of these supersedes, directly or not, oldest first."""

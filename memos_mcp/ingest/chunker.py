@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from memos_mcp.domain.chunk import PROSE, Chunk
+from memos_mcp.domain.chunk import PROSE, Chunk, Links
 from memos_mcp.ingest import headings, syntax
 from memos_mcp.ingest.data_shape import DataShape
 from memos_mcp.ingest.data_summary import summary
@@ -14,6 +14,7 @@ from memos_mcp.ingest.parts import SourcePart
 from memos_mcp.ingest.reading import SourceText
 from memos_mcp.ingest.text_lines import LineRange, cost, cut, lines_of
 from memos_mcp.ingest.units import MIN_SPACE, ChunkUnits, Level, Unit, chunk_space, max_cost, merge_units
+from memos_mcp.ingest.used_names import UsedNames, used_names
 
 _ELLIPSIS: Final = "…"
 
@@ -64,26 +65,30 @@ class _PartChunker:
         self._details = {**_encoding(source), **label, **part.details}
 
     def chunks(self) -> Iterator[Chunk]:
-        for merged in merge_units(self._units(), self._lines, self._space):
-            chunk = self._chunk(merged)
+        units, names = self._units()
+        for merged in merge_units(units, self._lines, self._space):
+            chunk = self._chunk(merged, names)
             if chunk is not None:
                 yield chunk
 
-    def _units(self) -> Iterable[Unit]:
+    def _units(self) -> tuple[Iterable[Unit], UsedNames | None]:
+        """Return the units of the part, and the names that they use where its syntax shows them."""
         if self._cut_as in headings.LANGUAGES:
-            return headings.units(self._lines, self._cut_as, self._space)
+            return headings.units(self._lines, self._cut_as, self._space), None
         if self._cut_as in GRAMMARS:
-            parsed = self._part.text if self._part.parsed is None else self._part.parsed
+            text = self._part.text if self._part.parsed is None else self._part.parsed
             try:
-                return list(syntax.units(parsed, self._lines, self._cut_as, self._space))
+                parsed = syntax.parse(text, self._cut_as)
+                units = list(syntax.units(parsed, self._lines, self._space))
+                return units, used_names(parsed.root, parsed.source, self._cut_as)
             except syntax.NotParsed:
                 logger.debug("%s is cut by lines: it does not parse as the language of its name", self._source.path)
             except Exception:
                 logger.warning("%s is cut by lines: its syntax could not be read", self._source.path, exc_info=True)
         parts = cut(self._lines, LineRange(0, len(self._lines.texts)), max_cost(Level(), self._lines, self._space))
-        return (Unit(Level(), (), part, loose=False) for part in parts)
+        return (Unit(Level(), (), part, loose=False) for part in parts), None
 
-    def _chunk(self, merged: ChunkUnits) -> Chunk | None:
+    def _chunk(self, merged: ChunkUnits, names: UsedNames | None) -> Chunk | None:
         """Return merged units as a chunk without the blank lines around them; None when all lines are blank."""
         lines = self._lines.texts
         written = [index for index in range(*merged.lines) if lines[index].strip()]
@@ -93,6 +98,7 @@ class _PartChunker:
         texts = list(lines[first : last + 1])
         if merged.repeats_head and merged.level.head is not None:
             texts[:0] = self._shortened_head(merged.level.head, texts[0])
+        text = "\n".join(texts)
         return Chunk(
             self._source.path,
             self._part.language,
@@ -100,10 +106,11 @@ class _PartChunker:
             merged.enclosing,
             self._number(first),
             self._number(last),
-            "\n".join(texts),
+            text,
             section=self._part.names,
             prose=self._cut_as in PROSE,
             details=self._details,
+            links=Links() if names is None else names.links(*merged.lines, text, merged.defined),
         )
 
     def _number(self, line: int) -> int:

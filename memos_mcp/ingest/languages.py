@@ -25,17 +25,35 @@ _BY_SUFFIX: Final = {
         "ini": "ini cfg conf properties",
         "html": "html htm xhtml jinja jinja2 j2",
         "css": "css scss sass less",
-        "shell": "sh bash zsh",
-        "sql": "sql",
-        "ruby": "rb",
-        "php": "php",
+        "shell": "sh bash zsh ksh bats",
+        "sql": "sql ddl psql pgsql",
+        "ruby": "rb rake gemspec podspec ru",
+        "php": "php phtml",
         "kotlin": "kt kts",
         "swift": "swift",
-        "scala": "scala",
-        "csharp": "cs",
+        "scala": "scala sc sbt",
+        "csharp": "cs csx",
         "lua": "lua",
         "perl": "pl pm",
         "protobuf": "proto",
+        "terraform": "tf tfvars",
+        "hcl": "hcl",
+        "cuda": "cu cuh",
+        "dart": "dart",
+        "elixir": "ex exs",
+        "zig": "zig zon",
+        "haskell": "hs",
+        "clojure": "clj cljs cljc",
+        "erlang": "erl hrl",
+        "fsharp": "fs fsi fsx",
+        "graphql": "graphql gql",
+        "groovy": "groovy gradle",
+        "julia": "jl",
+        "objective-c": "m mm",
+        "ocaml": "ml mli",
+        "powershell": "ps1 psm1",
+        "r": "r",
+        "solidity": "sol",
         "assembly": "s asm",
         "cmake": "cmake",
     }.items()
@@ -50,7 +68,11 @@ _BY_NAME: Final = {
     "cmakelists.txt": "cmake",
     "gemfile": "ruby",
     "rakefile": "ruby",
+    "vagrantfile": "ruby",
+    "podfile": "ruby",
+    "jenkinsfile": "groovy",
     ".bashrc": "shell",
+    ".zshrc": "shell",
     ".profile": "shell",
 }
 
@@ -59,8 +81,15 @@ _NO_PROGRAM: Final = frozenset(
 )
 """Languages of texts, settings and data; all others are those of programs."""
 
-_SHEBANG: Final = re.compile(r"#!.*\b(python|node|bash|zsh|sh|ruby|perl|php|lua)[\d.]*\b")
-_BY_SHEBANG: Final = {"node": "javascript", "bash": "shell", "zsh": "shell", "sh": "shell"}
+_SHEBANG: Final = re.compile(r"#!.*\b(python|node|bash|zsh|sh|ruby|perl|php|lua|ksh|dash|elixir)[\d.]*\b")
+_BY_SHEBANG: Final = {
+    "node": "javascript",
+    "bash": "shell",
+    "zsh": "shell",
+    "ksh": "shell",
+    "dash": "shell",
+    "sh": "shell",
+}
 
 _MODE: Final = re.compile(r".*-\*-\s*(?:mode:\s*)?([\w+]+).*-\*-")
 """The mode line of Emacs: the headers of the C++ library have no other sign of their language."""

@@ -1,6 +1,5 @@
 """Cuts source code along its syntax: definitions with their comments and decorators, and statements between them."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
@@ -8,7 +7,9 @@ from typing import Final
 
 from tree_sitter import Node
 
-from memos_mcp.ingest.grammars import CALLABLE, GRAMMARS, LEADING, Grammar, parser_for
+from memos_mcp.ingest.grammar_rules import Grammar
+from memos_mcp.ingest.grammars import GRAMMARS, parser_for
+from memos_mcp.ingest.node_names import NodeNames
 from memos_mcp.ingest.text_lines import LIMIT, LineRange, TextLines, cut
 from memos_mcp.ingest.units import Level, Unit, max_cost
 
@@ -23,9 +24,7 @@ _READ_BYTES: Final = 64 * 1024
 _MAX_ERROR_SHARE: Final = 0.2
 """The share of a text in syntax errors above which its tree is not used."""
 
-_MAX_NAME_CHARS: Final = 80
 _MAX_HEAD_COST: Final = LIMIT // 5
-_RECEIVER: Final = re.compile(r"(\w+)(?:\[[^\]]*\])?\s*,?\s*\)$")
 
 
 class NotParsed(Exception):
@@ -42,14 +41,29 @@ class _Position:
     depth: int = 0
 
 
-def units(text: str, lines: TextLines, language: str, space: int) -> Iterator[Unit]:
-    """Yield the units of a source in order, with all of its lines; raise `NotParsed`."""
-    source = text.encode()
-    root = _parse(source, language)
+@dataclass(frozen=True, slots=True)
+class ParsedSource:
+    """A source with its syntax tree."""
+
+    grammar: Grammar
+    source: bytes
+    root: Node
+
+
+def parse(text: str, language: str) -> ParsedSource:
+    """Return a source with its tree; raise `NotParsed`."""
+    grammar, source = GRAMMARS[language], text.encode()
+    root = _parse(grammar.prepare(source), language)
     if _errors(root) > _MAX_ERROR_SHARE * len(source):
         raise NotParsed
-    cutter = _Cutter(GRAMMARS[language], source, lines, space)
-    yield from cutter.open(root, (), _Position(LineRange(0, len(lines.texts)), Level()))
+    return ParsedSource(grammar, source, root)
+
+
+def units(parsed: ParsedSource, lines: TextLines, space: int) -> Iterator[Unit]:
+    """Yield the units of a source in order, with all of its lines."""
+    names = NodeNames(parsed.grammar, parsed.source)
+    cutter = _Cutter(parsed.grammar, names, parsed.source, lines, space)
+    yield from cutter.open(parsed.root, (), _Position(LineRange(0, len(lines.texts)), Level()))
 
 
 def _parse(source: bytes, language: str) -> Node:
@@ -81,17 +95,18 @@ def _errors(node: Node) -> int:
 @dataclass(frozen=True, slots=True)
 class _Cutter:
     grammar: Grammar
+    names: NodeNames
     source: bytes
     lines: TextLines
     space: int
 
     def units(self, node: Node, position: _Position) -> Iterator[Unit]:
         """Yield a node as one unit if it fits, otherwise the units of its parts."""
-        core = self._core(node)
-        names = self._names(node) if not position.local or self._defines(core) else ()
+        core = self.names.core(node)
+        names = self.names.of(node) if not position.local or self.names.defines(core) else ()
         fits = self.lines.cost(*position.lines) <= max_cost(position.level, self.lines, self.space)
-        if fits and core.type not in self.grammar.wrappers:
-            yield Unit(position.level, names, position.lines, loose=not self._defines(core))
+        if fits and not self._wraps(core):
+            yield Unit(position.level, names, position.lines, loose=not self.names.defines(core))
         else:
             yield from self.open(core, names, position)
 
@@ -100,7 +115,8 @@ class _Cutter:
         level, local = position.level, position.local
         if names:
             level = Level((*level.names, names[0]), self._head(node))
-            local = node.type not in self.grammar.holders
+            value = self.names.value(node)
+            local = self.grammar.holders.isdisjoint((node.type, value.type if value is not None else ""))
         parts = list(self._parts(node, position.lines)) if position.depth < _MAX_DEPTH else [(None, position.lines)]
         for child, lines in parts:
             if child is None:
@@ -113,7 +129,7 @@ class _Cutter:
         """Yield children with their lines, leading comments included; None stands for the lines before the first."""
         start, child, leading = lines.start, None, None
         for row, candidate in self._rows(node):
-            if leading is not None and candidate.type in LEADING and row - _last_row(leading[1]) <= 1:
+            if leading is not None and candidate.type in self.grammar.leading and row - _last_row(leading[1]) <= 1:
                 leading = (leading[0], candidate)
                 continue
             follows = leading is not None and row - _last_row(leading[1]) <= 1
@@ -122,21 +138,29 @@ class _Cutter:
                 yield child, LineRange(start, leading[0])
                 start, child = leading
             leading = None
-            if candidate.type in LEADING:
+            if candidate.type in self.grammar.leading:
                 leading = (row, candidate)
                 continue
-            if at > start:
+            if at > start and not (child is None and self._joins_first(node, row)):
                 yield child, LineRange(start, at)
-            start, child = at, candidate
+                start = at
+            child = candidate
         if leading is not None and leading[0] > start:
             yield child, LineRange(start, leading[0])
             start, child = leading
         yield child, LineRange(start, lines.end)
 
+    def _joins_first(self, node: Node, row: int) -> bool:
+        """Whether the lines above the first part of a node belong to it. A wrapper has no chunk for them."""
+        return node.type in self.grammar.joined or (self._wraps(node) and row == node.start_point.row)
+
+    def _wraps(self, node: Node) -> bool:
+        return node.type in self.grammar.wrappers
+
     def _rows(self, node: Node) -> Iterator[tuple[int, Node]]:
         """Yield the nodes that begin a line; a node that begins later in a line is replaced by its children."""
         children = node.named_children
-        begins = bool(children) and children[0].start_byte == node.start_byte and not self._defines(node)
+        begins = bool(children) and children[0].start_byte == node.start_byte and not self.names.defines(node)
         taken = node.start_point.row - begins
         pending = [iter(children)]
         while pending:
@@ -153,67 +177,23 @@ class _Cutter:
                 continue
             taken = max(taken, last)
 
-    def _core(self, node: Node) -> Node:
-        """Return the definition inside decorators, exports and the like."""
-        while node.type in self.grammar.names and not self._defines(node):
-            inner = next((child for child in self._named(node) if self._names(child)), None)
-            if inner is None or _is_name(inner):
-                break
-            node = inner
-        return node
-
-    def _defines(self, node: Node) -> bool:
-        if node.type in self.grammar.definitions:
-            return True
-        if node.type not in self.grammar.names:
-            return False
-        value = node.child_by_field_name("value") or node.child_by_field_name("right")
-        return value is not None and value.type in CALLABLE
-
-    def _named(self, node: Node) -> list[Node]:
-        field = self.grammar.names[node.type]
-        return node.children_by_field_name(field) if field else node.named_children
-
-    def _names(self, node: Node) -> tuple[str, ...]:
-        """Return the names that a node defines: its own, or those of its declarations."""
-        if _is_name(node):
-            name = " ".join(self._text(node).split())
-            return (name,) if 0 < len(name) <= _MAX_NAME_CHARS else ()
-        if node.type not in self.grammar.names:
-            return ()
-        names = tuple(name for child in self._named(node) for name in self._names(child))
-        receiver = node.child_by_field_name("receiver")
-        if receiver is not None and (owner := _RECEIVER.search(self._text(receiver))):
-            return tuple(f"{owner[1]}.{name}" for name in names)
-        return names
-
-    def _text(self, node: Node) -> str:
-        # `Node.text` would call the read function again and copy 64 KiB for a name.
-        return self.source[node.start_byte : node.end_byte].decode(errors="replace")
-
     def _head(self, node: Node) -> LineRange:
         """Return the lines of a signature, only the first when it is long; an empty range when that is too long."""
         first = node.start_point.row
-        value = node.child_by_field_name("value") or node.child_by_field_name("right")
-        body = (value or node).child_by_field_name("body")
+        body = self._body(self.names.value(node) or node)
         last = first + 1
         if body is not None:
-            last = max(last, body.start_point.row + (self.grammar.comment != "#"))
+            last = max(last, body.start_point.row + (self.source[body.start_byte : body.start_byte + 1] == b"{"))
         if self.lines.cost(first, last) > _MAX_HEAD_COST:
             last = first + 1
         return LineRange(first, last if self.lines.cost(first, last) <= _MAX_HEAD_COST else first)
+
+    def _body(self, node: Node) -> Node | None:
+        found = node.child_by_field_name("body")
+        return found or next((child for child in node.named_children if child.type in self.grammar.bodies), None)
 
 
 def _last_row(node: Node) -> int:
     """Return the row of a node's last character; some nodes include the newline and end in the next row."""
     row, column = node.end_point
     return row - 1 if column == 0 and row > node.start_point.row else row
-
-
-def _is_name(node: Node) -> bool:
-    return node.type.endswith("identifier") or node.type in {
-        "member_expression",
-        "operator_name",
-        "destructor_name",
-        "dotted_name",
-    }

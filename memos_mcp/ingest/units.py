@@ -58,6 +58,11 @@ class ChunkUnits:
         return self.level.names if self.names else self.level.names[:-1]
 
     @property
+    def defined(self) -> tuple[str, ...]:
+        """The names in it, or the name of its level if it begins with its signature."""
+        return self.names or (() if self.repeats_head else self.level.names[-1:])
+
+    @property
     def repeats_head(self) -> bool:
         """Whether it is an inner part of a definition whose signature is in another chunk."""
         return not self.names and self.level.head is not None and self.lines.start > self.level.head.start

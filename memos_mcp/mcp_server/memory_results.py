@@ -7,12 +7,16 @@ from uuid import UUID
 
 from typing_extensions import TypedDict
 
+from memos_mcp.domain.chunk import LINK_KEYS
 from memos_mcp.domain.memory import Memory, MemoryHit, MemoryKind, SimilarMemory
 
 CUT_CHARS: Final = 300
 """Characters that are shown of an earlier version or a near-duplicate; by its id it can be read in full."""
 
 MAX_NAMED: Final = 5
+
+PART_KEYS: Final = frozenset({"source", "path", "lines"})
+"""The metadata that every part of a file has."""
 
 
 class NearDuplicate(TypedDict):
@@ -59,7 +63,7 @@ class FoundMemory(TypedDict):
     """A memory in an answer; `score` is null in a listing. `omitted` names what was left out for want of room.
 
     `also`: how many other memories, of other sessions or agents, have the same content. `earlier`: the memories that it
-    supersedes, oldest first.
+    supersedes, oldest first. `related`: files of the same source that define what it uses.
     """
 
     memory_id: str
@@ -77,6 +81,7 @@ class FoundMemory(TypedDict):
     superseded_by: NotRequired[str]
     superseded_at: NotRequired[str]
     earlier: NotRequired[list[EarlierVersion]]
+    related: NotRequired[list[str]]
     score: float | None
     signals: NotRequired[dict[str, float]]
     excerpt: NotRequired[Excerpt]
@@ -104,15 +109,23 @@ def found_memory(hit: MemoryHit) -> dict[str, Any]:
     memory = hit.memory
     return {
         **stored_fields(memory),
+        "metadata": _shown_metadata(memory),
         "occurred_at": rfc3339(memory.occurred_at),
         "created_at": rfc3339(memory.created_at),
         "version": memory.version,
         **({"also": hit.copies} if hit.copies else {}),
         **_superseded(memory),
         **({"earlier": [_earlier(one) for one in hit.earlier]} if hit.earlier else {}),
+        **({"related": list(hit.related)} if hit.related else {}),
         "score": hit.score,
         "signals": dict(hit.signals),
     }
+
+
+def _shown_metadata(memory: Memory) -> dict[str, Any]:
+    """Return the metadata without the names that a part of a file defines and uses: `related` is made of them."""
+    hidden = LINK_KEYS if memory.kind == "document" and memory.metadata.keys() >= PART_KEYS else ()
+    return {key: value for key, value in memory.metadata.items() if key not in hidden}
 
 
 def stored_fields(memory: Memory) -> dict[str, Any]:

@@ -31,8 +31,19 @@ _SPARED_LAST: Final = (
     (),
     ("metadata",),
     ("metadata", "tags"),
-    ("metadata", "tags", "earlier"),
-    ("metadata", "tags", "earlier", "signals", "session_id", "agent_id", "importance", "created_at", "version"),
+    ("metadata", "tags", "earlier", "related"),
+    (
+        "metadata",
+        "tags",
+        "earlier",
+        "related",
+        "signals",
+        "session_id",
+        "agent_id",
+        "importance",
+        "created_at",
+        "version",
+    ),
 )
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from memos_mcp.domain.index import Match, Span
-from memos_mcp.domain.memory import Added, ListPosition, Memory, MemoryFilter, NewMemory, Versions
+from memos_mcp.domain.memory import Added, ListPosition, Memory, MemoryFilter, NewMemory, PartName, Versions
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database, retried
 from memos_mcp.postgres.memory_events import as_then
@@ -90,6 +90,29 @@ _COPIES: Final = """
        AND superseded_by IS NULL
        AND (expires_at IS NULL OR expires_at > $3)
      GROUP BY content_hash
+"""
+# Each name is looked up by itself, because the planner would read the whole source for all of them. A name with many
+# definitions costs no more than the limit: what it means is uncertain anyway.
+_DEFINED_IN: Final = """
+    SELECT asked.source, asked.name, array_agg(DISTINCT defining.path) AS paths
+      FROM unnest($3::text[], $4::text[]) AS asked (source, name)
+     CROSS JOIN LATERAL (
+        SELECT part.metadata ->> 'path' AS path
+          FROM (
+            SELECT namespace, kind, superseded_by, expires_at, metadata
+              FROM agent_memories
+             WHERE metadata ? 'defines'
+               AND metadata -> 'defines' @> to_jsonb(asked.name)
+            OFFSET 0
+          ) AS part
+         WHERE part.namespace = $1
+           AND part.metadata ->> 'source' = asked.source
+           AND part.kind = 'document'
+           AND part.superseded_by IS NULL
+           AND (part.expires_at IS NULL OR part.expires_at > $2)
+         LIMIT 16
+     ) AS defining
+     GROUP BY asked.source, asked.name
 """
 _CURRENT: Final = """
     SELECT id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
@@ -188,6 +211,12 @@ class PostgresMemories:
         async with self._database.connection() as connection:
             rows = await connection.fetch(_COPIES, namespace, hashes, now)
         return {row["content_hash"]: row["copies"] for row in rows}
+
+    async def defined_in(self, namespace: str, names: Sequence[PartName], now: datetime) -> dict[PartName, list[str]]:
+        sources, defined = zip(*names, strict=True) if names else ((), ())
+        async with self._database.lookup() as connection:
+            rows = await connection.fetch(_DEFINED_IN, namespace, now, sources, defined)
+        return {(row["source"], row["name"]): row["paths"] for row in rows}
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Memory]:
         async with self._database.connection() as connection:

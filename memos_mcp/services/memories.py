@@ -24,6 +24,7 @@ from memos_mcp.retrieval import pagination
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.memory_search import MemorySearch, Position
 from memos_mcp.services.near_duplicates import NearDuplicates
+from memos_mcp.services.related_parts import with_related
 from memos_mcp.services.search import Search, check_question
 
 ANY: Final = MemoryQuery()
@@ -100,7 +101,8 @@ class Memories:
             if one in found
         ]
         missing = [one for one in asked if one not in found]
-        return MemoryPage(hits, len(found), more=False, fingerprint=question, missing=missing)
+        shown = await self._with_related(scope, hits, query, at)
+        return MemoryPage(shown, len(found), more=False, fingerprint=question, missing=missing)
 
     async def get(self, scope: Scope, ids: Sequence[UUID]) -> dict[UUID, Memory]:
         """Return those of these memories that are live in the scope's namespace."""
@@ -117,7 +119,14 @@ class Memories:
         hits = [
             MemoryHit(memory, _list_position(memory), earlier=earlier.get(memory.memory_id, ())) for memory in shown
         ]
-        return MemoryPage(hits, total, len(rows) > query.limit, question)
+        shown_hits = await self._with_related(scope, hits, query, at)
+        return MemoryPage(shown_hits, total, len(rows) > query.limit, question)
+
+    async def _with_related(
+        self, scope: Scope, hits: Sequence[MemoryHit], query: MemoryQuery, at: datetime
+    ) -> Sequence[MemoryHit]:
+        """Return the hits with their related paths, which are not known of the past."""
+        return hits if query.versions == "then" else await with_related(self._store, scope.namespace, hits, at)
 
 
 def _list_position(memory: Memory) -> Position:

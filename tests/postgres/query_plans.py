@@ -30,7 +30,8 @@ FILL: Final = """
            CASE WHEN number % 3 > 0 THEN 'session ' || number / 20 END,
            'note number' || number || ' of word' || number % 500 || repeat(' filler', 30),
            ARRAY['tag ' || number % 400],
-           jsonb_build_object('ticket', number % 400),
+           jsonb_build_object('ticket', number % 400)
+               || CASE WHEN number % 5 = 0 THEN jsonb_build_object('defines', ARRAY['name ' || number]) ELSE '{}' END,
            timestamptz '2026-01-01' + number * interval '1 min',
            CASE WHEN number % 11 = 0 THEN timestamptz '2026-01-01' END,
            CASE WHEN number % 10 = 0 THEN gen_random_uuid() END,

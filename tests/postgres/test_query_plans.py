@@ -91,6 +91,10 @@ def search_memories(filter: MemoryFilter = ALL, *, queued_only: bool = False) ->
     )
 
 
+def definitions(database: Explaining) -> Awaitable[object]:
+    return PostgresMemories(database).defined_in("team", [("source 1", "name 7"), ("source 1", "missing")], NOW)
+
+
 def current_memories(database: Explaining) -> Awaitable[object]:
     return PostgresMemories(database).current(IDS)
 
@@ -145,6 +149,7 @@ MEMORIES = {
         search_memories(MemoryFilter(session_id="session 9")),
         {"agent_memories_search", "agent_memories_session"},
     ),
+    "definitions": (definitions, {"agent_memories_defines"}),
     "current": (current_memories, {"agent_memories_pkey"}),
     "neighbours": (neighbours, NEIGHBOUR_INDEXES),
     "around": (around, NEIGHBOUR_INDEXES | {"index_queue_pkey"}),
@@ -274,6 +279,7 @@ async def test_a_search_of_queued_rows_reads_the_queue_and_then_each_row_by_id(
     [
         (get_memories, {"agent_memories_pkey"}),
         (current_memories, {"agent_memories_pkey"}),
+        (definitions, {"agent_memories_defines"}),
         (ids_between, {"agent_memories_pkey", "forgotten_memories_pkey", "memory_events_pkey"}),
         (neighbours, NEIGHBOUR_INDEXES),
         (around, NEIGHBOUR_INDEXES | {"index_queue_pkey"}),
@@ -282,7 +288,18 @@ async def test_a_search_of_queued_rows_reads_the_queue_and_then_each_row_by_id(
         (held, {"agent_memories_pkey", "ingested_files_once"}),
         (delete_chunks, {"agent_memories_pkey", "ingested_files_memories"}),
     ],
-    ids=["get", "current", "between", "neighbours", "around", "get tools", "current tools", "held", "delete"],
+    ids=[
+        "get",
+        "current",
+        "definitions",
+        "between",
+        "neighbours",
+        "around",
+        "get tools",
+        "current tools",
+        "held",
+        "delete",
+    ],
 )
 async def test_rows_are_read_by_id_before_the_first_analyze(
     unanalyzed: Connection, ask: Ask, indexes: set[str]
