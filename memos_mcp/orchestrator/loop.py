@@ -134,7 +134,8 @@ class Orchestrator:
             "failures": len(run.failures),
             "enrichment": run.payload.enrichment.partition(":")[0],
         }
-        content = outcome_text(run.payload.task, run.result, ended, list(run.used), run.failures)
+        result = "" if run.result == run.why else run.result  # the endpoint's words may repeat the answer of a tool
+        content = outcome_text(run.payload.task, result, ended, list(run.used), run.failures)
         stored = await self._memory.store(content, session_id=task_id, tags=[OUTCOME_TAG], metadata=metadata)
         if isinstance(stored, MemoryDown):
             run.record("not stored", stored.reason)

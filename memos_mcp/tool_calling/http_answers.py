@@ -59,11 +59,12 @@ def answer_of(tool: CalledTool, request: HttpRequest, answer: HttpAnswer, creden
         headers = {name: text for name, text in answer.headers.items() if name not in _HIDDEN_HEADERS}
         value, reasons = _masked(headers, credential), ["a HEAD has headers only"]
     elif answer.status == HTTPStatus.SEE_OTHER:
-        value, reasons = None, [f"its result is{_location(answer, credential)} (status 303)"]
+        location = _location(answer, credential)
+        value, reasons = None, [f"its result is elsewhere (status 303){location and f': {location}'}"]
     else:
         value, reasons = _read(tool, answer, credential)
     if request.unsent:
-        reasons.append(f"without {', '.join(request.unsent)[:SHOWN_CHARS]}: readOnly properties are not sent")
+        reasons.append(f"its readOnly properties were not sent: {', '.join(request.unsent)[:SHOWN_CHARS]}")
     if answer.status == HTTPStatus.ACCEPTED:
         note: str | None = "; ".join(["accepted, but not known to be done (status 202)", *reasons])
     else:
@@ -83,14 +84,15 @@ def _read(tool: CalledTool, answer: HttpAnswer, credential: Credential | None) -
     """Return the value of an answer, and what is not as expected."""
     if answer.encoding:
         return None, [
-            f"its answer is compressed ({answer.encoding[:20]}), which it was asked not to be, and is not read"
+            f"its answer is compressed, which it was asked not to be, and is not read: {answer.encoding[:20]}"
         ]
     if not answer.body and answer.end == "complete":
-        return None, [f"its answer has no body (status {answer.status}){_location(answer, credential)}"]
+        location = _location(answer, credential)
+        return None, [f"its answer has no body (status {answer.status}){location and f', only a location: {location}'}"]
     text, reasons = _decoded(answer)
     if text is None:
         kind = answer.content_type[:80] or "of no type"
-        return None, [f"its answer is no text ({kind}, {len(answer.body):,} bytes) and is not shown"]
+        return None, [f"its answer of {len(answer.body):,} bytes is no text and is not shown: {kind}"]
     reasons += [_CUT[answer.end].format(len(answer.body))] if answer.end != "complete" else []
     if answer.end != "complete" or answer.content_type == "text/event-stream":
         return _masked_text(text, answer, credential), reasons
@@ -99,8 +101,8 @@ def _read(tool: CalledTool, answer: HttpAnswer, credential: Credential | None) -
 
 
 def _location(answer: HttpAnswer, credential: Credential | None) -> str:
-    location = _masked(answer.headers.get("location", ""), credential)
-    return f" at {location[:SHOWN_CHARS]}" if location else ""
+    location: str = _masked(answer.headers.get("location", ""), credential)
+    return location[:SHOWN_CHARS]
 
 
 def _checked(tool: CalledTool, answer: HttpAnswer, text: str, credential: Credential | None) -> tuple[Any, str | None]:

@@ -129,7 +129,7 @@ class McpCaller:
                     connection.lose(error.message)
                     progress.broken = connection.why
                     if not connection.may_repeat:
-                        return _failure(tool, f"It answered, but {progress.broken}, so that it cannot be read.")
+                        return _failure(tool, f"It answered with what cannot be read: {progress.broken}.")
                     if progress.sent and not _is_repeatable(tool):
                         break
                 except ValidationError:
@@ -241,7 +241,7 @@ def _refused(tool: CalledTool, error: MCPError, connection: McpConnection) -> To
     reason = connection.http.reason if connection.http is not None else None
     text = connection.shown((reason or error.message).rstrip("."))
     if error.code == PARSE_ERROR:
-        return _failure(tool, f"It answered, but {text}, so that it cannot be read.")
+        return _failure(tool, f"It answered with what cannot be read: {text}.")
     return _failure(tool, f"The MCP server refused the call: {text}.")
 
 

@@ -35,6 +35,10 @@ SHOWN_CHARS: Final = 1_000
 
 logger = logging.getLogger(__name__)
 
+# They log messages, and answers that they cannot read: arguments and answers of tools are private.
+logging.getLogger("mcp.client").setLevel(logging.CRITICAL)
+logging.getLogger("mcp.shared").setLevel(logging.WARNING)
+
 
 @dataclass(slots=True, eq=False)
 class McpConnection:

@@ -79,5 +79,5 @@ class BadArguments(CallFailed):
 
 
 def _own_words(text: str) -> str:
-    """Return a text up to the colon that what others wrote follows."""
+    """Return a text up to its first colon: what tools and callers wrote, even in a header or a name, follows it."""
     return text.partition(": ")[0][:REASON_CHARS]

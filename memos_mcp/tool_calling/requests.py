@@ -113,7 +113,7 @@ def _body(
     schema = tool.request_schema or {}
     kind, whole = schema.get("x-body", "json"), schema.get("x-body-property")
     if given and (method in WITHOUT_BODY or kind == "none"):
-        raise BadArguments(f"It has no body, in which {next(iter(given))[:80]!r} would be sent")
+        raise BadArguments(f"It has no body, in which this would be sent: {next(iter(given))[:80]!r}")
     kept, unsent = without_read_only(given, schema)
     if whole is not None:
         if not isinstance(whole, str):

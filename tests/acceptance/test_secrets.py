@@ -5,11 +5,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
+from tests.acceptance.repeating_tools import command_lines
+from tests.acceptance.traces import outputs, unpacked, written
 from tests.cli.user_terminal import in_pipe, user_of
 from tests.tool_calling import tool_server
 from tests.tool_calling.endpoints import serving
@@ -60,19 +60,6 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         in_pipe(environment, ["stop"])
 
 
-def outputs(user: dict[str, str], *commands: tuple[str, ...], given: str = "") -> Iterator[str]:
-    for command in commands:
-        done = subprocess.run(
-            [sys.executable, "-m", "memos_mcp", *command],
-            env=user,
-            input=given.encode(),
-            capture_output=True,
-            timeout=90,
-            check=False,
-        )
-        yield f"{done.stdout.decode(errors='replace')}{done.stderr.decode(errors='replace')}"
-
-
 @pytest.mark.slow
 def test_no_secret_is_in_anything_that_is_written_shown_or_stored(user: dict[str, str], tmp_path: Path) -> None:
     host, home = user["WEB_HOST"], Path(user["MEMOS_HOME"])
@@ -117,19 +104,11 @@ def test_no_secret_is_in_anything_that_is_written_shown_or_stored(user: dict[str
             ("backup", str(tmp_path / "backup")),
         ),
     ]
-    processes = [" ".join(line) for line in command_lines()]
+    processes = list(command_lines())
     assert any(str(home) in line or "memos_mcp" in line for line in processes)
-    files = [path for path in home.rglob("*") if path.is_file() and path.name != "credentials.json"]
-    assert {"engine.log", "tool_servers.json"} <= {path.name for path in files}
-    written = [path.read_bytes() for path in [*files, tmp_path / "export", tmp_path / "backup"]]
-    for text in [*(text.encode() for text in [*printed, *processes]), *written]:
+    files = written(home, without="credentials.json")
+    assert {"logs/engine.log", "tool_servers.json"} <= files.keys()
+    kept = [*files.values(), (tmp_path / "export").read_bytes(), unpacked(tmp_path / "backup")]
+    for text in [*(text.encode() for text in [*printed, *processes]), *kept]:
         assert [canary for canary in CANARIES if canary.encode() in text] == [], text[:3000]
     assert BEARER in (home / "credentials.json").read_text()
-
-
-def command_lines() -> Iterator[list[str]]:
-    """Yield the command line of every process, as `ps` lists them."""
-    for process in psutil.process_iter(["cmdline"]):
-        found: list[Any] | None = process.info["cmdline"]
-        if found:
-            yield [str(part) for part in found]

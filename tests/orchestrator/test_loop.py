@@ -295,6 +295,15 @@ async def test_a_cortex_that_is_down_after_a_call_leaves_an_outcome(url: str, to
     assert (outcome.ended, outcome.why, outcome.stored) == ("cortex down", "the model is away", "m-1")
 
 
+async def test_the_words_of_an_endpoint_that_refuses_are_not_stored(url: str, tool_host: str, scripted: Memory) -> None:
+    cortex = Script(Thought("", [call("test.echo")]), CortexDown("the model's endpoint failed: it was sent 'Mara'"))
+    async with orchestrating(cortex, url, tool_host) as orchestrator:
+        outcome = await orchestrator.delegate(TASK)
+    assert outcome.result == outcome.why == "the model's endpoint failed: it was sent 'Mara'"
+    (content,) = [given["content"] for name, given in scripted.asked if name == "store_memory"]
+    assert "Result (cortex down): none" in content
+
+
 async def test_a_tool_that_cortex_leaves_out_is_offered_no_longer(url: str, tool_host: str) -> None:
     refused = {"test.liar": "its schema is odd"}
     cortex = Script(Thought("", [call("test.echo"), call("test.liar")], left_out=refused), Thought("Done."))

@@ -96,7 +96,7 @@ async def test_a_call_without_a_body_in_its_answer_is_done(api: Api, host: str) 
     answer = await call(host, tool(host, method="DELETE"), {"id": 5})
     assert answer == ToolAnswer("pets", None, "done, but its answer has no body (status 204)", 204)
     answer = await call(host, tool(host, method="POST"), {"id": 5})
-    assert answer == ToolAnswer("pets", None, "done, but its result is at /pets/5 (status 303)", 303)
+    assert answer == ToolAnswer("pets", None, "done, but its result is elsewhere (status 303): /pets/5", 303)
     assert [method for method, _, _ in api.seen] == ["DELETE", "POST"]
 
 

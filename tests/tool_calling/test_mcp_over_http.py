@@ -199,7 +199,7 @@ async def test_an_answer_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
         async with caller(f"http://{host}/mcp", bearer(host), (host,)) as mcp:
             failure = failed(await mcp.call(tool("large"), {"size": 1_000_000}))
             assert (
-                failure.what == "It answered, but its answer is larger than 100,000 bytes, so that it cannot be read. "
+                failure.what == "It answered with what cannot be read: its answer is larger than 100,000 bytes. "
                 "Whether it was done is not known."
             )
             assert failure.effect == "unknown"
