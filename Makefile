@@ -53,8 +53,9 @@ test-postgres: install
 test-pooler: install
 	MEMOS_TEST_POOLER=yes $(BIN)/python $(PYTEST) tests/postgres tests/services tests/test_app.py
 
+# Also the property tests of the suite, with ten times as many examples.
 test-slow: install
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m 'slow or hypothesis' --hypothesis-profile thorough
 
 interop: install $(INTEROP)/.installed
 	$(BIN)/python tests/interop/run_session.py

@@ -2,13 +2,14 @@
 
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory, gettempdir, mkdtemp
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -24,6 +25,7 @@ from memos_mcp.postgres.migrate import migrate, migrations_folder, read_migratio
 from tests.memory_folder import memory_folder
 from tests.pgbouncer import PROGRAM as PGBOUNCER
 from tests.pgbouncer import pgbouncer
+from tests.prepared_home import prepare_home, share_model
 
 Answer = TypeVar("Answer")
 
@@ -31,7 +33,8 @@ SETTINGS = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 """No data outlives the test run."""
 
 # The time of an example depends on the machine more than on the code.
-hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.register_profile("suite", deadline=None, max_examples=30)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=300)
 hypothesis.settings.load_profile("suite")
 
 
@@ -41,9 +44,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
     All runs of a user share the default one, and each new run makes it private again. For tests that run as root the
     embedded server is another user, so it would lose access. Workers of a parallel run get folders inside this one.
+
+    Temporary folders are in memory, also those of programs that the tests start: a new cluster syncs a thousand files.
     """
+    tempfile.tempdir = os.environ["TMPDIR"] = memory_folder() or gettempdir()
     if config.option.basetemp is None:
-        config.option.basetemp = mkdtemp(prefix="memos-tests-", dir=memory_folder())
+        config.option.basetemp = mkdtemp(prefix="memos-tests-")
         config.add_cleanup(partial(rmtree, config.option.basetemp, ignore_errors=True))
 
 
@@ -74,12 +80,19 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def home_template() -> Iterator[Path]:
+    """A home for `copy_home`: a record without rows, the model and an empty index."""
+    with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
+        yield prepare_home(share_model(Path(folder, "home"), Path(folder, "models")))
+
+
+@pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     """The address of a database on the test server: MEMOS_TEST_DATABASE_URL, or an embedded server of our own."""
     if url := os.environ.get("MEMOS_TEST_DATABASE_URL"):
         yield url
         return
-    with TemporaryDirectory(prefix="memos-test-", dir=memory_folder(), ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
         server = EmbeddedPostgres(Path(folder) / "postgres", settings=SETTINGS)
         yield _run(server.start)
         _run(server.stop)

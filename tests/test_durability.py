@@ -17,7 +17,8 @@ import pytest
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from tests.acceptance.raw_clients import StdioRawClient, call_params, message, until
-from tests.acceptance.servers import Server, share_model
+from tests.acceptance.servers import Server
+from tests.prepared_home import copy_home
 
 pytestmark = pytest.mark.anyio
 
@@ -37,21 +38,15 @@ TOOL = {
 }
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the first server builds the model for the others."""
-    return tmp_path_factory.mktemp("models")
-
-
 @pytest.fixture
-def home(tmp_path: Path, models: Path) -> Path:
-    return share_model(tmp_path / "home", models)
+def home(tmp_path: Path, home_template: Path) -> Path:
+    return copy_home(home_template, tmp_path / "home")
 
 
 @pytest.fixture(scope="module")
-async def furnished_once(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
+async def furnished_once(tmp_path_factory: pytest.TempPathFactory, home_template: Path) -> Path:
     """A home in which the notes and the tool are stored and indexed, and on which no process runs."""
-    home = share_model(tmp_path_factory.mktemp("furnished") / "home", models)
+    home = copy_home(home_template, tmp_path_factory.mktemp("furnished") / "home")
     async with served(home) as client:
         for note in NOTES:
             await client.call("store_memory", {"content": note})
@@ -62,12 +57,10 @@ async def furnished_once(tmp_path_factory: pytest.TempPathFactory, models: Path)
 
 @pytest.fixture
 def furnished(tmp_path: Path, furnished_once: Path) -> Path:
-    """A copy of it, whose files belong to the same users."""
-    subprocess.run(["cp", "-a", furnished_once, tmp_path / "home"], check=True)
-    return tmp_path / "home"
+    return copy_home(furnished_once, tmp_path / "home")
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(30, marks=pytest.mark.slow)])
 def test_what_was_acknowledged_survives_kill_nine_of_a_server_with_sixteen_writers(rounds: int) -> None:
     done = subprocess.run(
         [sys.executable, KILL_NINE, "--rounds", str(rounds), "--json"], stdout=subprocess.PIPE, check=True, timeout=600
@@ -170,7 +163,7 @@ async def test_a_second_process_stores_at_once_and_takes_over_the_index_when_the
 
 @pytest.mark.parametrize("answers_read", [0, 5])
 async def test_a_client_that_disconnects_during_stores_never_causes_partial_rows(home: Path, answers_read: int) -> None:
-    contents = [f"Parcel {number} waits at locker {number * 7}." for number in range(24)]
+    contents = [f"Parcel {number} waits at locker {number * 7}." for number in range(12)]
     async with served(home) as client:
         await client.call("store_memory", {"content": NOTES[0]})
         await client.write(b"".join(store_line(100 + number, text) for number, text in enumerate(contents)))

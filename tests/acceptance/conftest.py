@@ -16,23 +16,18 @@ from tests.acceptance.raw_clients import (
     unharmed,
     until,
 )
-from tests.acceptance.servers import Server, share_model
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for the embedding model, which the first server builds for all of them."""
-    return tmp_path_factory.mktemp("models")
+from tests.acceptance.servers import Server
+from tests.prepared_home import copy_home
 
 
 @pytest.fixture(scope="package")
-def servers(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Mapping[str, Server]]:
+def servers(tmp_path_factory: pytest.TempPathFactory, home_template: Path) -> Iterator[Mapping[str, Server]]:
     """A bridge with its engine, and an HTTP server; both must have stopped at the end."""
     homes = tmp_path_factory.mktemp("homes")
     with ExitStack() as stack:
-        stdio = Server(share_model(homes / "stdio", models))
+        stdio = Server(copy_home(home_template, homes / "stdio"))
         stack.callback(stdio.stop)
-        http = Server(share_model(homes / "http", models), ("serve", "--port", "0"))
+        http = Server(copy_home(home_template, homes / "http"), ("serve", "--port", "0"))
         stack.callback(http.stop)
         yield {"stdio": stdio, "http": http}
     for log in (stdio.log, http.log):

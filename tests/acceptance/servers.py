@@ -138,14 +138,6 @@ class Server:
         return self.home / "postgres" / "data" / "postmaster.pid"
 
 
-def share_model(home: Path, models: Path) -> Path:
-    """Link the models of a new home to a shared folder; return the home."""
-    home.mkdir(parents=True, exist_ok=True)
-    models.mkdir(exist_ok=True)
-    (home / "models").symlink_to(models)
-    return home
-
-
 def _within(seconds: float, holds: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + seconds
     while not (held := holds()) and time.monotonic() < deadline:

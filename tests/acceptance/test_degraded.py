@@ -26,7 +26,7 @@ from memos_mcp.qdrant.edge import generations
 from memos_mcp.services import indexer
 from memos_mcp.settings import Settings
 from tests.acceptance.raw_clients import until
-from tests.acceptance.servers import share_model
+from tests.prepared_home import copy_home, share_model
 
 pytestmark = pytest.mark.anyio
 
@@ -38,9 +38,10 @@ WEATHER = NewTool("weather", "Weather", "Returns the forecast for a city.", "htt
 
 
 @pytest.fixture
-def home(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, home_template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with the model alone."""
     monkeypatch.setattr(indexer, "LAST_RETRY_SECONDS", 0.5)
-    return share_model(tmp_path / "home", models)
+    return share_model(tmp_path / "home", (home_template / "models").resolve())
 
 
 async def test_queries_are_degraded_to_words_while_another_process_holds_the_index(
@@ -90,9 +91,9 @@ async def test_an_index_process_that_is_killed_is_replaced(home: Path, database_
 
 
 @pytest.fixture
-async def postgres(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
+async def postgres(tmp_path: Path, home_template: Path) -> AsyncIterator[EmbeddedPostgres]:
     """A server that the app does not own. Its path is short, so that its address stays the same."""
-    server = EmbeddedPostgres(tmp_path / "pg")
+    server = EmbeddedPostgres(copy_home(home_template / "postgres", tmp_path / "pg"))
     yield server
     await server.stop()
 
@@ -115,7 +116,8 @@ async def test_every_tool_asks_to_repeat_the_call_without_postgres_and_works_lat
         await assert_found_by_meaning(app)
 
 
-async def test_an_embedded_postgres_that_is_stopped_restarts_by_itself(home: Path) -> None:
+async def test_an_embedded_postgres_that_is_stopped_restarts_by_itself(home: Path, home_template: Path) -> None:
+    copy_home(home_template / "postgres", home / "postgres")
     async with wait_until_opened(home, None, wait=5) as app:
         assert (await app.memories.store(SCOPE, FERRY)).indexed
         os.kill(int((home / "postgres" / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.raw_clients import StdioRawClient
-from tests.acceptance.servers import Server, share_model
+from tests.acceptance.servers import Server
+from tests.prepared_home import copy_home
 
 pytestmark = pytest.mark.anyio
 
@@ -33,8 +34,8 @@ def run(home: Path, *arguments: str) -> str:
     return done.stdout
 
 
-async def test_an_erased_memory_leaves_no_word_in_the_data_folder(tmp_path: Path, models: Path) -> None:
-    server = Server(share_model(tmp_path / "home", models))
+async def test_an_erased_memory_leaves_no_word_in_the_data_folder(tmp_path: Path, home_template: Path) -> None:
+    server = Server(copy_home(home_template, tmp_path / "home"))
     try:
         client = await StdioRawClient(server).open()
         for number in range(20):

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 
 from tests.acceptance.raw_clients import HttpRawClient, RawClient, StdioRawClient, refused, tool_arguments
-from tests.acceptance.servers import Server, share_model
+from tests.acceptance.servers import Server
+from tests.prepared_home import copy_home
 
 pytestmark = pytest.mark.anyio
 
 SECRET = "The vault opens with the word heliotrope."
 
 
-async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(tmp_path: Path, models: Path) -> None:
-    home = share_model(tmp_path / "home", models)
+async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(tmp_path: Path, home_template: Path) -> None:
+    home = copy_home(home_template, tmp_path / "home")
     first = Server(home, settings={"MEMOS_NAMESPACE": "first", "MEMOS_AGENT_ID": "alice"})
     second = Server(home, settings={"MEMOS_NAMESPACE": "second", "MEMOS_AGENT_ID": "alice"})
     try:

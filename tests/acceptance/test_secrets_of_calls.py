@@ -18,10 +18,11 @@ from mcp.client.sse import sse_client
 from tests.acceptance import repeating_tools
 from tests.acceptance.raw_clients import HttpRawClient, StdioRawClient
 from tests.acceptance.repeating_tools import ANSWERS, LOCATIONS, REPLY, Endpoints
-from tests.acceptance.servers import Server, share_model
+from tests.acceptance.servers import Server
 from tests.acceptance.traces import holding, outputs, traces
 from tests.cli.user_terminal import user_of
 from tests.orchestrator.services import Model, calling
+from tests.prepared_home import share_model
 from tests.tool_calling.endpoints import free_port, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

@@ -24,7 +24,6 @@ MEMORIES = [
 def user(home: Path) -> Iterator[dict[str, str]]:
     """The environment of a user whose memories are stored."""
     environment = user_of(home)
-    home.mkdir(parents=True)
     file = home / "memories.jsonl"
     file.write_text("".join(json.dumps(memory) + "\n" for memory in MEMORIES))
     assert in_pipe(environment, ["import", str(file)]).returncode == 0

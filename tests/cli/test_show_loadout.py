@@ -81,7 +81,7 @@ def test_a_pack_of_which_meaning_could_not_be_judged_says_so() -> None:
 def prepared_home(home: Path, nothing_set: pytest.MonkeyPatch) -> Iterator[Path]:
     """Yield a home with a memory and a loadout; its engine is stopped afterwards."""
     nothing_set.setenv("MEMOS_HOME", str(home))
-    (home / "loadouts").mkdir(parents=True)
+    (home / "loadouts").mkdir()
     (home / "loadouts" / "staging.toml").write_text('role = "You maintain staging."')
     (home / "memories.jsonl").write_text(json.dumps({"content": "The staging database moved on Tuesday."}))
     yield home

@@ -46,7 +46,6 @@ MEMORIES: list[dict[str, Any]] = [
 def user(home: Path) -> Iterator[dict[str, str]]:
     """The environment of a user whose memories are stored, without an engine."""
     environment = user_of(home)
-    home.mkdir(parents=True)
     file = home / "memories.jsonl"
     file.write_text("".join(json.dumps(memory) + "\n" for memory in MEMORIES))
     assert in_pipe(environment, ["import", str(file)]).returncode == 0

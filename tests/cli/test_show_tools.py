@@ -32,7 +32,6 @@ TRAINS = {
 def user(home: Path) -> Iterator[dict[str, str]]:
     """The environment of a user whose tools are registered."""
     environment = user_of(home)
-    home.mkdir(parents=True)
     file = home / "tools.jsonl"
     file.write_text("".join(json.dumps(tool) + "\n" for tool in [*TOOLS, {**TRAINS, "name": "Train times"}]))
     assert in_pipe(environment, ["import", str(file)]).returncode == 0

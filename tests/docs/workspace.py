@@ -49,7 +49,6 @@ class Workspace:
             program = bin_folder / name
             program.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/docs/stand_ins.py {name} "$@"\n')
             program.chmod(0o755)
-        self.home.mkdir(parents=True)
         self._write({f"src/web-shop/{name}": text for name, text in PROJECT.items()})
         named = [block for page in PAGES for block in blocks(page) if "." in block.name]
         self._write({block.name: block.text for block in named})

@@ -27,16 +27,17 @@ from memos_mcp.ipc.launch import LISTENING
 from memos_mcp.ipc.run_dir import ENGINE_LOCK, START_LOCK, RunDir
 from memos_mcp.postgres.connection import connect
 from tests.cli.test_command_line import running_on
+from tests.prepared_home import copy_home
 from tests.transports.test_jsonrpc_lines import HELLO, notification, request
 
 COMMAND = [sys.executable, "-m", "memos_mcp"]
 
 
 @pytest.fixture(scope="module")
-def run_dir() -> Iterator[RunDir]:
-    """A data folder that these tests share, so that the model is built once. No process may still use it at the end."""
+def run_dir(home_template: Path) -> Iterator[RunDir]:
+    """A data folder that these tests share. No process may still use it at the end."""
     with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
-        yield RunDir(f"{folder}/home")
+        yield RunDir(str(copy_home(home_template, Path(folder, "home"))))
         assert running_on(Path(folder)) == []
 
 

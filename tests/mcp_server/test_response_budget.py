@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_mcp.domain.index import Span
@@ -39,7 +39,6 @@ def fitted(page: MemoryPage, limit: int = DEFAULT_CHARS) -> dict[str, Any]:
     return fit_memories(page, [shown_memory(hit) for hit in page.hits], limit)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(hits(), max_size=6), limits, st.booleans(), st.sampled_from([None, "A sentence of the services. " * 6]))
 def test_an_answer_never_exceeds_its_limit_and_always_has_the_first_hit(
     found: list[MemoryHit], limit: int, more: bool, degraded: str | None
@@ -52,7 +51,6 @@ def test_an_answer_never_exceeds_its_limit_and_always_has_the_first_hit(
     assert "note" in answer or len(answer["memories"]) == len(found)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(hits(), min_size=1, max_size=6), limits, st.booleans())
 def test_the_first_hits_of_the_page_are_shown_and_the_cursor_continues_right_after_them(
     found: list[MemoryHit], limit: int, more: bool
@@ -68,7 +66,6 @@ def test_the_first_hits_of_the_page_are_shown_and_the_cursor_continues_right_aft
         assert answer["next_cursor"] is None
 
 
-@settings(max_examples=40, deadline=None)
 @given(hits(), limits)
 def test_an_excerpt_is_the_part_of_the_content_between_its_offsets(hit: MemoryHit, limit: int) -> None:
     shown = fitted(memory_page([hit]), limit)["memories"][0]

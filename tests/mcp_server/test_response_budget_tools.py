@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_mcp.domain.tool import ToolHit, ToolPage
@@ -40,7 +40,6 @@ def tools(draw: st.DrawFn) -> ToolHit:
 pages = st.builds(lambda found, times: found * times, st.lists(tools(), max_size=6), st.sampled_from([1, 2, 8]))
 
 
-@settings(max_examples=60, deadline=None)
 @given(pages, st.booleans(), st.sampled_from([0, 7]))
 def test_an_answer_with_tools_never_exceeds_its_limit(found: list[ToolHit], full: bool, beyond: int) -> None:
     answer = fitted_tools(found, full=full, beyond=beyond)
@@ -53,7 +52,6 @@ def test_an_answer_with_tools_never_exceeds_its_limit(found: list[ToolHit], full
         assert len(compact(answer)) <= DEFAULT_CHARS
 
 
-@settings(max_examples=60, deadline=None)
 @given(pages, st.booleans())
 def test_the_first_tools_of_the_page_are_shown_and_name_what_was_cut(found: list[ToolHit], full: bool) -> None:
     answer = fitted_tools(found, full=full)
@@ -67,7 +65,6 @@ def test_the_first_tools_of_the_page_are_shown_and_name_what_was_cut(found: list
     assert (f"{shortened} shortened" in answer.get("note", "")) == (shortened > 0)
 
 
-@settings(max_examples=60, deadline=None)
 @given(pages)
 def test_no_tool_is_left_out_while_another_has_more_than_the_minimum(found: list[ToolHit]) -> None:
     answer = fitted_tools(found)
@@ -83,7 +80,6 @@ def test_no_tool_is_left_out_while_another_has_more_than_the_minimum(found: list
     assert len(compact(answer)) + len(compact(following)) + len(MARK) > DEFAULT_CHARS - 400  # for the note and marks
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(2, 12), st.data())
 def test_tools_that_fit_are_unchanged(count: int, data: st.DataObject) -> None:
     lengths = data.draw(st.lists(st.integers(1, 1_600), min_size=count, max_size=count))

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_mcp.domain.errors import Invalid
@@ -83,7 +83,6 @@ API = st.fixed_dictionaries(
 
 
 @given(API)
-@settings(max_examples=300, deadline=None)
 def test_a_description_with_anything_in_it_is_mapped_or_reported(written: dict[str, Any]) -> None:
     api = tools_of(json.dumps(written).encode(), "odd.json", Choices(base_url="https://shop.test"))
     for tool in api.tools.values():
@@ -95,7 +94,6 @@ def test_a_description_with_anything_in_it_is_mapped_or_reported(written: dict[s
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-@settings(max_examples=200, deadline=None)
 def test_any_bytes_are_refused_with_a_reason(data: bytes) -> None:
     with pytest.raises(Invalid, match=r"^odd\.yaml is "):
         tools_of(data, "odd.yaml", Choices())

@@ -11,11 +11,15 @@ from memos_mcp.orchestrator.loop import Orchestrator
 from memos_mcp.orchestrator.memory_service import Launch
 from memos_mcp.orchestrator.openai_cortex import OpenAICortex
 from tests.orchestrator.services import ECHO, Model, Tools, calling, serving
+from tests.prepared_home import copy_home
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_outcome_of_a_task_enriches_the_next_similar_task(home: Path, tool_host: str, tools: Tools) -> None:
+async def test_the_outcome_of_a_task_enriches_the_next_similar_task(
+    tmp_path: Path, home_template: Path, tool_host: str, tools: Tools
+) -> None:
+    home = copy_home(home_template, tmp_path / "home")
     env = {"MEMOS_HOME": str(home), "MEMOS_NAMESPACE": "office"}
     (home / "loadouts").mkdir()
     (home / "loadouts" / "clerk.toml").write_text('role = "You are the clerk."')

@@ -15,6 +15,7 @@ from memos_mcp.postgres.database import ATTEMPTS, POOL_SIZE, Database, retried
 from memos_mcp.postgres.embedded.cluster import Cluster
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.migrate import MigrationDrift
+from tests.prepared_home import copy_home
 
 pytestmark = pytest.mark.anyio
 
@@ -244,8 +245,10 @@ async def test_migration_drift_is_reported_on_every_call(database_url: str) -> N
     await database.close()
 
 
-async def test_calls_work_after_a_server_restart_and_an_embedded_server_is_restarted(home: Path) -> None:
-    folder = home / "postgres"
+async def test_calls_work_after_a_server_restart_and_an_embedded_server_is_restarted(
+    home: Path, home_template: Path
+) -> None:
+    folder = copy_home(home_template / "postgres", home / "postgres")
     server = EmbeddedPostgres(folder)
     remote, embedded = Database(await server.start()), Database(server)
     async with embedded.connection() as connection:

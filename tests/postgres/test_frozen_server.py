@@ -19,6 +19,7 @@ from memos_mcp.postgres.embedded.cluster import Cluster
 from memos_mcp.postgres.memories import PostgresMemories
 from tests.postgres.frozen import frozen
 from tests.postgres.test_database import INSERT, SLEEP_ON, until_asleep, until_it_works
+from tests.prepared_home import copy_home
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="needs SIGSTOP")]
 
@@ -37,10 +38,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def data() -> Iterator[Path]:
+def data(home_template: Path) -> Iterator[Path]:
     """The data folder of a running server that other tests do not use."""
     with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
-        cluster = Cluster(Path(folder, "data"), "fsync = off\n")
+        cluster = Cluster(copy_home(home_template / "postgres", Path(folder, "postgres")) / "data", "fsync = off\n")
         cluster.start()
         yield cluster.data
         cluster.stop()
@@ -48,7 +49,7 @@ def data() -> Iterator[Path]:
 
 @pytest.fixture
 def url(data: Path) -> str:
-    return Cluster(data).start().format(database="postgres")
+    return Cluster(data).start().format(database="memos")
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ async def change(app: App, database: Database, dice: Random) -> None:
                 await connection.execute(dice.choice(CHANGES), number)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 8))])
 async def test_every_point_has_the_context_of_the_record_after_random_changes_and_crashes(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_mcp.tool_calling.called_tool import CalledTool
@@ -239,7 +239,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     st.text(max_size=20) | st.text(max_size=20).map("https://tools.example.com/{a}".__add__),
     st.none() | st.dictionaries(KEYS, JSON, max_size=4),

@@ -16,6 +16,7 @@ from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.memories import PostgresMemories
 from tests.postgres.test_database import until_it_works
+from tests.prepared_home import copy_home
 from tests.small_disk import MIB, filled, small_disk
 
 pytestmark = pytest.mark.anyio
@@ -37,6 +38,13 @@ async def embedded(disk: Path) -> AsyncIterator[Database]:
     await database.close()
 
 
+@pytest.fixture
+def used(disk: Path, home_template: Path) -> Path:
+    """A disk with the data folder of the server."""
+    copy_home(home_template / "postgres", disk / "postgres")
+    return disk
+
+
 async def store(database: Database) -> None:
     """Store a content that no compression makes smaller."""
     await PostgresMemories(database).add(SCOPE, NewMemory(os.urandom(15_000).hex()), NOW)
@@ -52,19 +60,19 @@ async def first_error(database: Database) -> str:
                 return str(error)
 
 
-async def test_a_table_that_cannot_grow_is_a_full_disk(embedded: Database, disk: Path) -> None:
+async def test_a_table_that_cannot_grow_is_a_full_disk(embedded: Database, used: Path) -> None:
     await store(embedded)
-    with filled(disk):
+    with filled(used):
         assert await first_error(embedded) == DISK_FULL
         assert await first_error(embedded) == DISK_FULL
     await until_it_works(lambda: store(embedded))
 
 
 async def test_a_server_that_stops_because_it_cannot_write_its_log_has_a_full_disk(
-    embedded: Database, disk: Path
+    embedded: Database, used: Path
 ) -> None:
     await store(embedded)
-    with filled(disk, keep=12 * MIB):  # tables can grow; the log needs 16 MiB at a time
+    with filled(used, keep=12 * MIB):  # tables can grow; the log needs 16 MiB at a time
         assert await first_error(embedded) == DISK_FULL
         with anyio.fail_after(20):  # nor can it start again; in between it reports that it recovers
             while await first_error(embedded) != DISK_FULL:

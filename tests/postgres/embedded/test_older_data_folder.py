@@ -1,14 +1,13 @@
 """A data folder of an older PostgreSQL is upgraded, and kept; one that cannot be upgraded is not touched."""
 
 import fcntl
-import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
-from shutil import copytree
+from tempfile import TemporaryDirectory
 
 import anyio
 import anyio.to_thread
@@ -23,11 +22,14 @@ from memos_mcp.postgres.embedded.data_folder import build_next, finish_replaceme
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from tests.conftest import SETTINGS
 from tests.postgres.record_rows import populate, record_rows
+from tests.prepared_home import copy_home
 
 pytestmark = pytest.mark.anyio
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
-OLD = [pytest.param(16, id="bundled 16")] + ([pytest.param(15, id="Debian's 15")] if DEBIAN.exists() else [])
+OLD = [pytest.param(16, id="bundled 16")] + (
+    [pytest.param(15, id="Debian's 15", marks=pytest.mark.slow)] if DEBIAN.exists() else []
+)
 
 START = """
 import anyio, sys
@@ -65,6 +67,19 @@ async def make_old_folder(folder: Path, major: int) -> dict[str, list[str]]:
         return await record_rows(url)
 
 
+@pytest.fixture(scope="module")
+def old_folder() -> Iterator[Path]:
+    """A data folder of version 16 with rows, to copy."""
+    with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
+        anyio.run(make_old_folder, Path(folder, "postgres"), 16)
+        yield Path(folder, "postgres")
+
+
+@pytest.fixture
+def folder(home: Path, old_folder: Path) -> Path:
+    return copy_home(old_folder, home / "postgres")
+
+
 def kept(folder: Path) -> list[Path]:
     return list(folder.glob("data-postgresql-*"))
 
@@ -87,10 +102,12 @@ async def test_a_data_folder_of_an_older_version_is_upgraded_and_kept(home: Path
         assert await record_rows(url) == rows
 
 
-async def test_a_cluster_without_a_database_is_upgraded(home: Path) -> None:
-    old = Cluster(home / "postgres" / "data", SETTINGS, programs(16))
-    await anyio.to_thread.run_sync(old.start)
-    database = Database(EmbeddedPostgres(home / "postgres", settings=SETTINGS))
+async def test_a_cluster_without_a_database_is_upgraded(folder: Path) -> None:
+    async with served(Cluster(folder / "data", SETTINGS, programs(16))) as url:
+        connection = await connect(url.replace("/memos?", "/postgres?"))
+        await connection.execute("DROP DATABASE memos")
+        await connection.close(timeout=5)
+    database = Database(EmbeddedPostgres(folder, settings=SETTINGS))
     assert (await database.server_version()).startswith(f"{bundled_version()}.")
     await database.close()
 
@@ -125,10 +142,8 @@ async def test_a_data_folder_of_a_newer_version_is_refused(home: Path) -> None:
     await database.close()
 
 
-async def test_a_folder_that_another_process_uses_is_not_upgraded(home: Path) -> None:
-    folder = home / "postgres"
-    await make_old_folder(folder, 16)
-    with (home / "postgres.lock").open("ab") as lock:
+async def test_a_folder_that_another_process_uses_is_not_upgraded(folder: Path) -> None:
+    with folder.with_name("postgres.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         database = Database(EmbeddedPostgres(folder, settings=SETTINGS))
         with pytest.raises(StoreUnavailable, match=r"Another process uses the data folder.*memos-as stop"):
@@ -138,16 +153,13 @@ async def test_a_folder_that_another_process_uses_is_not_upgraded(home: Path) ->
     assert kept(folder) == []
 
 
-async def test_a_failed_copy_leaves_the_old_folder_in_use(home: Path) -> None:
-    folder = home / "postgres"
-    await make_old_folder(folder, 16)
-
+async def test_a_failed_copy_leaves_the_old_folder_in_use(folder: Path) -> None:
     async def fill(_url: str) -> None:
         raise StoreUnavailable("the copy failed")
 
     with pytest.raises(StoreUnavailable, match="the copy failed"):
         await build_next(folder / "data", SETTINGS, fill)
-    assert [path.name for path in folder.iterdir()] == ["data"]
+    assert [path.name async for path in anyio.Path(folder).iterdir()] == ["data"]
 
 
 @pytest.mark.parametrize("moved", [False, True])
@@ -170,11 +182,7 @@ async def test_an_upgrade_that_is_killed_at_any_moment_loses_nothing(home: Path)
     rows = await make_old_folder(original, 16)
     chance = Random(13)
     for number in range(12):
-        folder = home / f"round {number}" / "postgres"
-        copytree(original, folder)
-        for path in (folder / "data", *(folder / "data").rglob("*")):
-            found = (original / path.relative_to(folder)).stat()
-            os.chown(path, found.st_uid, found.st_gid)
+        folder = copy_home(original, home / f"round {number}" / "postgres")
         async with await anyio.open_process([sys.executable, "-c", START, str(folder)]) as run:
             with anyio.move_on_after(chance.uniform(0.5, 5.0)):
                 await run.wait()

@@ -17,6 +17,7 @@ from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded import shared_server
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
+from tests.prepared_home import copy_home
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +52,12 @@ class User:
             assert await self._answers.receive_until(b"\n", 100) == b"done"
 
 
+@pytest.fixture
+def folder(home: Path, home_template: Path) -> Path:
+    """A data folder with the database, of which no server runs."""
+    return copy_home(home_template / "postgres", home / "postgres")
+
+
 @asynccontextmanager
 async def user(folder: Path) -> AsyncIterator[User]:
     async with await anyio.open_process([sys.executable, "-c", USER, str(folder)], stderr=None) as process:
@@ -76,8 +83,8 @@ async def test_the_last_user_stops_the_server(home: Path) -> None:
         assert not runs(folder)
 
 
-@pytest.mark.parametrize("name", ['it\'s "50%"', "$HOME, `id` & \\", "%s%20{x}#é"])
-async def test_the_path_of_a_home_may_hold_any_sign(home: Path, name: str) -> None:
+async def test_the_path_of_a_home_may_hold_any_sign(home: Path) -> None:
+    name = """it's "50%" $HOME, `id` & %s%20{x}#é \\"""
     database = Database(EmbeddedPostgres(home / name / "postgres"))
     for _ in range(2):  # the second start finds the folder of the first
         assert await database.server_version()
@@ -92,8 +99,7 @@ async def test_a_home_with_a_line_break_in_its_path_is_refused_with_what_to_do(h
     await database.close()
 
 
-async def test_a_user_that_is_killed_neither_stops_the_server_nor_keeps_it(home: Path) -> None:
-    folder = home / "postgres"
+async def test_a_user_that_is_killed_neither_stops_the_server_nor_keeps_it(folder: Path) -> None:
     async with user(folder) as killed, user(folder) as other:
         await killed.does("ask")
         await other.does("ask")
@@ -113,8 +119,8 @@ async def test_a_user_that_is_killed_neither_stops_the_server_nor_keeps_it(home:
     assert not runs(folder)
 
 
-async def test_a_start_waits_for_a_stop_in_progress(home: Path) -> None:
-    server = EmbeddedPostgres(home / "postgres")
+async def test_a_start_waits_for_a_stop_in_progress(home: Path, folder: Path) -> None:
+    server = EmbeddedPostgres(folder)
     started = anyio.Event()
 
     async def start() -> None:
@@ -127,14 +133,13 @@ async def test_a_start_waits_for_a_stop_in_progress(home: Path) -> None:
         with anyio.move_on_after(0.2):
             await started.wait()
         assert not started.is_set()
-        assert not runs(home / "postgres")
+        assert not runs(folder)
         stopping.close()
     assert started.is_set()
     await server.stop()
 
 
-async def test_a_stale_pid_of_another_program_does_not_keep_the_server_from_starting(home: Path) -> None:
-    folder = home / "postgres"
+async def test_a_stale_pid_of_another_program_does_not_keep_the_server_from_starting(folder: Path) -> None:
     database = Database(EmbeddedPostgres(folder))
     await database.server_version()
     pid_file = folder / "data" / "postmaster.pid"
@@ -153,34 +158,33 @@ def is_private_folder(path: str) -> bool:
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root runs Postgres as another user")
 async def test_a_folder_that_becomes_traversable_for_roots_postgres_is_logged(
-    home: Path, caplog: pytest.LogCaptureFixture
+    home: Path, home_template: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     closed = home / "closed"
     closed.mkdir(mode=0o700)
-    database = Database(EmbeddedPostgres(closed / "postgres"))
+    database = Database(EmbeddedPostgres(copy_home(home_template / "postgres", closed / "postgres")))
     for _ in range(2):
         await database.server_version()
         await database.close()
     assert caplog.text.count(f"{closed} can now be traversed by all users") == 1
 
 
-async def test_the_lock_files_of_a_killed_server_do_not_keep_the_next_one_from_starting(home: Path) -> None:
-    database = Database(EmbeddedPostgres(home / "postgres"))
-    await database.server_version()
-    await database.close()
+async def test_the_lock_files_of_a_killed_server_do_not_keep_the_next_one_from_starting(folder: Path) -> None:
+    database = Database(EmbeddedPostgres(folder))
     user = "pgserver" if os.geteuid() == 0 else None  # as the server, which may signal its own processes only
     with subprocess.Popen(["sleep", "0"], user=user) as zombie:  # noqa: ASYNC220  # anyio would reap it
         while psutil.Process(zombie.pid).status() != psutil.STATUS_ZOMBIE:
             await anyio.lowlevel.checkpoint()
         for lock in ("postmaster.pid", ".s.PGSQL.5432.lock"):
-            (home / "postgres" / "data" / lock).write_text(f"{zombie.pid}\n{home / 'postgres' / 'data'}\n")
+            (folder / "data" / lock).write_text(f"{zombie.pid}\n{folder / 'data'}\n")
         with anyio.fail_after(30):
             assert await database.server_version()
         await database.close()
 
 
-async def test_the_server_is_durable_private_and_knows_every_alphabet(home: Path) -> None:
-    database = Database(EmbeddedPostgres(home / ("a very long name " * 8) / "postgres"))
+async def test_the_server_is_durable_private_and_knows_every_alphabet(home: Path, home_template: Path) -> None:
+    folder = copy_home(home_template / "postgres", home / ("a very long name " * 8) / "postgres")
+    database = Database(EmbeddedPostgres(folder))
     async with database.connection() as connection:
         rows = await connection.fetch("SELECT name, setting FROM pg_settings")
         assert await connection.fetchval("SELECT lower('ÄÉЖΩ')") == "äéжω"

@@ -1,0 +1,29 @@
+"""A home that is ready for use, which tests copy. A new one takes seconds: a cluster, the model and an index."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def prepare_home(home: Path) -> Path:
+    """Create the record without rows, the model and an empty index; no process runs at the end."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
+    command = [sys.executable, "-m", "memos_mcp", "reindex"]
+    subprocess.run(command, env={**kept, "MEMOS_HOME": str(home)}, check=True, capture_output=True)
+    return home
+
+
+def copy_home(source: Path, target: Path) -> Path:
+    """Copy a home on which no process runs; its files belong to the same users, and the model is shared."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", source, target], check=True)
+    return target
+
+
+def share_model(home: Path, models: Path) -> Path:
+    """Link the models of a new home to a shared folder; return the home."""
+    home.mkdir(parents=True, exist_ok=True)
+    models.mkdir(exist_ok=True)
+    (home / "models").symlink_to(models)
+    return home
