@@ -76,6 +76,7 @@ class App:
     tool_sources: ToolSources
     experience: Experience
     ingestion: Ingestion
+    history_ingestion: Ingestion
     loadouts: Loadouts
     indexer: Indexer
     doctor: Doctor
@@ -134,8 +135,7 @@ def compose(
     embedder_for: EmbedderFactory | None = None,
 ) -> App:
     """Put the parts together. `embedder_for` embeds questions for an index that was built for another model."""
-    memories, tools = PostgresMemories(database), PostgresTools(database)
-    outcomes = PostgresExperience(database)
+    memories, tools, outcomes = PostgresMemories(database), PostgresTools(database), PostgresExperience(database)
     queue, log, embeddings = PostgresIndexQueue(database), PostgresIndexLog(database), PostgresEmbeddings(database)
     engines = PostgresEngines(database, f"{gethostname()} {getpid()}", __version__, _now())
     projections: Mapping[ItemKind, Projection[Any]] = {
@@ -166,6 +166,7 @@ def compose(
         sources,
         experience,
         Ingestion(PostgresSources(database), _now),
+        Ingestion(PostgresSources(database, history=True), _now),
         Loadouts(memory_service, tool_service, LoadoutFiles(settings.loadouts)),
         indexer,
         Doctor(index, queue, embeddings, engines, erasures, projector, embedder.model),

@@ -117,6 +117,7 @@ def stand_in(settings: Settings | None = None, parts: dict[str, str] | None = No
         tool_sources=app.tool_sources,
         experience=app.experience,
         ingestion=app.ingestion,
+        history_ingestion=app.history_ingestion,
         loadouts=app.loadouts,
         indexer=StandInIndexer(),
         doctor=app.doctor,

@@ -18,7 +18,9 @@ def add_ingest_command(commands: "argparse._SubParsersAction[argparse.ArgumentPa
     ingest.add_argument("--watch", action="store_true", help="keep running, and ingest each change")
     ingest.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
     ingest.add_argument("--list-skipped", action="store_true", help="list everything that was skipped, with the reason")
-    ingest.add_argument("--yes", action="store_true", help="also remove more than half of the source's files")
+    ingest.add_argument(
+        "--yes", action="store_true", help="also remove more than half of the source's files or commits"
+    )
     ingest.add_argument(
         "--include",
         dest="patterns",
@@ -44,6 +46,10 @@ def add_ingest_command(commands: "argparse._SubParsersAction[argparse.ArgumentPa
         metavar="BYTES",
         help="skip larger files (MEMOS_INGEST_MAX_BYTES, 1048576)",
     )
+    ingest.add_argument("--history", action="store_true", help="ingest the commits too: why the files were changed")
+    ingest.add_argument(
+        "--since", metavar="WHEN", help="with --history: no commits before this time, or of this commit"
+    )
     ingest.set_defaults(choose=_ingest)
 
 
@@ -60,4 +66,6 @@ def _ingest(arguments: argparse.Namespace) -> Callable[[Settings], Awaitable[int
         list_skipped=arguments.list_skipped,
         confirmed=arguments.yes,
         patterns=arguments.patterns,
+        history=arguments.history,
+        since=arguments.since,
     )

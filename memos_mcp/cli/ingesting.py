@@ -17,6 +17,7 @@ from tqdm import tqdm
 from memos_mcp.app import App, assemble, open_app
 from memos_mcp.cli.console import INTERRUPTED, cancelled_by_signals, printable
 from memos_mcp.cli.ingest_report import print_incomplete, print_report
+from memos_mcp.cli.ingesting_history import HistoryRun, history_run
 from memos_mcp.cli.maintenance import show_indexing
 from memos_mcp.domain.errors import Invalid, MemosError, SourceUnavailable, Unavailable
 from memos_mcp.domain.limits import check_file_name
@@ -47,7 +48,7 @@ STOPPED: Final = "Stopped. Stored files are kept; run the same command again to 
 
 @dataclass(frozen=True, slots=True)
 class IngestRun:
-    """A folder to ingest, the name of its source, what is selected in it, and whether to list each skipped file."""
+    """A folder to ingest, the name of its source, what is selected and confirmed, and its history if asked for."""
 
     root: Path
     scope: Scope
@@ -56,13 +57,15 @@ class IngestRun:
     list_skipped: bool
     confirmed: bool
     stamps: FileStamps
+    history: HistoryRun | None = None
 
     async def execute(
         self, app: App, *, write: bool = True, quiet: bool = False, within: AbstractSet[str] | None = None
     ) -> IngestReport:
-        """Update the stored files to match the folder, or only these paths in it.
+        """Update the stored files to match the folder, or only these paths in it, and then the commits.
 
-        With `quiet`, print nothing unless something changed.
+        The report is about the files; it also has the commits that make the run incomplete. With `quiet`, print nothing
+        unless something changed.
         """
         walked = walk(self.root, within, self.selection)
         found = await run_sync(self._find, walked)
@@ -83,6 +86,10 @@ class IngestRun:
             print_report(self.source, report, list_skipped=self.list_skipped)
         if not report.complete:
             print_incomplete(report)
+        if self.history is not None:
+            commits = await self.history.execute(app, write=write, quiet=quiet)
+            report.omitted += [one for one in commits.omitted if one.transient]
+            report.unconfirmed += commits.unconfirmed
         return report
 
     def _find(self, walked: FolderWalk) -> list[SourceFile | Skipped]:
@@ -146,22 +153,22 @@ async def ingest(
     list_skipped: bool,
     confirmed: bool,
     patterns: Sequence[str],
+    history: bool,
+    since: str | None,
 ) -> int:
     """Ingest a folder, with `watch` again after each change until a signal stops it; return the exit code."""
     if watch and confirmed:
         raise Invalid("--watch never removes most files of a source. Run once with --yes, and then with --watch.")
+    if since is not None and not history:
+        raise Invalid("--since limits which commits are ingested. Give --history too, or leave it out.")
     try:
-        root = _folder(path)
+        root, scope_ = _folder(path), scope_of(settings.namespace, settings.agent_id)
+        source = _source_name(root, name)
+        open_run = partial(history_run, root, scope_, source, since, list_skipped=list_skipped, confirmed=confirmed)
+        commits = await run_sync(open_run) if history else None
         stamps = await run_sync(FileStamps.of_folder, settings.home, root, CHUNKER_VERSION.decode())
-        run = IngestRun(
-            root,
-            scope_of(settings.namespace, settings.agent_id),
-            _source_name(root, name),
-            FileSelection.of(patterns, settings.ingest_max_bytes),
-            list_skipped,
-            confirmed,
-            stamps,
-        )
+        selection = FileSelection.of(patterns, settings.ingest_max_bytes)
+        run = IngestRun(root, scope_, source, selection, list_skipped, confirmed, stamps, commits)
         with anyio.CancelScope() as scope, cancelled_by_signals(scope):
             return await (_dry_run(run, settings) if dry_run else _ingest(run, settings, watch=watch, wait=wait))
     except SourceUnavailable as error:
@@ -213,6 +220,8 @@ async def _watch(run: IngestRun, app: App) -> Never:
             tasks.cancel_scope.cancel()
 
         tasks.start_soon(listen)
+        if run.history is not None:
+            tasks.start_soon(run.history.follow, lambda: changed.set())  # noqa: PLW0108 - each run has its own event
         await checkpoint()  # start watching before the first file is read
         quiet, within = False, None
         while True:

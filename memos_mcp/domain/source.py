@@ -6,10 +6,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from operator import add
-from typing import Protocol
+from typing import Final, Protocol
 
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
+
+COMMITS: Final = ".git/commits/"
+"""Commits are recorded as files of this folder, of which nothing is ever ingested."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ _OPTIONS: Final = (
 _VARIABLES: Final = {
     "LC_ALL": "C",
     "GIT_OPTIONAL_LOCKS": "0",
+    # A commit is what its hash names.
+    "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_TERMINAL_PROMPT": "0",
     # A partial clone would otherwise fetch what it lacks.
     "GIT_NO_LAZY_FETCH": "1",
@@ -45,7 +47,9 @@ class GitRefused(Exception):
     """Git does not list this repository, for a reason that lasts; the message says why."""
 
 
-def git(folder: Path, *arguments: str, accepted: Sequence[int] = (0,)) -> "subprocess.CompletedProcess[bytes]":
+def git(
+    folder: Path, *arguments: str, accepted: Sequence[int] = (0,), stdin: bytes = b""
+) -> "subprocess.CompletedProcess[bytes]":
     """Run git in a folder; no repository above the folder's own is found.
 
     Raise `GitRefused` when git is missing or cannot use the repository, and `SourceUnavailable` when it could currently
@@ -59,7 +63,7 @@ def git(folder: Path, *arguments: str, accepted: Sequence[int] = (0,)) -> "subpr
             [program, *_OPTIONS, *arguments],
             cwd=folder,
             env=_environment(),
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             timeout=TIMEOUT_SECONDS,
             check=False,

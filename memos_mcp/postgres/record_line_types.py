@@ -155,6 +155,7 @@ TOOL: Final = LineType(
     """,
     later_columns=columns("method auth source annotations missing"),
 )
+# A chunk that is stored here already names the sources that it has here; those of the export are added.
 FILE: Final = LineType(
     "file",
     columns("namespace agent_id source path digest memory_ids stored_at"),
@@ -167,21 +168,42 @@ FILE: Final = LineType(
      ORDER BY namespace, agent_id, source, path
     """,
     """
-    INSERT INTO ingested_files (namespace, agent_id, source, path, digest, memory_ids, stored_at)
-    SELECT namespace, agent_id, source, path, digest,
-           ARRAY(
-               SELECT coalesce(($2::jsonb ->> id::text)::uuid, id)
-                 FROM unnest(memory_ids) WITH ORDINALITY AS chunk (id, position)
-                WHERE NOT EXISTS (
-                    SELECT FROM agent_memories AS other WHERE other.id = chunk.id AND other.namespace <> new.namespace
-                )
-                ORDER BY chunk.position
-           ),
-           stored_at
-      FROM unnest($1::text[]) WITH ORDINALITY AS line (text, position)
-     CROSS JOIN LATERAL jsonb_populate_record(NULL::ingested_files, line.text::jsonb) AS new
-     ORDER BY position
-    ON CONFLICT DO NOTHING
+    WITH inserted AS (
+        INSERT INTO ingested_files (namespace, agent_id, source, path, digest, memory_ids, stored_at)
+        SELECT namespace, agent_id, source, path, digest,
+               ARRAY(
+                   SELECT coalesce(($2::jsonb ->> id::text)::uuid, id)
+                     FROM unnest(memory_ids) WITH ORDINALITY AS chunk (id, position)
+                    WHERE NOT EXISTS (
+                        SELECT
+                          FROM agent_memories AS other
+                         WHERE other.id = chunk.id
+                           AND other.namespace <> new.namespace
+                    )
+                    ORDER BY chunk.position
+               ),
+               stored_at
+          FROM unnest($1::text[]) WITH ORDINALITY AS line (text, position)
+         CROSS JOIN LATERAL jsonb_populate_record(NULL::ingested_files, line.text::jsonb) AS new
+         ORDER BY position
+        ON CONFLICT DO NOTHING
+        RETURNING source, memory_ids
+    ), others AS (
+        SELECT memory.id, jsonb_agg(DISTINCT jsonb_build_object('source', inserted.source)) AS sources
+          FROM inserted, unnest(inserted.memory_ids) AS chunk (id)
+          JOIN agent_memories AS memory USING (id)
+         WHERE memory.ingested
+           AND memory.metadata ->> 'source' <> inserted.source
+           AND NOT memory.metadata @> jsonb_build_object(
+               'also_in', jsonb_build_array(jsonb_build_object('source', inserted.source))
+           )
+         GROUP BY memory.id
+    )
+    UPDATE agent_memories AS memory
+       SET metadata = memory.metadata
+               || jsonb_build_object('also_in', coalesce(memory.metadata -> 'also_in', '[]') || others.sources)
+      FROM others
+     WHERE memory.id = others.id
     """,
     """
     SELECT position,

@@ -1,10 +1,10 @@
 """Stores in Postgres which files were ingested, and which memories are their chunks."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import anyio
@@ -12,8 +12,9 @@ import anyio
 from memos_mcp.domain.errors import StoreUnavailable, Unavailable
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
-from memos_mcp.domain.source import Replaced, StoredFile
-from memos_mcp.postgres.connection import Connection, dump_json, translated
+from memos_mcp.domain.source import COMMITS, Replaced, StoredFile
+from memos_mcp.domain.source_metadata import with_source, without_source
+from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, Row, dump_json, translated
 from memos_mcp.postgres.database import Database, retried
 from memos_mcp.postgres.memory_writes import add_many
 
@@ -47,6 +48,7 @@ _DIGESTS: Final = """
      WHERE namespace = $1
        AND md5(agent_id) = md5($2)
        AND md5(source) = md5($3)
+       AND starts_with(path, $4) = $5
 """
 _MEMORY_IDS: Final = """
     SELECT DISTINCT unnest(memory_ids) AS id
@@ -60,7 +62,7 @@ _MEMORY_IDS: Final = """
 # since a correction has replaced it.
 _CHUNKS: Final = f"""
     WITH chunk AS MATERIALIZED ({_MEMORY_IDS})
-    SELECT memory.id, memory.content_hash
+    SELECT memory.id, memory.content_hash, memory.version, memory.ingested, memory.metadata
       FROM chunk
       JOIN agent_memories AS memory ON memory.id = chunk.id
      WHERE memory.expires_at IS NULL OR memory.expires_at > $5
@@ -79,15 +81,18 @@ _DELETE_FILES: Final = """
        AND md5(source) = md5($3)
        AND md5(path) = ANY (SELECT md5(path) FROM unnest($4::text[]) AS path)
 """
-# The metadata of a memory that several sources share describes its position in the source that it names.
-_MOVE: Final = """
+_ROWS: Final = """
+    SELECT id, content_hash, version, ingested, metadata
+      FROM agent_memories
+     WHERE id = ANY ($1::uuid[])
+"""
+_DESCRIBE: Final = """
     UPDATE agent_memories AS memory
-       SET metadata = moved.metadata::jsonb
-      FROM unnest($1::uuid[], $2::text[]) AS moved (id, metadata)
-     WHERE memory.id = moved.id
+       SET metadata = described.metadata::jsonb
+      FROM unnest($1::uuid[], $2::int[], $3::text[]) AS described (id, version, metadata)
+     WHERE memory.id = described.id
+       AND memory.version = described.version
        AND memory.ingested
-       AND memory.metadata ->> 'source' = $3
-       AND memory.metadata <> moved.metadata::jsonb
     RETURNING memory.id
 """
 _DELETE_MEMORIES: Final = """
@@ -98,29 +103,26 @@ _DELETE_MEMORIES: Final = """
        AND NOT EXISTS (SELECT FROM ingested_files WHERE memory_ids @> ARRAY[memory.id])
     RETURNING memory.id
 """
-# A memory that other sources still use, and that names the source it was removed from, then names one of the others.
-_HAND_OVER: Final = """
-    UPDATE agent_memories AS memory
-       SET metadata = jsonb_set(memory.metadata, '{source}', to_jsonb(other.source))
-      FROM unnest($1::uuid[]) AS removed (id)
+_REMAINING: Final = """
+    SELECT memory.id, memory.version, memory.metadata, file.sources
+      FROM agent_memories AS memory
      CROSS JOIN LATERAL (
-        SELECT min(source) AS source, coalesce(bool_or(source = $2), false) AS in_source
+        SELECT array_agg(DISTINCT source) AS sources
           FROM ingested_files
-         WHERE memory_ids @> ARRAY[removed.id]
-     ) AS other
-     WHERE memory.id = removed.id
+         WHERE memory_ids @> ARRAY[memory.id]
+     ) AS file
+     WHERE memory.id = ANY ($1::uuid[])
        AND memory.ingested
-       AND memory.metadata ->> 'source' = $2
-       AND other.source IS NOT NULL
-       AND NOT other.in_source
+       AND file.sources IS NOT NULL
 """
 
 
 class PostgresSources:
-    """The `Sources` port."""
+    """The `Sources` port, for the files of each source or for the commits of its history."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, history: bool = False) -> None:
         self._database = database
+        self._history = history
 
     @asynccontextmanager
     async def lock(self, scope: Scope, source: str) -> AsyncIterator[None]:
@@ -135,7 +137,7 @@ class PostgresSources:
 
     async def digests(self, scope: Scope, source: str) -> dict[str, bytes]:
         async with self._database.connection() as connection:
-            rows = await connection.fetch(_DIGESTS, scope.namespace, scope.agent_id, source)
+            rows = await connection.fetch(_DIGESTS, scope.namespace, scope.agent_id, source, COMMITS, self._history)
         return {row["path"]: row["digest"] for row in rows}
 
     @retried
@@ -150,7 +152,7 @@ class PostgresSources:
             memory_ids = [row["id"] for row in await connection.fetch(_MEMORY_IDS, *files)]
             await connection.execute(_LOCK_MEMORIES, memory_ids)
             await connection.execute(_DELETE_FILES, *files)
-            return Replaced(removed=await _release(connection, source, memory_ids))
+            return Replaced(removed=await _release(connection, memory_ids))
 
 
 async def _lock(connection: Connection, scope: Scope, source: str) -> None:
@@ -170,16 +172,19 @@ async def _replace(
 ) -> Replaced:
     paths = [file.path for file in files]
     rows = await connection.fetch(_CHUNKS, scope.namespace, scope.agent_id, source, paths, now)
-    stored: dict[bytes, UUID] = {row["content_hash"]: row["id"] for row in rows}
+    stored = {row["content_hash"]: row for row in rows}
     wanted: dict[bytes, NewMemory] = {}
     for new in (new for file in files for new in file.new):
         wanted.setdefault(new.content_hash, new)
-    dropped = [stored[digest] for digest in stored.keys() - wanted.keys()]
+    dropped = [stored[digest]["id"] for digest in stored.keys() - wanted.keys()]
     await connection.execute(_LOCK_MEMORIES, dropped)
     fresh = [new for digest, new in wanted.items() if digest not in stored]
     added = await add_many(connection, scope, fresh, now, ingested=True) if fresh else []
-    memory_ids = stored | {new.content_hash: one.memory_id for new, one in zip(fresh, added, strict=True)}
-    moved = await _move(connection, source, {stored[digest]: new for digest, new in wanted.items() if digest in stored})
+    shared = [one.memory_id for one in added if not one.created]
+    await _describe(connection, await connection.fetch(_ROWS, shared) if shared else [], wanted)
+    moved = await _describe(connection, [row for digest, row in stored.items() if digest in wanted], wanted)
+    memory_ids = {digest: row["id"] for digest, row in stored.items()}
+    memory_ids |= {new.content_hash: one.memory_id for new, one in zip(fresh, added, strict=True)}
     await connection.fetchmany(
         _RECORD,
         [
@@ -187,26 +192,43 @@ async def _replace(
             for file in files
         ],
     )
-    removed = await _release(connection, source, dropped)
+    removed = await _release(connection, dropped)
     created = sum(one.created for one in added)
     return Replaced(created, len(wanted) - created - moved, moved, removed)
 
 
-async def _move(connection: Connection, source: str, kept: dict[UUID, NewMemory]) -> int:
-    """Update the metadata of chunks whose position changed; return how many. No vector depends on the position."""
-    ids = sorted(kept)
-    rows = await connection.fetch(_MOVE, ids, [dump_json(kept[one].metadata) for one in ids], source)
-    return len(rows)
+async def _describe(connection: Connection, rows: Sequence[Row], wanted: Mapping[bytes, NewMemory]) -> int:
+    """Update the metadata of existing chunks for their source; return how many. No vector depends on it."""
+    described = [(row, with_source(row["metadata"], wanted[row["content_hash"]].metadata)) for row in rows]
+    return await _update(connection, [(row, metadata) for row, metadata in described if row["ingested"]])
 
 
-async def _release(connection: Connection, source: str, memory_ids: Iterable[UUID]) -> int:
-    """Delete the memories among these that no file uses any more; return how many."""
+async def _update(connection: Connection, described: Sequence[tuple[Row, Mapping[str, Any]]]) -> int:
+    """Write the metadata that differs; raise `Contended` if another source wrote some of it since it was read."""
+    changed = [(row["id"], row["version"], metadata) for row, metadata in described if metadata != row["metadata"]]
+    if not changed:
+        return 0
+    ids = [one for one, _, _ in changed]
+    await connection.execute(_LOCK_MEMORIES, ids)
+    texts = [dump_json(metadata) for _, _, metadata in changed]
+    updated = await connection.fetch(_DESCRIBE, ids, [version for _, version, _ in changed], texts)
+    if len(updated) < len(changed):
+        raise Contended(UNAVAILABLE)
+    return len(changed)
+
+
+async def _release(connection: Connection, memory_ids: Sequence[UUID]) -> int:
+    """Delete the memories among these that no file uses any more; return how many.
+
+    The others name the sources that still have them.
+    """
     ids = sorted(memory_ids)
     if not ids:
         return 0
     deleted = await connection.fetch(_DELETE_MEMORIES, ids)
     if len(deleted) < len(ids):
-        await connection.execute(_HAND_OVER, ids, source)
+        rows = await connection.fetch(_REMAINING, ids)
+        await _update(connection, [(row, without_source(row["metadata"], row["sources"])) for row in rows])
     return len(deleted)
 
 

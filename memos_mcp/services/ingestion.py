@@ -95,6 +95,10 @@ class Ingestion:
         self._sources = sources
         self._now = now
 
+    async def recorded(self, scope: Scope, source: str) -> Mapping[str, bytes]:
+        """Return the digest of each file that is recorded, by path."""
+        return await self._sources.digests(scope, source)
+
     async def ingest(
         self,
         scope: Scope,

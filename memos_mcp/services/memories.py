@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -20,6 +20,7 @@ from memos_mcp.domain.memory import (
     Stored,
 )
 from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.source_metadata import seen_from
 from memos_mcp.retrieval import pagination
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.memory_search import MemorySearch, Position
@@ -81,9 +82,10 @@ class Memories:
         )
         position = None if query.cursor is None else pagination.decode(query.cursor, question)
         if query.text is None:
-            return await self._list(scope, query, question, position)
+            return _seen_from_the_source(query, await self._list(scope, query, question, position))
         check_question("query", query.text)
-        return await self._answers.page(scope.namespace, query, query.text, question, position, self._now())
+        page = await self._answers.page(scope.namespace, query, query.text, question, position, self._now())
+        return _seen_from_the_source(query, page)
 
     async def read(self, scope: Scope, memory_ids: Sequence[UUID], query: MemoryQuery = ANY) -> MemoryPage:
         """Return these memories in this order, from the query's cursor on, and which of them do not answer it."""
@@ -102,7 +104,8 @@ class Memories:
         ]
         missing = [one for one in asked if one not in found]
         shown = await self._with_related(scope, hits, query, at)
-        return MemoryPage(shown, len(found), more=False, fingerprint=question, missing=missing)
+        page = MemoryPage(shown, len(found), more=False, fingerprint=question, missing=missing)
+        return _seen_from_the_source(query, page)
 
     async def get(self, scope: Scope, ids: Sequence[UUID]) -> dict[UUID, Memory]:
         """Return those of these memories that are live in the scope's namespace."""
@@ -127,6 +130,15 @@ class Memories:
     ) -> Sequence[MemoryHit]:
         """Return the hits with their related paths, which are not known of the past."""
         return hits if query.versions == "then" else await with_related(self._store, scope.namespace, hits, at)
+
+
+def _seen_from_the_source(query: MemoryQuery, page: MemoryPage) -> MemoryPage:
+    """Return the page with the lines of each memory in the source that the filter names, if it names one."""
+    source = (query.filter.metadata or {}).get("source")
+    if source is None:
+        return page
+    memories = (replace(hit.memory, metadata=seen_from(hit.memory.metadata, source)) for hit in page.hits)
+    return replace(page, hits=[replace(hit, memory=memory) for hit, memory in zip(page.hits, memories, strict=True)])
 
 
 def _list_position(memory: Memory) -> Position:

@@ -25,6 +25,7 @@ from memos_mcp.domain.index import (
 from memos_mcp.domain.index_rows import IndexedRows, Neighbour
 from memos_mcp.domain.json_schema import properties
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryStore
+from memos_mcp.domain.source_metadata import also_in
 from memos_mcp.domain.tool import Tool, ToolFilter, ToolStore
 from memos_mcp.retrieval.context import MAX_CHARS, blend, weigh_neighbours
 from memos_mcp.retrieval.terms import metadata_terms, split_identifier
@@ -87,7 +88,7 @@ class MemoryProjection:
             "agent_id": (row.agent_id,),
             "kind": (row.kind,),
             "tags": row.tags,
-            "metadata_terms": metadata_terms(row.metadata),
+            "metadata_terms": sorted({*metadata_terms(row.metadata), *_terms_of_other_sources(row)}),
         }
         numbers = {"occurred_at": row.occurred_at.timestamp()}
         if row.session_id is not None:
@@ -136,6 +137,11 @@ def group_of(memory: Memory) -> Group | None:
     if memory.kind != "document" or not all(isinstance(name, str) for name in named):
         return None
     return Group("file", _short_digest("\n".join(map(str, named))))
+
+
+def _terms_of_other_sources(memory: Memory) -> Iterator[str]:
+    for other in also_in(memory.metadata):
+        yield from metadata_terms(other)
 
 
 def memory_filter(namespace: str, filter: MemoryFilter, now: datetime) -> IndexFilter:

@@ -18,15 +18,17 @@ from memos_mcp.cli.exporting import export
 from memos_mcp.cli.importing_export import MEMBERS, import_export, import_lines, store_lines
 from memos_mcp.cli.output import CLOSED_PIPE
 from memos_mcp.domain.errors import Invalid
-from memos_mcp.domain.memory import NewMemory
+from memos_mcp.domain.memory import MemoryFilter, NewMemory
 from memos_mcp.domain.memory_changes import ErasedVectors
 from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.source import StoredFile
 from memos_mcp.postgres.connection import connect
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.memory_changes import PostgresMemoryChanges
 from memos_mcp.postgres.record_line_types import LINE_TYPES
 from memos_mcp.postgres.record_lines import LineImports
+from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.settings import Settings
 from tests.postgres.record_rows import populate, record_rows
 
@@ -243,6 +245,19 @@ async def test_a_content_that_is_stored_under_another_id_is_stored_once(exported
     assert chunks[0] == boil.memory_id
     again = await read(target, exported)
     assert not any("not stored" in outcome or "created" in outcome for outcome in again)
+
+
+async def test_a_chunk_that_another_source_has_here_names_the_imported_source_too(
+    exported: Path, target: Database
+) -> None:
+    boil = NewMemory("def boil(): ...", kind="document", metadata={"source": "fork", "lines": [1, 2]})
+    await PostgresSources(target).replace(ANN, "fork", [StoredFile("tea.py", b"1", [boil])], NOW)
+    await read(target, exported)
+    async with target.connection() as connection:
+        source = await connection.fetchval("SELECT source FROM ingested_files WHERE source <> 'fork'")
+    found = await PostgresMemories(target).newest("home", MemoryFilter(metadata={"source": source}), None, 9, NOW)
+    (metadata,) = (memory.metadata for memory in found if memory.content == boil.content)
+    assert metadata == {"source": "fork", "lines": [1, 2], "also_in": [{"source": source}]}
 
 
 async def test_a_file_of_one_namespace_takes_no_chunk_of_another(exported: Path, target: Database) -> None:

@@ -23,6 +23,7 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.ingest.file_stamps import FileStamps
 from memos_mcp.ingest.selection import WITHOUT_PATTERNS
 from memos_mcp.settings import Settings
+from tests.ingest.git_repository import Repository
 
 GREET = 'def greet(name: str) -> str:\n    """Say hello to a heron."""\n    return f"hello {name}"\n'
 PART = 'def part(name: str) -> str:\n    """Say good-bye to an otter."""\n    return f"bye {name}"\n'
@@ -269,10 +270,12 @@ def test_stamps_from_another_record_do_not_hide_a_file(
 
 
 @contextmanager
-def watching(home: Path, code: Path, *, ignoring_interrupts: bool = False) -> Iterator["subprocess.Popen[str]"]:
+def watching(
+    home: Path, code: Path, *options: str, ignoring_interrupts: bool = False
+) -> Iterator["subprocess.Popen[str]"]:
     """Yield a process that watches the folder; it is killed when it does not end in time."""
     with subprocess.Popen(
-        [sys.executable, "-m", "memos_mcp", "ingest", "--watch", "--no-wait", str(code)],
+        [sys.executable, "-m", "memos_mcp", "ingest", "--watch", "--no-wait", *options, str(code)],
         env={**os.environ, "MEMOS_HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -310,6 +313,22 @@ def test_a_watched_folder_is_ingested_until_a_signal_stops_it(home: Path, code: 
         _, err = process.communicate()
     assert process.returncode == 0
     assert err.rstrip().endswith("Stopped. Stored files are kept; run the same command again to continue.")
+
+
+@pytest.mark.usefixtures("ingest")
+def test_a_watch_with_history_ingests_commits_and_files(home: Path, tmp_path: Path) -> None:
+    repository = Repository.create(tmp_path / "repository")
+    repository.commit("One", small__heron_py=GREET)
+    with watching(home, repository.folder / "small", "--history") as process:
+        assert line(process, "small: commits: ").startswith("small: commits: 1 new, ")
+        line(process, "Watching ")
+        (repository.folder / "small" / "otter.py").write_text(PART)
+        assert figures(line(process, "small: files: "))["new"] == 1
+        repository.commit("Two", day=2)  # writes nothing in the watched folder
+        assert line(process, "small: commits: ").startswith("small: commits: 1 new, 0 changed, 1 unchanged, ")
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert process.returncode == 0
 
 
 @pytest.mark.usefixtures("ingest")

@@ -19,6 +19,7 @@ from mcp import Client, StdioServerParameters
 
 from memos_mcp.ipc.run_dir import RunDir
 from tests.docs.pages import PAGES, ROOT, blocks
+from tests.ingest.git_repository import Repository
 
 SECONDS = 60.0
 STAND_INS = ("make", "pip", "docker", "claude", "npx")
@@ -50,6 +51,9 @@ class Workspace:
             program.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/docs/stand_ins.py {name} "$@"\n')
             program.chmod(0o755)
         self._write({f"src/web-shop/{name}": text for name, text in PROJECT.items()})
+        web_shop = Repository(self.folder / "src/web-shop")
+        web_shop.git("init", "-q")
+        web_shop.commit("Sum the prices, because the till did not")
         named = [block for page in PAGES for block in blocks(page) if "." in block.name]
         self._write({block.name: block.text for block in named})
 

@@ -134,6 +134,10 @@ def delete_chunks(database: Explaining) -> Awaitable[object]:
     return database.fetch(sources._DELETE_MEMORIES, IDS[:9])
 
 
+def remaining_sources(database: Explaining) -> Awaitable[object]:
+    return database.fetch(sources._REMAINING, IDS[:9])
+
+
 NEIGHBOUR_INDEXES = {"agent_memories_pkey", "agent_memories_session", "ingested_files_memories"}
 MEMORIES = {
     "get": (get_memories, {"agent_memories_pkey"}),
@@ -142,6 +146,7 @@ MEMORIES = {
     "newest of a session": (newest(MemoryFilter(session_id="session 9")), {"agent_memories_session"}),
     "newest with a rare tag": (newest(MemoryFilter(tags=["tag 7"])), {"agent_memories_tags"}),
     "newest with rare metadata": (newest(MemoryFilter(metadata={"ticket": 7})), {"agent_memories_metadata"}),
+    "newest of a source": (newest(MemoryFilter(metadata={"source": "app"})), {"agent_memories_metadata"}),
     "count": (count(ALL), {"agent_memories_newest"}),
     "count of a session": (count(MemoryFilter(session_id="session 9")), {"agent_memories_session"}),
     "text search": (search_memories(), {"agent_memories_search"}),
@@ -198,6 +203,7 @@ OTHERS = {
     "digests": (lambda database: PostgresSources(database).digests(ANN, "source 1"), {"ingested_files_once"}),
     "held": (held, {"agent_memories_pkey", "ingested_files_once"}),
     "delete": (delete_chunks, {"agent_memories_pkey", "ingested_files_memories"}),
+    "remaining": (remaining_sources, {"agent_memories_pkey", "ingested_files_memories"}),
 }  # fmt: skip
 
 
@@ -287,6 +293,7 @@ async def test_a_search_of_queued_rows_reads_the_queue_and_then_each_row_by_id(
         (current_tools, {"registered_tools_point_id_key"}),
         (held, {"agent_memories_pkey", "ingested_files_once"}),
         (delete_chunks, {"agent_memories_pkey", "ingested_files_memories"}),
+        (remaining_sources, {"agent_memories_pkey", "ingested_files_memories"}),
     ],
     ids=[
         "get",
@@ -299,6 +306,7 @@ async def test_a_search_of_queued_rows_reads_the_queue_and_then_each_row_by_id(
         "current tools",
         "held",
         "delete",
+        "remaining",
     ],
 )
 async def test_rows_are_read_by_id_before_the_first_analyze(

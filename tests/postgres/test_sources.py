@@ -1,5 +1,6 @@
 """The stored files and their chunks, on a real Postgres."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,6 +37,14 @@ def file(path: str, *new: NewMemory, digest: bytes = b"1") -> StoredFile:
 
 async def replace(database: Database, *files: StoredFile, scope: Scope = ANN, source: str = "app") -> Replaced:
     return await PostgresSources(database).replace(scope, source, files, NOW)
+
+
+def replace_metadata(new: NewMemory, **more: Any) -> NewMemory:
+    return dataclasses.replace(new, metadata={**new.metadata, **more})
+
+
+async def listed(database: Database, metadata: Mapping[str, Any]) -> int:
+    return await PostgresMemories(database).count("team", MemoryFilter(metadata=metadata), NOW)
 
 
 async def memories(database: Database, namespace: str = "team") -> dict[str, Memory]:
@@ -128,12 +137,68 @@ async def test_a_chunk_that_moves_to_another_file_of_the_batch_stays(database: D
     assert await memories(database) == before
 
 
-async def test_a_shared_chunk_is_moved_only_by_the_source_it_names(database: Database) -> None:
+async def test_a_shared_chunk_names_the_lines_of_each_source(database: Database) -> None:
     await replace(database, file("a.py", chunk("one", 1)))
-    await replace(database, file("a.py", chunk("one", 5, source="fork")), source="fork")
-    moved = await replace(database, file("a.py", chunk("one", 9, source="fork"), digest=b"2"), source="fork")
-    assert moved == Replaced(kept=1)
-    assert (await memories(database))["one"].metadata == {"source": "app", "lines": [1, 2]}
+    assert await replace(database, file("a.py", chunk("one", 5, "fork")), source="fork") == Replaced(kept=1)
+    changed = file("a.py", chunk("one", 9, "fork"), digest=b"2")
+    assert await replace(database, changed, source="fork") == Replaced(moved=1)
+    fork = {"source": "fork", "lines": [9, 10]}
+    assert (await memories(database))["one"].metadata == {"source": "app", "lines": [1, 2], "also_in": [fork]}
+    assert await replace(database, file("a.py", chunk("one", 3), digest=b"2")) == Replaced(moved=1)
+    assert (await memories(database))["one"].metadata == {"source": "app", "lines": [3, 4], "also_in": [fork]}
+
+
+@pytest.mark.parametrize(
+    ("removed", "remaining"),
+    [
+        ("app", {"source": "lib", "lines": [5, 6], "also_in": [{"source": "fork", "lines": [9, 10]}]}),
+        ("lib", {"source": "app", "lines": [1, 2], "also_in": [{"source": "fork", "lines": [9, 10]}]}),
+        ("fork", {"source": "app", "lines": [1, 2], "also_in": [{"source": "lib", "lines": [5, 6]}]}),
+    ],
+)
+async def test_a_removed_source_is_no_longer_named_by_its_shared_chunks(
+    database: Database, removed: str, remaining: dict[str, Any]
+) -> None:
+    for source, line in (("app", 1), ("lib", 5), ("fork", 9)):
+        await replace(database, file("a.py", chunk("one", line, source)), source=source)
+    assert await PostgresSources(database).remove(ANN, removed, ["a.py"]) == Replaced()
+    assert (await memories(database))["one"].metadata == remaining
+
+
+async def test_a_shared_chunk_is_listed_for_each_source_by_everything_that_it_is_there(database: Database) -> None:
+    for source, line in (("app", 1), ("fork", 5)):
+        new = replace_metadata(chunk("one", line, source), path="src/a.py", folders=["src"])
+        await replace(database, file("src/a.py", new), source=source)
+    matching: list[dict[str, Any]] = [
+        {"source": "app"},
+        {"source": "fork"},
+        {"source": "fork", "path": "src/a.py", "folders": ["src"]},
+        {"source": "fork", "lines": [5, 6]},
+        {"also_in": [{"source": "fork"}]},
+    ]
+    other: list[dict[str, Any]] = [
+        {"source": "lib"},
+        {"source": "fork", "lines": [1, 2]},
+        {"source": "fork", "path": "src/b.py"},
+        {"source": "fork", "lines": None},
+        {"source": None},
+        {"source": ["fork"]},
+    ]
+    assert [await listed(database, metadata) for metadata in matching] == [1] * len(matching)
+    assert [await listed(database, metadata) for metadata in other] == [0] * len(other)
+
+
+async def test_a_chunk_that_was_shared_before_all_sources_were_named_names_the_remaining_one(
+    database: Database,
+) -> None:
+    await replace(database, file("a.py", chunk("one")))
+    await replace(database, file("a.py", chunk("one", 5, "fork")), source="fork")
+    async with database.connection() as connection:
+        await connection.execute("UPDATE agent_memories SET metadata = metadata - 'also_in'")
+    await PostgresSources(database).remove(ANN, "app", ["a.py"])
+    assert (await memories(database))["one"].metadata["source"] == "fork"
+    await replace(database, file("a.py", chunk("one", 5, "fork"), digest=b"2"), source="fork")
+    assert (await memories(database))["one"].metadata == {"source": "fork", "lines": [5, 6]}
 
 
 @pytest.mark.parametrize("first", ["the file", "the hand"])
@@ -195,15 +260,21 @@ async def test_sources_that_share_chunks_can_be_written_at_the_same_moment(datab
 
     async def add_and_remove(source: str) -> None:
         for _ in range(5):
-            await replace(database, file("a.py", *map(chunk, contents)), source=source)
+            await replace(database, file("a.py", *(chunk(one, 1, source) for one in contents)), source=source)
             await port.remove(ANN, source, ["a.py"])
-        await replace(database, file("a.py", *map(chunk, reversed(contents))), source=source)
+        await replace(database, file("a.py", *(chunk(one, 1, source) for one in reversed(contents))), source=source)
 
+    sources = {f"source {number}" for number in range(4)}
     async with anyio.create_task_group() as tasks:
-        for number in range(4):
-            tasks.start_soon(add_and_remove, f"source {number}")
-    assert (await memories(database)).keys() == set(contents)
-    assert await recorded(database) == {(await memories(database))[content].memory_id for content in contents}
+        for source in sources:
+            tasks.start_soon(add_and_remove, source)
+    stored = await memories(database)
+    assert stored.keys() == set(contents)
+    assert await recorded(database) == {memory.memory_id for memory in stored.values()}
+    for memory in stored.values():
+        assert sorted(sources) == sorted(
+            [memory.metadata["source"], *(one["source"] for one in memory.metadata["also_in"])]
+        )
 
 
 async def test_a_chunk_removed_while_another_source_starts_to_share_it_stays(
@@ -230,7 +301,7 @@ async def test_a_chunk_removed_while_another_source_starts_to_share_it_stays(
             done.set()
     here = (await memories(database))["one"]
     assert {here.memory_id} == await recorded(database)
-    assert here.metadata["source"] == "lib"
+    assert here.metadata == {"source": "lib", "lines": [1, 2]}
 
 
 async def test_a_batch_is_recorded_as_a_whole_or_not_at_all(database: Database) -> None:

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 import anyio
 import pytest
 
 from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
-from memos_mcp.domain.memory import MemoryQuery, NewMemory
+from memos_mcp.domain.memory import MemoryFilter, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import Replaced, Skipped, SourceFile, StoredFile
 from memos_mcp.services import ingestion as module
@@ -29,6 +30,7 @@ class Page:
     path: str
     text: str
     encoding: str | None = None
+    source: str = "app"
     cut: int = field(default=0)
 
     def read(self, known_digest: bytes | None) -> StoredFile | Skipped | None:
@@ -40,18 +42,21 @@ class Page:
         return StoredFile(self.path, digest, [self._chunk(number, line) for number, line in lines])
 
     def _chunk(self, number: int, line: str) -> NewMemory:
-        metadata = {"source": "app", "path": self.path, "lines": [number, number]}
+        metadata = {"source": self.source, "path": self.path, "lines": [number, number]}
         if self.encoding is not None:
             metadata["encoding"] = self.encoding
         return NewMemory(f"{self.path}\n\n{line}", kind="document", metadata=metadata)
 
 
-async def ingest(app: App, *files: SourceFile | Skipped, write: bool = True, confirmed: bool = False) -> IngestReport:
-    return await app.ingestion.ingest(ANN, "app", iter(files), _ignore, write=write, confirmed=confirmed)
+async def ingest(
+    app: App, *files: SourceFile | Skipped, write: bool = True, confirmed: bool = False, source: str = "app"
+) -> IngestReport:
+    return await app.ingestion.ingest(ANN, source, iter(files), _ignore, write=write, confirmed=confirmed)
 
 
-async def found(app: App, text: str) -> list[str]:
-    return [hit.memory.content for hit in (await app.memories.query(ANN, MemoryQuery(text))).hits]
+async def found(app: App, text: str, metadata: dict[str, Any] | None = None) -> list[str]:
+    query = MemoryQuery(text, MemoryFilter(metadata=metadata))
+    return [hit.memory.content for hit in (await app.memories.query(ANN, query)).hits]
 
 
 def _ignore(_report: IngestReport) -> None:
@@ -207,6 +212,26 @@ async def test_chunks_are_found_while_their_file_exists(app: App, embedder: Hash
         assert embedder.passages_embedded == embedded + 1
         assert (await found(app, "stoat"))[0] == "a\n\nthe stoat"
         assert "b\n\nthe kettle" not in await found(app, "kettle")
+
+
+async def test_a_shared_chunk_is_found_by_each_source_with_its_lines_there(app: App) -> None:
+    await ingest(app, Page("a", "the heron"))
+    await ingest(app, Page("a", "the otter\nthe heron", source="fork"), source="fork")
+    await ingest(app, Page("a", "the stoat", source="lib"), source="lib")
+    await caught_up(app)
+    expected = {"app": [1, 1], "fork": [2, 2]}
+    for text in ("heron", None):
+        for source, lines in expected.items():
+            asked = MemoryQuery(text, MemoryFilter(metadata={"source": source, "lines": lines}))
+            (hit,) = (await app.memories.query(ANN, asked)).hits
+            (other,) = expected.keys() - {source}
+            also = [{"source": other, "lines": expected[other]}]
+            assert hit.memory.metadata == {"source": source, "path": "a", "lines": lines, "also_in": also}
+    assert await found(app, "heron", {"source": "lib"}) == ["a\n\nthe stoat"]
+    await ingest(app, source="fork")
+    await caught_up(app)
+    assert await found(app, "heron", {"source": "fork"}) == []
+    assert await found(app, "heron", {"source": "app"}) == ["a\n\nthe heron"]
 
 
 async def test_an_outage_of_the_index_does_not_stop_a_run(app: App, index: DownIndex) -> None:
