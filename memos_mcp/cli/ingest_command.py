@@ -18,6 +18,7 @@ def add_ingest_command(commands: "argparse._SubParsersAction[argparse.ArgumentPa
     ingest.add_argument("--watch", action="store_true", help="keep running, and ingest each change")
     ingest.add_argument("--no-wait", action="store_true", help="leave the indexing to a running server")
     ingest.add_argument("--list-skipped", action="store_true", help="list everything that was skipped, with the reason")
+    ingest.add_argument("--json", dest="as_json", action="store_true", help="print each report as one line of JSON")
     ingest.add_argument(
         "--yes", action="store_true", help="also remove more than half of the source's files or commits"
     )
@@ -64,6 +65,7 @@ def _ingest(arguments: argparse.Namespace) -> Callable[[Settings], Awaitable[int
         watch=arguments.watch,
         wait=not arguments.no_wait,
         list_skipped=arguments.list_skipped,
+        as_json=arguments.as_json,
         confirmed=arguments.yes,
         patterns=arguments.patterns,
         history=arguments.history,

@@ -4,6 +4,7 @@ import errno
 import sys
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from memos_mcp.app import App, assemble, open_app
 from memos_mcp.cli.console import INTERRUPTED, cancelled_by_signals, printable
-from memos_mcp.cli.ingest_report import print_incomplete, print_report
+from memos_mcp.cli.ingest_report import ReportOutput
 from memos_mcp.cli.ingesting_history import HistoryRun, history_run
 from memos_mcp.cli.maintenance import show_indexing
 from memos_mcp.domain.errors import Invalid, MemosError, SourceUnavailable, Unavailable
@@ -54,7 +55,7 @@ class IngestRun:
     scope: Scope
     source: str
     selection: FileSelection
-    list_skipped: bool
+    output: ReportOutput
     confirmed: bool
     stamps: FileStamps
     history: HistoryRun | None = None
@@ -82,10 +83,8 @@ class IngestRun:
         if write:
             await run_sync(self._save_stamps, None if within is not None else {file.path for file in found})
         report.refusals, report.worktrees = walked.refusals, walked.worktrees
-        if report.wrote or not quiet:
-            print_report(self.source, report, list_skipped=self.list_skipped)
-        if not report.complete:
-            print_incomplete(report)
+        if report.wrote or not quiet or not report.complete:
+            self.output.print(self.source, "files", report, written=write)
         if self.history is not None:
             commits = await self.history.execute(app, write=write, quiet=quiet)
             report.omitted += [one for one in commits.omitted if one.transient]
@@ -151,6 +150,7 @@ async def ingest(
     watch: bool,
     wait: bool,
     list_skipped: bool,
+    as_json: bool,
     confirmed: bool,
     patterns: Sequence[str],
     history: bool,
@@ -161,15 +161,18 @@ async def ingest(
         raise Invalid("--watch never removes most files of a source. Run once with --yes, and then with --watch.")
     if since is not None and not history:
         raise Invalid("--since limits which commits are ingested. Give --history too, or leave it out.")
+    output = ReportOutput(list_skipped, as_json)
     try:
         root, scope_ = _folder(path), scope_of(settings.namespace, settings.agent_id)
         source = _source_name(root, name)
-        open_run = partial(history_run, root, scope_, source, since, list_skipped=list_skipped, confirmed=confirmed)
+        open_run = partial(history_run, root, scope_, source, since, output, confirmed=confirmed)
         commits = await run_sync(open_run) if history else None
         stamps = await run_sync(FileStamps.of_folder, settings.home, root, CHUNKER_VERSION.decode())
         selection = FileSelection.of(patterns, settings.ingest_max_bytes)
-        run = IngestRun(root, scope_, source, selection, list_skipped, confirmed, stamps, commits)
-        with anyio.CancelScope() as scope, cancelled_by_signals(scope):
+        run = IngestRun(root, scope_, source, selection, output, confirmed, stamps, commits)
+        # JSON on stdout is for programs; what else is printed is for people.
+        messages = redirect_stdout(sys.stderr) if as_json else nullcontext()
+        with messages, anyio.CancelScope() as scope, cancelled_by_signals(scope):
             return await (_dry_run(run, settings) if dry_run else _ingest(run, settings, watch=watch, wait=wait))
     except SourceUnavailable as error:
         print(f"memos-as: {printable(str(error))}", file=sys.stderr)

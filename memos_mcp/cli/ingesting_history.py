@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from memos_mcp.app import App
 from memos_mcp.cli.argument_types import time
-from memos_mcp.cli.ingest_report import print_commits, print_incomplete_commits
+from memos_mcp.cli.ingest_report import ReportOutput
 from memos_mcp.domain.commit import Commit
 from memos_mcp.domain.errors import Invalid, SourceUnavailable
 from memos_mcp.domain.scope import Scope
@@ -53,7 +53,7 @@ class HistoryRun:
     scope: Scope
     source: str
     since: datetime | str | None
-    list_skipped: bool
+    output: ReportOutput
     confirmed: bool
     _done: str | None = field(default=None, init=False)
     """The commit that was checked out in the last run."""
@@ -69,10 +69,8 @@ class HistoryRun:
         except GitRefused as refused:
             raise SourceUnavailable(f"The history of {self.source} cannot be read: {refused}.") from refused
         self._done = head if write and not any(one.transient for one in report.omitted) else None
-        if report.wrote or not quiet:
-            print_commits(self.source, report, list_skipped=self.list_skipped)
-        if not report.complete:
-            print_incomplete_commits(report)
+        if report.wrote or not quiet or not report.complete:
+            self.output.print(self.source, "commits", report, written=write)
         return report
 
     async def follow(self, changed: Callable[[], None]) -> None:
@@ -127,12 +125,12 @@ class HistoryRun:
 
 
 def history_run(
-    root: Path, scope: Scope, source: str, since: str | None, *, list_skipped: bool, confirmed: bool
+    root: Path, scope: Scope, source: str, since: str | None, output: ReportOutput, *, confirmed: bool
 ) -> HistoryRun:
     """Return the run for a folder; raise `Invalid` when it has no history, or `since` is neither time nor commit."""
     history = open_history(root)
     oldest = None if since is None else _since(history, since)
-    return HistoryRun(history, scope, source, oldest, list_skipped, confirmed)
+    return HistoryRun(history, scope, source, oldest, output, confirmed)
 
 
 def _since(history: GitHistory, text: str) -> datetime | str:

@@ -18,11 +18,13 @@ import pytest
 
 from memos_mcp.app import assemble
 from memos_mcp.cli.command_line import main
+from memos_mcp.cli.ingest_report import ReportOutput
 from memos_mcp.cli.ingesting import IngestRun
 from memos_mcp.domain.scope import Scope
 from memos_mcp.ingest.file_stamps import FileStamps
 from memos_mcp.ingest.selection import WITHOUT_PATTERNS
 from memos_mcp.settings import Settings
+from tests.cli.user_terminal import on_terminal, user_of, without_styles
 from tests.ingest.git_repository import Repository
 
 GREET = 'def greet(name: str) -> str:\n    """Say hello to a heron."""\n    return f"hello {name}"\n'
@@ -93,6 +95,34 @@ def test_every_skipped_file_is_listed_on_request(ingest: Ingest, code: Path) -> 
     _, out, _ = ingest(code, "--dry-run", "--list-skipped")
     assert "skipped: noise.log: ignored by git\n" in out
     assert "skipped: picture.png: binary\n" in out
+
+
+def test_each_report_is_one_line_of_json_on_request_and_other_messages_are_on_stderr(
+    ingest: Ingest, code: Path
+) -> None:
+    (code / "cafe.py").write_bytes(
+        'DRINK = "café crème brûlée à la carte"  # -*- coding: latin-1 -*-\n'.encode("latin-1")
+    )
+    exit_code, out, err = ingest(code, "--dry-run", "--json")
+    [line] = out.splitlines()
+    report = json.loads(line)
+    assert exit_code == 0
+    assert "this was a dry run" in err
+    assert (report["source"], report["written"]) == ("small", False)
+    assert report["files"] == {"new": 4, "changed": 0, "unchanged": 0, "removed": 0, "kept": 0, "unconfirmed": 0}
+    assert report["skipped"]["ignored by git"] == report["skipped"]["binary"] == 1
+    assert sum(report["encodings"].values()) == 1
+
+    [listed] = ingest(code, "--dry-run", "--json", "--list-skipped")[1].splitlines()
+    assert {"path": "noise.log", "reason": "ignored by git"} in json.loads(listed)["skipped"]
+
+
+def test_a_terminal_shows_a_report_as_a_table(code: Path, home: Path) -> None:
+    exit_code, shown = on_terminal(user_of(home), 100, "ingest", str(code), "--dry-run")
+    rows = [line.split(maxsplit=1) for line in without_styles(shown).splitlines() if line.strip()]
+    assert exit_code == 0
+    assert ["files", "3 new, 0 changed, 0 unchanged, 0 removed"] in [[row[0], row[-1].strip()] for row in rows]
+    assert ["skipped", "1 binary"] in [[row[0], row[-1].strip()] for row in rows]
 
 
 def test_a_dry_run_stores_nothing(ingest: Ingest, code: Path) -> None:
@@ -234,7 +264,8 @@ async def test_a_run_within_changed_paths_lists_and_opens_nothing_else(
     (code / "fish").mkdir()
     (code / "fish" / "trout.py").write_text(PART)
     scope, stamps = Scope(tmp_path.name, "default"), FileStamps(tmp_path / "stamps", "1")
-    run = IngestRun(code, scope, "small", WITHOUT_PATTERNS, False, False, stamps)
+    output = ReportOutput(list_skipped=False, as_json=False)
+    run = IngestRun(code, scope, "small", WITHOUT_PATTERNS, output, False, stamps)
     app = assemble(Settings())
     try:
         await run.execute(app)

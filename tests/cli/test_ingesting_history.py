@@ -10,6 +10,7 @@ import pytest
 
 from memos_mcp.app import App, compose
 from memos_mcp.cli.command_line import main
+from memos_mcp.cli.ingest_report import ReportOutput
 from memos_mcp.cli.ingesting import IngestRun
 from memos_mcp.cli.ingesting_history import HistoryRun, history_run
 from memos_mcp.domain.errors import SourceUnavailable
@@ -46,7 +47,9 @@ def repository(tmp_path: Path) -> Repository:
 
 
 def run(repository: Repository, since: str | None = None, source: str = "shop") -> HistoryRun:
-    return history_run(repository.folder, ANN, source, since, list_skipped=False, confirmed=False)
+    return history_run(
+        repository.folder, ANN, source, since, ReportOutput(list_skipped=False, as_json=False), confirmed=False
+    )
 
 
 async def ingest(app: App, repository: Repository, since: str | None = None, source: str = "shop") -> IngestReport:
@@ -214,7 +217,8 @@ async def test_a_new_commit_without_changed_paths_is_ingested_and_no_folder_is_w
 ) -> None:
     repository.commit("One", docs__a_py="1")
     stamps = FileStamps(tmp_path / "stamps", "1")
-    both = IngestRun(repository.folder, ANN, "shop", WITHOUT_PATTERNS, False, False, stamps, run(repository))
+    output = ReportOutput(list_skipped=False, as_json=False)
+    both = IngestRun(repository.folder, ANN, "shop", WITHOUT_PATTERNS, output, False, stamps, run(repository))
     await both.execute(app, quiet=True)
     repository.commit("Two", day=2, docs__a_py="2")
     listed: list[str] = []
