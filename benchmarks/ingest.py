@@ -57,11 +57,12 @@ COMPUTED = "SELECT coalesce(sum(computed), 0)::bigint FROM embedding_counts"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run of the command: how long it took, and the figures of its summary by name."""
+    """A run of the command: how long it took, its summary, the figures in it by name, and what it printed below."""
 
     seconds: float
     figures: dict[str, int]
     summary: str
+    further: Sequence[str] = ()
 
 
 def main() -> None:
@@ -181,11 +182,11 @@ def started(home: Path, folder: Path) -> "subprocess.Popen[str]":
 
 def parse_summary(seconds: float, output: str) -> Run:
     """Read the figures of the first line: files by outcome (`new`), chunks with a prefix (`chunks created`)."""
-    line = output.splitlines()[0]
+    line, *further = output.splitlines()
     files, _, parts = line.partition("; chunks: ")
     found = [(name, count) for count, name in re.findall(r"(\d[\d,]*) (\w+)", files)]
     found += [(f"chunks {name}", count) for count, name in re.findall(r"(\d[\d,]*) (\w+)", parts)]
-    return Run(seconds, {name: int(count.replace(",", "")) for name, count in found}, line)
+    return Run(seconds, {name: int(count.replace(",", "")) for name, count in found}, line, further)
 
 
 async def in_rounds(home: Path, folder: Path, passages: Sequence[str], chance: random.Random) -> tuple[Run, float]:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from line_client import connected, environment
+from line_client import LineClient, connected, environment
 
 FIRST = 5
 QUESTIONS = Path(__file__).with_suffix(".json")
@@ -28,22 +28,26 @@ def main() -> None:
     if arguments.folder is None:
         print("skipped: no folder was given")
         return
+    questions = json.loads(arguments.questions.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory(prefix="memos-bench-") as folder:
-        ask(Path(folder), arguments.folder, json.loads(arguments.questions.read_text(encoding="utf-8")))
+        home = Path(folder)
+        command = [sys.executable, "-m", "memos_mcp", "ingest", str(arguments.folder)]
+        subprocess.run(command, env=environment(home), check=True)
+        with connected(home) as client:
+            found = ask(client, questions)
+        print(f"{found} of {len(questions)} have the right file among the first {FIRST} passages")
 
 
-def ask(home: Path, code: Path, questions: list[dict[str, str]]) -> None:
-    """Ingest the code; print each question with the rank of the right file, and the first answer."""
-    subprocess.run([sys.executable, "-m", "memos_mcp", "ingest", str(code)], env=environment(home), check=True)
+def ask(client: LineClient, questions: list[dict[str, str]]) -> int:
+    """Print each question with the rank of the right file, and the first answer; return how many were found."""
     found = 0
-    with connected(home) as client:
-        for row in questions:
-            answer = client.call("query_memory", query=row["question"], limit=FIRST, kind="document")
-            paths = [hit["metadata"]["path"] for hit in answer["memories"]]
-            rank = paths.index(row["file"]) + 1 if row["file"] in paths else None
-            found += rank is not None
-            print(f"{rank or '-':>3}  {row['question']}\n     {row['file']}; first: {paths[0] if paths else 'none'}")
-    print(f"{found} of {len(questions)} have the right file among the first {FIRST} passages")
+    for row in questions:
+        answer = client.call("query_memory", query=row["question"], limit=FIRST, kind="document")
+        paths = [hit["metadata"]["path"] for hit in answer["memories"]]
+        rank = paths.index(row["file"]) + 1 if row["file"] in paths else None
+        found += rank is not None
+        print(f"{rank or '-':>3}  {row['question']}\n     {row['file']}; first: {paths[0] if paths else 'none'}")
+    return found
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from memos_mcp.domain.memory import MAX_CONTENT_BYTES, MAX_METADATA_CHARS, NewMemory
+from memos_mcp.domain.memory import MAX_CONTENT_BYTES, MAX_METADATA_CHARS, Memory, NewMemory
 
 PROSE: Final = frozenset({"markdown", "restructuredtext", "pdf", "docx", "pptx", "xlsx", "odt", "odp", "ods"})
 """Languages, and formats of office files, whose names are headings."""
@@ -111,3 +111,15 @@ class Chunk:
 
 def _size(value: object) -> int:
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def title_of(memory: Memory) -> str:
+    """Return the path of a chunk of a file and the names that it defines; empty for other memories.
+
+    Its words are in the content too. In a text of their own, which is short, they weigh more than those of a body: a
+    definition is found before the code that uses it, and a file that is about a subject before one that mentions it.
+    """
+    if memory.kind != "document":
+        return ""
+    names = (memory.metadata.get("path"), memory.metadata.get("symbol"))
+    return "\n".join(name for name in names if isinstance(name, str))

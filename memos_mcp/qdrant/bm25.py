@@ -38,6 +38,8 @@ that fit exactly equally, by their cosines too, still do.
 # Matched only at the start of a word: from each of its letters, 256 KiB of digits in one word would take 15 minutes.
 _CAMEL_CASE: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]*(?:[a-z0-9][A-Z]|[A-Z]{2}[a-z]{2})[A-Za-z0-9]*")
 
+_SNAKE_CASE: Final = re.compile(r"(?<![A-Za-z0-9_])_*[A-Za-z0-9]+(?:_+[A-Za-z0-9]+)+")
+
 _CLASSES: Final = bytes.maketrans(
     (ascii_uppercase + ascii_lowercase + digits).encode(), b"A" * 26 + b"a" * 26 + b"0" * 10
 )
@@ -50,7 +52,9 @@ class WordVectors:
     Every text has English stems, and one in another language also that language's: a word then matches in the same
     form even if the language of a question was not recognised. Accents are folded, because people omit them. The
     tokenizer stays Qdrant's `word`: `multilingual` drops bare numbers, and an agent asks for error codes and ports.
-    k and b are Qdrant's defaults, 1.2 and 0.75. It splits snake_case but not CamelCase, so that is done here.
+    k and b are Qdrant's defaults, 1.2 and 0.75. It splits snake_case but not CamelCase, so that is done here. A name in
+    snake_case is also one word, as one in CamelCase is: its parts are often frequent words, where the name is rare.
+    Those of tools are not joined, because a question seldom names one, and their texts are short.
     """
 
     def __init__(self) -> None:
@@ -76,7 +80,7 @@ class WordVectors:
 
     def question(self, text: str) -> SparseVector:
         """Return a question's words, each with the weight 1, for items of any kind."""
-        text = split_camel_case(text)
+        text = join_snake_case(split_camel_case(text))
         if is_english(text):
             return self._models["memory"].embed_query(text)
         return _union([model.embed_query(part) for model, part in self._parts("memory", text)])
@@ -87,6 +91,8 @@ class WordVectors:
 
     def _passage(self, kind: ItemKind, text: str) -> SparseVector:
         text = split_camel_case(text)
+        if kind == "memory":
+            text = join_snake_case(text)
         if is_english(text):
             return self._models[kind].embed_document(text)
         return _union([model.embed_document(part) for model, part in self._parts(kind, text)])
@@ -136,3 +142,10 @@ def split_camel_case(text: str) -> str:
     if b"aA" in classes or b"AAaa" in classes or b"0A" in classes:
         return _CAMEL_CASE.sub(lambda word: split_identifier(word[0]), text)
     return text
+
+
+def join_snake_case(text: str) -> str:
+    """Return a text in which the joined form of each snake_case word follows it: `max_age` becomes `max_age maxage`."""
+    if "_" not in text:
+        return text
+    return _SNAKE_CASE.sub(lambda word: f"{word[0]} {word[0].replace('_', '')}", text)

@@ -1,6 +1,7 @@
 """Projects rows to index entries: their text, the terms that find them, their filters and their vectors."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -8,6 +9,7 @@ from uuid import UUID
 
 import anyio.lowlevel
 
+from memos_mcp.domain.chunk import title_of
 from memos_mcp.domain.embedding_store import EmbeddingStore, text_digest
 from memos_mcp.domain.index import (
     Embedder,
@@ -96,6 +98,8 @@ class MemoryProjection:
         if row.expires_at is not None:
             numbers["expires_at"] = row.expires_at.timestamp()
         state = ItemState(row.version, context)
+        if title := title_of(row):
+            passages = [replace(one, weighted_texts=[*one.weighted_texts, WeightedText(title)]) for one in passages]
         return Entry(row.memory_id, row.sequence, state, row.namespace, passages, words, numbers, group_of(row))
 
 

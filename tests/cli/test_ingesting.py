@@ -159,7 +159,7 @@ def test_data_is_one_chunk_until_an_option_includes_it(ingest: Ingest, code: Pat
 def test_the_size_limit_is_an_option_and_a_setting(ingest: Ingest, code: Path, nothing_set: pytest.MonkeyPatch) -> None:
     nothing_set.setenv("MEMOS_INGEST_MAX_BYTES", "20")
     _, out, _ = ingest(code, "--dry-run", "--list-skipped")
-    assert "skipped: birds/heron.py: larger than MEMOS_INGEST_MAX_BYTES\n" in out
+    assert "skipped: birds/heron.py: too large\n" in out
     assert figures(out)["new"] == 1
     assert figures(ingest(code, "--dry-run", "--max-bytes", "1000")[1])["new"] == 3
     assert ingest(code, "--max-bytes", "0")[::2] == (

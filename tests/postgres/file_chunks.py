@@ -15,13 +15,13 @@ ORDER: Final = "UPDATE ingested_files SET memory_ids = $1 WHERE path = 'a.py'"
 """Changes the order of the chunks of the file that `indexed` ingests."""
 
 
-def file(path: str, contents: Sequence[str]) -> StoredFile:
+def file(path: str, contents: Sequence[str], source: str = "app") -> StoredFile:
     """Return a file with a chunk of each of these contents; their metadata has no position."""
-    return StoredFile(path, b"1", [NewMemory(content, kind="document") for content in contents])
+    return StoredFile(path, b"1", [NewMemory(one, kind="document", metadata={"source": source}) for one in contents])
 
 
 async def ingest(database: Database, path: str, contents: Sequence[str], source: str = "app") -> None:
-    await PostgresSources(database).replace(ANN, source, [file(path, contents)], NOW)
+    await PostgresSources(database).replace(ANN, source, [file(path, contents, source)], NOW)
 
 
 async def indexed(database: Database, contents: Sequence[str]) -> dict[str, UUID]:

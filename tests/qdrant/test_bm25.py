@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from qdrant_edge import Bm25, Bm25Config, SparseVector
 
 from memos_mcp.domain.scripts import normalized, pairs_of_characters
-from memos_mcp.qdrant.bm25 import TIE_BREAK, WordVectors, share_of, split_camel_case
+from memos_mcp.qdrant.bm25 import TIE_BREAK, WordVectors, join_snake_case, share_of, split_camel_case
 from memos_mcp.retrieval.detection import is_english
 
 WORDS = WordVectors()
@@ -67,9 +67,19 @@ def words_in_common(one: str, other: str) -> set[int]:
 def test_ascii_without_words_of_other_languages_has_the_vector_of_qdrant_itself(text: str) -> None:
     plain = Bm25(Bm25Config(language="english", ascii_folding=True, avg_len=60.0))
     text = f"{text} and more"
-    expected = weights(plain.embed_document(split_camel_case(text)))
-    assert weights(WORDS.passage("memory", [(text, 1.0)])) == expected
-    assert weights(WORDS.question(text)) == weights(plain.embed_query(split_camel_case(text)))
+    named = join_snake_case(split_camel_case(text))
+    assert weights(WORDS.passage("memory", [(text, 1.0)])) == weights(plain.embed_document(named))
+    assert weights(WORDS.question(text)) == weights(plain.embed_query(named))
+
+
+def test_a_name_in_snake_case_is_one_word_of_a_memory_and_its_parts() -> None:
+    assert len(words_in_common("which max_retry_count", "max_retry_count = 3")) == 4
+    assert len(words_in_common("which max_retry_count", "the count of a retry at max")) == 3
+
+
+def test_the_joined_form_of_a_name_is_no_word_of_a_tool() -> None:
+    tool = WORDS.passage("tool", [("get_user", 1.0)])
+    assert set(tool.indices) == set(WORDS.question("get user").indices)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memos_mcp.qdrant.bm25 import split_camel_case
+from memos_mcp.qdrant.bm25 import join_snake_case, split_camel_case
 from memos_mcp.retrieval.terms import metadata_terms, split_identifier
 from tests.json_objects import OBJECTS
 
@@ -96,10 +96,24 @@ def test_splitting_camel_case_keeps_every_word_and_adds_only_parts(text: str) ->
     assert set(split_camel_case(text)) <= {*text, " "}
 
 
-@pytest.mark.parametrize("letters", ["a", "A", "7f", "aB", "🦜"])
-def test_a_very_long_word_is_split_quickly(letters: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("set max_age, MAX_AGE", "set max_age maxage, MAX_AGE MAXAGE"),
+        ("self._close_all_()", "self._close_all closeall_()"),
+        ("_private __dunder__ trailing_ __ _", "_private __dunder__ trailing_ __ _"),
+        ("plain words of 2026", "plain words of 2026"),
+        ("", ""),
+    ],
+)
+def test_a_snake_case_word_is_followed_by_its_joined_form(text: str, expected: str) -> None:
+    assert join_snake_case(text) == expected
+
+
+@pytest.mark.parametrize("letters", ["a", "A", "7f", "aB", "🦜", "_", "a_", "a__b"])
+def test_a_very_long_word_is_split_and_joined_quickly(letters: str) -> None:
     began = perf_counter()
 
-    split_camel_case(letters * (30_000 // len(letters)))
+    join_snake_case(split_camel_case(letters * (30_000 // len(letters))))
 
     assert perf_counter() - began < 2

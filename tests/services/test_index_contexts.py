@@ -118,8 +118,9 @@ async def change(app: App, database: Database, dice: Random) -> None:
             await app.memories.store_many(SCOPE, messages)
         case "file":
             sources, path = PostgresSources(database), dice.choice(("a.py", "b.py"))
-            parts = [NewMemory(f"{path} part {dice.randrange(9)}", kind="document") for _ in range(dice.randrange(8))]
             source = dice.choice(("app", "lib"))
+            texts = [f"{path} part {dice.randrange(9)}" for _ in range(dice.randrange(8))]
+            parts = [NewMemory(text, kind="document", metadata={"source": source}) for text in texts]
             if parts:
                 await sources.replace(SCOPE, source, [StoredFile(path, number.encode(), parts)], datetime.now(UTC))
             else:

@@ -4,11 +4,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memos_mcp.domain.index import FIELDS, Entry, Group, IndexFilter
+from memos_mcp.domain.chunk import title_of
+from memos_mcp.domain.index import FIELDS, Entry, Group, IndexFilter, Passage, Span, WeightedText
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryKind
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.memories import PostgresMemories
@@ -126,6 +128,30 @@ def test_a_passage_is_found_by_its_words_and_by_its_written_date(memory: Memory,
 
 
 FILE = {"source": "app", "path": "a.py"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "metadata", "title"),
+    [
+        ("document", FILE | {"symbol": "Cart.total"}, "a.py\nCart.total"),
+        ("document", FILE, "a.py"),
+        ("document", {"path": 1, "symbol": ["Cart"]}, ""),
+        ("semantic", FILE | {"symbol": "Cart.total"}, ""),
+    ],
+)
+@given(memory=MEMORIES)
+def test_the_title_of_a_chunk_is_its_path_and_what_it_defines(
+    memory: Memory, kind: MemoryKind, metadata: dict[str, Any], title: str
+) -> None:
+    assert title_of(replace(memory, kind=kind, metadata=metadata)) == title
+
+
+@given(MEMORIES)
+def test_a_chunk_is_also_found_by_the_words_of_its_title_alone(memory: Memory) -> None:
+    chunk = replace(memory, kind="document", metadata=FILE)
+    passage = Passage(Span(0, 1), np.zeros(3, np.float32), [WeightedText("a.py\n\nx = 1")])
+    [found] = PROJECTION.entry(chunk, None, [passage]).passages
+    assert found.weighted_texts == [WeightedText("a.py\n\nx = 1"), WeightedText("a.py")]
 
 
 @given(MEMORIES, MEMORIES)

@@ -202,7 +202,7 @@ async def test_an_answer_beyond_the_limit_is_not_read_and_not_asked_for_again(tm
     async with caller(server(tmp_path)) as mcp:
         assert len(answered(await mcp.call(tool("large"), {"size": 90_000})).value) == 90_000
         failure = failed(await mcp.call(tool("large", annotations=IDEMPOTENT), {"size": 10_000_000}))
-        assert failure.what.startswith("It answered, but its answer is larger than 100,000 bytes, so that it cannot be")
+        assert "cannot be read: its answer is larger than 100,000 bytes" in failure.what
         assert (failure.effect, failure.retryable) == ("unknown", False)
         answered(await mcp.call(tool("text"), {}))
     assert calls(tmp_path) == ["large", "large", "text"]
