@@ -168,6 +168,10 @@ def _uncut(text: str) -> str:
     return text
 
 
+def _untitled(_item: Memory) -> str:
+    return ""
+
+
 _WHOLE_QUESTION = {"memos_mcp.services.search.sentences": _undivided}
 
 FULL = Variant("the product")
@@ -195,6 +199,13 @@ RANKING = (
 
 INDEX = (
     Variant("no CamelCase words cut", {"memos_mcp.qdrant.bm25.split_camel_case": _uncut}, needs_index=True),
+    Variant("no snake_case words joined", {"memos_mcp.qdrant.bm25.join_snake_case": _uncut}, needs_index=True),
+    Variant(
+        "no title of a definition",
+        {"memos_mcp.services.projections.title_of": _untitled},
+        needs_index=True,
+        of="memories",
+    ),
     *(
         Variant(f"an average length of {words:g} words", _long(words), needs_index=True)
         for words in (30.0, 60.0, QDRANTS_LENGTH)

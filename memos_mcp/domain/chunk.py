@@ -114,12 +114,13 @@ def _size(value: object) -> int:
 
 
 def title_of(memory: Memory) -> str:
-    """Return the path of a chunk of a file and the names that it defines; empty for other memories.
+    """Return the path and the names of a chunk that defines something; empty for other chunks and memories.
 
     Its words are in the content too. In a text of their own, which is short, they weigh more than those of a body: a
-    definition is found before the code that uses it, and a file that is about a subject before one that mentions it.
+    definition is found before the code that uses it. Chunks without names have none: in files of styles, templates and
+    settings, which have many, the path would only lift all of them.
     """
-    if memory.kind != "document":
-        return ""
     names = (memory.metadata.get("path"), memory.metadata.get("symbol"))
-    return "\n".join(name for name in names if isinstance(name, str))
+    if memory.kind != "document" or not all(isinstance(name, str) for name in names):
+        return ""
+    return "\n".join(map(str, names))

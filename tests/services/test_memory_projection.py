@@ -134,24 +134,24 @@ FILE = {"source": "app", "path": "a.py"}
     ("kind", "metadata", "title"),
     [
         ("document", FILE | {"symbol": "Cart.total"}, "a.py\nCart.total"),
-        ("document", FILE, "a.py"),
-        ("document", {"path": 1, "symbol": ["Cart"]}, ""),
+        ("document", FILE, ""),
+        ("document", {"path": 1, "symbol": "Cart"}, ""),
         ("semantic", FILE | {"symbol": "Cart.total"}, ""),
     ],
 )
 @given(memory=MEMORIES)
-def test_the_title_of_a_chunk_is_its_path_and_what_it_defines(
+def test_the_title_of_a_definition_is_its_path_and_its_names(
     memory: Memory, kind: MemoryKind, metadata: dict[str, Any], title: str
 ) -> None:
     assert title_of(replace(memory, kind=kind, metadata=metadata)) == title
 
 
 @given(MEMORIES)
-def test_a_chunk_is_also_found_by_the_words_of_its_title_alone(memory: Memory) -> None:
-    chunk = replace(memory, kind="document", metadata=FILE)
+def test_a_definition_is_also_found_by_the_words_of_its_title_alone(memory: Memory) -> None:
+    chunk = replace(memory, kind="document", metadata=FILE | {"symbol": "total"})
     passage = Passage(Span(0, 1), np.zeros(3, np.float32), [WeightedText("a.py\n\nx = 1")])
     [found] = PROJECTION.entry(chunk, None, [passage]).passages
-    assert found.weighted_texts == [WeightedText("a.py\n\nx = 1"), WeightedText("a.py")]
+    assert found.weighted_texts == [WeightedText("a.py\n\nx = 1"), WeightedText("a.py\ntotal")]
 
 
 @given(MEMORIES, MEMORIES)
