@@ -22,7 +22,7 @@ from tests.acceptance.servers import Server
 from tests.acceptance.traces import holding, outputs, traces
 from tests.cli.user_terminal import user_of
 from tests.orchestrator.services import Model, calling
-from tests.prepared_home import share_model
+from tests.prepared_home import copy_home
 from tests.tool_calling.endpoints import free_port, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -68,7 +68,7 @@ class Office:
 
 
 @pytest.fixture(scope="module")
-async def office(tmp_path_factory: pytest.TempPathFactory, models: Path) -> AsyncIterator[Office]:
+async def office(tmp_path_factory: pytest.TempPathFactory, home_template: Path) -> AsyncIterator[Office]:
     home = tmp_path_factory.mktemp("office")
     endpoints = Endpoints(ANSWER)
     with serving(endpoints.app) as host, serving(repeating_tools.build().streamable_http_app(host="any")) as web:
@@ -78,7 +78,7 @@ async def office(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Asyn
             "MEMOS_TOOL_PRIVATE_HOSTS": f"{host},{web},{closed}",
             "MEMOS_TOOL_SECONDS": "3",
         }
-        user = user_of(share_model(home / "home", models)) | settings
+        user = user_of(copy_home(home_template, home / "home")) | settings
         server = Server(home / "home", ("serve", "--port", "0"), settings)
         try:
             assert server.url
