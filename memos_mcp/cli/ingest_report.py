@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, TextIO, TypeAlias
 
+from tqdm import tqdm
+
 from memos_mcp.cli.console import printable
 from memos_mcp.cli.terminal import new_console, new_table
 from memos_mcp.services.ingestion import IngestReport
@@ -89,6 +91,11 @@ class ReportOutput:
                 f"ignored files: by .gitignore in {printable(path) or 'the folder'}, because {printable(reason)}"
             )
         return lines
+
+
+def advance(bar: "tqdm[Any]", report: IngestReport) -> None:
+    """Move a progress bar to what a report has counted so far."""
+    bar.update(report.new + report.changed + report.unchanged + len(report.omitted) - bar.n)
 
 
 def _counts(report: IngestReport) -> dict[str, int]:

@@ -8,7 +8,7 @@ from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Never
+from typing import Final, Never
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from memos_mcp.app import App, assemble, open_app
 from memos_mcp.cli.console import INTERRUPTED, cancelled_by_signals, printable
-from memos_mcp.cli.ingest_report import ReportOutput
+from memos_mcp.cli.ingest_report import ReportOutput, advance
 from memos_mcp.cli.ingesting_history import HistoryRun, history_run
 from memos_mcp.cli.maintenance import show_indexing
 from memos_mcp.domain.errors import Invalid, MemosError, SourceUnavailable, Unavailable
@@ -75,7 +75,7 @@ class IngestRun:
                 self.scope,
                 self.source,
                 _until_replaced(found, walked),
-                partial(_advance, bar),
+                partial(advance, bar),
                 write=write,
                 confirmed=self.confirmed,
                 within=within,
@@ -270,10 +270,6 @@ def _source_name(root: Path, name: str | None) -> str:
         raise Invalid("This folder has no name. Name the source with --name.")
     check_file_name("the name of the source", name)
     return name
-
-
-def _advance(bar: "tqdm[Any]", report: IngestReport) -> None:
-    bar.update(report.new + report.changed + report.unchanged + len(report.omitted) - bar.n)
 
 
 def _until_replaced(found: list[SourceFile | Skipped], walked: FolderWalk) -> Iterator[SourceFile | Skipped]:

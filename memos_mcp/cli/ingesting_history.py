@@ -9,22 +9,22 @@ from datetime import datetime
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from anyio.to_thread import run_sync
 from tqdm import tqdm
 
 from memos_mcp.app import App
 from memos_mcp.cli.argument_types import time
-from memos_mcp.cli.ingest_report import ReportOutput
+from memos_mcp.cli.ingest_report import ReportOutput, advance
 from memos_mcp.domain.commit import Commit
 from memos_mcp.domain.errors import Invalid, SourceUnavailable
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import COMMITS, Skipped, SourceFile, StoredFile
 from memos_mcp.ingest.git_command import GitRefused
 from memos_mcp.ingest.git_history import GitHistory, open_history
-from memos_mcp.ingest.head_watch import git_changes
 from memos_mcp.ingest.secret_scan import holds_secret
+from memos_mcp.ingest.watch import git_changes
 from memos_mcp.services.ingestion import IngestReport
 
 COMMIT_VERSION: Final = b"1"
@@ -96,7 +96,7 @@ class HistoryRun:
                 self.scope,
                 self.source,
                 self._files(found),
-                partial(_advance, bar),
+                partial(advance, bar),
                 write=write,
                 confirmed=self.confirmed,
             )
@@ -179,7 +179,3 @@ class _NewCommit:
 def _prefix(at_boundary: bool) -> bytes:  # noqa: FBT001 - private
     """Return the beginning of a digest: a commit is read again when its parents were fetched."""
     return COMMIT_VERSION + (b"?" if at_boundary else b"!")
-
-
-def _advance(bar: "tqdm[Any]", report: IngestReport) -> None:
-    bar.update(report.new + report.changed + report.unchanged + len(report.omitted) - bar.n)

@@ -16,6 +16,10 @@ _SETTINGS: Final = frozenset({"ini", "json", "toml", "xml", "yaml"})
 MAX_SYMBOL_CHARS: Final = 255
 
 
+MAX_USES: Final = 12
+"""Used names of a chunk that are kept and resolved, so that metadata written by hand costs no more than a file's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Links:
     """What a chunk defines and uses, each name once. An import is its words, joined by points."""

@@ -50,6 +50,11 @@ class OfficeArchive:
             raise Unreadable from error
         raise Unreadable
 
+    @property
+    def main(self) -> str:
+        """The name of the main file of an Office Open XML file; empty when none is named."""
+        return next((name for kind, name in self.relations("").values() if kind == "officeDocument"), "")
+
     def relations(self, name: str) -> dict[str, tuple[str, str]]:
         """Return the files that one refers to (Open Packaging Conventions): by id, the kind and the name of each."""
         folder, _, file = name.rpartition("/")
@@ -80,6 +85,11 @@ def children(element: Element, name: str) -> Iterator[Element]:
     return (child for child in element if local_name(child) == name)
 
 
+def relation_id(entry: Element) -> str:
+    """Return the id of the file that an entry of the main file refers to."""
+    return next((value for key, value in entry.attrib.items() if key.endswith("}id")), "")
+
+
 def one_line(text: str) -> str:
     """Return a text with single spaces only."""
     return " ".join(text.split())
@@ -89,6 +99,12 @@ def table_text(rows: Iterable[Iterable[str]]) -> str:
     """Return the rows of a table that have a text, one a line, with bars between their cells."""
     lines = (" | ".join(row).rstrip(" |") for row in rows)
     return "\n".join(line for line in lines if line)
+
+
+def slide_page(title: str, paragraphs: Iterable[str], number: int) -> Page:
+    """Return a slide; one without other text consists of its title."""
+    text = "\n".join(paragraphs)
+    return Page(text if text.strip() else title, "slide", number, title if text.strip() else "")
 
 
 def _resolved(folder: str, target: str) -> str:

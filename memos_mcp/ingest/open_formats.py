@@ -12,6 +12,7 @@ from memos_mcp.ingest.extracted import (
     children,
     local_name,
     one_line,
+    slide_page,
     table_text,
 )
 from memos_mcp.ingest.sheets import sheet_page
@@ -44,8 +45,7 @@ def _slide(page: Element, number: int) -> Page:
             title = one_line(" ".join(texts))
         else:
             paragraphs += texts
-    text = "\n".join(paragraphs)
-    return Page(text if text.strip() else title, "slide", number, title if text.strip() else "")
+    return slide_page(title, paragraphs, number)
 
 
 def _lines(element: Element, mark: str = "") -> Iterator[str]:

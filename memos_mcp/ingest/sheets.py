@@ -7,7 +7,16 @@ from itertools import islice
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from memos_mcp.ingest.extracted import OfficeArchive, Page, attribute, children, local_name, one_line, table_text
+from memos_mcp.ingest.extracted import (
+    OfficeArchive,
+    Page,
+    attribute,
+    children,
+    local_name,
+    one_line,
+    relation_id,
+    table_text,
+)
 
 WHOLE_ROWS: Final = 50
 FIRST_ROWS: Final = 20
@@ -33,13 +42,12 @@ def sheet_page(rows: Iterable[Sequence[str]], number: int, title: str) -> Page:
 def pages(data: bytes) -> Iterator[Page]:
     """Yield the sheets in the order of their tabs."""
     archive = OfficeArchive(data)
-    main = next((name for kind, name in archive.relations("").values() if kind == "officeDocument"), "")
+    main = archive.main
     book, relations = archive.xml(main), archive.relations(main)
     cells = _Cells(archive, book, dict(relations.values()))
     sheets = (entry for entry in book.iter() if local_name(entry) == "sheet")
     for number, entry in enumerate(sheets, 1):
-        relation = next((value for key, value in entry.attrib.items() if key.endswith("}id")), "")
-        kind, name = relations.get(relation, ("", ""))
+        kind, name = relations.get(relation_id(entry), ("", ""))
         if kind == "worksheet":
             rows = (row for row in archive.xml(name).iter() if local_name(row) == "row")
             yield sheet_page(map(cells.texts, rows), number, entry.get("name") or "")

@@ -3,18 +3,27 @@
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
-from memos_mcp.ingest.extracted import OfficeArchive, Page, attribute, children, local_name, one_line, table_text
+from memos_mcp.ingest.extracted import (
+    OfficeArchive,
+    Page,
+    attribute,
+    children,
+    local_name,
+    one_line,
+    relation_id,
+    slide_page,
+    table_text,
+)
 
 
 def pages(data: bytes) -> Iterator[Page]:
     """Yield the slides in the order of the presentation."""
     archive = OfficeArchive(data)
-    main = next((name for kind, name in archive.relations("").values() if kind == "officeDocument"), "")
+    main = archive.main
     relations = archive.relations(main)
     slides = [entry for entry in archive.xml(main).iter() if local_name(entry) == "sldId"]
     for number, entry in enumerate(slides, 1):
-        relation = next((value for key, value in entry.attrib.items() if key.endswith("}id")), "")
-        _, name = relations.get(relation, ("", ""))
+        _, name = relations.get(relation_id(entry), ("", ""))
         yield _page(archive, name, number)
 
 
@@ -30,8 +39,7 @@ def _page(archive: OfficeArchive, name: str, number: int) -> Page:
         if kind == "notesSlide" and notes in archive:
             shapes = (shape for shape in _shapes(archive.xml(notes)) if _placeholder(shape) == "body")
             paragraphs += [text for shape in shapes for text in _paragraphs(shape)]
-    text = "\n".join(paragraphs)
-    return Page(text if text.strip() else title, "slide", number, title if text.strip() else "")
+    return slide_page(title, paragraphs, number)
 
 
 def _shapes(root: Element) -> Iterator[Element]:

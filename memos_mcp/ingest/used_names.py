@@ -13,7 +13,7 @@ from typing import Final
 
 from tree_sitter import Node, Query, QueryCursor
 
-from memos_mcp.domain.chunk import Links
+from memos_mcp.domain.chunk import MAX_USES, Links
 from memos_mcp.ingest.grammars import grammar_of
 
 _JS: Final = """
@@ -117,7 +117,6 @@ QUERIES: Final[Mapping[str, str]] = {
     "sql": "(object_reference name: (identifier) @name)",
 }
 
-MAX_USES: Final = 12
 MAX_IMPORTS: Final = 6
 _MAX_CHARS: Final = 80
 _MIN_CHARS: Final = 2

@@ -1,4 +1,4 @@
-"""Waits for changes in a folder."""
+"""Waits for changes in a folder, and for commits and checkouts."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
@@ -46,6 +46,12 @@ async def changes(root: Path) -> AsyncIterator[frozenset[str]]:
         if not await anyio.Path(top).is_dir():
             return
         yield frozenset(Path(path).relative_to(top).as_posix() for _, path in burst)
+
+
+async def git_changes(git_folder: Path) -> AsyncIterator[None]:
+    """Yield after each burst of changes directly in the folder of a repository, where every commit writes something."""
+    async for _ in awatch(git_folder, watch_filter=None, recursive=False, step=_STEP_MS, rust_timeout=_POLL_MS):
+        yield
 
 
 def change_rules(paths: Iterable[str]) -> bool:

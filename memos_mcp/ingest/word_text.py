@@ -25,7 +25,7 @@ _UNSEEN: Final = frozenset({"del", "moveFrom", "instrText", "pPr", "rPr", "Fallb
 def pages(data: bytes) -> Iterator[Page]:
     """Yield the whole text: where its pages end is known only when it is printed."""
     archive = OfficeArchive(data)
-    main = next((name for kind, name in archive.relations("").values() if kind == "officeDocument"), "")
+    main = archive.main
     depths = _heading_depths(archive, main)
     body = next(children(archive.xml(main), "body"), None)
     if body is None:

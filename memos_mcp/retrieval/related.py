@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from memos_mcp.domain.chunk import MAX_USES
+
 MAX_RELATED: Final = 5
-MAX_USES: Final = 12
-"""Names of one part that are resolved, so that metadata written by hand costs no more than that of a file."""
 
 _INDEX_STEMS: Final = frozenset({"__init__", "index", "lib", "main", "mod"})
 """Files that stand for their folder in an import."""

@@ -82,10 +82,10 @@ class Memories:
         )
         position = None if query.cursor is None else pagination.decode(query.cursor, question)
         if query.text is None:
-            return _seen_from_the_source(query, await self._list(scope, query, question, position))
+            return await self._described(scope, query, await self._list(scope, query, question, position))
         check_question("query", query.text)
         page = await self._answers.page(scope.namespace, query, query.text, question, position, self._now())
-        return _seen_from_the_source(query, page)
+        return await self._described(scope, query, page)
 
     async def read(self, scope: Scope, memory_ids: Sequence[UUID], query: MemoryQuery = ANY) -> MemoryPage:
         """Return these memories in this order, from the query's cursor on, and which of them do not answer it."""
@@ -103,9 +103,8 @@ class Memories:
             if one in found
         ]
         missing = [one for one in asked if one not in found]
-        shown = await self._with_related(scope, hits, query, at)
-        page = MemoryPage(shown, len(found), more=False, fingerprint=question, missing=missing)
-        return _seen_from_the_source(query, page)
+        page = MemoryPage(hits, len(found), more=False, fingerprint=question, missing=missing)
+        return await self._described(scope, query, page)
 
     async def get(self, scope: Scope, ids: Sequence[UUID]) -> dict[UUID, Memory]:
         """Return those of these memories that are live in the scope's namespace."""
@@ -122,14 +121,14 @@ class Memories:
         hits = [
             MemoryHit(memory, _list_position(memory), earlier=earlier.get(memory.memory_id, ())) for memory in shown
         ]
-        shown_hits = await self._with_related(scope, hits, query, at)
-        return MemoryPage(shown_hits, total, len(rows) > query.limit, question)
+        return MemoryPage(hits, total, len(rows) > query.limit, question)
 
-    async def _with_related(
-        self, scope: Scope, hits: Sequence[MemoryHit], query: MemoryQuery, at: datetime
-    ) -> Sequence[MemoryHit]:
-        """Return the hits with their related paths, which are not known of the past."""
-        return hits if query.versions == "then" else await with_related(self._store, scope.namespace, hits, at)
+    async def _described(self, scope: Scope, query: MemoryQuery, page: MemoryPage) -> MemoryPage:
+        """Return the page as its reader sees it: with related paths, which are not known of the past, and own lines."""
+        if query.versions != "then":
+            at = query.as_of or self._now()
+            page = replace(page, hits=await with_related(self._store, scope.namespace, page.hits, at))
+        return _seen_from_the_source(query, page)
 
 
 def _seen_from_the_source(query: MemoryQuery, page: MemoryPage) -> MemoryPage:

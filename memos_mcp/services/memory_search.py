@@ -12,7 +12,6 @@ from memos_mcp.retrieval import pagination
 from memos_mcp.retrieval.fusion import Ranked
 from memos_mcp.retrieval.preferences import IMPORTANCE_WEIGHT, preferred, undecided
 from memos_mcp.services.projections import memory_filter
-from memos_mcp.services.related_parts import with_related
 from memos_mcp.services.search import MAX_CANDIDATES, MAX_LISTS, Candidates, Search, candidate_limit, join_reasons
 
 Position: TypeAlias = tuple[str | int, ...]
@@ -77,8 +76,6 @@ class MemorySearch:
         total = len(order) + live.unread
         more = total > start.offset + len(hits)
         hits = await self._completed(namespace, query, hits, live.repeated, at)
-        if query.versions != "then" and any(hit.memory.kind == "document" for hit in hits):
-            hits = list(await with_related(self._store, namespace, hits, at))
         return MemoryPage(hits, total, more, question, candidates.confident, join_reasons(candidates.degraded, reason))
 
     async def _completed(

@@ -1,6 +1,7 @@
 import pytest
 
-from memos_mcp.retrieval.related import MAX_RELATED, MAX_USES, LinkedPart, part_of, related_paths
+from memos_mcp.domain.chunk import MAX_USES
+from memos_mcp.retrieval.related import MAX_RELATED, LinkedPart, part_of, related_paths
 
 
 def part(*uses: str, imports: tuple[str, ...] = (), path: str = "shop/app.py") -> LinkedPart:
