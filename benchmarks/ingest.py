@@ -31,8 +31,8 @@ from memos_mcp.domain.chunk import Chunk
 from memos_mcp.domain.source import Skipped
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.ingest.chunker import chunks
+from memos_mcp.ingest.files.walk import FoundFile, walk
 from memos_mcp.ingest.reading import read
-from memos_mcp.ingest.walk import FoundFile, walk
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.settings import DEFAULT_MODEL

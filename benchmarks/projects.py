@@ -29,7 +29,7 @@ from ingest import cut, cut_for_model, in_rounds, ingest
 from ingest_questions import FIRST, ask
 from line_client import connected
 
-from memos_mcp.ingest.walk import walk
+from memos_mcp.ingest.files.walk import walk
 
 QUESTIONS = Path(__file__).with_name("projects_questions.json")
 RIGHT = 8

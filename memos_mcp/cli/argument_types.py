@@ -81,7 +81,7 @@ def ingest_pattern(*, include: bool) -> Type[str]:
     """Return the type of patterns of files, which are read as lines of a `.gitignore`, where `!` includes."""
 
     def read(text: str) -> str:
-        from memos_mcp.ingest.path_patterns import is_pattern  # other commands do not wait for pathspec
+        from memos_mcp.ingest.files.path_patterns import is_pattern  # other commands do not wait for pathspec
 
         if not is_pattern(text):
             raise ArgumentTypeError(

@@ -26,11 +26,11 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import Skipped, SourceFile, StoredFile
 from memos_mcp.engine.admission import scope_of
 from memos_mcp.ingest.chunker import chunks
-from memos_mcp.ingest.file_stamps import FileStamps
+from memos_mcp.ingest.files.file_stamps import FileStamps
+from memos_mcp.ingest.files.selection import FileSelection
+from memos_mcp.ingest.files.walk import FolderWalk, FoundFile, walk
+from memos_mcp.ingest.files.watch import change_rules, changes
 from memos_mcp.ingest.reading import read_changed
-from memos_mcp.ingest.selection import FileSelection
-from memos_mcp.ingest.walk import FolderWalk, FoundFile, walk
-from memos_mcp.ingest.watch import change_rules, changes
 from memos_mcp.services.ingestion import IngestReport
 from memos_mcp.settings import Settings
 

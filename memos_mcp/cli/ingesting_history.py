@@ -21,10 +21,10 @@ from memos_mcp.domain.commit import Commit
 from memos_mcp.domain.errors import Invalid, SourceUnavailable
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import COMMITS, Skipped, SourceFile, StoredFile
-from memos_mcp.ingest.git_command import GitRefused
-from memos_mcp.ingest.git_history import GitHistory, open_history
-from memos_mcp.ingest.secret_scan import holds_secret
-from memos_mcp.ingest.watch import git_changes
+from memos_mcp.ingest.files.secret_scan import holds_secret
+from memos_mcp.ingest.files.watch import git_changes
+from memos_mcp.ingest.git.command import GitRefused
+from memos_mcp.ingest.git.history import GitHistory, open_history
 from memos_mcp.services.ingestion import IngestReport
 
 COMMIT_VERSION: Final = b"1"

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from memos_mcp.domain.limits import is_visible
-from memos_mcp.ingest.headings import Heading, markdown_headings
+from memos_mcp.ingest.text.headings import Heading, markdown_headings
 
 WHOLE_CHARS: Final = 2_000
 """A note up to this length, about 500 tokens, stays one memory: its parts explain one another."""

@@ -6,15 +6,16 @@ from dataclasses import replace
 from typing import Final
 
 from memos_mcp.domain.chunk import PROSE, Chunk, Links
-from memos_mcp.ingest import headings, syntax
-from memos_mcp.ingest.data_shape import DataShape
-from memos_mcp.ingest.data_summary import summary
-from memos_mcp.ingest.grammars import GRAMMARS
-from memos_mcp.ingest.parts import SourcePart
+from memos_mcp.ingest.code import syntax
+from memos_mcp.ingest.code.grammars import GRAMMARS
+from memos_mcp.ingest.code.used_names import UsedNames, used_names
+from memos_mcp.ingest.data.data_shape import DataShape
+from memos_mcp.ingest.data.data_summary import summary
 from memos_mcp.ingest.reading import SourceText
-from memos_mcp.ingest.text_lines import LineRange, cost, cut, lines_of
-from memos_mcp.ingest.units import MIN_SPACE, ChunkUnits, Level, Unit, chunk_space, max_cost, merge_units
-from memos_mcp.ingest.used_names import UsedNames, used_names
+from memos_mcp.ingest.text import headings
+from memos_mcp.ingest.text.parts import SourcePart
+from memos_mcp.ingest.text.text_lines import LineRange, cost, cut, lines_of
+from memos_mcp.ingest.text.units import MIN_SPACE, ChunkUnits, Level, Unit, chunk_space, max_cost, merge_units
 
 _ELLIPSIS: Final = "…"
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from memos_mcp.ingest.extraction import NotExtracted, NotFinished, NotInstalled, extract, is_extracted
-from memos_mcp.ingest.languages import language
-from memos_mcp.ingest.notebooks import NotANotebook, notebook_parts
-from memos_mcp.ingest.pages import page_parts
-from memos_mcp.ingest.parts import SourcePart
-from memos_mcp.ingest.secret_scan import holds_secret
-from memos_mcp.ingest.sections import component_parts
-from memos_mcp.ingest.selection import MAX_BYTES
-from memos_mcp.ingest.skip_reasons import SkipReason
-from memos_mcp.ingest.text_encoding import DecodedText, NotText, UnknownEncoding, decode
+from memos_mcp.ingest.documents.extraction import NotExtracted, NotFinished, NotInstalled, extract, is_extracted
+from memos_mcp.ingest.documents.notebooks import NotANotebook, notebook_parts
+from memos_mcp.ingest.documents.pages import page_parts
+from memos_mcp.ingest.documents.sections import component_parts
+from memos_mcp.ingest.files.languages import language
+from memos_mcp.ingest.files.secret_scan import holds_secret
+from memos_mcp.ingest.files.selection import MAX_BYTES
+from memos_mcp.ingest.files.skip_reasons import SkipReason
+from memos_mcp.ingest.text.parts import SourcePart
+from memos_mcp.ingest.text.text_encoding import DecodedText, NotText, UnknownEncoding, decode
 
 _NOTEBOOK: Final = ".ipynb"
 _MAX_CELLS: Final = 10_000

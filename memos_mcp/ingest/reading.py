@@ -10,15 +10,15 @@ from hashlib import sha256
 from typing import Final
 
 from memos_mcp.domain.source import Skipped
-from memos_mcp.ingest.data_files import shape_of
-from memos_mcp.ingest.data_shape import DataShape
+from memos_mcp.ingest.data.data_files import shape_of
+from memos_mcp.ingest.data.data_shape import DataShape
 from memos_mcp.ingest.file_contents import read_contents
-from memos_mcp.ingest.file_names import data_format
-from memos_mcp.ingest.generated import sign_of_a_tool
-from memos_mcp.ingest.parts import SourcePart
-from memos_mcp.ingest.selection import FileRules
-from memos_mcp.ingest.skip_reasons import SkipReason
-from memos_mcp.ingest.walk import FoundFile, unread
+from memos_mcp.ingest.files.file_names import data_format
+from memos_mcp.ingest.files.generated import sign_of_a_tool
+from memos_mcp.ingest.files.selection import FileRules
+from memos_mcp.ingest.files.skip_reasons import SkipReason
+from memos_mcp.ingest.files.walk import FoundFile, unread
+from memos_mcp.ingest.text.parts import SourcePart
 
 _ATTEMPTS: Final = 3
 

@@ -21,8 +21,8 @@ from memos_mcp.cli.command_line import main
 from memos_mcp.cli.ingest_report import ReportOutput
 from memos_mcp.cli.ingesting import IngestRun
 from memos_mcp.domain.scope import Scope
-from memos_mcp.ingest.file_stamps import FileStamps
-from memos_mcp.ingest.selection import WITHOUT_PATTERNS
+from memos_mcp.ingest.files.file_stamps import FileStamps
+from memos_mcp.ingest.files.selection import WITHOUT_PATTERNS
 from memos_mcp.settings import Settings
 from tests.cli.user_terminal import on_terminal, user_of, without_styles
 from tests.ingest.git_repository import Repository

@@ -17,9 +17,9 @@ from memos_mcp.domain.errors import SourceUnavailable
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import StoredFile
-from memos_mcp.ingest.file_stamps import FileStamps
-from memos_mcp.ingest.git_history import GitHistory
-from memos_mcp.ingest.selection import WITHOUT_PATTERNS
+from memos_mcp.ingest.files.file_stamps import FileStamps
+from memos_mcp.ingest.files.selection import WITHOUT_PATTERNS
+from memos_mcp.ingest.git.history import GitHistory
 from memos_mcp.postgres.database import Database
 from memos_mcp.qdrant.edge.index import EdgeIndex
 from memos_mcp.services.ingestion import IngestReport

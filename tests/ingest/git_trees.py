@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from memos_mcp.domain.source import Skipped
-from memos_mcp.ingest.walk import FoundFile, walk
+from memos_mcp.ingest.files.walk import FoundFile, walk
 
 
 def run_git(root: Path, *arguments: str) -> str:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from memos_mcp.domain.chunk import Chunk
 from memos_mcp.ingest import chunker as chunks_module
 from memos_mcp.ingest.chunker import chunks
-from memos_mcp.ingest.grammars import GRAMMARS
+from memos_mcp.ingest.code.grammars import GRAMMARS
 from memos_mcp.ingest.reading import SourceText
-from memos_mcp.ingest.text_lines import LIMIT, cost
+from memos_mcp.ingest.text.text_lines import LIMIT, cost
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,11 +10,11 @@ import pytest
 from memos_mcp.domain.chunk import Chunk
 from memos_mcp.domain.source import Skipped
 from memos_mcp.ingest.chunker import chunks
+from memos_mcp.ingest.files.selection import FileRules
+from memos_mcp.ingest.files.skip_reasons import SkipReason
+from memos_mcp.ingest.files.walk import FoundFile
 from memos_mcp.ingest.reading import SourceText, read
-from memos_mcp.ingest.selection import FileRules
-from memos_mcp.ingest.skip_reasons import SkipReason
-from memos_mcp.ingest.text_lines import LIMIT, cost
-from memos_mcp.ingest.walk import FoundFile
+from memos_mcp.ingest.text.text_lines import LIMIT, cost
 
 RECORDS = [{"id": number, "name": f"Heron {number}", "weight": number / 4, "ringed": True} for number in range(100)]
 ROWS = "id,name,weight,ringed on\n" + "".join(f"{n},Heron {n},{n / 4},2024-05-{n % 28 + 1:02}\n" for n in range(100))

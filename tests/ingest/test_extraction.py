@@ -8,12 +8,12 @@ import pytest
 
 from memos_mcp.domain.chunk import Chunk
 from memos_mcp.domain.source import Skipped
-from memos_mcp.ingest import extraction
 from memos_mcp.ingest.chunker import chunks
+from memos_mcp.ingest.documents import extraction
+from memos_mcp.ingest.files.selection import MAX_BYTES
+from memos_mcp.ingest.files.skip_reasons import SkipReason
+from memos_mcp.ingest.files.walk import FoundFile, walk
 from memos_mcp.ingest.reading import SourceText, read
-from memos_mcp.ingest.selection import MAX_BYTES
-from memos_mcp.ingest.skip_reasons import SkipReason
-from memos_mcp.ingest.walk import FoundFile, walk
 from tests.ingest.office_files import archive, docx, open_format, pdf, pptx, shape, xlsx
 
 HEADING = '<w:p><w:pPr><w:pStyle w:val="berschrift1"/></w:pPr><w:r><w:t>Set</w:t></w:r><w:r><w:t> up</w:t></w:r></w:p>'

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from memos_mcp.ingest.file_stamps import FileStamps, Stamp, stamp_of
+from memos_mcp.ingest.files.file_stamps import FileStamps, Stamp, stamp_of
 
 HOUR = 3_600
 

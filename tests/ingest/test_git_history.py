@@ -7,8 +7,8 @@ import pytest
 
 from memos_mcp.domain.commit import ChangedFile, Commit
 from memos_mcp.domain.errors import Invalid
-from memos_mcp.ingest import git_history as module
-from memos_mcp.ingest.git_history import GitHistory, open_history
+from memos_mcp.ingest.git import history as module
+from memos_mcp.ingest.git.history import GitHistory, open_history
 from tests.ingest.git_repository import Repository
 
 

@@ -10,12 +10,12 @@ from unicodedata import normalize
 import pytest
 
 from memos_mcp.domain.errors import SourceUnavailable
-from memos_mcp.ingest import git_command, work_trees
-from memos_mcp.ingest.git_command import GitRefused
-from memos_mcp.ingest.git_listing import list_work_tree
-from memos_mcp.ingest.git_status import GitStatus
-from memos_mcp.ingest.skip_reasons import SkipReason
-from memos_mcp.ingest.walk import walk
+from memos_mcp.ingest.files.skip_reasons import SkipReason
+from memos_mcp.ingest.files.walk import walk
+from memos_mcp.ingest.git import command, work_trees
+from memos_mcp.ingest.git.command import GitRefused
+from memos_mcp.ingest.git.listing import list_work_tree
+from memos_mcp.ingest.git.status import GitStatus
 from tests.ingest.git_trees import found, listed, repository, run_git, skipped, write
 
 FOLDERS = ["", "a", "b", "out", "keep", "a/b", "a/keep", "a/b/out", "keep/a", "b/b"]
@@ -264,7 +264,7 @@ def test_a_git_that_does_not_answer_ends_the_walk(tmp_path: Path, monkeypatch: p
     write(tmp_path, "bin/git", text="#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "bin/git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    monkeypatch.setattr(git_command, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(command, "TIMEOUT_SECONDS", 0.2)
 
     with pytest.raises(SourceUnavailable, match=r"git did not answer in .* within 0\.2 seconds"):
         list(walk(root))

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memos_mcp.domain.source import Skipped
-from memos_mcp.ingest.skip_reasons import SkipReason
-from memos_mcp.ingest.walk import FoundFile, walk
+from memos_mcp.ingest.files.skip_reasons import SkipReason
+from memos_mcp.ingest.files.walk import FoundFile, walk
 
 PATTERNS = st.sampled_from(
     [

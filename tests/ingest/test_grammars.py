@@ -5,10 +5,10 @@ import pytest
 
 from memos_mcp.domain.chunk import Chunk
 from memos_mcp.ingest.chunker import chunks
-from memos_mcp.ingest.grammars import GRAMMARS, grammar_of
-from memos_mcp.ingest.languages import language
+from memos_mcp.ingest.code.grammars import GRAMMARS, grammar_of
+from memos_mcp.ingest.code.sql_text import hide_other_languages
+from memos_mcp.ingest.files.languages import language
 from memos_mcp.ingest.reading import SourceText
-from memos_mcp.ingest.sql_text import hide_other_languages
 
 SAMPLES = Path(__file__).parent / "samples"
 

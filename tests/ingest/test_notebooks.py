@@ -9,9 +9,9 @@ import pytest
 from memos_mcp.domain.chunk import Chunk
 from memos_mcp.domain.source import Skipped
 from memos_mcp.ingest.chunker import chunks
+from memos_mcp.ingest.files.skip_reasons import SkipReason
+from memos_mcp.ingest.files.walk import FoundFile
 from memos_mcp.ingest.reading import SourceText, read
-from memos_mcp.ingest.skip_reasons import SkipReason
-from memos_mcp.ingest.walk import FoundFile
 
 PYTHON = {"kernelspec": {"language": "python", "name": "python3"}, "language_info": {"name": "python"}}
 LOAD = "%matplotlib inline\n!pip install pandas\ndef load(path):\n    return read_csv(path)\n"

@@ -7,10 +7,10 @@ import pytest
 
 from memos_mcp.domain.source import Skipped
 from memos_mcp.ingest.chunker import chunks
+from memos_mcp.ingest.files.selection import MAX_BYTES, FileRules
+from memos_mcp.ingest.files.skip_reasons import SkipReason
+from memos_mcp.ingest.files.walk import FoundFile
 from memos_mcp.ingest.reading import SourceText, read
-from memos_mcp.ingest.selection import MAX_BYTES, FileRules
-from memos_mcp.ingest.skip_reasons import SkipReason
-from memos_mcp.ingest.walk import FoundFile
 
 
 def written(folder: Path, data: bytes, name: str = "a.py") -> FoundFile:

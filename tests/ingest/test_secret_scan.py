@@ -4,7 +4,7 @@ import string
 
 import pytest
 
-from memos_mcp.ingest.secret_scan import holds_secret
+from memos_mcp.ingest.files.secret_scan import holds_secret
 
 LETTERS = string.ascii_letters + string.digits
 BASE64_LINE = "MIIEpAIBAAKCAQEA" + LETTERS[:48]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from memos_mcp.domain.source import Skipped
-from memos_mcp.ingest.path_patterns import is_pattern
-from memos_mcp.ingest.selection import MAX_BYTES, FileRules, FileSelection
-from memos_mcp.ingest.skip_reasons import SkipReason
-from memos_mcp.ingest.walk import FoundFile, walk
+from memos_mcp.ingest.files.path_patterns import is_pattern
+from memos_mcp.ingest.files.selection import MAX_BYTES, FileRules, FileSelection
+from memos_mcp.ingest.files.skip_reasons import SkipReason
+from memos_mcp.ingest.files.walk import FoundFile, walk
 from tests.ingest.git_trees import repository, run_git
 
 

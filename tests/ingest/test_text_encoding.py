@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memos_mcp.ingest.text_encoding import DecodedText, NotText, UnknownEncoding, decode
+from memos_mcp.ingest.text.text_encoding import DecodedText, NotText, UnknownEncoding, decode
 
 JAPANESE = "# 設定ファイルを読み込み、既定の値を補います。\nvalue = 1\n# 失敗した場合はもう一度試してください。\n"
 KOREAN = "// 설정 파일을 읽고 기본값을 채웁니다.\nint value = 1;\n// 실패하면 다시 시도하십시오.\n"

@@ -14,9 +14,9 @@ import pytest
 
 from memos_mcp.domain.errors import SourceUnavailable
 from memos_mcp.domain.source import Skipped
+from memos_mcp.ingest.files.skip_reasons import SkipReason
+from memos_mcp.ingest.files.walk import FoundFile, walk
 from memos_mcp.ingest.reading import SourceText, read
-from memos_mcp.ingest.skip_reasons import SkipReason
-from memos_mcp.ingest.walk import FoundFile, walk
 from tests.ingest.git_trees import found, repository, write
 
 FAULTS = [
@@ -165,7 +165,7 @@ def test_too_many_open_files_make_files_transient(tmp_path: Path) -> None:
 def test_too_many_open_files_end_a_walk_that_needs_git(tmp_path: Path) -> None:
     repository(tmp_path, "a.py")
     code = (
-        "import resource, sys, pathlib; from memos_mcp.ingest.walk import walk; "
+        "import resource, sys, pathlib; from memos_mcp.ingest.files.walk import walk; "
         "from memos_mcp.domain.errors import SourceUnavailable\n"
         "walked = walk(pathlib.Path(sys.argv[1])); resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))\n"
         "try: list(walked)\n"

@@ -5,10 +5,10 @@ import pytest
 
 from memos_mcp.domain.chunk import MAX_USES, Links
 from memos_mcp.ingest.chunker import chunks
-from memos_mcp.ingest.grammars import GRAMMARS
-from memos_mcp.ingest.languages import language
+from memos_mcp.ingest.code.grammars import GRAMMARS
+from memos_mcp.ingest.code.used_names import MAX_IMPORTS, QUERIES
+from memos_mcp.ingest.files.languages import language
 from memos_mcp.ingest.reading import SourceText
-from memos_mcp.ingest.used_names import MAX_IMPORTS, QUERIES
 
 SAMPLES = Path(__file__).parent / "samples"
 

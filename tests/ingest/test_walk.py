@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from memos_mcp.domain.source import Skipped
-from memos_mcp.ingest.skip_reasons import SkipReason
-from memos_mcp.ingest.walk import FoundFile, walk
+from memos_mcp.ingest.files.skip_reasons import SkipReason
+from memos_mcp.ingest.files.walk import FoundFile, walk
 
 
 def tree(root: Path, *files: str) -> None:
@@ -177,6 +177,8 @@ def test_a_walk_within_paths_lists_only_the_folders_above_and_below_them(
 
 
 def test_walking_imports_no_parser() -> None:
-    code = "import sys, memos_mcp.ingest.walk; sys.exit(any(name.startswith('tree_sitter') for name in sys.modules))"
+    code = (
+        "import sys, memos_mcp.ingest.files.walk; sys.exit(any(name.startswith('tree_sitter') for name in sys.modules))"
+    )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

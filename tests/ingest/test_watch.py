@@ -4,7 +4,7 @@ from shutil import rmtree
 import anyio
 import pytest
 
-from memos_mcp.ingest.watch import change_rules, changes
+from memos_mcp.ingest.files.watch import change_rules, changes
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from memos_mcp.domain.memory import MemoryFilter, MemoryHit, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import StoredFile
 from memos_mcp.ingest.chunker import chunks
-from memos_mcp.ingest.languages import language
+from memos_mcp.ingest.files.languages import language
 from memos_mcp.ingest.reading import SourceText
 from memos_mcp.mcp_server.memory_results import found_memory
 from memos_mcp.postgres.database import Database

@@ -1,0 +1,1 @@
+"""Data files, which are described in a summary instead of being stored."""

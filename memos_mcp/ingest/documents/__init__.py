@@ -1,0 +1,1 @@
+"""The text of notebooks, pages, PDF and office files, in parts."""

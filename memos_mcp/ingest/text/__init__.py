@@ -1,0 +1,1 @@
+"""Text of any file: its encoding, lines, headings and parts."""
