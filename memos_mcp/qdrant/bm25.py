@@ -29,7 +29,7 @@ CACHED_TEXTS: Final = 512
 TIE_BREAK: Final = 2.0**-10
 """The share of their weights by which passages differ, each by the checksum of its dense vector.
 
-A lane proposes its best 50, and thousands of short texts may share one word of a question and nothing else. With equal
+A lane proposes its best 40, and thousands of short texts may share one word of a question and nothing else. With equal
 scores, the order in which points were written would choose among them, so that a restored or imported record would
 answer otherwise. The share leaves some 10,000 different scores, and changes no strength by more than 0.002. Passages
 that fit exactly equally, by their cosines too, still do.
