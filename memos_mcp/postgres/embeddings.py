@@ -55,7 +55,7 @@ class PostgresEmbeddings:
         self._database = database
 
     async def get(self, model: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]:
-        async with self._database.connection() as connection:
+        async with self._database.lookup() as connection:
             rows = await connection.fetch(_GET, model, hashes)
         vectors = stored_vectors([row["vector"] for row in rows])
         return {row["content_hash"]: vector for row, vector in zip(rows, vectors, strict=True)}

@@ -219,6 +219,6 @@ class PostgresMemories:
         return {(row["source"], row["name"]): row["paths"] for row in rows}
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Memory]:
-        async with self._database.connection() as connection:
+        async with self._database.lookup() as connection:
             rows = await connection.fetch(_CURRENT, ids)
         return {row["id"]: memory_of(row) for row in rows}

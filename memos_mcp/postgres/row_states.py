@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - these statements are composed of constants
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -226,18 +226,18 @@ class _Rows:
 
     async def states(self, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
         if isinstance(of, SequenceRange):
-            return await self._states(self._statements.states_of_range, *self._leading, *of)
-        return await self._states(self._statements.states_of_ids, *self._leading, of)
+            async with self._database.connection() as connection:
+                rows = await connection.fetch(self._statements.states_of_range, *self._leading, *of)
+        else:
+            rows = await self._looked_up(self._statements.states_of_ids, *self._leading, of)
+        return _states(rows)
 
     async def digest(self, of: SequenceRange) -> str:
         return str(await self._value(self._statements.digest, *self._leading, *of))
 
-    async def _states(self, statement: str, *arguments: Any) -> dict[UUID, ItemState]:
-        rows = await self._fetch(statement, *arguments)
-        return {row["id"]: ItemState(row["version"], row["context"]) for row in rows}
-
-    async def _fetch(self, statement: str, *arguments: Any) -> list[Row]:
-        async with self._database.connection() as connection:
+    async def _looked_up(self, statement: str, *arguments: Any) -> list[Row]:
+        """Return the rows of a statement that starts from ids: to plan it would take longer than to run it."""
+        async with self._database.lookup() as connection:
             return await connection.fetch(statement, *arguments)
 
     async def _value(self, statement: str, *arguments: Any) -> Any:
@@ -252,13 +252,13 @@ class PostgresMemoryRows(_Rows):
         super().__init__(database, _MEMORIES, reach)
 
     async def contexts(self, ids: Sequence[UUID], max_chars: int) -> dict[UUID, Context]:
-        rows = await self._fetch(_CONTEXTS, *self._leading, ids, max_chars)
+        rows = await self._looked_up(_CONTEXTS, *self._leading, ids, max_chars)
         return {
             row["id"]: Context(row["context"], list(map(Neighbour, row["offsets"], row["contents"]))) for row in rows
         }
 
     async def around(self, ids: Sequence[UUID], former_positions: Sequence[FormerPosition]) -> dict[UUID, ItemState]:
-        return await self._states(_AROUND, *self._leading, ids, former_positions)
+        return _states(await self._looked_up(_AROUND, *self._leading, ids, former_positions))
 
 
 class _RowsWithoutNeighbours(_Rows):
@@ -281,3 +281,7 @@ class PostgresTaskRows(_RowsWithoutNeighbours):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, _TASKS)
+
+
+def _states(rows: Iterable[Row]) -> dict[UUID, ItemState]:
+    return {row["id"]: ItemState(row["version"], row["context"]) for row in rows}

@@ -9,7 +9,7 @@ import anyio
 
 from memos_mcp.domain.embedding_store import EmbeddingStore, text_digest
 from memos_mcp.domain.errors import Unavailable
-from memos_mcp.domain.index import IndexQuery, Vector, VectorIndex
+from memos_mcp.domain.index import IndexQuery, Match, Vector, VectorIndex
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryStore, SimilarMemory
 from memos_mcp.services.projections import memory_filter
 
@@ -21,6 +21,9 @@ nearest others say nearly the same (`benchmarks/near_duplicates.py`, all-MiniLM-
 SHOWN: Final = 3
 CANDIDATES: Final = 8
 """Read for the three that are shown: in a session, the index holds vectors that are blended with the neighbours'."""
+
+INDEX_ERROR: Final = 0.01
+"""By which a cosine of the index may differ from that of the stored vectors."""
 
 SECONDS: Final = 0.5
 """A store is acknowledged without this answer rather than late."""
@@ -53,7 +56,9 @@ class NearDuplicates:
             return []
         where = memory_filter(namespace, MemoryFilter(), now)
         (lanes,) = await self._index.search("memory", [IndexQuery("", own, self._model)], where, CANDIDATES)
-        ids = [match.item_id for match in lanes.dense if match.item_id != memory_id]
+        ids = [match.item_id for match in lanes.dense if _may_be_similar(match) and match.item_id != memory_id]
+        if not ids:
+            return []
         rows = await self._store.get(namespace, ids, MemoryFilter(), now)
         others = {row.content: row for row in rows.values() if row.content != content}
         return _similar(own, await self._vectors(list(others)), others)
@@ -62,6 +67,11 @@ class NearDuplicates:
         by_hash = {text_digest(content): content for content in contents}
         known = await self._embeddings.get(self._model, list(by_hash)) if contents else {}
         return {by_hash[key]: vector for key, vector in known.items()}
+
+
+def _may_be_similar(match: Match) -> bool:
+    """Whether the contents may be similar: the vector of a part of a group is blended with those of its neighbours."""
+    return match.group is not None or match.score >= IS_SIMILAR - INDEX_ERROR
 
 
 def _similar(own: Vector, vectors: Mapping[str, Vector], rows: Mapping[str, Memory]) -> list[SimilarMemory]:
