@@ -98,9 +98,9 @@ async def measure(clients: Mapping[Version, LineClient], folder: Path, tries: in
     compare(list(outcomes.values()))
 
 
-def report(tried: Version, outcome: Tries, bare: float) -> None:
+def report(each: Version, outcome: Tries, bare: float) -> None:
     both = [store + query for store, query in zip(outcome.stores, outcome.queries, strict=True)]
-    print(f"{tried.name}: answered as indexed {outcome.indexed}, found {outcome.found}, found first {outcome.first}")
+    print(f"{each.name}: answered as indexed {outcome.indexed}, found {outcome.found}, found first {outcome.first}")
     print(row("store_memory", outcome.stores))
     print(row("query_memory", outcome.queries))
     print(row("store_memory and query_memory", both))

@@ -48,7 +48,8 @@ from memos_mcp.services.loadouts import Loadouts
 from memos_mcp.services.memories import Memories
 from memos_mcp.services.memory_changes import MemoryChanges
 from memos_mcp.services.near_duplicates import NearDuplicates
-from memos_mcp.services.projections import MemoryProjection, Projection, Projector, ToolProjection
+from memos_mcp.services.projections import MemoryProjection, Projection, ToolProjection
+from memos_mcp.services.projector import Projector
 from memos_mcp.services.search import Search
 from memos_mcp.services.task_projection import TaskProjection
 from memos_mcp.services.tool_calls import ToolCalls

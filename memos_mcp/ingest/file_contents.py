@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from memos_mcp.ingest.documents.extraction import NotExtracted, NotFinished, NotInstalled, extract, is_extracted
-from memos_mcp.ingest.documents.notebooks import NotANotebook, notebook_parts
-from memos_mcp.ingest.documents.pages import page_parts
-from memos_mcp.ingest.documents.sections import component_parts
 from memos_mcp.ingest.files.languages import language
 from memos_mcp.ingest.files.secret_scan import holds_secret
 from memos_mcp.ingest.files.selection import MAX_BYTES
 from memos_mcp.ingest.files.skip_reasons import SkipReason
+from memos_mcp.ingest.formats.extraction import NotExtracted, NotFinished, NotInstalled, extract, is_extracted
+from memos_mcp.ingest.formats.notebooks import NotANotebook, notebook_parts
+from memos_mcp.ingest.formats.pages import page_parts
+from memos_mcp.ingest.formats.sections import component_parts
 from memos_mcp.ingest.text.parts import SourcePart
 from memos_mcp.ingest.text.text_encoding import DecodedText, NotText, UnknownEncoding, decode
 

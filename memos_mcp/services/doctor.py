@@ -19,7 +19,7 @@ from memos_mcp.domain.index import (
     VectorIndex,
 )
 from memos_mcp.domain.index_queue import IndexQueue, QueueState
-from memos_mcp.services.projections import Projector
+from memos_mcp.services.projector import Projector
 from memos_mcp.services.reconciliation import differences
 
 REPORT_SECONDS: Final = 2.0

@@ -13,7 +13,7 @@ from memos_mcp.domain.scope import Client, Scope
 from memos_mcp.retrieval.experience import NEIGHBOURS, Near, Votes, count_votes, likely
 from memos_mcp.retrieval.fusion import Ranked
 from memos_mcp.services.indexer import Indexer
-from memos_mcp.services.projections import Projector
+from memos_mcp.services.projector import Projector
 from memos_mcp.services.search import Search
 from memos_mcp.services.task_models import TaskModels
 

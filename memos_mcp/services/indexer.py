@@ -20,7 +20,7 @@ from memos_mcp.services.batches import Batches
 from memos_mcp.services.build_clock import BuildClock
 from memos_mcp.services.indexed_versions import IndexedVersions
 from memos_mcp.services.indexer_state import IndexerState
-from memos_mcp.services.projections import Projector
+from memos_mcp.services.projector import Projector
 from memos_mcp.services.reconciliation import build, differences
 
 logger = logging.getLogger(__name__)

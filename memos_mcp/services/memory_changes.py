@@ -22,7 +22,7 @@ from memos_mcp.domain.memory_changes import (
 )
 from memos_mcp.domain.scope import Scope
 from memos_mcp.services.indexer import Indexer
-from memos_mcp.services.projections import Projector
+from memos_mcp.services.projector import Projector
 
 CONTENTS: Final = 100
 """Contents that are read at once, each up to 256 KiB."""

@@ -18,7 +18,7 @@ from memos_mcp.domain.index import (
     states_digest,
 )
 from memos_mcp.domain.index_rows import IndexedRows
-from memos_mcp.services.projections import Projector
+from memos_mcp.services.projector import Projector
 
 PAGE_ITEMS: Final = 2_000
 """Rows that are compared at a time: some 20 ms of work for Postgres and as much for the index."""

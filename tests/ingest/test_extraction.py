@@ -9,10 +9,10 @@ import pytest
 from memos_mcp.domain.chunk import Chunk
 from memos_mcp.domain.source import Skipped
 from memos_mcp.ingest.chunker import chunks
-from memos_mcp.ingest.documents import extraction
 from memos_mcp.ingest.files.selection import MAX_BYTES
 from memos_mcp.ingest.files.skip_reasons import SkipReason
 from memos_mcp.ingest.files.walk import FoundFile, walk
+from memos_mcp.ingest.formats import extraction
 from memos_mcp.ingest.reading import SourceText, read
 from tests.ingest.office_files import archive, docx, open_format, pdf, pptx, shape, xlsx
 

@@ -14,7 +14,7 @@ from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.qdrant.edge.draft import EdgeDraft
 from memos_mcp.services import indexer, reconciliation
-from memos_mcp.services.projections import Projector
+from memos_mcp.services.projector import Projector
 from tests.services.waiting import caught_up, until
 
 pytestmark = pytest.mark.anyio

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from memos_mcp.ingest.documents.extracted import (
+from memos_mcp.ingest.formats.extracted import (
     OfficeArchive,
     Page,
     Unreadable,

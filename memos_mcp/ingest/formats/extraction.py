@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from memos_mcp.ingest.documents.extracted import Page, Unreadable
+from memos_mcp.ingest.formats.extracted import Page, Unreadable
 from memos_mcp.ingest.text.parts import SourcePart
 
 CPU_SECONDS: Final = 30
@@ -27,13 +27,13 @@ MAX_CHARS: Final = 8 * 1024**2
 """The text of a book of 2,000 pages has half as many characters."""
 
 _READERS: Final[Mapping[str, str]] = {
-    ".pdf": "memos_mcp.ingest.documents.pdf_pages",
-    ".docx": "memos_mcp.ingest.documents.word_text",
-    ".pptx": "memos_mcp.ingest.documents.slides",
-    ".xlsx": "memos_mcp.ingest.documents.sheets",
-    ".odt": "memos_mcp.ingest.documents.open_formats",
-    ".odp": "memos_mcp.ingest.documents.open_formats",
-    ".ods": "memos_mcp.ingest.documents.open_formats",
+    ".pdf": "memos_mcp.ingest.formats.pdf_pages",
+    ".docx": "memos_mcp.ingest.formats.word_text",
+    ".pptx": "memos_mcp.ingest.formats.slides",
+    ".xlsx": "memos_mcp.ingest.formats.sheets",
+    ".odt": "memos_mcp.ingest.formats.open_formats",
+    ".odp": "memos_mcp.ingest.formats.open_formats",
+    ".ods": "memos_mcp.ingest.formats.open_formats",
 }
 """The module that reads each kind of file: `pages(data)` yields its pages."""
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from memos_mcp.ingest.documents.markup import Tag, TextSpan, raw_sections, tokens
-from memos_mcp.ingest.documents.sections import CodeSection, section_part, starts_of_lines
+from memos_mcp.ingest.formats.markup import Tag, TextSpan, raw_sections, tokens
+from memos_mcp.ingest.formats.sections import CodeSection, section_part, starts_of_lines
 from memos_mcp.ingest.text.parts import SourcePart
 
 _PAGE: Final = re.compile(r"<!doctype\s+html|<html[\s>]", re.IGNORECASE)

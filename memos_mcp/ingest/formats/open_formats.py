@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from memos_mcp.ingest.documents.extracted import (
+from memos_mcp.ingest.formats.extracted import (
     OfficeArchive,
     Page,
     Unreadable,
@@ -15,7 +15,7 @@ from memos_mcp.ingest.documents.extracted import (
     slide_page,
     table_text,
 )
-from memos_mcp.ingest.documents.sheets import sheet_page
+from memos_mcp.ingest.formats.sheets import sheet_page
 
 _UNSEEN: Final = frozenset({"tracked-changes", "annotation", "forms", "table-of-content", "notes"})
 _MAX_REPEATED: Final = 64

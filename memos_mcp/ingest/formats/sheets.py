@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from memos_mcp.ingest.documents.extracted import (
+from memos_mcp.ingest.formats.extracted import (
     OfficeArchive,
     Page,
     attribute,

@@ -11,7 +11,7 @@ from typing import Final
 
 import pypdfium2  # type: ignore[import-untyped]  # it ships no types
 
-from memos_mcp.ingest.documents.extracted import Page, Unreadable
+from memos_mcp.ingest.formats.extracted import Page, Unreadable
 
 _HYPHEN: Final = re.compile("[\ufffe\x02](?:\r\n)?")
 """PDFium's mark of a word that is hyphenated at the end of a line."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
-from memos_mcp.ingest.documents.extracted import (
+from memos_mcp.ingest.formats.extracted import (
     OfficeArchive,
     Page,
     attribute,

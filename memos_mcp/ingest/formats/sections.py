@@ -7,7 +7,7 @@ from itertools import accumulate
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
-from memos_mcp.ingest.documents.markup import RawSection, raw_sections
+from memos_mcp.ingest.formats.markup import RawSection, raw_sections
 from memos_mcp.ingest.text.parts import SourcePart
 
 COMPONENTS: Final[Mapping[str, str]] = {".vue": "vue", ".svelte": "svelte", ".astro": "astro"}
