@@ -141,10 +141,7 @@ _AROUND: Final = f"""
          WHERE superseded_by IS NULL
            AND near.id <> ALL ($2::uuid[])
            AND NOT EXISTS (
-            SELECT
-              FROM index_queue
-             WHERE (kind, item_id) = ('memory', near.id)
-               AND attempts = 0
+            SELECT FROM index_queue WHERE (kind, item_id) = ('memory', near.id) AND attempts = 0 OFFSET 0
         )
     ), {_STATES}
     {_READ}
