@@ -21,6 +21,7 @@ from memos_mcp.domain.tool import ToolStore
 from memos_mcp.embedding.fastembed import FastEmbedder
 from memos_mcp.embedding.reranker import FastReranker
 from memos_mcp.ingest.loadout_files import LoadoutFiles
+from memos_mcp.postgres.access_tokens import PostgresAccessTokens
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.embeddings import PostgresEmbeddings
@@ -39,6 +40,7 @@ from memos_mcp.qdrant.server.index import ServerIndex
 from memos_mcp.qdrant.server.options import ServerOptions
 from memos_mcp.retrieval.context import REACH
 from memos_mcp.retrieval.rerank import Reranker
+from memos_mcp.services.access_tokens import AccessTokens
 from memos_mcp.services.doctor import Doctor
 from memos_mcp.services.embedders import EmbedderFactory
 from memos_mcp.services.experience import Experience
@@ -52,6 +54,7 @@ from memos_mcp.services.projections import MemoryProjection, Projection, ToolPro
 from memos_mcp.services.projector import Projector
 from memos_mcp.services.search import Search
 from memos_mcp.services.task_projection import TaskProjection
+from memos_mcp.services.token_authenticator import TokenAuthenticator
 from memos_mcp.services.tool_calls import ToolCalls
 from memos_mcp.services.tool_sources import ToolSources
 from memos_mcp.services.tools import Tools
@@ -87,6 +90,8 @@ class App:
     log: IndexLog
     erasures: ErasureStore
     engines: EngineRegistry
+    access_tokens: AccessTokens
+    token_authenticator: TokenAuthenticator
 
     async def readiness(self) -> dict[str, str]:
         """Return, for each part, "ok" or its error."""
@@ -146,8 +151,7 @@ def compose(
     }
     projector = Projector(embedder, embeddings, projections, shared=not index.exclusive)
     indexer = Indexer(index, queue, log, engines, projector)
-    search = Search(index, embedder, indexer, reranker, embedder_for)
-    erasures = PostgresErasures(database)
+    search, erasures = Search(index, embedder, indexer, reranker, embedder_for), PostgresErasures(database)
     near_duplicates = NearDuplicates(memories, index, embeddings, embedder.model)
     memory_service = Memories(memories, search, near_duplicates, indexer, _now, settings.index_wait_seconds)
     changes = MemoryChanges(PostgresMemoryChanges(database), projector, indexer, _now, settings.index_wait_seconds)
@@ -177,6 +181,7 @@ def compose(
         log,
         erasures,
         engines,
+        *_access(database),
     )
 
 
@@ -188,6 +193,7 @@ async def running(app: App) -> AsyncIterator[App]:
         async with anyio.create_task_group() as tasks, app.tool_servers or nullcontext():
             tasks.start_soon(_warm, app.database)
             tasks.start_soon(app.indexer.run)
+            tasks.start_soon(app.token_authenticator.record_uses)
             if app.settings.history_days is not None:
                 tasks.start_soon(app.memory_changes.keep_history, timedelta(days=app.settings.history_days))
             try:
@@ -276,6 +282,11 @@ def _tool_calls(
     setup = tool_setup(settings)
     servers = setup.server_caller(on_list_changed=follow)
     return ToolCalls(tools, setup.caller(servers), experience), servers
+
+
+def _access(database: Database) -> tuple[AccessTokens, TokenAuthenticator]:
+    tokens = PostgresAccessTokens(database)
+    return AccessTokens(tokens, _now), TokenAuthenticator(tokens, _now)
 
 
 def _now() -> datetime:

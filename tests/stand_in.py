@@ -127,6 +127,8 @@ def stand_in(settings: Settings | None = None, parts: dict[str, str] | None = No
         log=app.log,
         erasures=app.erasures,
         engines=app.engines,
+        access_tokens=app.access_tokens,
+        token_authenticator=app.token_authenticator,
         parts=parts or {"postgres": "ok", "index": "ok"},
     )
 
@@ -178,6 +180,6 @@ def serve_stdio_alone() -> None:
 
 
 def serve_http_alone() -> None:
-    """Serve a stand-in over HTTP on any free port, and write to stderr that the end was reached."""
-    anyio.run(serve_http, stand_in(), SCOPE, Settings(port=0))
+    """Serve a stand-in over HTTP to anyone on any free port, and write to stderr that the end was reached."""
+    anyio.run(serve_http, stand_in(), SCOPE, Settings(port=0, auth="none"))
     sys.stderr.write("closed cleanly\n")

@@ -5,18 +5,23 @@ import math
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.limits import check_name, check_text, check_time
+from memos_mcp.domain.scope import ALL_RIGHTS, Right
 from memos_mcp.mcp_server.argument_forms import understand
 
 Parsed = TypeVar("Parsed")
 Type = Callable[[str], Parsed]
 
+MAX_DURATION: Final = timedelta(days=3_650)
+
 _TIME: Final = {"format": "date-time"}
 _ID_DIGITS: Final = re.compile(r"[0-9a-f]{4,32}")
+_DURATION: Final = re.compile(r"([0-9]{1,6})([dhm])")
+_UNITS: Final = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 def question(text: str) -> str:
@@ -75,6 +80,24 @@ def time(option: str) -> Type[datetime]:
         return moment
 
     return read
+
+
+def duration(text: str) -> timedelta:
+    """Return a time span such as 90d, 12h or 30m."""
+    found = _DURATION.fullmatch(text)
+    span = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta()
+    if not timedelta() < span <= MAX_DURATION:
+        raise ArgumentTypeError(f"{text!a} is no time span up to ten years, such as 90d, 12h or 30m")
+    return span
+
+
+def rights(text: str) -> frozenset[Right]:
+    """Return the rights of a comma-separated list."""
+    given = {part.strip() for part in text.split(",")}
+    known = frozenset(right for right in ALL_RIGHTS if right in given)
+    if len(known) < len(given):
+        raise ArgumentTypeError(f"{text!a} is no list such as read,write: the rights are read, write, tools and admin")
+    return known
 
 
 def ingest_pattern(*, include: bool) -> Type[str]:

@@ -21,6 +21,7 @@ from memos_mcp.cli.ingest_command import add_ingest_command
 from memos_mcp.cli.memory_commands import Command, Subparsers, add_memory_commands
 from memos_mcp.cli.output import run_and_flush
 from memos_mcp.cli.record_commands import add_record_commands
+from memos_mcp.cli.token_commands import add_token_commands
 from memos_mcp.domain.errors import Invalid, MemosError
 from memos_mcp.foreign_formats.names import FORMAT_NAMES
 from memos_mcp.settings import Settings
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_data_commands(commands)
     add_record_commands(commands)
     add_credential_commands(commands)
+    add_token_commands(commands)
     demo = commands.add_parser("demo", help="show all tools at work over a real stdio client")
     demo.set_defaults(choose=_demo)
     return parser

@@ -57,7 +57,7 @@ async def engine(settings: Settings, *, ready: int | None) -> int:
 
 async def serve(settings: Settings) -> int:
     """Serve any number of clients over HTTP and the data folder's socket until stopped."""
-    from memos_mcp.transports.http import check_address
+    from memos_mcp.transports.http_address import check_address
 
     check_address(settings)  # before a background engine is stopped in vain
     run_dir = RunDir(str(settings.home))

@@ -1,6 +1,12 @@
-"""The identity of the caller. It is bound to the connection and never taken from an argument."""
+"""The identity of the caller. It is bound to the connection or the request, and never taken from an argument."""
 
 from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias, get_args
+
+Right: TypeAlias = Literal["read", "write", "tools", "admin"]
+"""What a caller may do: read memories and find tools; write memories; change and call tools; operate the server."""
+
+ALL_RIGHTS: Final[frozenset[Right]] = frozenset(get_args(Right))
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +20,13 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A namespace (which no other namespace can read), the agent that writes in it, and its client.
+    """A namespace (which no other namespace can read), the agent that writes in it, its client and its rights.
 
-    Two scopes are equal whichever client: that is known to the history only.
+    Two scopes are equal whichever client and rights: the client is known to the history only, and rights are checked
+    where a call arrives.
     """
 
     namespace: str
     agent_id: str
     client: Client = field(default=Client(), compare=False)
+    rights: frozenset[Right] = field(default=ALL_RIGHTS, compare=False)

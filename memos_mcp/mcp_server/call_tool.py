@@ -75,6 +75,7 @@ def _is_sendable(text: str) -> bool:
 
 CALL_TOOL: Final = ToolDefinition(
     name="call_tool",
+    right="tools",
     title="Call a tool",
     description=(
         "Call a tool that discover_tools found; its request_schema (detail full) says how. "

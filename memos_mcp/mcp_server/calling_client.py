@@ -1,13 +1,28 @@
-"""Names the client of a request for the history."""
+"""Finds who makes a request: the scope, and the name of the client for the history."""
 
 from typing import Any, Final
 
 from mcp.server import ServerRequestContext
 
-from memos_mcp.domain.scope import Client
+from memos_mcp.domain.access_token import Principal
+from memos_mcp.domain.scope import Client, Scope
 
 MAX_CHARS: Final = 255
 """Of a name or version that a client gives itself: the history is a record of clients, not of their texts."""
+
+PRINCIPAL: Final = "memos.principal"
+"""The key under which an HTTP request has its `Principal`. Transports set it; no client can."""
+
+
+def scope_of(context: ServerRequestContext[Any], of_connection: Scope) -> Scope:
+    """Return the scope of the principal of an HTTP request, else that of the connection.
+
+    An HTTP request without a principal is an error of the transport and raises `KeyError`, so that it reads nothing.
+    """
+    if context.request is None:
+        return of_connection
+    principal: Principal = context.request.scope[PRINCIPAL]
+    return principal.scope
 
 
 def client_of(context: ServerRequestContext[Any]) -> Client:

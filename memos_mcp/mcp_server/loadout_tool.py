@@ -242,6 +242,7 @@ def _notes(cramped: int, memories: Sequence[Mapping[str, Any]], tools: Sequence[
 
 BUILD_LOADOUT: Final = ToolDefinition(
     name="build_loadout",
+    right="read",
     title="Build a loadout",
     description=(
         "Before a task: get its memories and tools in one pack within token budgets. "

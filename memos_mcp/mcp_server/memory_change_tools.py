@@ -124,6 +124,7 @@ def _answer(forgotten: Forgotten, note: str, *, done: bool) -> ForgottenMemories
 
 UPDATE_MEMORY: Final = ToolDefinition(
     name="update_memory",
+    right="write",
     title="Update a memory",
     description=(
         "Correct a memory or its labels; what you leave out stays. New content is a new memory that supersedes it."
@@ -138,6 +139,7 @@ UPDATE_MEMORY: Final = ToolDefinition(
 
 FORGET_MEMORY: Final = ToolDefinition(
     name="forget_memory",
+    right="write",
     title="Forget memories",
     description=(
         "Take memories and their earlier versions out of every answer; the owner can restore them unless erased. "

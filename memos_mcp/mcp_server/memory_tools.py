@@ -200,6 +200,7 @@ def _size_limit(max_tokens: int | None) -> int:
 
 STORE_MEMORY: Final = ToolDefinition(
     name="store_memory",
+    right="write",
     title="Store a memory",
     description=(
         "Remember something across conversations: a decision, preference, fact, result or way of doing things. "
@@ -216,6 +217,7 @@ STORE_MEMORY: Final = ToolDefinition(
 
 QUERY_MEMORY: Final = ToolDefinition(
     name="query_memory",
+    right="read",
     title="Query the memory",
     description=(
         "Find memories by meaning and words, best first, or list them. A long one comes as an excerpt. "

@@ -38,6 +38,7 @@ async def report_outcome(app: App, scope: Scope, arguments: ReportOutcome) -> Re
 
 REPORT_OUTCOME: Final = ToolDefinition(
     name="report_outcome",
+    right="tools",
     title="Report an outcome",
     description="After using a tool: say if it worked.",
     arguments=ReportOutcome,

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from memos_mcp import __version__
 from memos_mcp.app import App
 from memos_mcp.domain.errors import MemosError
-from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.scope import Right, Scope
 from memos_mcp.mcp_server.call_tool import CALL_TOOL
-from memos_mcp.mcp_server.calling_client import client_of
+from memos_mcp.mcp_server.calling_client import client_of, scope_of
 from memos_mcp.mcp_server.loadout_tool import BUILD_LOADOUT
 from memos_mcp.mcp_server.memory_change_tools import FORGET_MEMORY, UPDATE_MEMORY
 from memos_mcp.mcp_server.memory_tools import QUERY_MEMORY, STORE_MEMORY
@@ -61,20 +61,27 @@ Failures say what to change, or that the same call can be repeated."""
 
 MAX_NAMED_CHARS: Final = 300
 
-_LIST_CACHE: Final = CacheHint(ttl_ms=300_000, scope="public")
+LIST_SECONDS: Final = 300
+
+_DISCOVER_CACHE: Final = CacheHint(ttl_ms=LIST_SECONDS * 1000, scope="public")
+_LIST_CACHE: Final = CacheHint(ttl_ms=LIST_SECONDS * 1000, scope="private")
+"""The list of tools depends on the rights of the access token."""
 
 
 def build_server(app: App, scope: Scope) -> Server[Any]:
-    """Return a server that shares `app` between all connections; it opens and closes nothing."""
+    """Return a server that shares `app` between all connections; it opens and closes nothing.
+
+    `scope` is that of the connection. An HTTP request has the one of its principal instead.
+    """
     tools = {tool.name: tool for tool in offered(app.settings)}
     server: Server[Any] = Server(
         "memos-as",
         version=__version__,
         title="memOS.as",
         instructions=INSTRUCTIONS,
-        cache_hints={"tools/list": _LIST_CACHE, "server/discover": _LIST_CACHE},
+        cache_hints={"tools/list": _LIST_CACHE, "server/discover": _DISCOVER_CACHE},
         get_tool_input_schema=lambda name: tools[name].input_schema if name in tools else None,
-        on_list_tools=partial(_list_tools, [tool.listing for tool in tools.values()]),
+        on_list_tools=partial(_list_tools, scope, list(tools.values())),
     )
     server.add_request_handler("tools/call", types.CallToolRequestParams, partial(_call_tool, app, scope, tools))
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
@@ -90,9 +97,14 @@ def offered(settings: Settings) -> Sequence[ToolDefinition[Any]]:
 
 
 async def _list_tools(
-    listings: list[types.Tool], _context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
+    of_connection: Scope,
+    tools: Sequence[ToolDefinition[Any]],
+    context: ServerRequestContext[Any],
+    _params: types.PaginatedRequestParams | None,
 ) -> types.ListToolsResult:
-    return types.ListToolsResult(tools=listings)
+    """List the tools that the caller may call."""
+    rights = scope_of(context, of_connection).rights
+    return types.ListToolsResult(tools=[tool.listing for tool in tools if tool.right in rights])
 
 
 async def _call_tool(
@@ -106,8 +118,11 @@ async def _call_tool(
     if tool is None:
         raise MCPError(types.INVALID_PARAMS, " ".join(unknown("tool", [params.name], tools)))
     try:
+        caller = replace(scope_of(context, scope), client=client_of(context))
+        if tool.right not in caller.rights:
+            return _failure(lacks_right(tool.name, tool.right))
         given, note = tool.understand(params.arguments or {})
-        result = await tool.call(app, replace(scope, client=client_of(context)), tool.parse(given))
+        result = await tool.call(app, caller, tool.parse(given))
         return _answer({**result, "note": f"{note} {result.get('note', '')}".rstrip()} if note else result)
     except MemosError as error:
         return _failure(str(error))
@@ -118,6 +133,14 @@ async def _call_tool(
             f"Internal error {incident}. Repeat the call; if it happens again, "
             "report this id: the server's log holds the cause under it."
         )
+
+
+def lacks_right(what: str, right: Right) -> str:
+    """Return what a caller reads whose access token lacks a right."""
+    return (
+        f"{what} needs the right {right}, which this access token does not have. "
+        "Ask the operator of this server for a token with it (memos-as token create --rights)."
+    )
 
 
 def _answer(result: Mapping[str, Any]) -> dict[str, Any]:

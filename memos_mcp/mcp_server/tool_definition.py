@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
-from memos_mcp.domain.scope import Scope
+from memos_mcp.domain.scope import Right, Scope
 from memos_mcp.mcp_server.argument_forms import Understood, understand
 
 SHOWN_CHARS: Final = 40
@@ -75,12 +75,13 @@ class ArgumentReader(Generic[Arguments]):
 
 @dataclass(frozen=True, kw_only=True)
 class ToolDefinition(ArgumentReader[Arguments]):
-    """One tool of the server: what a model reads about it, and the function that runs it.
+    """One tool of the server: what a model reads about it, the right to call it, and the function that runs it.
 
     `result` is a TypedDict whose JSON schema is the output schema; `call` returns one, ready to be sent.
     """
 
     name: str
+    right: Right
     title: str
     description: str
     result: type[Any]

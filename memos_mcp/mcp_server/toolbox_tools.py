@@ -162,6 +162,7 @@ def shown_schemas(tool: Tool) -> tuple[dict[str, Any], dict[str, Any]]:
 
 REGISTER_TOOL: Final = ToolDefinition(
     name="register_tool",
+    right="tools",
     title="Register a tool",
     description="Make a tool known, so that any agent here can discover it.",
     arguments=RegisterTool,
@@ -174,6 +175,7 @@ REGISTER_TOOL: Final = ToolDefinition(
 
 UNREGISTER_TOOL: Final = ToolDefinition(
     name="unregister_tool",
+    right="tools",
     title="Unregister a tool",
     description="Remove a tool from the toolbox for all agents here.",
     arguments=UnregisterTool,
@@ -186,6 +188,7 @@ UNREGISTER_TOOL: Final = ToolDefinition(
 
 DISCOVER_TOOLS: Final = ToolDefinition(
     name="discover_tools",
+    right="read",
     title="Discover tools",
     description=(
         "Find tools for a need, best first. confident true: the first fits; null: read what they do before use. "

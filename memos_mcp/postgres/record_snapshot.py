@@ -17,6 +17,7 @@ COUNTS: Final[Mapping[str, str]] = {
     "tool_outcomes": "SELECT count(*) FROM tool_outcomes",
     "embeddings": "SELECT count(*) FROM embeddings",
     "embedding_counts": "SELECT count(*) FROM embedding_counts",
+    "access_tokens": "SELECT count(*) FROM access_tokens",
 }
 """The tables of the record, each with the statement that counts its rows. The others describe the index and the
 processes that run: they are derived, and would be wrong in another home."""

@@ -212,12 +212,13 @@ class HttpRawClient:
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> httpx2.Response:
         with anyio.fail_after(self.timeout):
-            response = await self._client.post(f"{self.server.url}/mcp", content=body, headers=dict(headers))
+            sent = {**self.server.token_header, **headers}
+            response = await self._client.post(f"{self.server.url}/mcp", content=body, headers=sent)
         assert_discreet(response.content)
         return response
 
     async def request(self, method: str) -> httpx2.Response:
-        response = await self._client.request(method, f"{self.server.url}/mcp")
+        response = await self._client.request(method, f"{self.server.url}/mcp", headers=self.server.token_header)
         assert_discreet(response.content)
         return response
 

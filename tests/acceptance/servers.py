@@ -63,6 +63,12 @@ class Server:
         raise AssertionError(self.log)
 
     @property
+    def token_header(self) -> dict[str, str]:
+        """The header with the token that an HTTP server has made for itself; it has when it has a URL."""
+        assert self.url
+        return {"authorization": f"Bearer {(self.home / 'http-token').read_text().strip()}"}
+
+    @property
     def engine(self) -> int | None:
         """The id of the process that serves this home through its socket."""
         return RunDir(str(self.home)).engine_pid()

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
 
 from tests.acceptance import repeating_tools
 from tests.acceptance.raw_clients import HttpRawClient, StdioRawClient
@@ -43,10 +45,11 @@ from memos_mcp.orchestrator.loop import Orchestrator
 from memos_mcp.orchestrator.openai_cortex import OpenAICortex
 from memos_mcp.settings import Settings
 async def main(cortex, memory, tasks):
-    setup = tool_setup(Settings())
+    settings = Settings()
+    setup, token = tool_setup(settings), (settings.home / "http-token").read_text().strip()
     model = OpenAICortex("scripted", base_url=cortex, max_retries=0)
     async with setup.server_caller() as servers, Orchestrator.open(
-        model, memory=memory, private_hosts=setup.private_hosts, servers=servers
+        model, memory=memory, token=token, private_hosts=setup.private_hosts, servers=servers
     ) as orchestrator:
         for task in tasks:
             outcome = await orchestrator.delegate(task, needs=["till.answers", "till.forbids", "web.repeat"])
@@ -142,9 +145,12 @@ async def test_no_argument_and_no_answer_of_call_tool_is_kept_or_shown(office: O
     http = HttpRawClient(office.server)
     for one in (call("till.answers", **GIVEN), call("till.answers", part="1", count=WRONG)):
         assert PLANTED in json.dumps((await http.call("call_tool", one)).message)
-        for transport in (f"{office.server.url}/mcp", sse_client(f"{office.server.url}/sse")):
-            async with Client(transport) as client:
-                assert PLANTED in (await client.call_tool("call_tool", one)).model_dump_json()
+        url, header = office.server.url, office.server.token_header
+        async with httpx2.AsyncClient(headers=header, trust_env=False) as web:
+            streamable = streamable_http_client(f"{url}/mcp", http_client=web)
+            for transport in (streamable, sse_client(f"{url}/sse", headers=header)):
+                async with Client(transport) as client:
+                    assert PLANTED in (await client.call_tool("call_tool", one)).model_dump_json()
     await http.close()
     assert all(any(text in seen for seen in office.endpoints.seen) for text in GIVEN.values())
 

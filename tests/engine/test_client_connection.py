@@ -329,7 +329,7 @@ async def test_an_engine_without_clients_stops_when_its_socket_is_removed(
 
 
 async def test_a_request_over_http_counts_as_a_client_and_a_probe_does_not(home: Path) -> None:
-    services = stand_in(Settings(home=home))
+    services = stand_in(Settings(home=home, auth="none"))
     async with served(home, services) as clients:
         web = build_http(services, SCOPE, services.settings, clients.track_client)
         async with (

@@ -73,10 +73,10 @@ async def test_spans_are_made_only_where_something_receives_them(monkeypatch: py
     assert len(build_server(stand_in(), SCOPE).middleware) == without + 1
 
 
-async def test_the_list_of_tools_may_be_cached() -> None:
+async def test_the_list_of_tools_may_be_cached_by_its_client() -> None:
     async with Client(build_server(stand_in(), SCOPE), mode="2026-07-28") as client:
         listed = await client.list_tools()
-    assert (listed.ttl_ms, listed.cache_scope) == (300_000, "public")
+    assert (listed.ttl_ms, listed.cache_scope) == (300_000, "private")
 
 
 @both_eras

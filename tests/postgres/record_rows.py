@@ -30,7 +30,10 @@ ODD_VALUES = r"""
         ('00000000-0000-4000-8000-0000000000d1', '00000000-0000-4000-8000-0000000000c1', '日本', 'a tool', 3, false,
          E'no\nquota', 12, 'ann', 'a client', '1.0', 'stdio', '2026-01-08Z'),
         ('00000000-0000-4000-8000-0000000000d2', '00000000-0000-4000-8000-0000000000c1', '日本', 'a tool', 3, true,
-         NULL, NULL, 'ann', NULL, NULL, NULL, '2026-01-09Z')
+         NULL, NULL, 'ann', NULL, NULL, NULL, '2026-01-09Z');
+    INSERT INTO access_tokens (id, digest, prefix, namespace, agent_id, rights, note, created_at, revoked_at) VALUES
+        ('00000000-0000-4000-8000-0000000000e1', sha256('a token'), 'memos_00c0ffee', '日本', 'ann', '{read,admin}',
+         'of	Ann', '2026-01-10Z', '2026-01-11Z')
 """
 
 
