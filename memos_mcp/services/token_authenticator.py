@@ -3,8 +3,9 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 from uuid import UUID
 
 import anyio
@@ -26,10 +27,21 @@ USE_INTERVAL: Final = timedelta(minutes=1)
 RETRY_SECONDS: Final = 5.0
 
 
-class _Checked(NamedTuple):
-    token: AccessToken
-    principal: Principal
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the record said of a token, and when it was asked: no token and no principal if it has none."""
+
     at: float
+    token: AccessToken | None = None
+    principal: Principal | None = None
+
+
+@dataclass(slots=True)
+class _Lookup:
+    """A lookup of all tokens that requests wait for at once. `answers` is set when it is done."""
+
+    digests: set[bytes] = field(default_factory=set)
+    answers: Mapping[bytes, _Answer] | None = None
 
 
 class TokenAuthenticator:
@@ -44,9 +56,9 @@ class TokenAuthenticator:
         self._store = store
         self._now = now
         self._seconds = seconds
-        self._found = OrderedDict[bytes, _Checked]()
-        self._unknown = OrderedDict[bytes, float]()
-        self._wanted = set[bytes]()
+        self._found = OrderedDict[bytes, _Answer]()
+        self._unknown = OrderedDict[bytes, _Answer]()
+        self._next = _Lookup()
         self._lookup_lock = anyio.Lock(fast_acquire=True)
         self._recorded = dict[UUID, datetime]()
         self._used = dict[UUID, datetime]()
@@ -57,16 +69,12 @@ class TokenAuthenticator:
         if not is_token(bearer):
             return None
         digest = digest_of(bearer)
-        if not self._is_known(digest):
-            await self._look_up(digest)
-        checked = self._found.get(digest)
-        if checked is None:
-            return None
+        answer = self._remembered(digest) or await self._looked_up(digest)
         now = self._now()
-        if checked.token.state(now) != "active":
+        if answer.token is None or answer.token.state(now) != "active":
             return None
-        self._note_use(checked.token, now)
-        return checked.principal
+        self._note_use(answer.token, now)
+        return answer.principal
 
     async def record_uses(self) -> None:
         """Record when tokens are used, each at most once a minute, until cancelled. No request waits for this."""
@@ -79,46 +87,46 @@ class TokenAuthenticator:
             except Unavailable:  # the next use counts
                 await anyio.sleep(RETRY_SECONDS)
 
-    def _is_known(self, digest: bytes) -> bool:
+    def _remembered(self, digest: bytes) -> _Answer | None:
         now = self._seconds()
-        return self._was_found_since(digest, now - FOUND_SECONDS) or self._was_missing_since(
-            digest, now - UNKNOWN_SECONDS
-        )
+        if (found := self._found.get(digest)) is not None and found.at > now - FOUND_SECONDS:
+            return found
+        if (unknown := self._unknown.get(digest)) is not None and unknown.at > now - UNKNOWN_SECONDS:
+            return unknown
+        return None
 
-    def _was_found_since(self, digest: bytes, moment: float) -> bool:
-        checked = self._found.get(digest)
-        return checked is not None and checked.at >= moment
+    async def _looked_up(self, digest: bytes) -> _Answer:
+        """Look up a token with all others that requests wait for, so that a flood takes one connection and delays few.
 
-    def _was_missing_since(self, digest: bytes, moment: float) -> bool:
-        missed = self._unknown.get(digest)
-        return missed is not None and missed >= moment
-
-    async def _look_up(self, digest: bytes) -> None:
-        """Look up all tokens that requests wait for at once, so that a flood takes one connection and delays few.
-
-        If it fails, or its request is cancelled, each of the others looks up its own.
+        If a lookup fails, or its request is cancelled, the next one that waits for it repeats it.
         """
-        asked = self._seconds()
-        self._wanted.add(digest)
+        lookup = self._next
+        lookup.digests.add(digest)
         async with self._lookup_lock:
-            if self._was_found_since(digest, asked) or self._was_missing_since(digest, asked):
-                return
-            wanted, self._wanted = self._wanted | {digest}, set()
-            started = self._seconds()
-            self._remember(wanted, await self._store.find(wanted), started)
+            if lookup.answers is None:
+                if self._next is lookup:
+                    self._next = _Lookup()
+                lookup.answers = await self._answers(lookup.digests)
+        return lookup.answers[digest]
 
-    def _remember(self, wanted: set[bytes], found: Mapping[bytes, AccessToken], started: float) -> None:
-        for digest in wanted:
-            self._found.pop(digest, None)
-            self._unknown.pop(digest, None)
-            if (token := found.get(digest)) is None:
-                self._unknown[digest] = started
-            else:
-                self._found[digest] = _Checked(token, _principal(token), started)
-        while len(self._found) > MAX_FOUND:
-            self._found.popitem(last=False)
-        while len(self._unknown) > MAX_UNKNOWN:
-            self._unknown.popitem(last=False)
+    async def _answers(self, digests: set[bytes]) -> Mapping[bytes, _Answer]:
+        """Look up those that the lookup before has not answered."""
+        started = self._seconds()
+        answers = {digest: answer for digest in digests if (answer := self._remembered(digest)) is not None}
+        if missing := digests - answers.keys():
+            found = await self._store.find(missing)
+            for digest in missing:
+                answers[digest] = _answer(started, found.get(digest))
+                self._remember(digest, answers[digest])
+        return answers
+
+    def _remember(self, digest: bytes, answer: _Answer) -> None:
+        self._found.pop(digest, None)
+        self._unknown.pop(digest, None)
+        remembered, most = (self._unknown, MAX_UNKNOWN) if answer.token is None else (self._found, MAX_FOUND)
+        remembered[digest] = answer
+        if len(remembered) > most:
+            remembered.popitem(last=False)
 
     def _note_use(self, token: AccessToken, now: datetime) -> None:
         last = max(filter(None, (token.last_used_at, self._recorded.get(token.id))), default=None)
@@ -127,5 +135,8 @@ class TokenAuthenticator:
             self._was_used.set()
 
 
-def _principal(token: AccessToken) -> Principal:
-    return Principal(str(token.id), token.prefix, Scope(token.namespace, token.agent_id, rights=token.rights))
+def _answer(at: float, token: AccessToken | None) -> _Answer:
+    if token is None:
+        return _Answer(at)
+    scope = Scope(token.namespace, token.agent_id, rights=token.rights)
+    return _Answer(at, token, Principal(str(token.id), token.prefix, scope))
