@@ -29,9 +29,13 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 class StandInMemories(Memories):
-    """Records what it gets and answers with `page`. Some contents have a meaning; see `store`."""
+    """Records what it gets and answers with `page`. Some contents have a meaning; see `store`.
+
+    `scope` is the one that all calls must have.
+    """
 
     def __init__(self) -> None:
+        self.scope = SCOPE
         self.stored: list[NewMemory] = []
         self.queries: list[MemoryQuery] = []
         self.page = memory_page(())
@@ -39,7 +43,7 @@ class StandInMemories(Memories):
         self.proceed = anyio.Event()
 
     async def store(self, scope: Scope, new: NewMemory) -> Stored:
-        assert scope == SCOPE
+        assert scope == self.scope
         new.check()
         match new.content:
             case "bug":
@@ -55,7 +59,7 @@ class StandInMemories(Memories):
         return Stored(UUID(int=len(self.stored)), created=True, indexed=True)
 
     async def query(self, scope: Scope, query: MemoryQuery) -> MemoryPage:
-        assert scope == SCOPE
+        assert scope == self.scope
         query.filter.check()
         self.queries.append(query)
         return self.page

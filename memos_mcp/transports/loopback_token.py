@@ -13,9 +13,9 @@ from memos_mcp.domain.errors import Invalid
 from memos_mcp.services.access_tokens import new_token
 
 FILE_NAME: Final = "http-token"
-MAX_BYTES: Final = 8_192
+MAX_BYTES: Final = 4_096
 
-_TOKEN: Final = re.compile(rb"[!-~]{32,}")
+_TOKEN: Final = re.compile(rb"[!-~]{32,%d}" % MAX_BYTES)
 """What an operator may have put there instead: as long as what cannot be guessed, and sendable in a header."""
 
 
@@ -48,9 +48,11 @@ def _read(path: Path) -> bytes | None:
         handle = os.open(path, flags)
     except FileNotFoundError:
         return None
-    with os.fdopen(handle, "rb") as file:
-        _check_owner(path, os.fstat(file.fileno()))
-        return file.read(MAX_BYTES).strip()
+    try:
+        _check_owner(path, os.fstat(handle))
+        return os.read(handle, MAX_BYTES + 2).strip()
+    finally:
+        os.close(handle)
 
 
 def _check_owner(path: Path, found: os.stat_result) -> None:

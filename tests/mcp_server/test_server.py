@@ -1,5 +1,6 @@
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, Literal, cast
@@ -14,8 +15,11 @@ from opentelemetry import trace
 from memos_mcp import __version__
 from memos_mcp.app import App
 from memos_mcp.domain.memory import MemoryFilter, MemoryQuery, NewMemory
+from memos_mcp.domain.scope import ALL_RIGHTS
 from memos_mcp.domain.tool import NewTool, ToolFilter, ToolPage, ToolQuery
+from memos_mcp.mcp_server.call_tool import CALL_TOOL
 from memos_mcp.mcp_server.server import TOOLS, build_server
+from memos_mcp.mcp_server.tool_definition import ToolDefinition
 from memos_mcp.settings import Settings
 from tests.stand_in import SCOPE, StandInApp, memory_hit, memory_page, stand_in, tool_hit
 
@@ -65,6 +69,26 @@ async def test_every_tool_has_a_title_an_output_schema_and_honest_annotations() 
     assert all(tool.title and tool.output_schema and tool.annotations for tool in listed.values())
     read_only = {name for name, tool in listed.items() if tool.annotations and tool.annotations.read_only_hint}
     assert read_only == {"query_memory", "discover_tools", "build_loadout"}
+
+
+@pytest.mark.parametrize("tool", [*TOOLS, CALL_TOOL], ids=lambda tool: tool.name)
+async def test_a_tool_is_listed_and_called_only_with_its_right(tool: ToolDefinition[Any]) -> None:
+    services = stand_in(Settings(tool_hosts=("tools.example.com",)))
+    allowed, refused = (
+        replace(SCOPE, rights=rights) for rights in (ALL_RIGHTS & {tool.right}, ALL_RIGHTS - {tool.right})
+    )
+    async with Client(build_server(services, allowed)) as client:
+        listed = {one.name for one in (await client.list_tools()).tools}
+        assert tool.name in listed
+        text = (await client.call_tool(tool.name, {"unknown": 1})).content[0].text  # type: ignore[union-attr]
+        assert "Unknown argument 'unknown'" in text
+    async with Client(build_server(services, refused)) as client:
+        assert listed.isdisjoint({one.name for one in (await client.list_tools()).tools})
+        result = await client.call_tool(tool.name, {"unknown": 1})
+    assert result.is_error
+    assert result.content[0].text.startswith(  # type: ignore[union-attr]  # it is a text
+        f"{tool.name} needs the right {tool.right}, which this access token does not have."
+    )
 
 
 async def test_spans_are_made_only_where_something_receives_them(monkeypatch: pytest.MonkeyPatch) -> None:

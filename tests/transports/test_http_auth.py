@@ -4,12 +4,20 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
+from mcp.server.transport_security import TransportSecurityMiddleware
+from starlette.responses import Response
 
+from memos_mcp.domain.access_token import Principal
 from memos_mcp.domain.errors import Invalid
+from memos_mcp.domain.scope import Right, Scope
+from memos_mcp.mcp_server.calling_client import PRINCIPAL
 from memos_mcp.settings import Settings
 from memos_mcp.transports.http import build_http
-from memos_mcp.transports.http_auth import MAX_BEARER_BYTES
+from memos_mcp.transports.http_address import security
+from memos_mcp.transports.http_auth import MAX_BEARER_BYTES, Authentication
+from memos_mcp.transports.http_guard import Guard
 from tests.stand_in import SCOPE, stand_in
 from tests.transports.test_http import HEADERS, LISTEN_ANYWHERE, PATHS, call, http_client, post
 
@@ -112,3 +120,31 @@ async def test_health_needs_no_token() -> None:
     async with http_client(**LISTEN_ANYWHERE) as client:
         for path in ("/healthz", "/readyz"):
             assert (await client.get(path)).status_code == 200
+
+
+class Tokens:
+    """An authenticator as another one may be: each token is the name of a right."""
+
+    async def authenticate(self, bearer: str) -> Principal | None:
+        rights: dict[str, frozenset[Right]] = {"admin": frozenset({"admin"}), "read": frozenset({"read"})}
+        if bearer not in rights:
+            return None
+        return Principal(bearer, bearer, Scope("team", "ann", rights=rights[bearer]))
+
+
+@pytest.mark.parametrize(("token", "status"), [("admin", 200), ("read", 403), ("other", 401)])
+async def test_a_part_of_the_server_may_need_a_right(token: str, status: int) -> None:
+    async def part(connection: Any, receive: Any, send: Any) -> None:
+        await Response(connection[PRINCIPAL].name)(connection, receive, send)
+
+    hosts = TransportSecurityMiddleware(security(Settings()))
+    guard = Guard(part, security=hosts, authentication=Authentication(Tokens()), right="admin")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://localhost") as client:
+        answer = await client.get("/", headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code == status
+    if status == 200:
+        assert answer.text == "admin"
+    if status == 403:
+        assert answer.headers["www-authenticate"].endswith(
+            'error="insufficient_scope", error_description="The right admin is required", scope="admin"'
+        )
