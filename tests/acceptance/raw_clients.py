@@ -169,12 +169,16 @@ class StdioRawClient:
 
 
 class HttpRawClient:
-    """A client that posts one message per request without a session, as current clients do."""
+    """A client that posts one message per request without a session, as current clients do.
+
+    It has the server's own token, or the one that is given.
+    """
 
     name = "http"
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, token: str | None = None) -> None:
         self.server = server
+        self._header = server.token_header if token is None else {"authorization": f"Bearer {token}"}
         self.timeout = START_SECONDS
         self._ids = itertools.count(1)
         self._client = httpx2.AsyncClient(verify=False, trust_env=False, timeout=None)
@@ -212,13 +216,13 @@ class HttpRawClient:
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> httpx2.Response:
         with anyio.fail_after(self.timeout):
-            sent = {**self.server.token_header, **headers}
+            sent = {**self._header, **headers}
             response = await self._client.post(f"{self.server.url}/mcp", content=body, headers=sent)
         assert_discreet(response.content)
         return response
 
     async def request(self, method: str) -> httpx2.Response:
-        response = await self._client.request(method, f"{self.server.url}/mcp", headers=self.server.token_header)
+        response = await self._client.request(method, f"{self.server.url}/mcp", headers=self._header)
         assert_discreet(response.content)
         return response
 

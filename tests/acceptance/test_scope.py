@@ -8,6 +8,7 @@ import pytest
 
 from tests.acceptance.raw_clients import HttpRawClient, RawClient, StdioRawClient, refused, tool_arguments
 from tests.acceptance.servers import Server
+from tests.cli.user_terminal import in_pipe, user_of
 from tests.prepared_home import copy_home
 
 pytestmark = pytest.mark.anyio
@@ -32,9 +33,12 @@ async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(tmp_p
 
         await _assert_isolated(await StdioRawClient(second).open(), ids, cursors)
         third = Server(home, ("serve", "--port", "0"), {"MEMOS_NAMESPACE": "third", "MEMOS_AGENT_ID": "alice"})
-        http = HttpRawClient(third)
-        await _assert_isolated(http, ids, cursors)
-        await http.close()
+        assert third.url
+        create = ["token", "create", "--namespace", "fourth", "--agent", "alice"]
+        token = in_pipe(user_of(home), create).stdout.strip()
+        for http in (HttpRawClient(third), HttpRawClient(third, token)):
+            await _assert_isolated(http, ids, cursors)
+            await http.close()
 
         rows = await first.rows("SELECT id, superseded_by FROM agent_memories WHERE namespace = 'first'")
         assert {str(row["id"]): row["superseded_by"] for row in rows} == dict.fromkeys(ids)

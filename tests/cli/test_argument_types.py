@@ -26,6 +26,26 @@ def test_a_time_is_read_as_the_tools_read_it(option: str, text: str, expected: d
 
 @pytest.mark.parametrize(
     ("text", "expected"),
+    [("90d", timedelta(days=90)), ("12h", timedelta(hours=12)), ("30m", timedelta(minutes=30))],
+)
+def test_a_duration_has_a_unit(text: str, expected: timedelta) -> None:
+    assert types.duration(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "90", "d", "0d", "-1d", "1.5d", "1d ", "1 d", "3651d", "9999999d", "٣d"])
+def test_another_duration_is_refused(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="no time span up to ten years"):
+        types.duration(text)
+
+
+@pytest.mark.parametrize("text", ["", "all", "read,", "Read", "read write"])
+def test_an_unknown_right_is_refused(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="the rights are read, write, tools and admin"):
+        types.rights(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
     [
         ("team=infra", {"team": "infra"}),
         ("team=a=b", {"team": "a=b"}),
