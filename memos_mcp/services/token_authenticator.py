@@ -29,7 +29,7 @@ RETRY_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What the record said of a token, and when it was asked: no token and no principal if it has none."""
+    """What the record has of a token, and when it was asked: no token and no principal if it has none."""
 
     at: float
     token: AccessToken | None = None

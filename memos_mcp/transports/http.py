@@ -24,8 +24,8 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.ipc.line_buffer import MAX_LINE_BYTES
 from memos_mcp.mcp_server.server import build_server
 from memos_mcp.settings import Settings
-from memos_mcp.transports.http_address import check_address, is_loopback, listen, security, url_of
-from memos_mcp.transports.http_auth import authentication
+from memos_mcp.transports.http_address import check_address, listen, security, url_of
+from memos_mcp.transports.http_auth import authentication, makes_token
 from memos_mcp.transports.http_body import finish_stream, pass_messages
 from memos_mcp.transports.http_guard import Guard, TrackClient
 from memos_mcp.transports.loopback_token import header_of_file
@@ -66,12 +66,13 @@ class HttpServer:
         self._server.handle_exit(signal.SIGTERM, None)  # instead of its flag: only this closes open streams
 
     def _how_to_connect(self) -> str:
-        """Return a command that connects a client with the server's own token, if that is in a file."""
-        settings = self._settings
-        if settings.auth == "none" or settings.auth_token is not None or not is_loopback(settings.host):
-            return ""
-        header = header_of_file(settings.home)
-        return f"Claude Code: claude mcp add --transport http memos {self.url}/mcp --header {header}\n"
+        """Return a command that connects a client, or makes the token that one needs."""
+        if makes_token(self._settings):
+            header = header_of_file(self._settings.home)
+            return f"Claude Code: claude mcp add --transport http memos {self.url}/mcp --header {header}\n"
+        if self._settings.auth == "token" and self._settings.auth_token is None:
+            return "Clients need access tokens: memos-as token create --namespace NAMESPACE\n"
+        return ""
 
 
 class _UvicornServer(uvicorn.Server):

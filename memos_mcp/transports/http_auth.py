@@ -86,12 +86,16 @@ def authentication(app: App, scope: Scope, settings: Settings) -> Authentication
     """Return how the requests to a server with these settings are authenticated."""
     if settings.auth == "none":
         return Authentication(open_to=Principal(ANYONE, ANYONE, scope))
-    own = Principal(SERVER, SERVER, scope)
-    if settings.auth_token is not None:
-        return Authentication(ServerToken(settings.auth_token.get_secret_value(), own), app.token_authenticator)
-    if is_loopback(settings.host):
-        return Authentication(ServerToken(loopback_token(settings.home), own), app.token_authenticator)
-    return Authentication(app.token_authenticator)
+    token = settings.auth_token.get_secret_value() if settings.auth_token is not None else None
+    if makes_token(settings):
+        token = loopback_token(settings.home)
+    own = [ServerToken(token, Principal(SERVER, SERVER, scope))] if token is not None else []
+    return Authentication(*own, app.token_authenticator)
+
+
+def makes_token(settings: Settings) -> bool:
+    """Whether a server with these settings makes a token of its own."""
+    return settings.auth == "token" and settings.auth_token is None and is_loopback(settings.host)
 
 
 def _bearer(connection: Connection) -> str:

@@ -80,7 +80,7 @@ async def test_a_tool_is_listed_and_called_only_with_its_right(tool: ToolDefinit
     async with Client(build_server(services, allowed)) as client:
         listed = {one.name for one in (await client.list_tools()).tools}
         assert tool.name in listed
-        text = (await client.call_tool(tool.name, {"unknown": 1})).content[0].text  # type: ignore[union-attr]
+        text = (await client.call_tool(tool.name, {"unknown": 1})).content[0].text  # type: ignore[union-attr]  # it is a text
         assert "Unknown argument 'unknown'" in text
     async with Client(build_server(services, refused)) as client:
         assert listed.isdisjoint({one.name for one in (await client.list_tools()).tools})

@@ -209,5 +209,12 @@ async def test_the_server_prints_how_to_connect_and_not_its_token(
     assert server_token(engine) not in printed
 
 
+def test_a_server_without_a_token_of_its_own_prints_how_to_make_one() -> None:
+    settings = Settings(host="0.0.0.0", port=0, allowed_hosts=("memos.example.com",))
+    http = HttpServer(stand_in(), SCOPE, settings)
+    http._listener.close()
+    assert http._how_to_connect() == "Clients need access tokens: memos-as token create --namespace NAMESPACE\n"
+
+
 def server_token(engine: Engine) -> str:
     return (engine.settings.home / "http-token").read_text().strip()
