@@ -146,7 +146,7 @@ async def test_no_argument_and_no_answer_of_call_tool_is_kept_or_shown(office: O
     for one in (call("till.answers", **GIVEN), call("till.answers", part="1", count=WRONG)):
         assert PLANTED in json.dumps((await http.call("call_tool", one)).message)
         url, header = office.server.url, office.server.token_header
-        async with httpx2.AsyncClient(headers=header, trust_env=False) as web:
+        async with httpx2.AsyncClient(headers=header, trust_env=False, timeout=60) as web:
             streamable = streamable_http_client(f"{url}/mcp", http_client=web)
             for transport in (streamable, sse_client(f"{url}/sse", headers=header)):
                 async with Client(transport) as client:
