@@ -9,7 +9,7 @@ POSTGRES ?= /usr/lib/postgresql/15/bin
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo demo-loop demo-tools test test-slow test-postgres test-pooler coverage interop conformance check fmt bench bench-peers lock clean
+.PHONY: install demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls coverage interop conformance check fmt bench bench-peers lock clean
 
 install: $(INSTALLED)
 
@@ -52,6 +52,11 @@ test-postgres: install
 # The tests of the stores and services through a pgbouncer in transaction mode, which must be installed.
 test-pooler: install
 	MEMOS_TEST_POOLER=yes $(BIN)/python $(PYTEST) tests/postgres tests/services tests/test_app.py
+
+# The tests of the stores, services and processes with row-level security between namespaces, on the server of POSTGRES.
+test-walls: install
+	MEMOS_TEST_WALLS=yes $(BIN)/python tests/with_postgres.py $(POSTGRES) \
+		$(BIN)/python $(PYTEST) tests/postgres tests/services tests/acceptance tests/test_app.py
 
 # Also the property tests of the suite, with ten times as many examples.
 test-slow: install

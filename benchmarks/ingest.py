@@ -245,7 +245,7 @@ async def rows_of(home: Path, query: str) -> list[Any]:
     """Query the home's own Postgres, which runs as long as a process uses it."""
     database = Database(EmbeddedPostgres(home / "postgres"))
     try:
-        async with database.connection() as connection:
+        async with database.everything.connection() as connection:
             return await connection.fetch(query)
     finally:
         await database.close()

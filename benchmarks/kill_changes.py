@@ -177,7 +177,7 @@ async def check(home: Path, changers: Sequence[Changer]) -> Findings:
     """Compare the record with what the clients know, and each memory's state with its history."""
     database = Database(EmbeddedPostgres(home / "postgres"))
     try:
-        async with database.connection() as connection:
+        async with database.everything.connection() as connection:
             rows = {row["id"]: row for row in await connection.fetch(_RECORD)}
             events: dict[UUID, list[Row]] = {}
             for event in await connection.fetch(_EVENTS):

@@ -84,7 +84,7 @@ async def contents(home: Path) -> np.ndarray:
     """Return the vectors [N, D] of the distinct contents of a home."""
     database = Database(EmbeddedPostgres(home / "postgres"))
     try:
-        async with database.connection() as connection:
+        async with database.everything.connection() as connection:
             rows = await connection.fetch(_CONTENTS, DEFAULT_MODEL)
     finally:
         await database.close()

@@ -214,7 +214,7 @@ async def running(app: App) -> AsyncIterator[App]:
 async def _warm(database: Database) -> None:
     """Connect before the first call does. While Postgres is away, each call raises its own error."""
     with suppress(Unavailable):
-        async with database.lookup() as connection:
+        async with database.everything.lookup() as connection:
             await connection.execute("SELECT")
         await database.server_version()
 
@@ -228,6 +228,7 @@ def _database(settings: Settings) -> Database:
         pool_size=settings.database_pool,
         prepared_statements=settings.database_prepared_statements,
         direct_url=direct.get_secret_value() if direct is not None else None,
+        callers_role=settings.database_role,
     )
 
 

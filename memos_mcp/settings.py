@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     database_direct_url: SecretStr | None = None
     database_prepared_statements: bool = True
     database_pool: int = Field(default=10, ge=2)
+    database_role: str | None = Field(default=None, max_length=63)
     old_postgres: Path | None = None
     qdrant_url: str | None = None
     qdrant_api_key: SecretStr | None = None
@@ -109,6 +110,13 @@ class Settings(BaseSettings):
             raise ValueError("the user's folder (~) is not known: give a full path") from None
         except FileNotFoundError:
             raise ValueError("the working folder no longer exists: give a full path") from None
+
+    @field_validator("database_role")
+    @classmethod
+    def _of_a_server(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("database_url") is None:
+            raise ValueError("needs MEMOS_DATABASE_URL: the bundled server has no roles of its operator")
+        return value
 
     @field_validator("qdrant_write_consistency")
     @classmethod

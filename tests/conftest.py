@@ -18,6 +18,7 @@ import anyio
 import hypothesis
 import pytest
 
+from memos_mcp.postgres.callers_role import LEAKPROOF
 from memos_mcp.postgres.connection import connect
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
@@ -107,6 +108,19 @@ def template(server_url: str) -> Iterator[str]:
     _run(_execute, server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+MARK_LEAKPROOF = "".join(f"ALTER FUNCTION pg_catalog.{function} LEAKPROOF;" for function in LEAKPROOF)
+"""What a superuser does, so that statements behind row-level security use the indexes of words, tags and metadata."""
+
+
+@pytest.fixture(scope="session")
+def callers_role(server_url: str) -> Iterator[str]:
+    """A role of the test server that may do nothing: what `MEMOS_DATABASE_ROLE` names."""
+    name = f"memos_callers_{uuid4().hex}"
+    _run(_execute, server_url, f"CREATE ROLE {name} NOLOGIN")
+    yield name
+    _run(_execute, server_url, f"DROP ROLE {name}")
+
+
 @pytest.fixture
 async def empty_url(server_url: str) -> AsyncIterator[str]:
     """The address of an empty database without our tables."""
@@ -149,21 +163,52 @@ def pooler_url(server_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def pooled(pooler_url: str, database_url: str) -> AsyncIterator[Database]:
+async def pooled(pooler_url: str, database_url: str, walls: str | None) -> AsyncIterator[Database]:
     """The database through the pooler alone, as where only the pooler can be reached."""
-    database = Database(_renamed(pooler_url, urlsplit(database_url).path[1:]), prepared_statements=False)
+    url = _renamed(pooler_url, urlsplit(database_url).path[1:])
+    database = Database(url, prepared_statements=False, callers_role=walls)
     yield database
     await database.close()
 
 
 @pytest.fixture
-async def database(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+def walls(request: pytest.FixtureRequest) -> str | None:
+    """The role of callers when MEMOS_TEST_WALLS is set, so that all tests of stores run behind row-level security."""
+    if os.environ.get("MEMOS_TEST_WALLS"):
+        return str(request.getfixturevalue("callers_role"))
+    return None
+
+
+@pytest.fixture(scope="session")
+def walled_settings(request: pytest.FixtureRequest) -> Iterator[Callable[[], dict[str, str]]]:
+    """Returns settings of a process with a database of its own behind row-level security, when MEMOS_TEST_WALLS is set.
+
+    Without that, processes have the bundled server.
+    """
+    if not os.environ.get("MEMOS_TEST_WALLS"):
+        yield dict
+        return
+    server_url, template = request.getfixturevalue("server_url"), request.getfixturevalue("template")
+    role, names = request.getfixturevalue("callers_role"), list[str]()
+
+    def settings() -> dict[str, str]:
+        names.append(f"memos_test_{uuid4().hex}")
+        _run(_execute, server_url, f"CREATE DATABASE {names[-1]} TEMPLATE {template}")
+        return {"MEMOS_DATABASE_URL": _renamed(server_url, names[-1]), "MEMOS_DATABASE_ROLE": role}
+
+    yield settings
+    for name in names:
+        _run(_execute, server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(database_url: str, walls: str | None, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     """The database; through a pooler as well as directly when MEMOS_TEST_POOLER is set."""
     if os.environ.get("MEMOS_TEST_POOLER"):
         url = _renamed(request.getfixturevalue("pooler_url"), urlsplit(database_url).path[1:])
-        database = Database(url, prepared_statements=False, direct_url=database_url)
+        database = Database(url, prepared_statements=False, direct_url=database_url, callers_role=walls)
     else:
-        database = Database(database_url)
+        database = Database(database_url, callers_role=walls)
     yield database
     await database.close()
 

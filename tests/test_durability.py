@@ -91,7 +91,7 @@ async def test_a_deleted_index_is_built_again_without_embedding_anything_twice(f
 
 async def test_a_row_changed_by_hand_while_nothing_ran_is_found_by_its_new_words(furnished: Path) -> None:
     moved, lost, deleted = NOTES
-    async with database_of(furnished) as database, database.connection() as connection:
+    async with database_of(furnished) as database, database.everything.connection() as connection:
         await connection.execute(
             "UPDATE agent_memories SET content = 'Mara now uses a tablet' WHERE content = $1", moved
         )

@@ -57,7 +57,7 @@ async def record(history: History, plan: Plan, home: Path) -> str:
     given = outcomes(history, sorted(tools))
     database = Database(EmbeddedPostgres(home / "postgres"))
     try:
-        async with database.connection() as connection:
+        async with database.everything.connection() as connection:
             await connection.execute(CLEAR)
         store, scope = PostgresExperience(database), Scope(plan.namespaces[0], AGENT)
         now = datetime.now(UTC)
@@ -72,7 +72,7 @@ async def clear(home: Path) -> None:
     """Delete the past tasks that an earlier run recorded."""
     database = Database(EmbeddedPostgres(home / "postgres"))
     try:
-        async with database.connection() as connection:
+        async with database.everything.connection() as connection:
             await connection.execute(CLEAR)
     finally:
         await database.close()

@@ -63,7 +63,7 @@ class HomeDatabase:
         if tools:
             found = await PostgresTools(self._database).by_name(namespace, ToolFilter(), EVERY)
             return [Item(tool.tool_id, tool.tool_id, tool_text(tool)) for tool in found]
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             rows = await connection.fetch(MEMORIES, namespace)
         marks: dict[str, list[str]] = {}
         for row in rows:

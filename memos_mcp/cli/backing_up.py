@@ -38,7 +38,7 @@ async def _write(app: App, path: Path, *, vectors: bool) -> Manifest:
     version = await app.database.server_version()
     loadouts = read_loadouts(app.settings.loadouts)
     with opened_output(path, _is_backup) as file:
-        async with app.database.transaction() as connection:
+        async with app.database.everything.transaction() as connection:
             snapshot = await take_snapshot(connection, vectors=vectors)
             with tqdm(total=snapshot.outline.rows, unit="row", unit_scale=True, desc="written") as bar:
                 return await write_archive(file, snapshot, loadouts, version, datetime.now(UTC), bar.update)

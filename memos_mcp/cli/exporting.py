@@ -36,7 +36,7 @@ async def _export(app: App, path: Path, *, all_namespaces: bool, vectors: bool) 
     own = app.settings.namespace
     await app.database.server_version()
     with opened_output(path, _is_export) as file:
-        async with app.database.transaction() as connection:
+        async with app.database.everything.transaction() as connection:
             lines = RecordLines(connection)
             present = await lines.begin()
             chosen = present if all_namespaces else [own]

@@ -14,6 +14,7 @@ from memos_mcp.app import App, assemble, open_app
 from memos_mcp.domain.engines import BuildProgress, RunningEngine
 from memos_mcp.domain.erasures import Erasures
 from memos_mcp.domain.index import ITEM_KINDS, ItemKind
+from memos_mcp.postgres.callers_role import SLOW_SEARCHES, count_unused_indexes
 from memos_mcp.postgres.database import POLLING
 from memos_mcp.postgres.embedded.data_folder import former_folders
 from memos_mcp.services.doctor import Diagnosis
@@ -117,16 +118,19 @@ async def doctor(settings: Settings, *, as_json: bool) -> int:
     """Print the diagnosis; return 1 when there is a problem."""
     app = assemble(settings)
     try:
-        server = await app.database.server_version()
+        server = await app.database.server_version()  # raises what is wrong with the role of callers
+        slow = await _slow_searches(app)
         diagnosis = await app.doctor.diagnose()
     finally:
         await app.close()
     if as_json:
         payload = {"version": __version__, "postgres": server, "notifications": app.database.has_sessions}
+        payload |= {"database_role": app.database.callers_role, "slow_searches": bool(slow)}
         print(json.dumps({**payload, **asdict(diagnosis)}, default=str))
     else:
         polling = [] if app.database.has_sessions else [POLLING]
-        print("\n".join(_lines(diagnosis, server, [*polling, *_former_data(settings)])))
+        notices = [*polling, *slow, *_former_data(settings)]
+        print("\n".join(_lines(diagnosis, server, _wall_lines(app), notices)))
     return 1 if diagnosis.problems else 0
 
 
@@ -141,7 +145,24 @@ def _former_data(settings: Settings) -> list[str]:
     ]
 
 
-def _lines(diagnosis: Diagnosis, server: str, notices: Sequence[str]) -> list[str]:
+async def _slow_searches(app: App) -> list[str]:
+    """Return the notice that row-level security keeps searches from using an index, if it does."""
+    if app.database.callers_role is None:
+        return []
+    async with app.database.everything.connection() as connection:
+        return [SLOW_SEARCHES] if await count_unused_indexes(connection) else []
+
+
+def _wall_lines(app: App) -> list[str]:
+    """Return how namespaces are kept apart; the bundled server has no roles to do it with."""
+    if app.database.is_embedded:
+        return []
+    if app.database.callers_role is None:
+        return [f"{'walls:':10} off; MEMOS_DATABASE_ROLE names a role for them"]
+    return [f"{'walls:':10} on; what serves a caller runs as the role {app.database.callers_role}"]
+
+
+def _lines(diagnosis: Diagnosis, server: str, walls: Sequence[str], notices: Sequence[str]) -> list[str]:
     index = diagnosis.index
     at = diagnosis.reported_at
     since = "read right now" if at is None else f"as reported by the process that holds it at {at}"
@@ -150,6 +171,7 @@ def _lines(diagnosis: Diagnosis, server: str, notices: Sequence[str]) -> list[st
         waited = f"oldest wait {(datetime.now(UTC) - diagnosis.queue.oldest).total_seconds():,.0f} s"
     return [
         f"memos-as {__version__}, PostgreSQL {server}",
+        *walls,
         f"{'model:':10} {diagnosis.model}, {diagnosis.computed:,} embeddings computed",
         f"{'index:':10} " + (f"generation {index.generation}, {since}" if index else "not available"),
         *(_kind_line(diagnosis, kind) for kind in ITEM_KINDS),

@@ -48,26 +48,26 @@ class PostgresAccessTokens:
     async def add(self, new: NewAccessToken, prefix: str, digest: bytes, now: datetime) -> AccessToken:
         rights = sorted(new.rights)
         values = (digest, prefix, new.namespace, new.agent_id, rights, new.expires_at, new.note, now)
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             row = await connection.fetchrow(_ADD, *values)
         if row is None:
             raise Contended(UNAVAILABLE)
         return _token(row)
 
     async def find(self, digests: Collection[bytes]) -> Mapping[bytes, AccessToken]:
-        async with self._database.lookup() as connection:
+        async with self._database.everything.lookup() as connection:
             return {row["digest"]: _token(row) for row in await connection.fetch(_FIND, list(digests))}
 
     async def every(self) -> Sequence[AccessToken]:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             return [_token(row) for row in await connection.fetch(_EVERY)]
 
     async def revoke(self, token_id: UUID, now: datetime) -> None:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             await connection.execute(_REVOKE, token_id, now)
 
     async def record_uses(self, used_at: Mapping[UUID, datetime]) -> None:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             await connection.execute(_RECORD_USES, list(used_at), list(used_at.values()))
 
 

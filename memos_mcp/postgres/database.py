@@ -1,5 +1,6 @@
 """Database access: opens on first use and reconnects by itself."""
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -10,6 +11,8 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar
 import anyio
 
 from memos_mcp.domain.errors import MemosError, StoreUnavailable
+from memos_mcp.postgres.access import Access, Endings, Lender, begin_within
+from memos_mcp.postgres.callers_role import check_login, prepare_role
 from memos_mcp.postgres.connection import (
     BEGIN,
     COMMAND_SECONDS,
@@ -33,7 +36,6 @@ logger = logging.getLogger(__name__)
 POOL_SIZE: Final = 10
 RETRY_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 5.0
-ROLLBACK_SECONDS: Final = 3.0
 ATTEMPTS: Final = 5
 
 POLLING: Final = (
@@ -66,6 +68,9 @@ class Database:
 
     With `prepared_statements=False` every use is a transaction, so that it works through a transaction pooler.
     `direct_url` is then the address of the server itself, for the connections that need a session.
+
+    There are no connections but through `within`, for statements that serve a caller, and `everything`. `callers_role`
+    is the role as which the former run.
     """
 
     def __init__(
@@ -75,14 +80,20 @@ class Database:
         pool_size: int = POOL_SIZE,
         prepared_statements: bool = True,
         direct_url: str | None = None,
+        callers_role: str | None = None,
     ) -> None:
+        self.callers_role: Final = callers_role
+        self._begin = "BEGIN" if prepared_statements else BEGIN
+        self._lender = Lender(self._lent, self._lent_for_lookup, Endings())
+        self.everything: Final = Access(self._lender, self._begin, autocommit=prepared_statements)
+        """Access to the rows of all namespaces, for the engine's own work and the operator's commands."""
         self._source = source
         self._pool_size = pool_size
         self._prepared_statements = prepared_statements
         self._direct_url = direct_url
         self._watchdog = Watchdog(self._probe)
         self._open_lock = anyio.Lock()
-        self._lookup_lock = anyio.Lock(fast_acquire=True)
+        self._lookup_lock = asyncio.Lock()  # another task may release it
         self._lookups: Connection | None = None
         self._healthy = False
         self._dsn: str | None = None
@@ -101,42 +112,16 @@ class Database:
         """Whether a dedicated connection keeps its session, and so can LISTEN."""
         return self._prepared_statements or self._direct_url is not None
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection; the driver's errors become `StoreUnavailable`, or `Invalid` for a value."""
-        async with self._lent() if self._prepared_statements else self.transaction() as connection:
-            yield connection
+    def within(self, namespace: str) -> Access:
+        """Return access to the rows of a namespace, for what serves a caller.
 
-    @asynccontextmanager
-    async def lookup(self) -> AsyncIterator[Connection]:
-        """Lend a connection for reading rows by their ids, as `connection` does.
-
-        Unless it is in use, this is one of its own, which plans a statement once. To plan each time, though the ids
-        decide alone, took a third of such a call, and the bookkeeping of the pool a quarter.
+        With a role of callers nothing else can be read or written, whatever the statements say. Without one, only the
+        conditions of the statements keep the others out.
         """
-        if not self._prepared_statements or self._lookup_lock.locked():
-            async with self.connection() as connection:
-                yield connection
-            return
-        async with self._lookup_lock:
-            await self._open()
-            if self._lookups is None or self._lookups.is_closed():
-                self._lookups = await self._acquired(self._connect_for_lookups)
-            connection = self._lookups
-            with self._watchdog.watch(lambda: discard(connection)), self._used(connection):
-                yield connection
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """Lend a connection in a transaction, which an exception or a cancellation rolls back."""
-        async with self._lent() as connection:
-            try:
-                await connection.execute("BEGIN" if self._prepared_statements else BEGIN)
-                yield connection
-            except BaseException:
-                await _roll_back(connection)
-                raise
-            await connection.execute("COMMIT")
+        if self.callers_role is None:
+            return self.everything
+        begin = begin_within(self._begin, self.callers_role, namespace)
+        return Access(self._lender, begin, autocommit=False)
 
     async def dedicated_connection(self, command_timeout: float | None = COMMAND_SECONDS) -> Connection:
         """Open a connection outside the pool; the caller closes it, or else `close` does."""
@@ -147,7 +132,7 @@ class Database:
 
     async def server_version(self) -> str:
         """Return the server's version, for example "18.1"."""
-        async with self.connection() as connection:
+        async with self.everything.connection() as connection:
             return str(await connection.fetchval(_VERSION))
 
     async def close(self) -> None:
@@ -156,6 +141,7 @@ class Database:
         pool, self._pool = self._pool, None
         dedicated, self._dedicated = self._dedicated, []
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            await self._lender.endings.wait()
             for connection in dedicated:
                 await connection.close(timeout=CLOSE_SECONDS)
             if pool is not None:
@@ -165,6 +151,20 @@ class Database:
             pool.terminate()
         if not isinstance(self._source, str):
             await self._source.stop()
+
+    @asynccontextmanager
+    async def _lent_for_lookup(self) -> AsyncIterator[Connection]:
+        if not self._prepared_statements or self._lookup_lock.locked():
+            async with self._lent() as connection:
+                yield connection
+            return
+        async with self._lookup_lock:
+            await self._open()
+            if self._lookups is None or self._lookups.is_closed():
+                self._lookups = await self._acquired(self._connect_for_lookups)
+            connection = self._lookups
+            with self._watchdog.watch(lambda: discard(connection)), self._used(connection):
+                yield connection
 
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[Connection]:
@@ -265,6 +265,9 @@ class Database:
         try:
             with translated(), self._watchdog.watch(lambda: discard(connection)):
                 await migrate(connection, read_migrations(migrations_folder()))
+                await check_login(connection)
+                if self.callers_role is not None:
+                    await prepare_role(connection, self.callers_role)
         finally:
             with anyio.CancelScope(shield=True):
                 await connection.close(timeout=CONNECT_SECONDS)
@@ -286,15 +289,3 @@ def retried(
         raise StoreUnavailable(UNAVAILABLE)
 
     return retry
-
-
-async def _roll_back(connection: Connection) -> None:
-    """Roll back before the caller continues, even if it is cancelled: the pool warns about open transactions.
-
-    Raises nothing, so that the original exception propagates. If the rollback fails or takes too long, the connection
-    is discarded, which rolls back as well.
-    """
-    with anyio.move_on_after(ROLLBACK_SECONDS, shield=True), suppress(Exception):
-        await connection.execute("ROLLBACK")
-        return
-    discard(connection)

@@ -55,28 +55,28 @@ class PostgresEmbeddings:
         self._database = database
 
     async def get(self, model: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]:
-        async with self._database.lookup() as connection:
+        async with self._database.everything.lookup() as connection:
             rows = await connection.fetch(_GET, model, hashes)
         vectors = stored_vectors([row["vector"] for row in rows])
         return {row["content_hash"]: vector for row, vector in zip(rows, vectors, strict=True)}
 
     async def claim(self, model: str, hashes: Sequence[bytes], lease: timedelta) -> set[bytes]:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             rows = await connection.fetch(_CLAIM, model, sorted(hashes), lease)
         return {row["content_hash"] for row in rows}
 
     async def release(self, model: str, hashes: Sequence[bytes]) -> None:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             await connection.execute(_RELEASE, model, hashes)
 
     async def add(self, model: str, vectors: Mapping[bytes, Vector]) -> None:
         ordered = sorted(vectors)  # all writers sort, so that they cannot deadlock
         stored = [vectors[key].astype(_STORED, copy=False).tobytes() for key in ordered]
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             await connection.execute(_ADD, model, ordered, stored)
 
     async def computed(self, model: str) -> int:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             return int(await connection.fetchval(_COMPUTED, model) or 0)
 
 

@@ -44,16 +44,16 @@ class PostgresEngines:
     ) -> None:
         self._recorded = True
         fields = None if report is None else _fields(report, building) | {"exclusive": exclusive}
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             await connection.execute(_REFRESH, *self._engine, fields, ENGINE_EXPIRES)
 
     async def running(self) -> list[RunningEngine]:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             return [_engine(row) for row in await connection.fetch(_RUNNING, ENGINE_EXPIRES)]
 
     async def remove(self) -> None:
         if self._recorded:
-            async with self._database.connection() as connection:
+            async with self._database.everything.connection() as connection:
                 await connection.execute(_REMOVE, self._engine[0])
 
 

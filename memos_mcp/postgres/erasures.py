@@ -51,7 +51,7 @@ class PostgresErasures:
         self._database = database
 
     async def count(self) -> Erasures:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             row = await connection.fetchrow(_ERASURES)
         return Erasures(**dict(row or {}))
 

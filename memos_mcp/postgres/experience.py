@@ -129,42 +129,42 @@ class PostgresExperience:
             [one.why for one in outcomes],
             [one.milliseconds for one in outcomes],
         )
-        async with self._database.connection() as connection:
+        async with self._database.within(scope.namespace).connection() as connection:
             rows = await connection.fetch(_ADD, *author(scope), now, KEPT, *columns)
         return [RecordedOutcome(row["task_id"], row["new"]) for row in rows]
 
     async def reports(self, namespace: str, task_ids: Sequence[UUID]) -> list[Reports]:
-        async with self._database.lookup() as connection:
+        async with self._database.within(namespace).lookup() as connection:
             rows = await connection.fetch(_REPORTS, namespace, task_ids)
         return [Reports(*row.values()) for row in rows]
 
     async def uses(self, namespace: str, tools: Sequence[UUID]) -> dict[UUID, int]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             rows = await connection.fetch(_USES, namespace, tools, MAX_USES)
         return {row["tool"]: row["uses"] for row in rows}
 
     async def examples(self, namespace: str, model: str, limit: int) -> tuple[list[Reports], Vector]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             rows = await connection.fetch(_EXAMPLES, namespace, model, limit)
         reports = [Reports(*(row[name] for name in Reports._fields)) for row in rows]
         return reports, stored_vectors([row["vector"] for row in rows])
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, TaskRow]:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             rows = await connection.fetch(_CURRENT, ids)
         return {row["task_id"]: TaskRow(**dict(row)) for row in rows}
 
     async def past_tasks(self, namespace: str, words: str | None, limit: int) -> list[PastTask]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             rows = await connection.fetch(_PAST_TASKS, namespace, words, limit)
         return [PastTask(**dict(row)) for row in rows]
 
     async def text_of(self, namespace: str, task_ids: Sequence[UUID]) -> list[str]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             return [row["task"] for row in await connection.fetch(_TEXTS, namespace, task_ids)]
 
     async def forget(self, namespace: str, task_ids: Sequence[UUID], vectors: Collection[bytes]) -> set[UUID]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).connection() as connection:
             return {row["id"] for row in await connection.fetch(_FORGET, namespace, task_ids, list(vectors))}
 
 

@@ -21,14 +21,14 @@ class PostgresIndexLog:
         self._database = database
 
     async def request_rebuild(self) -> None:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             await connection.execute(_REQUEST)
 
     async def rebuild_requested(self) -> datetime | None:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             requested: datetime | None = await connection.fetchval(_REQUESTED)
         return requested
 
     async def rebuild_done(self, requested_at: datetime) -> None:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             await connection.execute(_DONE, requested_at)

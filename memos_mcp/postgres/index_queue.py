@@ -174,7 +174,7 @@ class PostgresIndexQueue:
         await self._run(_RECLAIM)
 
     async def queued_ids(self, kind: ItemKind, item_ids: Sequence[UUID]) -> set[UUID]:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             rows = await connection.fetch(_QUEUED_IDS, kind, item_ids)
         return {row["item_id"] for row in rows}
 
@@ -189,7 +189,7 @@ class PostgresIndexQueue:
         await self._run(_MARK_REMAINING)
 
     async def state(self) -> QueueState:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             row = await connection.fetchrow(_STATE)
         assert row is not None  # noqa: S101 - an aggregate always has a row
         depth: dict[ItemKind, int] = {kind: row[kind] for kind in ITEM_KINDS}
@@ -229,7 +229,7 @@ class PostgresIndexQueue:
 
         A statement that holds no lock can be a victim too: it may wait between two writers that wait for each other.
         """
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             return await connection.fetch(statement, *arguments)
 
     async def _probe(self, listener: Connection) -> None:
@@ -246,7 +246,7 @@ class PostgresIndexQueue:
         with anyio.move_on_after(seconds), suppress(StoreUnavailable):
             while True:
                 await anyio.sleep(POLL_SECONDS)
-                async with self._database.connection() as connection:
+                async with self._database.everything.connection() as connection:
                     if await connection.fetchval(_DUE):
                         return
 

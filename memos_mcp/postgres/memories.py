@@ -95,14 +95,14 @@ _COPIES: Final = """
 # definitions costs no more than the limit: what it means is uncertain anyway.
 _DEFINED_IN: Final = """
     SELECT asked.source, asked.name, array_agg(DISTINCT defining.path) AS paths
-      FROM unnest($3::text[], $4::text[]) AS asked (source, name)
+      FROM unnest($3::text[], $4::text[], $5::jsonb[]) AS asked (source, name, json)
      CROSS JOIN LATERAL (
         SELECT part.metadata ->> 'path' AS path
           FROM (
             SELECT namespace, kind, superseded_by, expires_at, metadata
               FROM agent_memories
              WHERE metadata ? 'defines'
-               AND metadata -> 'defines' @> to_jsonb(asked.name)
+               AND metadata -> 'defines' @> asked.json
             OFFSET 0
           ) AS part
          WHERE part.namespace = $1
@@ -146,20 +146,20 @@ class PostgresMemories:
     @retried
     async def add(self, scope: Scope, new: NewMemory, now: datetime) -> Added:
         if new.supersedes is not None:
-            async with self._database.transaction() as connection:
+            async with self._database.within(scope.namespace).transaction() as connection:
                 return await add_in_place_of(connection, new.supersedes, scope, new, now)
-        async with self._database.connection() as connection:
+        async with self._database.within(scope.namespace).connection() as connection:
             return await add(connection, scope, new, now)
 
     @retried
     async def add_many(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added]:
-        async with self._database.transaction() as connection:
+        async with self._database.within(scope.namespace).transaction() as connection:
             return await add_many(connection, scope, new, now)
 
     async def get(
         self, namespace: str, ids: Sequence[UUID], filter: MemoryFilter, now: datetime, versions: Versions = "live"
     ) -> dict[UUID, Memory]:
-        async with self._database.lookup() as connection:
+        async with self._database.within(namespace).lookup() as connection:
             rows = await connection.fetch(_GETS[versions], *filter_values(namespace, filter, now), ids)
             found = {row["id"]: memory_of(row) for row in rows}
             return await as_then(connection, found, now) if versions == "then" else found
@@ -175,13 +175,13 @@ class PostgresMemories:
     ) -> list[Memory]:
         position = (None, None) if after is None else (after.occurred_at, after.sequence)
         values = filter_values(namespace, filter, now)
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             rows = await connection.fetch(_LISTS[versions], *values, *position, limit)
             listed = {row["id"]: memory_of(row) for row in rows}
             return list((await as_then(connection, listed, now) if versions == "then" else listed).values())
 
     async def count(self, namespace: str, filter: MemoryFilter, now: datetime, versions: Versions = "live") -> int:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             return int(await connection.fetchval(_COUNTS[versions], *filter_values(namespace, filter, now)))
 
     async def text_search(
@@ -196,29 +196,29 @@ class PostgresMemories:
         queued_only: bool,
     ) -> list[Match]:
         statement = _SEARCH_QUEUED if queued_only else _SEARCHES[versions]
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             rows = await connection.fetch(statement, *filter_values(namespace, filter, now), text, limit)
         return [Match(str(row["id"]), row["score"], Span(0, row["length"])) for row in rows]
 
     async def earlier(self, namespace: str, ids: Sequence[UUID]) -> dict[UUID, list[Memory]]:
         versions: dict[UUID, list[Memory]] = {}
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             for row in await connection.fetch(_EARLIER, namespace, ids):
                 versions.setdefault(row["latest"], []).append(memory_of(row))
         return versions
 
     async def copies(self, namespace: str, hashes: Sequence[bytes], now: datetime) -> dict[bytes, int]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             rows = await connection.fetch(_COPIES, namespace, hashes, now)
         return {row["content_hash"]: row["copies"] for row in rows}
 
     async def defined_in(self, namespace: str, names: Sequence[PartName], now: datetime) -> dict[PartName, list[str]]:
         sources, defined = zip(*names, strict=True) if names else ((), ())
-        async with self._database.lookup() as connection:
-            rows = await connection.fetch(_DEFINED_IN, namespace, now, sources, defined)
+        async with self._database.within(namespace).lookup() as connection:
+            rows = await connection.fetch(_DEFINED_IN, namespace, now, sources, defined, defined)
         return {(row["source"], row["name"]): row["paths"] for row in rows}
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Memory]:
-        async with self._database.lookup() as connection:
+        async with self._database.everything.lookup() as connection:
             rows = await connection.fetch(_CURRENT, ids)
         return {row["id"]: memory_of(row) for row in rows}

@@ -147,53 +147,53 @@ class PostgresMemoryChanges:
 
     @retried
     async def update(self, scope: Scope, change: MemoryChange, now: datetime) -> Changed:
-        async with self._database.transaction() as connection:
+        async with self._database.within(scope.namespace).transaction() as connection:
             return await _update(connection, scope, change, now)
 
     async def targets(self, scope: Scope, selection: Selection, now: datetime, *, forgotten: bool) -> list[ToForget]:
         values = filter_values(scope.namespace, selection.filter or MemoryFilter(), now)
-        async with self._database.connection() as connection:
+        async with self._database.within(scope.namespace).reading() as connection:
             rows = await connection.fetch(_TARGETS, *values, selection.memory_ids, forgotten)
         return [ToForget(row["id"], row["earlier"]) for row in rows]
 
     async def contents(self, scope: Scope, memory_ids: Sequence[UUID]) -> list[str]:
-        async with self._database.connection() as connection:
+        async with self._database.within(scope.namespace).reading() as connection:
             return [row["content"] for row in await connection.fetch(_CONTENTS, memory_ids, scope.namespace)]
 
     @retried
     async def forget(self, scope: Scope, memory_ids: Sequence[UUID], now: datetime) -> set[UUID]:
-        async with self._database.transaction() as connection:
+        async with self._database.within(scope.namespace).transaction() as connection:
             rows = await connection.fetch(_FORGET, memory_ids, scope.namespace, now)
             return await _recorded(connection, scope, "forgotten", rows, now)
 
     @retried
     async def erase(self, scope: Scope, memory_ids: Sequence[UUID], vectors: ErasedVectors, now: datetime) -> set[UUID]:
-        async with self._database.transaction() as connection:
+        async with self._database.within(scope.namespace).transaction() as connection:
             rows = await connection.fetch(_ERASE, memory_ids, scope.namespace)
             await connection.execute(_ERASE_VECTORS, vectors.hashes, vectors.only_model)
             return await _recorded(connection, scope, "erased", rows, now)
 
     async def erase_vectors(self, vectors: ErasedVectors) -> None:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             await connection.execute(_ERASE_VECTORS, vectors.hashes, vectors.only_model)
 
     @retried
     async def restore(self, scope: Scope, memory_ids: Sequence[UUID], now: datetime) -> set[UUID]:
-        async with self._database.transaction() as connection:
+        async with self._database.within(scope.namespace).transaction() as connection:
             rows = await connection.fetch(_RESTORE, memory_ids, scope.namespace)
             return await _recorded(connection, scope, "restored", rows, now)
 
     async def ids_between(self, namespace: str, low: UUID, high: UUID, limit: int) -> list[UUID]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             rows = await connection.fetch(_IDS_BETWEEN, namespace, low, high, limit)
         return [row["id"] for row in rows]
 
     async def history(self, namespace: str, memory_id: UUID) -> list[MemoryEvent]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             return await memory_events.history(connection, namespace, memory_id)
 
     async def prune(self, before: datetime) -> int:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             return await memory_events.prune(connection, before)
 
 

@@ -97,7 +97,7 @@ class LineImports:
 
     async def reserve_numbers(self, last_memory: int, last_event: int) -> bool:
         """Have new rows numbered after these; return whether there are no memories, so that theirs can be kept."""
-        async with self._database.transaction() as connection:
+        async with self._database.everything.transaction() as connection:
             await connection.fetchval(_RESERVE_EVENTS, last_event)
             empty = not await connection.fetchval(_HAS_MEMORIES)
             if empty:
@@ -106,7 +106,7 @@ class LineImports:
 
     async def ids_of_same_content(self, lines: Sequence[str]) -> dict[str, str]:
         """Return, for the memories whose content is stored under another id, that id by theirs."""
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             return {row["given"]: row["stored"] for row in await connection.fetch(_UNDER_ANOTHER_ID, lines)}
 
     @retried
@@ -114,7 +114,7 @@ class LineImports:
         self, line_type: LineType, lines: Sequence[str], ids: Mapping[str, str], *, keep_numbers: bool
     ) -> InsertedLines:
         """Store the lines of one type that are new, in one transaction."""
-        async with self._database.transaction() as connection:
+        async with self._database.everything.transaction() as connection:
             await connection.execute(_PLAIN)
             before = await self._stored(connection, line_type, lines, ids)
             values = (lines, dict(ids), keep_numbers)

@@ -223,7 +223,7 @@ class _Rows:
 
     async def states(self, of: Sequence[UUID] | SequenceRange) -> dict[UUID, ItemState]:
         if isinstance(of, SequenceRange):
-            async with self._database.connection() as connection:
+            async with self._database.everything.connection() as connection:
                 rows = await connection.fetch(self._statements.states_of_range, *self._leading, *of)
         else:
             rows = await self._looked_up(self._statements.states_of_ids, *self._leading, of)
@@ -234,11 +234,11 @@ class _Rows:
 
     async def _looked_up(self, statement: str, *arguments: Any) -> list[Row]:
         """Return the rows of a statement that starts from ids: to plan it would take longer than to run it."""
-        async with self._database.lookup() as connection:
+        async with self._database.everything.lookup() as connection:
             return await connection.fetch(statement, *arguments)
 
     async def _value(self, statement: str, *arguments: Any) -> Any:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             return await connection.fetchval(statement, *arguments)
 
 

@@ -136,18 +136,18 @@ class PostgresSources:
                 await connection.close(timeout=CLOSE_SECONDS)
 
     async def digests(self, scope: Scope, source: str) -> dict[str, bytes]:
-        async with self._database.connection() as connection:
+        async with self._database.within(scope.namespace).reading() as connection:
             rows = await connection.fetch(_DIGESTS, scope.namespace, scope.agent_id, source, COMMITS, self._history)
         return {row["path"]: row["digest"] for row in rows}
 
     @retried
     async def replace(self, scope: Scope, source: str, files: Sequence[StoredFile], now: datetime) -> Replaced:
-        async with self._database.transaction() as connection:
+        async with self._database.within(scope.namespace).transaction() as connection:
             return await _replace(connection, scope, source, files, now)
 
     @retried
     async def remove(self, scope: Scope, source: str, paths: Sequence[str]) -> Replaced:
-        async with self._database.transaction() as connection:
+        async with self._database.within(scope.namespace).transaction() as connection:
             files = (scope.namespace, scope.agent_id, source, paths)
             memory_ids = [row["id"] for row in await connection.fetch(_MEMORY_IDS, *files)]
             await connection.execute(_LOCK_MEMORIES, memory_ids)

@@ -144,7 +144,7 @@ class PostgresTools:
     @retried
     async def upsert(self, namespace: str, new: NewTool, now: datetime) -> Upserted:
         values = _values(namespace, new)
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).connection() as connection:
             # Checked first, because clients register the same tools at every start.
             same = await connection.fetchrow(_UNCHANGED, *values)
             if same is not None:
@@ -157,63 +157,63 @@ class PostgresTools:
 
     @retried
     async def delete(self, namespace: str, tool_ids: Sequence[str]) -> list[str]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).connection() as connection:
             rows = await connection.fetch(_DELETE, namespace, tool_ids)
         return [row["tool_id"] for row in rows]
 
     @retried
     async def set_enabled(self, namespace: str, tool_ids: Sequence[str], *, enabled: bool) -> list[str]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).connection() as connection:
             rows = await connection.fetch(_SET_ENABLED, namespace, tool_ids, enabled)
         return [row["tool_id"] for row in rows]
 
     @retried
     async def mark_missing(self, namespace: str, tool_ids: Sequence[str]) -> list[str]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).connection() as connection:
             rows = await connection.fetch(_MARK_MISSING, namespace, tool_ids)
         return [row["tool_id"] for row in rows]
 
     async def every(self, namespace: str) -> list[Tool]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             return [_tool(row) for row in await connection.fetch(_EVERY, namespace)]
 
     async def of_source(self, namespace: str, source: str) -> list[Tool]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             return [_tool(row) for row in await connection.fetch(_OF_SOURCE, namespace, source)]
 
     async def namespaces_of(self, source: str) -> list[str]:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             return [row["namespace"] for row in await connection.fetch(_NAMESPACES_OF, source)]
 
     async def get(self, namespace: str, ids: Sequence[UUID], filter: ToolFilter) -> dict[UUID, Tool]:
-        async with self._database.lookup() as connection:
+        async with self._database.within(namespace).lookup() as connection:
             rows = await connection.fetch(_GET, *_filter(namespace, filter), ids)
         return {row["point_id"]: _tool(row) for row in rows}
 
     async def named(self, namespace: str, texts: Sequence[str], filter: ToolFilter) -> list[Tool]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             rows = await connection.fetch(_NAMED, *_filter(namespace, filter), texts)
         return [_tool(row) for row in rows]
 
     async def by_name(self, namespace: str, filter: ToolFilter, limit: int) -> list[Tool]:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             rows = await connection.fetch(_BY_NAME, *_filter(namespace, filter), limit)
         return [_tool(row) for row in rows]
 
     async def count(self, namespace: str, filter: ToolFilter) -> int:
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             return int(await connection.fetchval(_COUNT, *_filter(namespace, filter)))
 
     async def text_search(
         self, namespace: str, text: str, filter: ToolFilter, limit: int, *, queued_only: bool
     ) -> list[Match]:
         statement = _SEARCH_QUEUED if queued_only else _SEARCH
-        async with self._database.connection() as connection:
+        async with self._database.within(namespace).reading() as connection:
             rows = await connection.fetch(statement, *_filter(namespace, filter), text, limit)
         return [Match(str(row["point_id"]), row["score"], Span(0, 0)) for row in rows]
 
     async def current(self, ids: Sequence[UUID]) -> dict[UUID, Tool]:
-        async with self._database.connection() as connection:
+        async with self._database.everything.connection() as connection:
             rows = await connection.fetch(_CURRENT, ids)
         return {row["point_id"]: _tool(row) for row in rows}
 

@@ -1,6 +1,6 @@
 """Two servers for all acceptance tests, one for each transport, and a client of each."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -21,13 +21,15 @@ from tests.prepared_home import copy_home
 
 
 @pytest.fixture(scope="package")
-def servers(tmp_path_factory: pytest.TempPathFactory, home_template: Path) -> Iterator[Mapping[str, Server]]:
+def servers(
+    tmp_path_factory: pytest.TempPathFactory, home_template: Path, walled_settings: Callable[[], dict[str, str]]
+) -> Iterator[Mapping[str, Server]]:
     """A bridge with its engine, and an HTTP server; both must have stopped at the end."""
     homes = tmp_path_factory.mktemp("homes")
     with ExitStack() as stack:
-        stdio = Server(copy_home(home_template, homes / "stdio"))
+        stdio = Server(copy_home(home_template, homes / "stdio"), settings=walled_settings())
         stack.callback(stdio.stop)
-        http = Server(copy_home(home_template, homes / "http"), ("serve", "--port", "0"))
+        http = Server(copy_home(home_template, homes / "http"), ("serve", "--port", "0"), walled_settings())
         stack.callback(http.stop)
         yield {"stdio": stdio, "http": http}
     for log in (stdio.log, http.log):

@@ -110,8 +110,11 @@ class Server:
 
     async def rows(self, query: str, *values: object) -> list[Any]:
         """Query the database of the server directly."""
-        lines = self._postmaster.read_text().splitlines()
-        connection = await asyncpg.connect(host=lines[4], port=int(lines[3]), user="postgres", database="memos")
+        if (url := self.settings.get("MEMOS_DATABASE_URL")) is not None:
+            connection = await asyncpg.connect(url)
+        else:
+            lines = self._postmaster.read_text().splitlines()
+            connection = await asyncpg.connect(host=lines[4], port=int(lines[3]), user="postgres", database="memos")
         try:
             return list(await connection.fetch(query, *values))
         finally:

@@ -1,6 +1,6 @@
 """A namespace is isolated: clients of other namespaces cannot read or change it, not even with its ids."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ pytestmark = pytest.mark.anyio
 SECRET = "The vault opens with the word heliotrope."
 
 
-async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(tmp_path: Path, home_template: Path) -> None:
-    home = copy_home(home_template, tmp_path / "home")
-    first = Server(home, settings={"MEMOS_NAMESPACE": "first", "MEMOS_AGENT_ID": "alice"})
-    second = Server(home, settings={"MEMOS_NAMESPACE": "second", "MEMOS_AGENT_ID": "alice"})
+async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(
+    tmp_path: Path, home_template: Path, walled_settings: Callable[[], dict[str, str]]
+) -> None:
+    home, shared = copy_home(home_template, tmp_path / "home"), walled_settings() | {"MEMOS_AGENT_ID": "alice"}
+    first = Server(home, settings={"MEMOS_NAMESPACE": "first", **shared})
+    second = Server(home, settings={"MEMOS_NAMESPACE": "second", **shared})
     try:
         client = await StdioRawClient(first).open()
         ids = await _fill(client)
@@ -32,7 +34,7 @@ async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(tmp_p
         cursors = [({}, page["next_cursor"]), ({"query": "vault"}, searched["next_cursor"])]
 
         await _assert_isolated(await StdioRawClient(second).open(), ids, cursors)
-        third = Server(home, ("serve", "--port", "0"), {"MEMOS_NAMESPACE": "third", "MEMOS_AGENT_ID": "alice"})
+        third = Server(home, ("serve", "--port", "0"), {"MEMOS_NAMESPACE": "third", **shared})
         assert third.url
         create = ["token", "create", "--namespace", "fourth", "--agent", "alice"]
         token = in_pipe(user_of(home), create).stdout.strip()

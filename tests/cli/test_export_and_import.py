@@ -114,7 +114,7 @@ def without_counts(rows: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 async def test_every_column_of_the_record_is_exported(target: Database) -> None:
-    async with target.connection() as connection:
+    async with target.everything.connection() as connection:
         for name, table in TABLES.items():
             rows = await connection.fetch(
                 "SELECT column_name::text FROM information_schema.columns WHERE table_name = $1", table
@@ -144,7 +144,7 @@ async def test_an_export_from_before_tools_had_methods_is_imported(exported: Pat
     await anyio.Path(exported).write_text("".join(json.dumps(line) + "\n" for line in lines))
     first, again = await read(target, exported), await read(target, exported)
     assert first["tool lines created"] == again["tool lines there already"] > 0
-    async with target.connection() as connection:
+    async with target.everything.connection() as connection:
         rows = await connection.fetch("SELECT DISTINCT method, auth, missing FROM registered_tools")
     assert [tuple(row.values()) for row in rows] == [("POST", None, False)]
 
@@ -163,7 +163,7 @@ async def test_an_import_that_was_interrupted_is_resumed(exported: Path, target:
     half.write_text("\n".join(lines[:8]) + '\n{"type": "end", "lines": 7}\n')
     await read(target, half)
     await read(target, exported)
-    async with target.connection() as connection:
+    async with target.everything.connection() as connection:
         order = "SELECT string_agg(id::text, ' ' ORDER BY sequence) FROM agent_memories"
         resumed = await connection.fetchval(order)
         assert await connection.fetchval("SELECT count(*) = count(DISTINCT sequence) FROM agent_memories")
@@ -177,7 +177,7 @@ async def test_new_rows_are_numbered_after_imported_ones(exported: Path, target:
     memories, changes = PostgresMemories(target), PostgresMemoryChanges(target)
     added = await memories.add(ANN, NewMemory("The newest of all."), NOW)
     await changes.forget(ANN, [added.memory_id], NOW)
-    async with target.connection() as connection:
+    async with target.everything.connection() as connection:
         newest = await connection.fetchval("SELECT memory_id FROM memory_events ORDER BY sequence DESC LIMIT 1")
     assert newest == added.memory_id
 
@@ -238,7 +238,7 @@ async def test_a_content_that_is_stored_under_another_id_is_stored_once(exported
     boil = await memories.add(ANN, NewMemory("def boil(): ..."), NOW)
     counts = await read(target, exported)
     assert counts["memory lines there already under another id"] == 2
-    async with target.connection() as connection:
+    async with target.everything.connection() as connection:
         former = await connection.fetchval("SELECT superseded_by FROM agent_memories WHERE content = 'Tea is at four.'")
         chunks = await connection.fetchval("SELECT memory_ids FROM ingested_files")
     assert former == tea.memory_id
@@ -253,7 +253,7 @@ async def test_a_chunk_that_another_source_has_here_names_the_imported_source_to
     boil = NewMemory("def boil(): ...", kind="document", metadata={"source": "fork", "lines": [1, 2]})
     await PostgresSources(target).replace(ANN, "fork", [StoredFile("tea.py", b"1", [boil])], NOW)
     await read(target, exported)
-    async with target.connection() as connection:
+    async with target.everything.connection() as connection:
         source = await connection.fetchval("SELECT source FROM ingested_files WHERE source <> 'fork'")
     found = await PostgresMemories(target).newest("home", MemoryFilter(metadata={"source": source}), None, 9, NOW)
     (metadata,) = (memory.metadata for memory in found if memory.content == boil.content)
@@ -263,7 +263,7 @@ async def test_a_chunk_that_another_source_has_here_names_the_imported_source_to
 async def test_a_file_of_one_namespace_takes_no_chunk_of_another(exported: Path, target: Database) -> None:
     other = (await PostgresMemories(target).add(Scope("office", "ann"), NewMemory("theirs"), NOW)).memory_id
     await read(target, changed(exported, "file", memory_ids=[str(other)]))
-    async with target.connection() as connection:
+    async with target.everything.connection() as connection:
         assert await connection.fetchval("SELECT memory_ids FROM ingested_files") == []
 
 
@@ -283,13 +283,13 @@ async def test_a_memory_that_was_forgotten_or_erased_here_is_not_revived(
 ) -> None:
     await read(target, exported)
     changes = PostgresMemoryChanges(target)
-    async with target.connection() as connection:
+    async with target.everything.connection() as connection:
         cat = await connection.fetchval("SELECT id FROM agent_memories WHERE content = 'Who feeds the cat?'")
     await (changes.erase(ANN, [cat], ErasedVectors([], None), NOW) if erased else changes.forget(ANN, [cat], NOW))
     counts = await read(target, exported)
     assert counts["memory lines not stored"] == 1
     assert "was forgotten, erased or replaced here, or has expired" in capsys.readouterr().err
-    async with target.connection() as connection:
+    async with target.everything.connection() as connection:
         assert not await connection.fetchval("SELECT EXISTS (SELECT FROM agent_memories WHERE id = $1)", cat)
 
 

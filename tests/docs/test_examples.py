@@ -15,6 +15,8 @@ import pytest
 from memos_mcp.cli.command_line import main
 from memos_mcp.ingest.loadout_files import read_loadout
 from memos_mcp.mcp_server.server import TOOLS
+from memos_mcp.postgres.connection import connect
+from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.settings import Settings
 from tests.docs.pages import PAGES, Block, blocks
 from tests.docs.workspace import Workspace
@@ -97,12 +99,25 @@ async def keep_file(workspace: Workspace, block: Block) -> None:
     assert any(block.name in other.text for other in blocks(block.page) if other.language == "sh")
 
 
+async def run_statements(workspace: Workspace, block: Block) -> None:
+    """Run the statements of a superuser on the server of the workspace, and take them back."""
+    await workspace.start_engine()
+    server = EmbeddedPostgres(workspace.home / "postgres")
+    connection = await connect(await server.start())
+    try:
+        await connection.execute(f"BEGIN; CREATE ROLE memos LOGIN; {block.text}; ROLLBACK")
+    finally:
+        await connection.close(timeout=5)
+        await server.stop()
+
+
 Handler = Callable[[Workspace, Block], Awaitable[None]]
 
 HANDLERS: list[tuple[str, str, str, Handler]] = [
     ("sh", "", "export MEMOS_DATABASE_URL=*", read_settings),
     ("sh", "", "export MEMOS_QDRANT_*", read_settings),
     ("sh", "", "*", run_shell),
+    ("sql", "", "*", run_statements),
     ("python", "", "*orchestrator*", run_orchestrator),
     ("python", "", "*", run_session),
     ("json", "", '*ervers"*', launch_configured),

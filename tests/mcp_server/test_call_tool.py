@@ -141,7 +141,7 @@ async def test_an_answer_that_utf_8_cannot_encode_is_shown_as_its_json(database:
 
 
 async def outcomes(database: Database) -> list[tuple[str, str, bool, str | None]]:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         rows = await connection.fetch(
             "SELECT tool_id, task, worked, why FROM tool_outcomes AS one JOIN past_tasks ON past_tasks.id = task_id "
             "ORDER BY at"
@@ -172,7 +172,7 @@ async def test_wrong_arguments_do_not_count_against_a_tool(database: Database) -
 
 
 async def test_a_call_that_is_done_is_answered_although_its_outcome_cannot_be_kept(database: Database) -> None:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute("DROP TABLE tool_outcomes")
     with serving((endpoints := Tools()).app) as host:
         async with toolbox(database, host, "echo") as client:

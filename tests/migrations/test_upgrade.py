@@ -64,7 +64,7 @@ CHINESE_ROWS = f"""
 
 
 async def queued(database: Database) -> set[UUID]:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         return {row["item_id"] for row in await connection.fetch("SELECT item_id FROM index_queue")}
 
 
@@ -153,7 +153,7 @@ async def test_changes_after_an_upgrade_are_queued(upgraded: Database) -> None:
 
 
 async def test_a_moved_message_records_its_former_position_after_an_upgrade(upgraded: Database) -> None:
-    async with upgraded.connection() as connection:
+    async with upgraded.everything.connection() as connection:
         await connection.execute("UPDATE agent_memories SET session_id = 'letter' WHERE id = $1", CAT)
     claims = {claim.item_id: claim for claim in await PostgresIndexQueue(upgraded).claim(10, LEASE)}
     assert [position["session_id"] for position in claims[CAT].former_positions] == ["call"]

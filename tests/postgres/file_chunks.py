@@ -32,7 +32,7 @@ async def indexed(database: Database, contents: Sequence[str]) -> dict[str, UUID
 
 
 async def chunks(database: Database) -> dict[str, UUID]:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         rows = await connection.fetch("SELECT content, id FROM agent_memories")
     return {row["content"]: row["id"] for row in rows}
 

@@ -67,7 +67,7 @@ FILL: Final = """
     INSERT INTO index_queue (kind, item_id, priority, queued_at)
     SELECT CASE WHEN number % 4 = 0 THEN 'tool' ELSE 'memory' END, md5(number::text)::uuid, number % 2,
            now() + number * interval '1 ms'
-      FROM generate_series(1, 32000) AS number
+      FROM generate_series(1, 32000) AS number;
 """
 """Large enough that an index is cheaper than a scan of the table: smaller tables are rightly read as a whole.
 
@@ -79,19 +79,17 @@ an index-only scan needs that mark.
 class Explaining(Database):
     """Explains each statement with its arguments instead of running it; every statement seems to find nothing."""
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__("")
+    def __init__(self, connection: Connection, callers_role: str | None = None) -> None:
+        super().__init__("", callers_role=callers_role)
         self.plans: list[Plan] = []
         self._connection = connection
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Any]:
+    async def _lent(self) -> AsyncIterator[Any]:
         yield self
 
-    transaction = connection
-
     @asynccontextmanager
-    async def lookup(self) -> AsyncIterator[Any]:
+    async def _lent_for_lookup(self) -> AsyncIterator[Any]:
         yield _Lookup(self)
 
     async def fetch(self, statement: str, *arguments: object) -> list[Any]:
@@ -115,7 +113,10 @@ class Explaining(Database):
         return 0
 
     async def execute(self, statement: str, *arguments: object) -> None:
-        await self.fetch(statement, *arguments)
+        if statement.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
+            await self._connection.execute(statement)
+        else:
+            await self.fetch(statement, *arguments)
 
     async def fetchmany(self, statement: str, arguments: Iterable[Sequence[object]]) -> list[Any]:
         for one in arguments:
@@ -132,6 +133,9 @@ class _Lookup:
     async def fetch(self, statement: str, *arguments: object) -> list[Any]:
         await self._database.explain_generic(statement, arguments)
         return []
+
+    async def execute(self, statement: str) -> None:
+        await self._database.execute(statement)
 
 
 class Plan:

@@ -25,13 +25,13 @@ async def index_all(database: Database) -> None:
 
 
 async def run(database: Database, statement: str, *arguments: object) -> None:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute(statement, *arguments)
 
 
 async def queued(database: Database) -> str:
     """Return the letters of the memories that are queued; `?` for deleted ones."""
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         rows = await connection.fetch(
             "SELECT coalesce(content, '?') AS content FROM index_queue LEFT JOIN agent_memories ON id = item_id"
         )
@@ -58,6 +58,6 @@ async def around(database: Database) -> str:
     affected = await memory_rows(database).around(
         [claim.item_id for claim in claims], [position for claim in claims for position in claim.former_positions]
     )
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         rows = await connection.fetch("SELECT content FROM agent_memories WHERE id = ANY ($1)", list(affected))
     return "".join(sorted(row["content"] for row in rows))

@@ -39,7 +39,7 @@ async def test_a_token_is_found_by_its_digest_with_all_that_was_stored(database:
 async def test_the_text_of_a_token_is_not_in_the_database(database: Database) -> None:
     tokens = PostgresAccessTokens(database)
     await tokens.add(NEW, "memos_", digest("the secret"), NOW)
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         assert "secret" not in await connection.fetchval(
             "SELECT string_agg(token::text, '') FROM access_tokens AS token"
         )

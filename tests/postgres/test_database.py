@@ -55,14 +55,17 @@ async def test_the_constructor_does_no_io(home: Path) -> None:
 
 async def test_the_first_use_migrates(empty_url: str) -> None:
     database = Database(empty_url)
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM agent_memories") == 0
     assert int((await database.server_version()).split(".")[0]) >= 15
     await database.close()
 
 
 async def test_only_a_lookup_plans_a_statement_once_for_all_parameters(database: Database) -> None:
-    for lend, mode in ((database.lookup, "force_generic_plan"), (database.connection, "force_custom_plan")):
+    for lend, mode in (
+        (database.everything.lookup, "force_generic_plan"),
+        (database.everything.connection, "force_custom_plan"),
+    ):
         async with lend() as connection:
             assert await connection.fetchval("SHOW plan_cache_mode") == mode
 
@@ -71,7 +74,7 @@ async def test_concurrent_lookups_are_all_answered(database: Database) -> None:
     answers: list[int] = []
 
     async def ask(number: int) -> None:
-        async with database.lookup() as connection:
+        async with database.everything.lookup() as connection:
             answers.append(await connection.fetchval("SELECT $1::int", number))
 
     with anyio.fail_after(20):
@@ -111,12 +114,12 @@ async def test_an_address_that_cannot_be_read_is_never_quoted(address: str, capl
 
 
 async def test_a_connection_that_is_cut_is_replaced(database: Database) -> None:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         pid = await connection.fetchval("SELECT pg_backend_pid()")
     killer = await database.dedicated_connection()
 
     async def ask_on_a_dead_connection() -> None:
-        async with database.connection() as connection:
+        async with database.everything.connection() as connection:
             assert await killer.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
             await connection.fetchval("SELECT 1")
 
@@ -127,7 +130,7 @@ async def test_a_connection_that_is_cut_is_replaced(database: Database) -> None:
 
 async def test_a_value_that_does_not_fit_is_invalid(database: Database) -> None:
     async def store_too_much() -> None:
-        async with database.connection() as connection:
+        async with database.everything.connection() as connection:
             await connection.execute("INSERT INTO registered_tools (tool_id) VALUES (repeat('x', 256))")
 
     with pytest.raises(Invalid, match="Shorten or simplify"):
@@ -137,10 +140,10 @@ async def test_a_value_that_does_not_fit_is_invalid(database: Database) -> None:
 async def test_a_cancelled_transaction_is_rolled_back_and_releases_its_connection(database: Database) -> None:
     for _ in range(20):  # more than the pool has
         with anyio.move_on_after(0.05):
-            async with database.transaction() as connection:
+            async with database.everything.transaction() as connection:
                 await connection.execute(INSERT)
                 await connection.execute("SELECT pg_sleep(60)")
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM agent_memories") == 0
 
 
@@ -154,7 +157,7 @@ async def until_asleep(connection: Connection, count: int) -> list[int]:
 
 
 async def run(database: Database, *statements: str) -> None:
-    async with database.transaction() as connection:
+    async with database.everything.transaction() as connection:
         for statement in statements:
             await connection.execute(statement)
 
@@ -169,7 +172,7 @@ async def test_a_cancelled_transaction_is_rolled_back_silently_before_its_caller
             [pid] = await until_asleep(observer, 1)
             tasks.cancel_scope.cancel()
     assert await observer.fetchval("SELECT state FROM pg_stat_activity WHERE pid = $1", pid) == "idle"
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         assert await connection.fetchval("SELECT pg_backend_pid()") == pid
         assert await connection.fetchval("SELECT count(*) FROM agent_memories") == 0
     assert caplog.messages == []
@@ -178,7 +181,7 @@ async def test_a_cancelled_transaction_is_rolled_back_silently_before_its_caller
 async def test_connections_that_ignore_cancellation_are_replaced_without_delay(
     database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memos_mcp.postgres.database.ROLLBACK_SECONDS", 0.1)
+    monkeypatch.setattr("memos_mcp.postgres.access.ROLLBACK_SECONDS", 0.1)
     observer = await database.dedicated_connection()
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
@@ -186,7 +189,7 @@ async def test_connections_that_ignore_cancellation_are_replaced_without_delay(
                 tasks.start_soon(run, database, SLEEP_ON)
             pids = await until_asleep(observer, POOL_SIZE)
             tasks.cancel_scope.cancel()
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         assert await connection.fetchval("SELECT pg_backend_pid()") not in pids
         assert await connection.fetchval(END, pids)
     assert caplog.messages == []
@@ -196,7 +199,7 @@ async def test_the_error_of_a_transaction_propagates_when_its_connection_is_lost
     observer = await database.dedicated_connection()
 
     async def fail_on_a_dead_connection() -> None:
-        async with database.transaction() as connection:
+        async with database.everything.transaction() as connection:
             pid = await connection.fetchval("SELECT pg_backend_pid()")
             assert await observer.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
             raise LookupError("first")
@@ -251,7 +254,7 @@ async def test_calls_work_after_a_server_restart_and_an_embedded_server_is_resta
     folder = copy_home(home_template / "postgres", home / "postgres")
     server = EmbeddedPostgres(folder)
     remote, embedded = Database(await server.start()), Database(server)
-    async with embedded.connection() as connection:
+    async with embedded.everything.connection() as connection:
         await connection.execute(INSERT)
     await remote.server_version()
 
@@ -268,7 +271,7 @@ async def test_calls_work_after_a_server_restart_and_an_embedded_server_is_resta
             await until_it_works(embedded.server_version)
     await until_it_works(remote.server_version)
 
-    async with remote.connection() as connection:
+    async with remote.everything.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM agent_memories") == 1
     await remote.close()
     await embedded.close()

@@ -34,7 +34,7 @@ async def test_vectors_come_back_by_model_and_text(database: Database) -> None:
 
 async def test_a_vector_is_kept_as_little_endian_float32(database: Database) -> None:
     await PostgresEmbeddings(database).add("m", {ONE: vector(1.0, -2.0)})
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         assert await connection.fetchval("SELECT vector FROM embeddings") == bytes.fromhex("0000803f000000c0")
 
 

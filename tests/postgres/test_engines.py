@@ -20,7 +20,7 @@ def engine(database: Database, name: str) -> PostgresEngines:
 
 
 async def age(database: Database, name: str, minutes: float) -> None:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         statement = "UPDATE engines SET seen_at = seen_at - make_interval(secs => 60 * $2) WHERE name = $1"
         await connection.execute(statement, name, minutes)
 
@@ -72,7 +72,7 @@ async def test_an_engine_that_crashed_is_omitted_after_two_minutes_and_deleted_b
     await age(database, "silent", 1.5)
     assert await names(database) == ["silent"]
     await engine(database, "next").refresh(None, exclusive=True)
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         assert await connection.fetchval("SELECT string_agg(name, ' ' ORDER BY name) FROM engines") == "next silent"
 
 

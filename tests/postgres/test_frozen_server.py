@@ -56,7 +56,7 @@ def url(data: Path) -> str:
 async def embedded(url: str) -> AsyncIterator[Database]:
     """An open database with a small pool."""
     database = Database(url, pool_size=2)
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute("TRUNCATE agent_memories")
     yield database
     await database.close()
@@ -67,7 +67,7 @@ async def store(database: Database) -> None:
 
 
 async def rows(database: Database) -> int:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         return int(await connection.fetchval(ROWS))
 
 
@@ -106,7 +106,7 @@ async def test_a_store_that_a_frozen_server_interrupts_can_be_repeated(embedded:
 @pytest.mark.usefixtures("impatient")
 async def test_a_commit_that_a_frozen_server_does_not_answer_is_reported(embedded: Database, data: Path) -> None:
     async def commit_while_frozen() -> None:
-        async with embedded.transaction() as connection:
+        async with embedded.everything.transaction() as connection:
             await connection.execute(INSERT)
             stack.enter_context(frozen(data))
 
@@ -141,14 +141,14 @@ async def test_a_server_that_is_frozen_before_the_first_use_is_reported(
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_statement_that_runs_long_on_a_server_that_answers_is_not_given_up(database: Database) -> None:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute("SELECT pg_sleep(1.5)")  # more than two probes
 
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_direct_address_that_cannot_be_used_ends_no_statement(database_url: str) -> None:
     database = Database(database_url, direct_url="mysql://nowhere")
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute("SELECT pg_sleep(0.5)")
     await database.close()
 
@@ -160,7 +160,7 @@ async def test_a_wait_for_a_busy_pool_is_not_given_up(database_url: str) -> None
 
     async def sleep() -> None:
         with suppress(StoreUnavailable):
-            async with database.connection() as connection:
+            async with database.everything.connection() as connection:
                 await connection.execute(SLEEP_ON)
 
     with anyio.fail_after(20):
@@ -179,7 +179,7 @@ async def test_a_pool_that_stays_busy_is_an_error_after_one_wait(
     database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = Database(database_url, pool_size=2)
-    async with database.connection(), database.connection():
+    async with database.everything.connection(), database.everything.connection():
         monkeypatch.setattr("memos_mcp.postgres.database.COMMAND_SECONDS", 0.2)
         with pytest.raises(StoreUnavailable), anyio.fail_after(10):
             await database.server_version()

@@ -24,7 +24,7 @@ EDIT = "UPDATE agent_memories SET tags = tags || 'more'::text"
 
 
 async def run(database: Database, statement: str) -> None:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute(statement)
 
 
@@ -46,7 +46,7 @@ async def test_every_write_queues_its_item(database: Database) -> None:
 
 async def test_a_write_that_is_rolled_back_queues_nothing(database: Database) -> None:
     async def insert_and_fail() -> None:
-        async with database.transaction() as connection:
+        async with database.everything.transaction() as connection:
             await connection.execute("INSERT INTO agent_memories (namespace, agent_id, content) VALUES ('n', 'a', 'x')")
             raise ZeroDivisionError
 

@@ -76,7 +76,9 @@ async def test_any_content_can_be_stored_and_searched(database: Database) -> Non
         memory_id = await store(memories, content)
         assert (await memories.get("team", [memory_id], ANY, NOW))[memory_id].content == content
         assert isinstance(await memories.text_search("team", content, ANY, 5, NOW, queued_only=False), list)
-    async with database.connection() as connection:  # more than a tsvector can hold is searchable by its beginning
+    async with (
+        database.everything.connection() as connection
+    ):  # more than a tsvector can hold is searchable by its beginning
         too_much = "beginning " + " ".join(f"word{number}" for number in range(150_000))
         statement = "INSERT INTO agent_memories (namespace, agent_id, content) VALUES ('other', 'ann', $1)"
         await connection.execute(statement, too_much)
@@ -176,7 +178,7 @@ async def test_a_memory_can_be_superseded_by_an_existing_one(database: Database)
     old, there = await store(memories, "tea"), await store(memories, "coffee")
     added = await memories.add(ANN, NewMemory("coffee", supersedes=old), NOW)
     assert (added.memory_id, added.created) == (there, False)
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         assert await connection.fetchval("SELECT superseded_by FROM agent_memories WHERE id = $1", old) == there
 
 
@@ -309,7 +311,7 @@ async def test_a_manual_change_of_an_indexed_column_increments_the_version_and_q
     memory_id = await store(memories, "tea")
     await queue.finish(await queue.claim(10, HOUR))
     for version, change in enumerate(CHANGES, 2):
-        async with database.connection() as connection:
+        async with database.everything.connection() as connection:
             await connection.execute(f"UPDATE agent_memories SET {change}")
             row = await connection.fetchrow("SELECT version, content_hash = digest_of(content) FROM agent_memories")
         assert row is not None
@@ -323,7 +325,7 @@ async def test_a_change_of_an_unindexed_column_queues_nothing(database: Database
     memories, queue = PostgresMemories(database), PostgresIndexQueue(database)
     memory_id = await store(memories, "tea")
     await queue.finish(await queue.claim(10, HOUR))
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute("UPDATE agent_memories SET ingested = NOT ingested, tags = tags")
     assert await queue.claim(10, HOUR) == []
     assert await memory_rows(database).states(ALL_ITEMS) == {memory_id: ItemState(1)}

@@ -48,14 +48,14 @@ async def test_concurrent_stores_through_few_sessions_are_all_kept(pooled: Datab
     async with anyio.create_task_group() as tasks:
         for number in range(60):
             tasks.start_soon(store, pooled, f"Note {number}")
-    async with pooled.connection() as connection:
+    async with pooled.everything.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM agent_memories") == 60
 
 
 async def test_nothing_that_is_set_for_a_transaction_stays_on_a_session(pooled: Database) -> None:
-    async with pooled.connection() as connection:
+    async with pooled.everything.connection() as connection:
         assert await connection.fetchval("SHOW plan_cache_mode") == "force_custom_plan"
-    async with pooled.lookup() as connection:
+    async with pooled.everything.lookup() as connection:
         assert await connection.fetchval("SHOW plan_cache_mode") == "force_custom_plan"
         address = urlunsplit(urlsplit(str(pooled._dsn)))
     other = await connect(address, prepared_statements=False)
@@ -117,7 +117,7 @@ async def test_prepared_statements_through_a_pooler_are_an_error_that_names_the_
 
 async def test_a_statement_prepared_on_another_session_names_the_setting(database: Database) -> None:
     async def execute() -> None:
-        async with database.connection() as connection:
+        async with database.everything.connection() as connection:
             await connection.execute("EXECUTE prepared_elsewhere")
 
     with pytest.raises(StoreUnavailable) as caught:

@@ -13,6 +13,7 @@ from memos_mcp.domain.memory import ListPosition, MemoryFilter
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import ToolFilter
 from memos_mcp.postgres import sources
+from memos_mcp.postgres.callers_role import prepare_role
 from memos_mcp.postgres.connection import Connection, connect
 from memos_mcp.postgres.embeddings import PostgresEmbeddings
 from memos_mcp.postgres.experience import PostgresExperience
@@ -22,7 +23,7 @@ from memos_mcp.postgres.memory_changes import PostgresMemoryChanges
 from memos_mcp.postgres.row_states import PostgresMemoryRows
 from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
-from tests.conftest import copy_of
+from tests.conftest import MARK_LEAKPROOF, copy_of
 from tests.postgres.query_plans import FILL, Explaining, Plan
 
 pytestmark = pytest.mark.anyio
@@ -43,7 +44,7 @@ Ask = Callable[[Explaining], Awaitable[object]]
 async def unanalyzed(server_url: str, template: str) -> AsyncIterator[Connection]:
     async with copy_of(server_url, template) as url:
         connection = await connect(url)
-        await connection.execute(FILL)
+        await connection.execute(FILL + MARK_LEAKPROOF)
         yield connection
         await connection.close(timeout=5)
 
@@ -52,16 +53,17 @@ async def unanalyzed(server_url: str, template: str) -> AsyncIterator[Connection
 async def analyzed(server_url: str, template: str) -> AsyncIterator[Connection]:
     async with copy_of(server_url, template) as url:
         connection = await connect(url)
-        await connection.execute(FILL)
+        await connection.execute(FILL + MARK_LEAKPROOF)
         await connection.execute("VACUUM ANALYZE")
         yield connection
         await connection.close(timeout=5)
 
 
-async def explain(connection: Connection, ask: Ask) -> list[Plan]:
+async def explain(connection: Connection, ask: Ask, callers_role: str | None = None) -> list[Plan]:
     """Return the plan of each statement that is sent; every filter must have been inlined."""
-    explaining = Explaining(connection)
+    explaining = Explaining(connection, callers_role)
     await ask(explaining)
+    await explaining._lender.endings.wait()
     assert explaining.plans
     for plan in explaining.plans:
         assert "_matches" not in plan.text
@@ -126,16 +128,17 @@ def search_tools(*, queued_only: bool) -> Ask:
     )
 
 
-def held(database: Explaining) -> Awaitable[object]:
-    return database.fetch(sources._CHUNKS, "team", "agent 1", "source 1", ["path/1", "path/2"], NOW)
+def of_team(statement: str, *arguments: object) -> Ask:
+    async def ask(database: Explaining) -> None:
+        async with database.within("team").transaction() as connection:
+            await connection.fetch(statement, *arguments)
+
+    return ask
 
 
-def delete_chunks(database: Explaining) -> Awaitable[object]:
-    return database.fetch(sources._DELETE_MEMORIES, IDS[:9])
-
-
-def remaining_sources(database: Explaining) -> Awaitable[object]:
-    return database.fetch(sources._REMAINING, IDS[:9])
+held = of_team(sources._CHUNKS, "team", "agent 1", "source 1", ["path/1", "path/2"], NOW)
+delete_chunks = of_team(sources._DELETE_MEMORIES, IDS[:9])
+remaining_sources = of_team(sources._REMAINING, IDS[:9])
 
 
 NEIGHBOUR_INDEXES = {"agent_memories_pkey", "agent_memories_session", "ingested_files_memories"}
@@ -207,6 +210,21 @@ OTHERS = {
 }  # fmt: skip
 
 
+ENGINES = {"current", "neighbours", "around", "states of a range", "digest of a range", "end of a range"}
+CALLERS: dict[str, Ask] = {
+    **{f"memories: {name}": ask for name, (ask, _) in MEMORIES.items() if name not in ENGINES},
+    **{f"tools: {name}": ask for name, (ask, _) in TOOLS.items() if name not in ENGINES},
+    "memories: queued": search_memories(queued_only=True),
+    "ids between": ids_between,
+    "reports": lambda database: PostgresExperience(database).reports("team 1", IDS),
+    "uses": lambda database: PostgresExperience(database).uses("team 1", IDS),
+    "digests": OTHERS["digests"][0],
+    "held": held,
+    "delete": delete_chunks,
+    "remaining": remaining_sources,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(("ask", "indexes"), MEMORIES.values(), ids=MEMORIES)
 async def test_memories_are_read_by_the_index_that_fits_the_filter(
     analyzed: Connection, ask: Ask, indexes: set[str]
@@ -240,6 +258,19 @@ async def test_the_queue_embeddings_and_files_are_read_by_their_keys(
 ) -> None:
     for plan in await explain(analyzed, ask):
         assert (plan.scanned, plan.indexes) == (set(), indexes)
+
+
+@pytest.mark.parametrize("state", ["analyzed", "unanalyzed"])
+async def test_row_level_security_changes_no_plan_of_a_statement_that_serves_a_caller(
+    analyzed: Connection, unanalyzed: Connection, callers_role: str, state: str
+) -> None:
+    connection = {"analyzed": analyzed, "unanalyzed": unanalyzed}[state]
+    await prepare_role(connection, callers_role)
+    for name, ask in CALLERS.items():
+        before = await explain(connection, ask)
+        after = await explain(connection, ask, callers_role)
+        assert [plan.indexes for plan in after] == [plan.indexes for plan in before], name
+        assert [plan.scanned for plan in after] == [plan.scanned for plan in before], name
 
 
 async def test_a_page_of_the_newest_memories_is_read_in_order_without_a_sort(analyzed: Connection) -> None:

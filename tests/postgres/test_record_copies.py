@@ -89,7 +89,7 @@ async def test_a_copy_numbers_new_rows_after_those_that_it_has(populated_url: st
     await copy(populated_url, database_url)
     database = Database(database_url)
     await PostgresMemories(database).add(SCOPE, NewMemory("new"), NOW)
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         last = await connection.fetchval(
             "SELECT count(*) FROM agent_memories WHERE sequence >= "
             "(SELECT sequence FROM agent_memories WHERE content = 'new')"
@@ -193,7 +193,7 @@ async def test_a_record_is_copied_through_a_transaction_pooler(
     pooled: Database, pooler_url: str, server_url: str, database_url: str
 ) -> None:
     await PostgresMemories(pooled).add(SCOPE, NewMemory("through the pooler"), NOW)
-    async with fresh_database(server_url) as target, pooled.transaction() as connection:
+    async with fresh_database(server_url) as target, pooled.everything.transaction() as connection:
         snapshot = await take_snapshot(connection)
         through = urlunsplit(urlsplit(pooler_url)._replace(path=urlsplit(target).path))
         with anyio.fail_after(30):

@@ -27,7 +27,7 @@ HOUR = timedelta(hours=1)
 
 async def letters(database: Database, ids: Iterable[UUID]) -> set[str]:
     """Return the contents of the memories among these that still exist."""
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         rows = await connection.fetch("SELECT content FROM agent_memories WHERE id = ANY ($1)", list(ids))
     return {row["content"] for row in rows}
 
@@ -111,7 +111,7 @@ async def test_a_file_that_changes_queues_all_of_its_chunks(database: Database, 
 
 async def test_a_first_run_queues_each_chunk_once_and_does_not_touch_its_row_again(database: Database) -> None:
     await ingest(database, "a.py", "abc")
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         rows = await connection.fetch("SELECT priority, item_id, version FROM index_queue ORDER BY version")
     assert [row["priority"] for row in rows] == [1, 1, 1]
     versions = [row["version"] for row in rows]
@@ -186,7 +186,7 @@ async def test_contexts_are_those_of_a_walk_along_each_session(database: Databas
     for number in range(40):
         await store(database, f"{number}", dice.randrange(10), session=dice.choice("stu"))
     await run(database, "UPDATE agent_memories SET superseded_by = id WHERE content LIKE '%3'")
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         rows = await connection.fetch(
             "SELECT id, content, session_id, superseded_by FROM agent_memories ORDER BY occurred_at, sequence"
         )

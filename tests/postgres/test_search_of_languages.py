@@ -51,7 +51,7 @@ async def test_full_text_search_puts_the_right_statement_first(database: Databas
 async def test_a_row_that_was_inserted_by_hand_is_found_in_another_form(
     database: Database, content: str, question: str
 ) -> None:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         statement = "INSERT INTO agent_memories (namespace, agent_id, content) VALUES ('team', 'ann', $1)"
         await connection.execute(statement, content)
     assert len(await PostgresMemories(database).text_search("team", question, ANY, 5, NOW, queued_only=False)) == 1
@@ -59,7 +59,7 @@ async def test_a_row_that_was_inserted_by_hand_is_found_in_another_form(
 
 @pytest.mark.parametrize("text", ["The boilers of two boats", "café of the boss\u2019s son", "getComment(self)", ""])
 async def test_a_text_in_english_has_the_words_of_english_alone(database: Database, text: str) -> None:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         same = "SELECT searchable_text($1) = to_tsvector('pg_catalog.english', $1)"
         assert await connection.fetchval(same, text)
 
@@ -80,6 +80,6 @@ async def test_a_long_text_without_spaces_can_be_stored_and_is_found_by_its_begi
 
 
 async def test_words_are_computed_with_the_empty_search_path_of_a_restore(database: Database) -> None:
-    async with database.transaction() as connection:
+    async with database.everything.transaction() as connection:
         await connection.execute("SET LOCAL search_path = ''")
         assert await connection.fetchval("SELECT public.searchable_text($1)::text", "Häuser 服务器")

@@ -101,7 +101,7 @@ async def test_a_changed_file_writes_only_its_changed_chunks(database: Database)
 async def test_an_unchanged_chunk_writes_no_memory(database: Database) -> None:
     same = file("a.py", chunk("one"), chunk("two"), chunk("one", 7))
     assert await replace(database, same) == Replaced(created=2)
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         rows = await connection.fetch("SELECT id, xmin, ctid FROM agent_memories ORDER BY id")
         again = file("a.py", chunk("one"), chunk("two"), digest=b"2")
         assert await replace(database, again) == Replaced(kept=2)
@@ -193,7 +193,7 @@ async def test_a_chunk_that_was_shared_before_all_sources_were_named_names_the_r
 ) -> None:
     await replace(database, file("a.py", chunk("one")))
     await replace(database, file("a.py", chunk("one", 5, "fork")), source="fork")
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute("UPDATE agent_memories SET metadata = metadata - 'also_in'")
     await PostgresSources(database).remove(ANN, "app", ["a.py"])
     assert (await memories(database))["one"].metadata["source"] == "fork"
@@ -250,7 +250,7 @@ async def test_concurrent_stores_by_hand_and_file_removals_lose_nothing(database
             for content in contents:
                 tasks.start_soon(store.add, ANN, NewMemory(content), NOW)
         assert (await memories(database)).keys() == set(contents)
-        async with database.connection() as connection:
+        async with database.everything.connection() as connection:
             await connection.execute("DELETE FROM agent_memories")
 
 
@@ -292,7 +292,7 @@ async def test_a_chunk_removed_while_another_source_starts_to_share_it_stays(
 
     monkeypatch.setattr(module, "_replace", slow)
     with anyio.fail_after(20):
-        async with anyio.create_task_group() as tasks, database.connection() as connection:
+        async with anyio.create_task_group() as tasks, database.everything.connection() as connection:
             tasks.start_soon(port.replace, ANN, "lib", [file("a.py", chunk("one", source="lib"))], NOW)
             await replaced.wait()
             tasks.start_soon(port.remove, ANN, "app", ["a.py"])
@@ -352,6 +352,6 @@ async def test_a_failed_run_releases_its_lock(database: Database) -> None:
 
 
 async def recorded(database: Database) -> set[UUID]:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         rows: Sequence[Mapping[str, Any]] = await connection.fetch("SELECT memory_ids FROM ingested_files")
     return {memory_id for row in rows for memory_id in row["memory_ids"]}

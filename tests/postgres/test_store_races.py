@@ -119,7 +119,7 @@ async def test_a_change_of_files_that_loses_a_deadlock_is_retried(
     answers: list[Replaced] = []
     with anyio.fail_after(30):
         async with (
-            database.connection() as watcher,
+            database.everything.connection() as watcher,
             anyio.create_task_group() as tasks,
             gate(database, "SELECT FROM index_queue FOR UPDATE") as other,
         ):

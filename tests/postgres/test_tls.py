@@ -117,7 +117,7 @@ async def test_a_verified_connection_is_encrypted(tls: Tls) -> None:
 async def test_a_pool_uses_the_options_too(tls: Tls) -> None:
     options = {"sslmode": "verify-full", "sslrootcert": "ca.crt", "sslcert": "client.crt", "sslkey": "client.key"}
     database = Database(tls.url(user="postgres", **options))
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         assert await connection.fetchval(IN_USE)
     await database.close()
 

@@ -126,7 +126,7 @@ async def test_every_way_of_reading_applies_the_whole_filter(database: Database)
     await register(tools, "b", "net", name="letter", description="mail b")
     await register(tools, "c", "disk", "net", name="LETTER", description="mail c")
     await register(tools, "off", name="letter", description="mail off")
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute("UPDATE registered_tools SET enabled = false WHERE tool_id = 'off'")
         await connection.execute("UPDATE registered_tools SET required_capabilities = NULL WHERE tool_id = 'a'")
         ids = [row["point_id"] for row in await connection.fetch("SELECT point_id FROM registered_tools")]
@@ -174,7 +174,7 @@ async def test_a_change_by_hand_is_queued(database: Database) -> None:
     done = await tools.upsert("team", MAIL, NOW)
     await queue.finish(await queue.claim(10, LEASE))
     for change in ("description = 'x'", "required_capabilities = '{x}'", "enabled = false"):
-        async with database.connection() as connection:
+        async with database.everything.connection() as connection:
             await connection.execute(f"UPDATE registered_tools SET {change}")
         due = await queue.claim(10, LEASE)
         assert [one.item_id for one in due] == [done.id]
@@ -184,7 +184,7 @@ async def test_a_change_by_hand_is_queued(database: Database) -> None:
 async def test_a_tool_that_was_switched_off_stays_off_when_it_is_registered_again(database: Database) -> None:
     tools = PostgresTools(database)
     done = await tools.upsert("team", MAIL, NOW)
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute("UPDATE registered_tools SET enabled = false")
     assert (await tools.upsert("team", MAIL, NOW)).outcome == "unchanged"
     assert await tools.get("team", [done.id], ALL) == {}
@@ -193,7 +193,7 @@ async def test_a_tool_that_was_switched_off_stays_off_when_it_is_registered_agai
 
 async def test_a_row_inserted_by_hand_in_the_plain_columns_is_a_tool(database: Database) -> None:
     tools = PostgresTools(database)
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute(
             "INSERT INTO registered_tools (tool_id, name, description, endpoint_url) VALUES ('t', 'n', 'd', 'http://x')"
         )

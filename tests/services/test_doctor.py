@@ -32,7 +32,7 @@ async def publish(app: App, embedder: HashEmbedder, *, seconds_ago: int) -> None
     """Leave the report of a process that holds the index and finds it as empty as the record."""
     empty = dict.fromkeys(ITEM_KINDS, 0)
     await app.engines.refresh(IndexReport("generation", await embedder.shape(), empty, empty), exclusive=True)
-    async with app.database.connection() as connection:
+    async with app.database.everything.connection() as connection:
         statement = "UPDATE engines SET seen_at = now() - make_interval(secs => $1)"
         await connection.execute(statement, seconds_ago)
 
@@ -54,7 +54,7 @@ async def test_the_doctor_prints_each_engine_with_what_it_holds(
     index.down = True
     await publish(idle_app, embedder, seconds_ago=40)
     await PostgresEngines(idle_app.database, "host 2", "1.2.3", datetime.now(UTC)).refresh(None, exclusive=False)
-    lines = [line for line in _lines(await idle_app.doctor.diagnose(), "18", []) if line.startswith("engine:")]
+    lines = [line for line in _lines(await idle_app.doctor.diagnose(), "18", [], []) if line.startswith("engine:")]
     assert len(lines) == 2
     assert re.fullmatch(r"engine:    host 2, version 1\.2\.3, seen \d s ago, no index open", lines[0])
     held = "generation generation with 0 memory items, 0 tool items, 0 task items, 0 points"
@@ -80,7 +80,7 @@ async def test_queued_tools_do_not_hide_that_a_memory_is_missing(
     index.down = True
     app = compose(Settings(home=tmp_path, index_wait_seconds=0), database, index, embedder)
     await app.memories.store(SCOPE, NewMemory("the ferry leaves at nine"))
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute("DELETE FROM index_queue")
     await app.tools.register(SCOPE, NewTool("mail", "Mail", "Sends mail.", "http://x"))
     await publish(app, embedder, seconds_ago=1)
@@ -114,7 +114,7 @@ async def test_the_doctor_names_the_settings_that_collections_were_created_witho
     app = compose(Settings(home=tmp_path), database, server, embedder)
     diagnosis = await app.doctor.diagnose()
     assert diagnosis.problems == ()
-    notices = [line for line in _lines(diagnosis, "18", []) if line.startswith("notice:")]
+    notices = [line for line in _lines(diagnosis, "18", [], []) if line.startswith("notice:")]
     assert notices == [
         f"notice:    MEMOS_QDRANT_QUANTIZATION is int8, but the index of the kind {kind} was created with none. "
         "To apply it, run: memos-as reindex --fresh"

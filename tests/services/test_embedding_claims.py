@@ -116,7 +116,7 @@ async def test_a_text_that_a_crashed_engine_claimed_is_embedded_after_its_lease(
         await PostgresMemories(database).add(ANN, TEA, NOW)
         await Claims.refused.wait()
         assert embedder.passages_embedded == 0
-        async with database.connection() as connection:
+        async with database.everything.connection() as connection:
             await connection.execute("UPDATE embeddings SET claimed_until = now()")
         assert await both_caught_up(engines) == {"indexed": 1, "computed": 1}
     assert embedder.passages_embedded == 1

@@ -49,7 +49,7 @@ async def count(database: Database, table: str) -> int:
         "tool_outcomes": "SELECT count(*) FROM tool_outcomes",
         "embeddings": "SELECT count(*) FROM embeddings",
     }
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         return int(await connection.fetchval(statements[table]))
 
 
@@ -86,7 +86,7 @@ async def test_an_outcome_is_kept_with_the_version_of_the_tool_and_who_reported_
     await register(app, "alpha")
     await app.tools.register(SCOPE, NewTool("alpha", "alpha", "another text", "https://tools.example.com/x"))
     assert await app.experience.record(SCOPE, ToolOutcome("alpha", TASK, worked=False, why="quota", milliseconds=12))
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         [row] = await connection.fetch(OUTCOMES)
     assert dict(row) == {
         "tool_id": "alpha",
@@ -103,7 +103,7 @@ async def test_an_outcome_is_kept_with_the_version_of_the_tool_and_who_reported_
 async def test_a_record_can_name_the_program_that_called(app: App, database: Database) -> None:
     await register(app, "alpha")
     await app.experience.record(SCOPE, ToolOutcome("alpha", TASK, worked=True), Client("orchestrator", "2", "stdio"))
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         assert [row["client"] for row in await connection.fetch(OUTCOMES)] == ["orchestrator"]
 
 

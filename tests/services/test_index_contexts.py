@@ -126,7 +126,7 @@ async def change(app: App, database: Database, dice: Random) -> None:
             else:
                 await sources.remove(SCOPE, source, [path])
         case "sql":
-            async with database.connection() as connection:
+            async with database.everything.connection() as connection:
                 await connection.execute(dice.choice(CHANGES), number)
 
 

@@ -145,7 +145,7 @@ async def test_the_doctor_counts_items_that_are_out_of_sync_and_not_queued(
 
 
 async def test_a_row_changed_while_no_server_ran_is_indexed_again(idle_app: App, database: Database) -> None:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await idle_app.memories.store_many(SCOPE, [NewMemory("the gate is green")])
         await connection.execute("UPDATE agent_memories SET content = 'the gate is violet'")
         await connection.execute("DELETE FROM index_queue")

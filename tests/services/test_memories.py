@@ -79,7 +79,9 @@ async def test_an_answer_is_filled_with_further_hits_when_the_best_rows_are_dele
         await app.memories.store(SCOPE, NewMemory("lost parcel " * (12 - number) + f"number {number}"))
     best = await app.memories.query(SCOPE, MemoryQuery("lost parcel", limit=8))
     deleted = [hit.memory.memory_id for hit in best.hits]
-    async with app.database.transaction() as connection:  # the points stay: what would drop them is not queued
+    async with (
+        app.database.everything.transaction() as connection
+    ):  # the points stay: what would drop them is not queued
         await connection.execute("DELETE FROM agent_memories WHERE id = ANY ($1)", deleted)
         await connection.execute("DELETE FROM index_queue")
     page = await app.memories.query(SCOPE, MemoryQuery("lost parcel", limit=3))

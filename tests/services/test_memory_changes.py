@@ -35,7 +35,7 @@ async def events(app: App, memory_id: UUID) -> list[str]:
 
 
 async def text_of_all_tables(database: Database) -> str:
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         names = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         texts = [
             await connection.fetchval(f"SELECT coalesce(string_agg(t::text, ' '), '') FROM {row['tablename']} AS t")
@@ -211,7 +211,7 @@ async def test_an_erased_memory_leaves_nothing_but_the_event(app: App, database:
     await caught_up(app)
     everything = await text_of_all_tables(database)
     assert [word for word in ("quixotic", "marzipan", "zanzibar", "bergamot", "xylophone") if word in everything] == []
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM embeddings") == 1
     assert await events(app, old) == ["stored", "updated", "superseded", "forgotten", "erased"]
     assert await contents(app, "quixotic marzipan") == ["what a day"]
@@ -221,13 +221,13 @@ async def test_an_erased_memory_leaves_nothing_but_the_event(app: App, database:
 async def test_erasing_a_long_text_deletes_the_vectors_of_other_models(app: App, database: Database) -> None:
     short, long = await store(app, "tea"), await store(app, "the ferry to the island " * 20)
     other = "INSERT INTO embeddings (model, content_hash, vector) VALUES ('other', '1', '1')"
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute(other)
     await app.memory_changes.erase(SCOPE, Selection([short]))
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM embeddings WHERE model = 'other'") == 1
     await app.memory_changes.erase(SCOPE, Selection([long]))
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM embeddings") == 0
 
 
@@ -275,7 +275,7 @@ async def test_the_doctor_counts_erasures_and_names_a_memory_that_is_there_again
     diagnosis = await app.doctor.diagnose()
     assert (diagnosis.erasures, diagnosis.problems) == (Erasures(erased=1, unpurged=0, stored=0), ())
     restored = "INSERT INTO agent_memories (id, namespace, agent_id, content) VALUES ($1, 'here', 'tester', 'tea')"
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute(restored, memory_id)
     await caught_up(app)
     (problem,) = (await app.doctor.diagnose()).problems

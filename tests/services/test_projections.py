@@ -108,7 +108,7 @@ async def test_a_message_is_not_found_by_a_former_neighbour(app: App, statement:
     asked = await app.memories.store(SCOPE, message(INVITATION, 0))
     await app.memories.store_many(SCOPE, [message(ANSWER, 1), message("Let me see", 2), message("It rains", 3)])
     assert ANSWER in await by_words(app, "ferry Bergen")
-    async with app.database.connection() as connection:
+    async with app.database.everything.connection() as connection:
         await connection.execute(statement, asked.memory_id)
     assert ANSWER not in await by_words(app, "ferry Bergen")
 
@@ -118,7 +118,7 @@ async def test_messages_become_neighbours_when_the_one_in_between_is_deleted(app
     between = await app.memories.store(SCOPE, message("Well", 1.5))
     await app.memories.store(SCOPE, message(ANSWER, 3))
     assert ANSWER not in await by_words(app, "ferry Bergen")
-    async with app.database.connection() as connection:
+    async with app.database.everything.connection() as connection:
         await connection.execute("DELETE FROM agent_memories WHERE id = $1 OR content = 'It rains'", between.memory_id)
     assert ANSWER in await by_words(app, "ferry Bergen")
 

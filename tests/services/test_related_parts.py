@@ -68,7 +68,7 @@ async def test_definitions_of_other_sources_and_namespaces_are_not_related(datab
 
 async def test_a_hidden_definition_is_not_related(database: Database) -> None:
     await ingest(database, {"shop/app.py": APP, "shop/cart.py": CART})
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         await connection.execute(
             "UPDATE agent_memories SET expires_at = $1 WHERE metadata @> $2", NOW, {"path": "shop/cart.py"}
         )

@@ -94,7 +94,7 @@ async def test_a_folder_that_cannot_be_created_is_on_a_full_disk(embedded: Datab
 
 async def test_a_full_disk_of_any_server_is_reported(database: Database) -> None:
     async def raise_it() -> None:
-        async with database.connection() as connection:
+        async with database.everything.connection() as connection:
             await connection.execute("DO $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '53100'; END $$")
 
     with pytest.raises(StoreUnavailable) as caught:

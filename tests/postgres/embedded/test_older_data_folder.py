@@ -90,7 +90,7 @@ async def test_a_data_folder_of_an_older_version_is_upgraded_and_kept(home: Path
     rows = await make_old_folder(folder, major)
     database = Database(EmbeddedPostgres(folder, settings=SETTINGS))
     assert (await database.server_version()).startswith(f"{bundled_version()}.")
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         lower = await connection.fetchval("SELECT lower('ÄΣ')")
     await database.close()
 

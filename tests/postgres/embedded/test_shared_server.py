@@ -185,7 +185,7 @@ async def test_the_lock_files_of_a_killed_server_do_not_keep_the_next_one_from_s
 async def test_the_server_is_durable_private_and_knows_every_alphabet(home: Path, home_template: Path) -> None:
     folder = copy_home(home_template / "postgres", home / ("a very long name " * 8) / "postgres")
     database = Database(EmbeddedPostgres(folder))
-    async with database.connection() as connection:
+    async with database.everything.connection() as connection:
         rows = await connection.fetch("SELECT name, setting FROM pg_settings")
         assert await connection.fetchval("SELECT lower('ÄÉЖΩ')") == "äéжω"
         assert await connection.fetchval("SELECT to_tsvector('english', 'ÄRGER') @@ any_word_of('ärger')")
