@@ -224,7 +224,8 @@ async def test_a_caller_that_only_reads_does_not_wait_for_its_commit(walled: Dat
         async with access() as connection:
             assert await contents(connection) == ["mine"]
         assert walled._lender.endings._running
-        async with walled.everything.connection() as connection:  # the only connection, so that the commit is first
+        await walled._lender.endings.wait()
+        async with walled.everything.connection() as connection:
             assert "idle in transaction" not in {row["state"] for row in await connection.fetch(states)}
     await walled.close()
     assert not walled._lender.endings._running
