@@ -5,6 +5,9 @@ WORKDIR /build
 COPY requirements.lock requirements-dev.lock ./
 RUN python -m venv --without-pip /opt/memos-as \
     && pip --python /opt/memos-as/bin/python install --no-cache-dir --no-deps --require-hashes -r requirements.lock
+# The extra `documents`, 9 MB: `ingest` reads PDF files. Its version and hashes are those that the tests use.
+RUN sed -n '/^pypdfium2==/,/[^\\]$/p' requirements-dev.lock > documents.lock \
+    && pip --python /opt/memos-as/bin/python install --no-cache-dir --no-deps --require-hashes -r documents.lock
 RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements-dev.lock
 
 COPY pyproject.toml README.md LICENSE ./
@@ -18,6 +21,10 @@ RUN /opt/memos-as/bin/python -c "from pathlib import Path; from memos_mcp.embedd
 
 
 FROM python:3.13-slim
+# `ingest` takes from a work tree what git lists, and with --history its commits. With Perl, which it needs, git is 95 MB.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends git \
+    && rm -rf /var/lib/apt/lists/*
 # The embedded Postgres needs a user with a name.
 RUN useradd --system --uid 10001 --user-group --home-dir /data --no-create-home memos
 COPY --from=build --chown=10001:10001 /data /data

@@ -5,11 +5,12 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed-$(shell $(PYTHON) -c 'import sys; print(sys.version.split()[0])')
 INTEROP := build/interop
 PEERS := build/peers
+VALIDATORS := build/validators
 POSTGRES ?= /usr/lib/postgresql/15/bin
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls coverage interop conformance check fmt bench bench-peers lock clean
+.PHONY: install demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls coverage interop conformance check check-deploy fmt bench bench-peers lock clean
 
 install: $(INSTALLED)
 
@@ -84,6 +85,19 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(BIN)/python tests/architecture.py
+
+# The files in deploy/ by the schemas of Compose and Kubernetes, whose packages are too large for every environment, and
+# by HAProxy if it is installed.
+check-deploy: $(VALIDATORS)/.installed
+	$(VALIDATORS)/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml deploy/compose/compose.yaml
+	$(VALIDATORS)/bin/kubernetes-validate --strict \
+		$(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml deploy/kubernetes/*/*.yaml))
+	! command -v haproxy || ENGINE_1=127.0.0.1:1 ENGINE_2=127.0.0.1:2 haproxy -c -f deploy/compose/haproxy.cfg
+
+$(VALIDATORS)/.installed: tests/deploy/validators.txt
+	$(PYTHON) -m venv $(VALIDATORS)
+	$(VALIDATORS)/bin/python -m pip install -q -r tests/deploy/validators.txt
+	@touch $@
 
 fmt: install
 	$(BIN)/ruff format

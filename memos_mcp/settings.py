@@ -78,6 +78,7 @@ class Settings(BaseSettings):
 
     http: bool = False
     idle_seconds: float = Field(default=900.0, ge=0)
+    drain_seconds: float = Field(default=0.0, ge=0, le=600)
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
     @property

@@ -1,3 +1,4 @@
+-- additive
 -- Access tokens of the HTTP transport. A token is kept as its SHA-256 only: the secret has 256 random bits, so nothing
 -- slower is needed. The prefix is the part of a token that is no secret, by which people recognise it.
 CREATE TABLE access_tokens (

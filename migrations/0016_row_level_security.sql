@@ -1,3 +1,4 @@
+-- additive
 -- A second wall between namespaces, for servers that have a role for it (MEMOS_DATABASE_ROLE). What serves a caller then
 -- runs as this role, in transactions that set `memos.namespace`, and sees the rows of that namespace only. The owner of
 -- the tables, as which the engine logs in, is not affected.

@@ -36,7 +36,7 @@ async def run_engine(settings: Settings, run_dir: RunDir, listener: socket | Non
     http = _http_server(clients)
     logger.info("engine %s, process %d, serves %s", __version__, os.getpid(), run_dir.home)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_handle_signals, clients, tasks.cancel_scope)
+        tasks.start_soon(_handle_signals, clients, http, tasks)
         tasks.start_soon(_serve_clients, clients, listener, http)
         if not foreground:
             tasks.start_soon(_stop_when_idle, clients, settings.idle_seconds, _socket_id(run_dir))
@@ -137,13 +137,27 @@ def _socket_id(run_dir: RunDir) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-async def _handle_signals(clients: ClientRegistry, everything: anyio.CancelScope) -> None:
-    """Stop at the first signal; cancel everything at the next."""
+async def _handle_signals(clients: ClientRegistry, http: HttpServer | None, tasks: TaskGroup) -> None:
+    """Stop at the first signal, after draining at SIGTERM; stop at the second one; cancel everything at the next."""
     handled = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup asks to outlive the terminal
         handled.append(signal.SIGHUP)
+    to_drain = http if clients.app.settings.drain_seconds else None
     with anyio.open_signal_receiver(*handled) as signals:
         async for number in signals:
             if clients.stopping.is_set():
-                everything.cancel()
-            clients.stop(f"signal {number.name}")
+                tasks.cancel_scope.cancel()
+            elif number == signal.SIGTERM and to_drain is not None:
+                tasks.start_soon(_drain, clients, to_drain)
+                to_drain = None
+            else:
+                clients.stop(f"signal {number.name}")
+
+
+async def _drain(clients: ClientRegistry, http: HttpServer) -> None:
+    """Serve until a proxy has noticed that this engine is not ready any more, then stop."""
+    seconds = clients.app.settings.drain_seconds
+    logger.info("draining for %g s", seconds)
+    http.drain()
+    await anyio.sleep(seconds)
+    clients.stop(f"drained for {seconds:g} s")

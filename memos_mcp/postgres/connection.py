@@ -1,23 +1,21 @@
 """The only module that uses asyncpg: it opens connections, declares their interface and translates their errors."""
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeAlias
 
 import anyio
 import asyncpg  # type: ignore[import-untyped]  # asyncpg has no types; Connection below declares them
 
 from memos_mcp.domain.errors import Invalid, MemosError, StoreUnavailable
+from memos_mcp.postgres.codecs import decode_time, dump_json, encode_time, load_json
 from memos_mcp.postgres.tls_errors import BAD_FILES, names_files, tls_problem
 
 CONNECT_SECONDS: Final = 4.0
 """A client waits at most five seconds for the error that the server does not answer."""
 
 COMMAND_SECONDS: Final = 30.0
-MAX_INTEGER_DIGITS: Final = 19
 
 UNAVAILABLE: Final = (
     "The memory store cannot be reached right now. Repeat the call in a few seconds: nothing is stored twice."
@@ -25,6 +23,10 @@ UNAVAILABLE: Final = (
 DISK_FULL: Final = (
     "The disk of the memory store is full. Free space on the machine of the database, then repeat the call: "
     "nothing is stored twice."
+)
+UPGRADING: Final = (
+    "The memory store is being upgraded and waits for another transaction, such as that of an ingestion. "
+    "Repeat the call in a minute: nothing is stored twice."
 )
 POOLER: Final = (
     "MEMOS_DATABASE_URL leads to a connection pooler that keeps no sessions. Set "
@@ -54,6 +56,17 @@ _LOST: Final = (
 )
 """Errors after which the connection, and perhaps the server, has to be replaced."""
 
+_CONTENDED: Final = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,
+    # A migration of a newer version has changed a table of a prepared statement. Outside a transaction the driver
+    # prepares it again; in one, it has forgotten the statement, and the transaction is to be repeated.
+    asyncpg.InvalidCachedStatementError,
+)
+
+_OTHER_SCHEMA: Final = (asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError, asyncpg.UndefinedTableError)
+
 _UNSTORABLE: Final = (
     asyncpg.DataError,
     asyncpg.ProgramLimitExceededError,
@@ -70,6 +83,10 @@ class Contended(StoreUnavailable):
 
 class ConnectionLost(StoreUnavailable):
     """The connection broke or could not be opened."""
+
+
+class SchemaChanged(StoreUnavailable):
+    """A statement names something that the schema does not have, or no longer."""
 
 
 class Connection(Protocol):
@@ -198,8 +215,11 @@ def translated() -> Iterator[None]:
         yield
     except MemosError:
         raise
-    except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError) as error:
+    except _CONTENDED as error:
         raise Contended(UNAVAILABLE) from error
+    except asyncpg.LockNotAvailableError as error:  # only migrations limit how long they wait for a lock
+        logger.warning("A migration waits for another transaction, which holds a table: %s", error)
+        raise Contended(UPGRADING) from error
     except _UNSTORABLE as error:
         logger.exception("Postgres rejected a value")
         raise Invalid(UNSTORABLE) from error
@@ -211,7 +231,7 @@ def translated() -> Iterator[None]:
         raise ConnectionLost(_explanation(error)) from error
     except asyncpg.PostgresError as error:
         logger.exception("Postgres rejected a statement")
-        raise StoreUnavailable(UNAVAILABLE) from error
+        raise (SchemaChanged if isinstance(error, _OTHER_SCHEMA) else StoreUnavailable)(UNAVAILABLE) from error
 
 
 def _explanation(error: Exception) -> str:
@@ -223,16 +243,6 @@ def _explanation(error: Exception) -> str:
     if strayed or "unsupported startup parameter" in str(error):
         return POOLER
     return tls_problem(error) or UNAVAILABLE
-
-
-def load_json(text: str) -> Any:
-    """Parse jsonb, in which a float such as 1e300 has become an integer of 301 digits."""
-    return _DECODER.decode(text)
-
-
-def dump_json(value: Any) -> str:
-    """Return compact JSON without escapes for non-ASCII characters."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 _NAME: Final = {"application_name": "memos-as"}
@@ -258,36 +268,9 @@ async def _prepare(connection: Any) -> None:
     async with connection.transaction():  # a transaction pooler keeps the session that long; the codecs read types
         await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=dump_json, decoder=load_json)
         await connection.set_type_codec(
-            "timestamptz", schema="pg_catalog", encoder=_encode_time, decoder=_decode_time, format="tuple"
+            "timestamptz", schema="pg_catalog", encoder=encode_time, decoder=decode_time, format="tuple"
         )
 
 
 async def _skip_reset(_connection: Any) -> None:
     """Do not reset the session: this package never changes it, and a reset would undo `_prepare`."""
-
-
-_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-
-def _encode_time(moment: datetime) -> tuple[int]:
-    return ((moment - _EPOCH) // _MICROSECOND,)
-
-
-def _decode_time(microseconds: tuple[int]) -> datetime:
-    """Decode a time as UTC, and infinity as the end of the calendar.
-
-    The driver's own codec does the reverse: it encodes the ends of the calendar as infinity.
-    """
-    try:
-        return _EPOCH + timedelta(microseconds=microseconds[0])
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC) if microseconds[0] > 0 else datetime.min.replace(tzinfo=UTC)
-
-
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits.lstrip("-")) <= MAX_INTEGER_DIGITS else float(digits)
-
-
-_DECODER: Final = json.JSONDecoder(parse_int=_integer)
-"""One for all values: to create it takes longer than to read a small object, and leaves cycles to collect."""

@@ -22,6 +22,7 @@ from memos_mcp.postgres.connection import (
     ConnectionLost,
     Contended,
     Pool,
+    SchemaChanged,
     answers,
     connect,
     discard,
@@ -180,11 +181,11 @@ class Database:
 
     @contextmanager
     def _used(self, connection: Connection) -> Iterator[None]:
-        """Translate the driver's errors, and discard the connection if it is lost."""
+        """Translate the driver's errors. If the connection is lost or the schema another, the next use opens anew."""
         try:
             with translated():
                 yield
-        except ConnectionLost:
+        except (ConnectionLost, SchemaChanged):
             self._healthy = False
             discard(connection)
             raise

@@ -14,7 +14,8 @@ from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import COMMITS, Replaced, StoredFile
 from memos_mcp.domain.source_metadata import with_source, without_source
-from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, Row, dump_json, translated
+from memos_mcp.postgres.codecs import dump_json
+from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, Row, translated
 from memos_mcp.postgres.database import Database, retried
 from memos_mcp.postgres.memory_writes import add_many
 

@@ -24,6 +24,7 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.ipc.line_buffer import MAX_LINE_BYTES
 from memos_mcp.mcp_server.server import build_server
 from memos_mcp.settings import Settings
+from memos_mcp.transports.draining import DrainableApp
 from memos_mcp.transports.http_address import check_address, listen, security, url_of
 from memos_mcp.transports.http_auth import authentication, makes_token
 from memos_mcp.transports.http_body import finish_stream, pass_messages
@@ -41,8 +42,9 @@ class HttpServer:
     """
 
     def __init__(self, app: App, scope: Scope, settings: Settings, track_client: TrackClient = nullcontext) -> None:
+        self._web = DrainableApp(build_http(app, scope, settings, track_client))
         config = uvicorn.Config(
-            build_http(app, scope, settings, track_client),
+            self._web,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -60,6 +62,10 @@ class HttpServer:
         with self._listener:
             sys.stderr.write(f"memos-as serves {self.url}/mcp (and, deprecated, /sse)\n{self._how_to_connect()}")
             await self._server.serve(sockets=[self._listener])
+
+    def drain(self) -> None:
+        """Report that this server is about to stop, and continue to serve."""
+        self._web.drain()
 
     def close(self) -> None:
         """Accept no new requests, and return from `serve` once those under way are finished."""

@@ -32,8 +32,10 @@ def pip(arguments: Sequence[str]) -> None:
 
 
 def docker(arguments: Sequence[str]) -> None:
-    """Check what compose.yaml and the Dockerfile need of the settings that are given."""
-    if arguments[0] == "compose":
+    """Check what the Compose files and the Dockerfile need of the settings that are given."""
+    if arguments[0] == "compose" and arguments[1] == "--file":
+        check_fleet(arguments[2], arguments[3:])
+    elif arguments[0] == "compose":
         check_compose()
     elif arguments[0] == "run":
         after = arguments[arguments.index("memos-as") + 1 :]
@@ -53,6 +55,29 @@ def check_compose() -> None:
     assert yaml.safe_load(text)["services"].keys() == {"memos", "postgres", "qdrant"}
     for name in re.findall(r"\$\{(\w+):\?", text):
         assert os.environ.get(name), f"{name} is not set"
+
+
+def check_fleet(file: str, command: Sequence[str]) -> None:
+    """Check that a command of Compose names services that exist, and that those that create any have what they need."""
+    import yaml
+
+    text = (ROOT / file).read_text()
+    assert command[0] in {"up", "build"}
+    named = {word for word in command[1:] if not word.startswith("--")}
+    assert named <= yaml.safe_load(text)["services"].keys()
+    for name in () if named or command[0] == "build" else re.findall(r"\$\{(\w+):\?", text):
+        assert os.environ.get(name), f"{name} is not set"
+
+
+def kubectl(arguments: Sequence[str]) -> None:
+    """Check that a secret has the keys that the manifests name, or that the folder to apply is a kustomization."""
+    if arguments[0] == "apply":
+        assert (ROOT / arguments[2] / "kustomization.yaml").is_file()
+        return
+    assert list(arguments[:4]) == ["create", "secret", "generic", "memos-as"]
+    given = {word.removeprefix("--from-literal=").partition("=")[0] for word in arguments[4:]}
+    deployment = (ROOT / "deploy/kubernetes/deployment.yaml").read_text()
+    assert given == set(re.findall(r"  key: (\w+)", deployment))
 
 
 def claude(arguments: Sequence[str]) -> None:
@@ -91,6 +116,7 @@ PROGRAMS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "make": make,
     "pip": pip,
     "docker": docker,
+    "kubectl": kubectl,
     "claude": claude,
     "npx": npx,
 }

@@ -22,7 +22,7 @@ from tests.docs.pages import PAGES, ROOT, blocks
 from tests.ingest.git_repository import Repository
 
 SECONDS = 60.0
-STAND_INS = ("make", "pip", "docker", "claude", "npx")
+STAND_INS = ("make", "pip", "docker", "kubectl", "claude", "npx")
 LONG_RUNNING = re.compile(r"memos-as (serve|ingest .*--watch)\b")
 PROJECT = {
     "src/app.py": "def total(prices: list[int]) -> int:\n    return sum(prices)\n",

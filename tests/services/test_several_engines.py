@@ -12,7 +12,7 @@ from memos_mcp import app as composition
 from memos_mcp.app import App, compose, running
 from memos_mcp.domain.index import IndexReport
 from memos_mcp.domain.index_queue import Claim
-from memos_mcp.domain.memory import NewMemory
+from memos_mcp.domain.memory import MemoryQuery, NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool
 from memos_mcp.postgres.database import Database
@@ -91,3 +91,27 @@ async def test_a_registration_returns_when_another_engine_has_indexed_it(engines
     with anyio.fail_after(20):
         assert (await slow.tools.register(SCOPE, NewTool("mail", "Mail", "Sends mail.", "http://x"))).indexed
         assert (await slow.tools.register(SCOPE, NewTool("mail", "Mail", "Sends letters.", "http://x"))).indexed
+
+
+async def test_a_lost_index_server_is_filled_from_the_record_without_a_second_inference(
+    tmp_path: Path, database_url: str
+) -> None:
+    client, embedder = AsyncQdrantClient(":memory:"), HashEmbedder()
+    app = compose(Settings(home=tmp_path), Database(database_url), ServerIndex("", None, "memos", client), embedder)
+    async with running(app):
+        for content in ("tea at four", "coffee at nine"):
+            await app.memories.store(SCOPE, NewMemory(content))
+        await caught_up(app)
+        for collection in (await client.get_collections()).collections:
+            await client.delete_collection(collection.name)
+        await app.memories.store(SCOPE, NewMemory("cocoa at ten"))
+
+        async def all_are_found() -> bool:
+            points = [await client.count(one.collection_name) for one in (await client.get_aliases()).aliases]
+            return sum(found.count for found in points) == 3 and not app.indexer.behind
+
+        await until(all_are_found)
+        page = await app.memories.query(SCOPE, MemoryQuery("tea four"))
+        assert (page.hits[0].memory.content, page.degraded) == ("tea at four", None)
+    assert embedder.passages_embedded == 3
+    await client.close()
