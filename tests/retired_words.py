@@ -75,6 +75,7 @@ WORDS: Final = (
         "connect",
         allowed={
             r"\.seek\(": "the method of a file",
+            r"\bos\.(l ?seek|seek _?(cur|set))": "the call of the system and its constants",
             r"enable seqscan": "a setting of Postgres",
             r"deep seek": "the name of a vendor",
         },

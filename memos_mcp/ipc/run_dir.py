@@ -1,7 +1,6 @@
 """The private folder of an engine: its socket, and the locks that make it the only engine of its data folder."""
 
 import errno
-import fcntl
 import os
 import socket
 import stat
@@ -9,6 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final
+
+from memos_mcp.ipc.file_lock import try_lock
 
 ENGINE_LOCK: Final = "engine.lock"
 """Held by the engine for as long as it runs; the file holds its process id."""
@@ -40,9 +41,7 @@ class RunDir:
     def try_lock(self, name: str) -> int | None:
         """Lock a file of the folder; return its file descriptor, or None when another process holds the lock."""
         lock = os.open(os.path.join(self.folder, name), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(lock):
             os.close(lock)
             return None
         return lock
@@ -50,9 +49,7 @@ class RunDir:
     def engine_pid(self) -> int | None:
         """Return the process that holds the engine's lock; None if there is none, or its id is not written yet."""
         with suppress(OSError, ValueError), open(os.path.join(self.folder, ENGINE_LOCK), "rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_lock(file.fileno(), exclusive=False):
                 return int(file.read())
         return None
 

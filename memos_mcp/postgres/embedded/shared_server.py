@@ -8,7 +8,6 @@ releases the lock of a killed process, so an orphaned server runs only until the
 import errno
 import logging
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -22,6 +21,7 @@ import anyio
 import anyio.to_thread
 
 from memos_mcp.domain.errors import StoreUnavailable
+from memos_mcp.ipc.file_lock import try_lock
 from memos_mcp.postgres.connection import DISK_FULL, UNAVAILABLE
 from memos_mcp.postgres.embedded.cluster import START_SECONDS, Cluster, bundled_version
 from memos_mcp.postgres.embedded.data_folder import Fill, build_next, finish_replacement, major_version
@@ -51,10 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 class EmbeddedPostgres:
-    """A server in `folder`, started by its first user process and stopped by the last.
-
-    Without file locks (Windows) only one process at a time may use a folder.
-    """
+    """A server in `folder`, started by its first user process and stopped by the last."""
 
     def __init__(self, folder: Path, *, settings: str = "", old_programs: Path | None = None) -> None:
         self._cluster = Cluster(folder / "data", settings)
@@ -154,7 +151,7 @@ class EmbeddedPostgres:
     def _exclusive(self) -> Iterator[None]:
         """Make sure that no other process uses the server, such as an older version of this package."""
         assert self._shared_lock is not None  # noqa: S101 - _register() has set it
-        if not _lock(self._shared_lock, exclusive=True):
+        if not try_lock(self._shared_lock.fileno(), exclusive=True):
             lock, self._shared_lock = self._shared_lock, None
             lock.close()
             raise StoreUnavailable(IN_USE)
@@ -162,7 +159,7 @@ class EmbeddedPostgres:
             yield
         finally:
             if not self._alone:
-                _lock(self._shared_lock, exclusive=False)
+                try_lock(self._shared_lock.fileno(), exclusive=False)
 
     def _lacks_space(self, error: OSError) -> bool:
         """Whether a start failed for lack of space. Postgres reports that in its log only."""
@@ -179,7 +176,7 @@ class EmbeddedPostgres:
 
     def _stop_if_last(self, shared_lock: IO[bytes]) -> None:
         with shared_lock:
-            if _lock(shared_lock, exclusive=True):
+            if try_lock(shared_lock.fileno(), exclusive=True):
                 try:
                     self._cluster.stop()
                 except OSError:
@@ -205,22 +202,9 @@ def _locked(path: Path, *, exclusive: bool, seconds: float) -> IO[bytes]:
     """Open and lock a file; closing it unlocks. Raises `TimeoutError` when it is still locked after `seconds`."""
     file = path.open("ab")
     deadline = time.monotonic() + seconds
-    while not _lock(file, exclusive=exclusive):
+    while not try_lock(file.fileno(), exclusive=exclusive):
         if time.monotonic() > deadline:
             file.close()
             raise TimeoutError(f"{path.name} is locked by another process")
         time.sleep(POLL_SECONDS)
     return file
-
-
-def _lock(file: IO[bytes], *, exclusive: bool) -> bool:
-    """Lock a file, or change the kind of its lock, without waiting; on failure the file is not locked at all."""
-    if sys.platform == "win32":
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -10,7 +10,6 @@ Only the generation that `current` names is used. The previous one is kept for a
 at the start stem from a crash and are removed.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from uuid import uuid4
 
 from memos_mcp.domain.errors import IndexUnavailable
 from memos_mcp.domain.index import Shape
+from memos_mcp.ipc.file_lock import try_lock
 from memos_mcp.qdrant.points import FORMAT
 
 logger = logging.getLogger(__name__)
@@ -59,13 +59,11 @@ def lock(folder: Path) -> int:
     """Return a descriptor that locks the folder. Every process that inherits it holds the lock too."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    if not try_lock(descriptor):
         os.close(descriptor)
         raise IndexUnavailable(
             "The search index is held by another process of this installation, which indexes for all of them."
-        ) from error
+        )
     return descriptor
 
 

@@ -10,7 +10,6 @@ this module for `pack` and `unpack`, so Qdrant Edge is imported only when the wo
 """
 
 import ctypes
-import fcntl
 import json
 import os
 import select
@@ -19,6 +18,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -49,10 +49,9 @@ def main(arguments: list[str]) -> None:
     folder, dimensions, hnsw_threshold, parent, *background = arguments
     _kill_when_parent_dies(int(parent))
     if background:
-        os.nice(BACKGROUND_NICENESS)
-    for pipe in (0, 1):
-        with suppress(AttributeError, OSError):  # other systems, or a limit: large messages then take many writes
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        with suppress(AttributeError):  # Windows
+            os.nice(BACKGROUND_NICENESS)
+    _widen_pipes()
     for number in (signal.SIGINT, signal.SIGTERM):  # the engine handles them and closes the pipe
         signal.signal(number, signal.SIG_IGN)
     with open(os.dup(0), "rb", buffering=0) as requests, open(os.dup(1), "wb", buffering=0) as replies:  # noqa: PTH123  # pathlib opens no descriptors
@@ -98,7 +97,18 @@ def _serve(shards: "Shards", requests: BinaryIO, replies: BinaryIO) -> None:
             reply = reply[replies.write(reply) :]
 
 
+def _widen_pipes() -> None:
+    """Let a part of a write fit the pipes. Where they cannot grow, large messages take many writes."""
+    with suppress(ImportError, AttributeError, OSError):  # Windows, macOS, or a limit
+        fcntl: Any = import_module("fcntl")
+        for pipe in (0, 1):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
 def _work_until_requested(shards: "Shards", requests: BinaryIO) -> None:
+    if sys.platform == "win32":  # it cannot wait for a pipe for a limited time
+        shards.flush()
+        return
     while shards.dirty or not shards.all_read:
         if select.select([requests], [], [], FLUSH_AFTER_SECONDS if shards.dirty else READ_AHEAD_SECONDS)[0]:
             return

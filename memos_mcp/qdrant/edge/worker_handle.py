@@ -85,7 +85,7 @@ class WorkerHandle:
             stderr=None,
             cwd=IMPORT_ROOT,
             start_new_session=True,  # the engine alone handles a Ctrl-C in the terminal
-            pass_fds=(lock,),
+            pass_fds=() if sys.platform == "win32" else (lock,),
         )
         return cls(process)
 
