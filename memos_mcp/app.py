@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from memos_mcp import __version__
+from memos_mcp.composition.adapters import database_of, reranker_of, vector_index_of
 from memos_mcp.domain.engines import EngineRegistry
 from memos_mcp.domain.erasures import ErasureStore
 from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.domain.index import Embedder, ItemKind, VectorIndex
 from memos_mcp.domain.index_log import IndexLog
 from memos_mcp.domain.index_queue import IndexQueue
+from memos_mcp.domain.memory import MemoryStore
 from memos_mcp.domain.tool import ToolStore
 from memos_mcp.embedding.fastembed import FastEmbedder
-from memos_mcp.embedding.reranker import FastReranker
 from memos_mcp.ingest.loadout_files import LoadoutFiles
 from memos_mcp.postgres.access_tokens import PostgresAccessTokens
+from memos_mcp.postgres.audit import PostgresAudit
 from memos_mcp.postgres.database import Database
-from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from memos_mcp.postgres.embeddings import PostgresEmbeddings
 from memos_mcp.postgres.engines import PostgresEngines
 from memos_mcp.postgres.erasures import PostgresErasures
@@ -35,12 +36,10 @@ from memos_mcp.postgres.memory_changes import PostgresMemoryChanges
 from memos_mcp.postgres.row_states import PostgresMemoryRows, PostgresTaskRows, PostgresToolRows
 from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
-from memos_mcp.qdrant.edge.index import EdgeIndex
-from memos_mcp.qdrant.server.index import ServerIndex
-from memos_mcp.qdrant.server.options import ServerOptions
 from memos_mcp.retrieval.context import REACH
 from memos_mcp.retrieval.rerank import Reranker
 from memos_mcp.services.access_tokens import AccessTokens
+from memos_mcp.services.audit_trail import AuditTrail
 from memos_mcp.services.doctor import Doctor
 from memos_mcp.services.embedders import EmbedderFactory
 from memos_mcp.services.experience import Experience
@@ -59,6 +58,9 @@ from memos_mcp.services.tool_calls import ToolCalls
 from memos_mcp.services.tool_sources import ToolSources
 from memos_mcp.services.tools import Tools
 from memos_mcp.settings import Settings
+from memos_mcp.telemetry import tracing
+from memos_mcp.telemetry.recorder import Recorder
+from memos_mcp.telemetry.server_state import ServerState, read_state
 
 if TYPE_CHECKING:  # it imports the client of the SDK, which takes long, and only those who call tools need it
     from memos_mcp.tool_calling.tool_setup import ToolSetup
@@ -92,6 +94,13 @@ class App:
     engines: EngineRegistry
     access_tokens: AccessTokens
     token_authenticator: TokenAuthenticator
+    telemetry: Recorder
+    audit: AuditTrail
+
+    async def state(self) -> ServerState:
+        """Return the state of the parts, for metrics, within a bounded time."""
+        pool = self.telemetry.pool_state
+        return await read_state(self.queue, self.index, self.indexer.build_progress, pool() if pool else None)
 
     async def readiness(self) -> dict[str, str]:
         """Return, for each part, "ok" or its error."""
@@ -124,12 +133,14 @@ def open_app(settings: Settings) -> AbstractAsyncContextManager[App]:
 
 def assemble(settings: Settings) -> App:
     """Choose the parts that the settings name, without connecting to anything."""
+    telemetry = Recorder()
 
     def embedder_for(model: str) -> Embedder:
-        return FastEmbedder(model, settings.home, settings.embedding_threads)
+        return FastEmbedder(model, settings.home, settings.embedding_threads, telemetry)
 
-    embedder = embedder_for(settings.embedding_model)
-    return compose(settings, _database(settings), _index(settings), embedder, _reranker(settings), embedder_for)
+    database, embedder = database_of(settings, telemetry), embedder_for(settings.embedding_model)
+    reranker = reranker_of(settings, telemetry)
+    return compose(settings, database, vector_index_of(settings), embedder, reranker, embedder_for, telemetry)
 
 
 def compose(
@@ -139,20 +150,18 @@ def compose(
     embedder: Embedder,
     reranker: Reranker | None = None,
     embedder_for: EmbedderFactory | None = None,
+    telemetry: Recorder | None = None,
 ) -> App:
     """Put the parts together. `embedder_for` embeds questions for an index that was built for another model."""
+    telemetry = telemetry or Recorder()
     memories, tools, outcomes = PostgresMemories(database), PostgresTools(database), PostgresExperience(database)
     queue, log, embeddings = PostgresIndexQueue(database), PostgresIndexLog(database), PostgresEmbeddings(database)
     engines = PostgresEngines(database, f"{gethostname()} {getpid()}", __version__, _now())
-    projections: Mapping[ItemKind, Projection[Any]] = {
-        "memory": MemoryProjection(memories, PostgresMemoryRows(database, REACH)),
-        "tool": ToolProjection(tools, PostgresToolRows(database)),
-        "task": TaskProjection(outcomes, PostgresTaskRows(database)),
-    }
-    projector = Projector(embedder, embeddings, projections, shared=not index.exclusive)
-    indexer = Indexer(index, queue, log, engines, projector)
-    search, erasures = Search(index, embedder, indexer, reranker, embedder_for), PostgresErasures(database)
-    near_duplicates = NearDuplicates(memories, index, embeddings, embedder.model)
+    projector = _projector(database, embedder, memories, tools, outcomes, shared=not index.exclusive)
+    indexer = Indexer(index, queue, log, engines, projector, telemetry)
+    search = Search(index, embedder, indexer, reranker, embedder_for, telemetry)
+    erasures = PostgresErasures(database)
+    near_duplicates = NearDuplicates(memories, index, embeddings, embedder.model, telemetry)
     memory_service = Memories(memories, search, near_duplicates, indexer, _now, settings.index_wait_seconds)
     changes = MemoryChanges(PostgresMemoryChanges(database), projector, indexer, _now, settings.index_wait_seconds)
     experience = Experience(
@@ -182,7 +191,26 @@ def compose(
         erasures,
         engines,
         *_access(database),
+        telemetry,
+        AuditTrail(PostgresAudit(database), settings.audit, _now),
     )
+
+
+def _projector(
+    database: Database,
+    embedder: Embedder,
+    memories: MemoryStore,
+    tools: ToolStore,
+    outcomes: PostgresExperience,
+    *,
+    shared: bool,
+) -> Projector:
+    projections: Mapping[ItemKind, Projection[Any]] = {
+        "memory": MemoryProjection(memories, PostgresMemoryRows(database, REACH)),
+        "tool": ToolProjection(tools, PostgresToolRows(database)),
+        "task": TaskProjection(outcomes, PostgresTaskRows(database)),
+    }
+    return Projector(embedder, PostgresEmbeddings(database), projections, shared=shared)
 
 
 @asynccontextmanager
@@ -190,10 +218,17 @@ async def running(app: App) -> AsyncIterator[App]:
     """Connect and index in the background while the context is open."""
     failure: MemosError | None = None
     try:
-        async with anyio.create_task_group() as tasks, app.tool_servers or nullcontext():
+        async with (
+            tracing.exported(app.settings.environment(), app.telemetry),
+            anyio.create_task_group() as tasks,
+            app.tool_servers or nullcontext(),
+        ):
             tasks.start_soon(_warm, app.database)
             tasks.start_soon(app.indexer.run)
             tasks.start_soon(app.token_authenticator.record_uses)
+            tasks.start_soon(app.audit.run)
+            if app.settings.audit_days is not None:
+                tasks.start_soon(app.audit.keep, timedelta(days=app.settings.audit_days))
             if app.settings.history_days is not None:
                 tasks.start_soon(app.memory_changes.keep_history, timedelta(days=app.settings.history_days))
             try:
@@ -204,6 +239,8 @@ async def running(app: App) -> AsyncIterator[App]:
     except* MemosError as group:  # what cannot be waited for, such as a database of another version
         failure = next(error for error in group.exceptions if isinstance(error, MemosError))
     finally:
+        with anyio.move_on_after(CLOSING_SECONDS, shield=True):
+            await app.audit.flush()
         with anyio.move_on_after(REMOVING_SECONDS, shield=True), suppress(MemosError):
             await app.engines.remove()
         await app.close()
@@ -217,45 +254,6 @@ async def _warm(database: Database) -> None:
         async with database.everything.lookup() as connection:
             await connection.execute("SELECT")
         await database.server_version()
-
-
-def _database(settings: Settings) -> Database:
-    if settings.database_url is None:
-        return Database(embedded_postgres(settings), pool_size=settings.database_pool)
-    direct = settings.database_direct_url
-    return Database(
-        settings.database_url.get_secret_value(),
-        pool_size=settings.database_pool,
-        prepared_statements=settings.database_prepared_statements,
-        direct_url=direct.get_secret_value() if direct is not None else None,
-        callers_role=settings.database_role,
-    )
-
-
-def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
-    """Return the bundled server of the data folder."""
-    return EmbeddedPostgres(settings.home / "postgres", old_programs=settings.old_postgres)
-
-
-def _index(settings: Settings) -> VectorIndex:
-    if settings.qdrant_url is not None:
-        key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key is not None else None
-        options = ServerOptions(
-            settings.qdrant_shards,
-            settings.qdrant_replicas,
-            settings.qdrant_write_consistency,
-            settings.qdrant_quantization,
-            settings.qdrant_on_disk,
-            settings.qdrant_timeout,
-        )
-        return ServerIndex(settings.qdrant_url, key, settings.qdrant_prefix, options=options)
-    return EdgeIndex(settings.home / "index", settings.hnsw_threshold)
-
-
-def _reranker(settings: Settings) -> Reranker | None:
-    if settings.reranker is None:
-        return None
-    return FastReranker(settings.reranker, settings.home, settings.embedding_threads)
 
 
 def tool_setup(settings: Settings) -> "ToolSetup":

@@ -9,6 +9,7 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from memos_mcp.domain.audit import AuditMode
 from memos_mcp.ipc.handshake import IDENTITY
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -60,6 +61,8 @@ class Settings(BaseSettings):
 
     experience: bool = True
     history_days: int | None = Field(default=None, ge=1)
+    audit: AuditMode = "changes"
+    audit_days: int | None = Field(default=365, ge=1)
     index_wait_seconds: float = Field(default=2.0, ge=0, le=30)
     hnsw_threshold: int = Field(default=10_000, ge=1_000)
 
@@ -80,6 +83,7 @@ class Settings(BaseSettings):
     idle_seconds: float = Field(default=900.0, ge=0)
     drain_seconds: float = Field(default=0.0, ge=0, le=600)
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    log_format: Literal["text", "json"] = "text"
 
     @property
     def calls_tools(self) -> bool:

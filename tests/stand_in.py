@@ -133,6 +133,8 @@ def stand_in(settings: Settings | None = None, parts: dict[str, str] | None = No
         engines=app.engines,
         access_tokens=app.access_tokens,
         token_authenticator=app.token_authenticator,
+        telemetry=app.telemetry,
+        audit=app.audit,
         parts=parts or {"postgres": "ok", "index": "ok"},
     )
 

@@ -16,6 +16,7 @@ SAME_FILE_NAMES = {
     "index.py": {"domain/index.py", "qdrant/edge/index.py", "qdrant/server/index.py"},
     # Stores that mirror a noun of the domain, and the services that use them.
     "access_tokens.py": {"postgres/access_tokens.py", "services/access_tokens.py"},
+    "audit.py": {"domain/audit.py", "postgres/audit.py"},
     "engines.py": {"domain/engines.py", "postgres/engines.py"},
     "erasures.py": {"domain/erasures.py", "postgres/erasures.py"},
     "experience.py": {

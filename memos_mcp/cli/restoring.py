@@ -12,10 +12,10 @@ from typing import Final
 import anyio
 from tqdm import tqdm
 
-from memos_mcp.app import embedded_postgres
 from memos_mcp.archive.archive_reader import Archive, opened_archive
 from memos_mcp.archive.manifest import DAMAGED
 from memos_mcp.cli.console import INTERRUPTED, cancelled_by_signals
+from memos_mcp.composition.adapters import embedded_postgres
 from memos_mcp.domain.errors import Invalid, Unavailable
 from memos_mcp.postgres.record_loading import NotEmpty, check_known, load_into
 from memos_mcp.settings import Settings

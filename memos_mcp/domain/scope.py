@@ -22,11 +22,12 @@ class Client:
 class Scope:
     """A namespace (which no other namespace can read), the agent that writes in it, its client and its rights.
 
-    Two scopes are equal whichever client and rights: the client is known to the history only, and rights are checked
-    where a call arrives.
+    Two scopes are equal whichever client, rights and access token: rights are checked where a call arrives, and the
+    others are known to the history and the audit trail only. token_id: what is shown of the token, and no secret.
     """
 
     namespace: str
     agent_id: str
     client: Client = field(default=Client(), compare=False)
     rights: frozenset[Right] = field(default=ALL_RIGHTS, compare=False)
+    token_id: str | None = field(default=None, compare=False)

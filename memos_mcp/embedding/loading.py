@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from time import monotonic
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -18,14 +18,23 @@ _RETRY_SECONDS: Final = 30.0
 Model = TypeVar("Model")
 
 
+class Report(Protocol):
+    """Takes how long an attempt to load took, and whether there is a model now."""
+
+    def __call__(self, seconds: float, *, succeeded: bool) -> None: ...
+
+
 class ModelLoader(Generic[Model]):
     """Loads a model on first use, in a worker thread, and remembers a failure for `_RETRY_SECONDS`.
 
     `load` runs in that thread; it returns the model or raises an `Unavailable`. `clock` counts seconds.
     """
 
-    def __init__(self, load: Callable[[], Model], clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, load: Callable[[], Model], report: Report | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._load = load
+        self._report = report
         self._clock = clock
         self._loaded: Model | None = None
         self._failed: tuple[float, type[Unavailable], str] | None = None
@@ -56,11 +65,15 @@ class ModelLoader(Generic[Model]):
                 since, kind, message = self._failed
                 if self._clock() - since < _RETRY_SECONDS:
                     raise kind(message)
+            began = self._clock()
             try:
                 self._loaded = self._load()
             except Unavailable as error:
                 self._failed = (self._clock(), type(error), str(error))
                 raise
+            finally:
+                if self._report is not None:
+                    self._report(self._clock() - began, succeeded=self._loaded is not None)
             gc.freeze()  # the libraries' 100,000 objects are never freed, but each full collection took 40 ms for them
             return self._loaded
 

@@ -12,6 +12,7 @@ import anyio
 from anyio import to_thread
 
 from memos_mcp.domain.errors import RerankerUnavailable
+from memos_mcp.domain.telemetry import NO_TELEMETRY, Telemetry
 from memos_mcp.embedding.loading import ModelLoader, disable_telemetry, find_description, open_downloaded
 
 _EXAMPLE: Final = "Xenova/ms-marco-MiniLM-L-6-v2"
@@ -31,9 +32,9 @@ logger = logging.getLogger(__name__)
 class FastReranker:
     """The `Reranker` port. Nothing is loaded before the first question."""
 
-    def __init__(self, model: str, data: Path, threads: int | None = None) -> None:
+    def __init__(self, model: str, data: Path, threads: int | None = None, telemetry: Telemetry = NO_TELEMETRY) -> None:
         self._name = model
-        self._loader = ModelLoader(partial(_load, model, data, threads))
+        self._loader = ModelLoader(partial(_load, model, data, threads), partial(telemetry.model_loaded, "reranker"))
         self._slow_load = False
         self._limiter = anyio.CapacityLimiter(1)
         self._score_cache: OrderedDict[tuple[str, ...], list[float]] = OrderedDict()

@@ -73,7 +73,7 @@ async def _serve(clients: ClientRegistry, request: Mapping[str, Any], receive: R
     if verdict.answer != "welcome":
         await send(answer)
         return
-    with clients.track_client():
+    with clients.track_client(), clients.app.telemetry.client("stdio"):
         await send(answer)
         await _serve_mcp(clients, scope, receive, send)
 

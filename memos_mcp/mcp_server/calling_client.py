@@ -1,5 +1,6 @@
 """Finds who makes a request: the scope, and the name of the client for the history."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from mcp.server import ServerRequestContext
@@ -22,7 +23,7 @@ def scope_of(context: ServerRequestContext[Any], of_connection: Scope) -> Scope:
     if context.request is None:
         return of_connection
     principal: Principal = context.request.scope[PRINCIPAL]
-    return principal.scope
+    return replace(principal.scope, token_id=principal.name)
 
 
 def client_of(context: ServerRequestContext[Any]) -> Client:

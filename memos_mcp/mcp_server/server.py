@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -11,12 +11,11 @@ from mcp import MCPError, types
 from mcp.server import CacheHint, ServerRequestContext
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.lowlevel import Server
-from opentelemetry import trace
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from memos_mcp import __version__
 from memos_mcp.app import App
-from memos_mcp.domain.errors import MemosError
+from memos_mcp.domain.errors import MemosError, ToolFailed, Unavailable
 from memos_mcp.domain.scope import Right, Scope
 from memos_mcp.mcp_server.call_tool import CALL_TOOL
 from memos_mcp.mcp_server.calling_client import client_of, scope_of
@@ -27,7 +26,10 @@ from memos_mcp.mcp_server.outcome_tool import REPORT_OUTCOME
 from memos_mcp.mcp_server.response_budget import compact
 from memos_mcp.mcp_server.tool_definition import ToolDefinition, unknown
 from memos_mcp.mcp_server.toolbox_tools import DISCOVER_TOOLS, REGISTER_TOOL, UNREGISTER_TOOL
+from memos_mcp.mcp_server.touched_items import touched
 from memos_mcp.settings import Settings
+from memos_mcp.telemetry.recorder import Outcome
+from memos_mcp.telemetry.request_ids import chosen, current, serving
 
 logger = logging.getLogger(__name__)
 
@@ -84,9 +86,8 @@ def build_server(app: App, scope: Scope) -> Server[Any]:
         on_list_tools=partial(_list_tools, scope, list(tools.values())),
     )
     server.add_request_handler("tools/call", types.CallToolRequestParams, partial(_call_tool, app, scope, tools))
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        server.middleware.clear()  # spans would go nowhere, and take one to two percent of a query
-    server.middleware.append(_name_malformed_parameters)
+    server.middleware.clear()  # the SDK's spans have names that clients choose; app.telemetry makes others
+    server.middleware += [_identify_request, _name_malformed_parameters]
     return server
 
 
@@ -117,18 +118,45 @@ async def _call_tool(
     tool = tools.get(params.name)
     if tool is None:
         raise MCPError(types.INVALID_PARAMS, " ".join(unknown("tool", [params.name], tools)))
+    caller, call = replace(scope_of(context, scope), client=client_of(context)), _Call()
     try:
-        caller = replace(scope_of(context, scope), client=client_of(context))
-        if tool.right not in caller.rights:
-            return _failure(lacks_right(tool.name, tool.right))
-        given, note = tool.understand(params.arguments or {})
-        result = await tool.call(app, caller, tool.parse(given))
+        with app.telemetry.call(tool.name, context.meta) as measured:
+            answer = await _outcome(app, caller, tool, params.arguments or {}, call)
+            measured.outcome = call.outcome
+    finally:
+        _record(app, caller, tool, call)
+    return answer
+
+
+@dataclass(slots=True)
+class _Call:
+    """What is known of a call at its end."""
+
+    outcome: Outcome = "cancelled"
+    arguments: BaseModel | None = None
+    result: Mapping[str, Any] | None = None
+
+
+async def _outcome(
+    app: App, caller: Scope, tool: ToolDefinition[Any], given: Mapping[str, Any], call: _Call
+) -> dict[str, Any]:
+    """Return the answer of a tool or its failure, and note which in `call`."""
+    if tool.right not in caller.rights:
+        call.outcome = "refused"
+        return _failure(lacks_right(tool.name, tool.right))
+    try:
+        understood, note = tool.understand(given)
+        call.arguments = tool.parse(understood)
+        result = call.result = await tool.call(app, caller, call.arguments)
+        call.outcome = "degraded" if result.get("degraded") else "ok"
         return _answer({**result, "note": f"{note} {result.get('note', '')}".rstrip()} if note else result)
     except MemosError as error:
+        call.outcome = "failed" if isinstance(error, Unavailable | ToolFailed) else "refused"
         return _failure(str(error))
     except Exception:
+        call.outcome = "failed"
         incident = uuid4().hex[:12]
-        logger.exception("%s failed, incident %s", tool.name, incident)
+        logger.exception("%s failed, incident %s", tool.name, incident, extra={"incident": incident})
         return _failure(
             f"Internal error {incident}. Repeat the call; if it happens again, "
             "report this id: the server's log holds the cause under it."
@@ -143,6 +171,13 @@ def lacks_right(what: str, right: Right) -> str:
     )
 
 
+def _record(app: App, caller: Scope, tool: ToolDefinition[Any], call: _Call) -> None:
+    """Record a call in the log and the audit trail."""
+    logger.info("%s: %s", tool.name, call.outcome, extra={"tool": tool.name, "outcome": call.outcome})
+    if app.audit.records(changes=not tool.annotations.read_only_hint):
+        app.audit.record(caller, tool.name, call.outcome, touched(call.arguments, call.result), current())
+
+
 def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
     """Send the same data twice: about half of the clients read only the text, others only the structure."""
     return {**_result(compact(result), is_error=False), "structuredContent": result}
@@ -155,6 +190,13 @@ def _failure(message: str) -> dict[str, Any]:
 def _result(text: str, *, is_error: bool) -> dict[str, Any]:
     """Return a result in its wire form: from `types.CallToolResult`, the SDK would copy it field by field first."""
     return {"content": [{"type": "text", "text": text}], "isError": is_error, "resultType": "complete"}
+
+
+async def _identify_request(ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
+    """Serve a request under its id: that of its HTTP request, or a new one."""
+    given = None if ctx.request is None else getattr(ctx.request.state, "request_id", None)
+    with serving(given or chosen(None)):
+        return await call_next(ctx)
 
 
 async def _name_malformed_parameters(ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:

@@ -86,7 +86,7 @@ class Database:
         self.callers_role: Final = callers_role
         self._begin = "BEGIN" if prepared_statements else BEGIN
         self._lender = Lender(self._lent, self._lent_for_lookup, Endings())
-        self.everything: Final = Access(self._lender, self._begin, autocommit=prepared_statements)
+        self.everything: Final = self._access(self._begin, autocommit=prepared_statements)
         """Access to the rows of all namespaces, for the engine's own work and the operator's commands."""
         self._source = source
         self._pool_size = pool_size
@@ -122,7 +122,7 @@ class Database:
         if self.callers_role is None:
             return self.everything
         begin = begin_within(self._begin, self.callers_role, namespace)
-        return Access(self._lender, begin, autocommit=False)
+        return self._access(begin, autocommit=False)
 
     async def dedicated_connection(self, command_timeout: float | None = COMMAND_SECONDS) -> Connection:
         """Open a connection outside the pool; the caller closes it, or else `close` does."""
@@ -152,6 +152,9 @@ class Database:
             pool.terminate()
         if not isinstance(self._source, str):
             await self._source.stop()
+
+    def _access(self, begin: str, *, autocommit: bool) -> Access:
+        return Access(self._lender, begin, autocommit=autocommit)
 
     @asynccontextmanager
     async def _lent_for_lookup(self) -> AsyncIterator[Connection]:

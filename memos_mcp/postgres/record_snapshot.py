@@ -19,8 +19,8 @@ COUNTS: Final[Mapping[str, str]] = {
     "embedding_counts": "SELECT count(*) FROM embedding_counts",
     "access_tokens": "SELECT count(*) FROM access_tokens",
 }
-"""The tables of the record, each with the statement that counts its rows. The others describe the index and the
-processes that run: they are derived, and would be wrong in another home."""
+"""The tables of the record, each with the statement that counts its rows. The others describe the index, the processes
+that run and the calls that they served: they would be wrong in another home."""
 
 VECTORS: Final = "embeddings"
 """The table that can be computed again from the others, by inference."""

@@ -16,6 +16,7 @@ from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.domain.index import ITEM_KINDS, IndexReport, ItemKind, VectorIndex
 from memos_mcp.domain.index_log import IndexLog
 from memos_mcp.domain.index_queue import IndexQueue
+from memos_mcp.domain.telemetry import NO_TELEMETRY, Telemetry
 from memos_mcp.services.batches import Batches
 from memos_mcp.services.build_clock import BuildClock
 from memos_mcp.services.indexed_versions import IndexedVersions
@@ -38,13 +39,20 @@ class Indexer:
     """The only task that writes to the index. It also reports the state of the index."""
 
     def __init__(
-        self, index: VectorIndex, queue: IndexQueue, log: IndexLog, engines: EngineRegistry, projector: Projector
+        self,
+        index: VectorIndex,
+        queue: IndexQueue,
+        log: IndexLog,
+        engines: EngineRegistry,
+        projector: Projector,
+        telemetry: Telemetry = NO_TELEMETRY,
     ) -> None:
         self._index = index
         self._queue = queue
         self._log = log
         self._engines = engines
         self._projector = projector
+        self._telemetry = telemetry
         self._state = IndexerState()
         self._indexed_versions = IndexedVersions()
         queue.subscribe(self._indexed_versions.record)
@@ -100,7 +108,7 @@ class Indexer:
         """Wait, for a bounded time, until the index holds this version; `fresh`: it was written right now."""
         if fresh:
             self._state = self._state.enqueued()
-            with anyio.move_on_after(seconds):
+            with self._telemetry.stage("index_wait"), anyio.move_on_after(seconds):
                 await self._opened.wait()
                 if self._state.serving and not self._index.outdated:
                     await self._indexed_versions.wait(kind, item_id, version)
@@ -113,7 +121,7 @@ class Indexer:
     async def wait_until_dropped(self, kind: ItemKind, item_ids: Sequence[UUID], seconds: float) -> bool:
         """Wait, for a bounded time, until the index no longer holds these items, which were deleted right now."""
         self._state = self._state.enqueued()
-        with anyio.move_on_after(seconds):
+        with self._telemetry.stage("index_wait"), anyio.move_on_after(seconds):
             while await self._queue.queued_ids(kind, item_ids):
                 await self._indexed_versions.change()
             return True

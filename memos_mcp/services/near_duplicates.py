@@ -11,6 +11,7 @@ from memos_mcp.domain.embedding_store import EmbeddingStore, text_digest
 from memos_mcp.domain.errors import Unavailable
 from memos_mcp.domain.index import IndexQuery, Match, Vector, VectorIndex
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryStore, SimilarMemory
+from memos_mcp.domain.telemetry import NO_TELEMETRY, Telemetry
 from memos_mcp.services.projections import memory_filter
 
 IS_SIMILAR: Final = 0.9
@@ -32,11 +33,19 @@ SECONDS: Final = 0.5
 class NearDuplicates:
     """Compares the vectors of contents, which are stored beside the record."""
 
-    def __init__(self, store: MemoryStore, index: VectorIndex, embeddings: EmbeddingStore, model: str) -> None:
+    def __init__(
+        self,
+        store: MemoryStore,
+        index: VectorIndex,
+        embeddings: EmbeddingStore,
+        model: str,
+        telemetry: Telemetry = NO_TELEMETRY,
+    ) -> None:
         self._store = store
         self._index = index
         self._embeddings = embeddings
         self._model = model
+        self._telemetry = telemetry
 
     async def of(self, namespace: str, memory_id: UUID, content: str, now: datetime) -> list[SimilarMemory]:
         """Return up to three live memories with nearly this content, nearest first; none if that cannot be found out.
@@ -55,7 +64,8 @@ class NearDuplicates:
         if own is None:
             return []
         where = memory_filter(namespace, MemoryFilter(), now)
-        (lanes,) = await self._index.search("memory", [IndexQuery("", own, self._model)], where, CANDIDATES)
+        with self._telemetry.stage("search"):
+            (lanes,) = await self._index.search("memory", [IndexQuery("", own, self._model)], where, CANDIDATES)
         ids = [match.item_id for match in lanes.dense if _may_be_similar(match) and match.item_id != memory_id]
         if not ids:
             return []

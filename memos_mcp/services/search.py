@@ -8,6 +8,7 @@ from uuid import UUID
 from memos_mcp.domain.errors import EmbedderUnavailable, IndexUnavailable, RerankerUnavailable
 from memos_mcp.domain.index import Embedder, IndexFilter, IndexQuery, ItemKind, Lanes, Match, Shape, Vector, VectorIndex
 from memos_mcp.domain.limits import check_text
+from memos_mcp.domain.telemetry import NO_TELEMETRY, Telemetry
 from memos_mcp.retrieval.confidence import CONFIDENT
 from memos_mcp.retrieval.fusion import Ranked, fuse, lexical, unscored
 from memos_mcp.retrieval.rerank import RERANKED, Reranker, reranked
@@ -81,11 +82,13 @@ class Search:
         state: IndexState,
         reranker: Reranker | None = None,
         embedder_for: EmbedderFactory | None = None,
+        telemetry: Telemetry = NO_TELEMETRY,
     ) -> None:
         self._index = index
         self._embedders = Embedders(embedder, embedder_for)
         self._state = state
         self._reranker = reranker
+        self._telemetry = telemetry
 
     @property
     def rerank_depth(self) -> int:
@@ -112,9 +115,10 @@ class Search:
         except (IndexUnavailable, EmbedderUnavailable) as error:
             found = lexical(await text_search(limit, queued_only=False))
             return Candidates(found, degraded=f"{self._state.error or error} Matched by words only.")
-        if kind == "memory":  # its text never changes, and each memory of a session queues its neighbours again
-            queued = unscored(queued, answers)
-        ranked = fuse(kind, answers, [*queued, *outside])
+        with self._telemetry.stage("rank"):
+            if kind == "memory":  # its text never changes, and each memory of a session queues its neighbours again
+                queued = unscored(queued, answers)
+            ranked = fuse(kind, answers, [*queued, *outside])
         judged = words_only is None and await self._reads(text)
         confident = CONFIDENT[kind](ranked) if judged else None
         return Candidates(ranked, judged, confident, join_reasons(words_only, self._lag()))
@@ -133,7 +137,8 @@ class Search:
         if embedder is not self._embedders.configured:
             return None
         try:
-            [vector] = await embedder.queries([text])
+            with self._telemetry.stage("embed"):
+                [vector] = await embedder.queries([text])
         except EmbedderUnavailable:
             return None
         return vector
@@ -147,7 +152,8 @@ class Search:
         live = [hit for hit in ranked if hit.item_id in found]
         texts = [text_of(found[hit.item_id], hit) for hit in live[:RERANKED]]
         try:
-            return reranked(live, await self._reranker.scores(question, texts) if texts else ()), None
+            with self._telemetry.stage("rerank"):
+                return reranked(live, await self._reranker.scores(question, texts) if texts else ()), None
         except RerankerUnavailable as error:
             return ranked, str(error)
 
@@ -164,7 +170,8 @@ class Search:
             vectors, words_only = await self._vectors(texts, shape)
             model = None if shape is None else shape.model
             questions = [IndexQuery(*one, model) for one in zip(texts, vectors, strict=True)]
-            answers = await self._index.search(kind, questions, where, limit)
+            with self._telemetry.stage("search"):
+                answers = await self._index.search(kind, questions, where, limit)
             if self._index.shape == shape:
                 return answers, words_only
 
@@ -177,7 +184,8 @@ class Search:
         embedder = self._embedders.of(shape)
         try:
             if embedder is not None:
-                return await embedder.queries(texts), None
+                with self._telemetry.stage("embed"):
+                    return await embedder.queries(texts), None
         except EmbedderUnavailable as error:
             if embedder is self._embedders.configured:
                 raise

@@ -1,4 +1,4 @@
-"""The HTTP transport: streamable HTTP at `/mcp`, SSE (deprecated) at `/sse`, `/healthz` and `/readyz`."""
+"""The HTTP transport: streamable HTTP at `/mcp`, SSE (deprecated) at `/sse`, `/healthz`, `/readyz` and `/metrics`."""
 
 import signal
 import sys
@@ -13,6 +13,7 @@ from mcp.server.sse import SseServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecurityMiddleware
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -30,6 +31,8 @@ from memos_mcp.transports.http_auth import authentication, makes_token
 from memos_mcp.transports.http_body import finish_stream, pass_messages
 from memos_mcp.transports.http_guard import Guard, TrackClient
 from memos_mcp.transports.loopback_token import header_of_file
+from memos_mcp.transports.metrics import count_clients, serve_metrics
+from memos_mcp.transports.request_middleware import CountRefusals, RequestIds
 
 GRACE_SECONDS: Final = 3
 READY_SECONDS: Final = 5.0
@@ -125,14 +128,17 @@ def build_http(app: App, scope: Scope, settings: Settings, track_client: TrackCl
     def guarded(part: ASGIApp) -> Guard:
         return admit(partial(pass_messages, partial(finish_stream, part)), track_client=track_client)
 
+    counted = partial(count_clients, app.telemetry)
     routes = [
-        Route("/mcp", guarded(manager.handle_request)),
-        Route("/sse", guarded(partial(_serve_sse, server, sse))),
+        Route("/mcp", guarded(counted("streamable-http", manager.handle_request))),
+        Route("/sse", guarded(counted("sse", partial(_serve_sse, server, sse)))),
         Mount("/messages/", guarded(sse.handle_post_message)),
         Route("/healthz", _healthz),
         Route("/readyz", partial(_readyz, app)),
+        Route("/metrics", admit(partial(serve_metrics, app), right="admin"), methods=["GET"]),
     ]
-    return Starlette(routes=routes, lifespan=lambda _: manager.run())
+    middleware = [Middleware(RequestIds), Middleware(CountRefusals, app)]
+    return Starlette(routes=routes, middleware=middleware, lifespan=lambda _: manager.run())
 
 
 async def _serve_sse(

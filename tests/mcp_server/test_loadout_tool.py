@@ -22,7 +22,7 @@ from memos_mcp.mcp_server.server import build_server
 from memos_mcp.retrieval.packing import PackCandidate, PackQuery
 from memos_mcp.services.loadouts import Gathered, Proposals
 from memos_mcp.settings import Settings
-from tests.stand_in import SCOPE, memory_hit, tool_hit
+from tests.stand_in import SCOPE, memory_hit, stand_in, tool_hit
 
 pytestmark = pytest.mark.anyio
 
@@ -48,8 +48,11 @@ class OnlyLoadouts:
     """The part of an `App` that the tool uses."""
 
     def __init__(self, gathered: Gathered | None = None) -> None:
+        assembled = stand_in()
         self.loadouts = StandInLoadouts(gathered)
         self.settings = Settings()
+        self.telemetry = assembled.telemetry
+        self.audit = assembled.audit
 
     @property
     def app(self) -> App:

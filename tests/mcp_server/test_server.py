@@ -10,7 +10,6 @@ import anyio
 import jsonschema
 import pytest
 from mcp import Client, MCPError
-from opentelemetry import trace
 
 from memos_mcp import __version__
 from memos_mcp.app import App
@@ -89,12 +88,6 @@ async def test_a_tool_is_listed_and_called_only_with_its_right(tool: ToolDefinit
     assert result.content[0].text.startswith(  # type: ignore[union-attr]  # it is a text
         f"{tool.name} needs the right {tool.right}, which this access token does not have."
     )
-
-
-async def test_spans_are_made_only_where_something_receives_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    without = len(build_server(stand_in(), SCOPE).middleware)
-    monkeypatch.setattr(trace, "get_tracer_provider", trace.NoOpTracerProvider)
-    assert len(build_server(stand_in(), SCOPE).middleware) == without + 1
 
 
 async def test_the_list_of_tools_may_be_cached_by_its_client() -> None:

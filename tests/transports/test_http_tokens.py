@@ -17,10 +17,13 @@ from mcp.client.sse import sse_client
 from sse_starlette.sse import AppStatus
 
 from memos_mcp.domain.access_token import DEFAULT_RIGHTS, NewAccessToken
+from memos_mcp.domain.audit import AuditQuery
 from memos_mcp.domain.scope import Right, Scope
 from memos_mcp.postgres.access_tokens import PostgresAccessTokens
+from memos_mcp.postgres.audit import PostgresAudit
 from memos_mcp.postgres.database import Database
 from memos_mcp.services.access_tokens import AccessTokens, new_token
+from memos_mcp.services.audit_trail import AuditTrail
 from memos_mcp.services.token_authenticator import TokenAuthenticator
 from memos_mcp.settings import Settings
 from memos_mcp.transports.http import HttpServer
@@ -53,7 +56,8 @@ class Engine:
     def __init__(self, database: Database, home: Path) -> None:
         store = PostgresAccessTokens(database)
         self.tokens = AccessTokens(store, now)
-        self.services = replace(stand_in(), token_authenticator=TokenAuthenticator(store, now))
+        self.audit = AuditTrail(PostgresAudit(database), "changes", now)
+        self.services = replace(stand_in(), token_authenticator=TokenAuthenticator(store, now), audit=self.audit)
         self.settings = Settings(home=home, port=0)
         self.http = HttpServer(self.services, SCOPE, self.settings)
         self.client = httpx.AsyncClient(base_url=self.http.url, trust_env=False, timeout=20)
@@ -151,6 +155,25 @@ async def test_a_client_is_shown_the_tools_that_its_token_may_call(engine: Engin
         "store_memory needs the right write, which this access token does not have. "
         "Ask the operator of this server for a token with it (memos-as token create --rights)."
     )
+
+
+async def test_a_call_without_its_right_is_counted_and_in_the_audit_trail_with_its_token(engine: Engine) -> None:
+    token = await engine.token("read")
+    assert "needs the right write" in (await engine.post(token)).text
+    await engine.audit.flush()
+    (record,) = await engine.audit.find(AuditQuery(SCOPE.namespace))
+    assert record.scope is not None
+    assert (record.tool, record.outcome) == ("store_memory", "refused")
+    assert (record.scope, record.scope.token_id) == (SCOPE, "_".join(token.split("_")[:2]))
+    assert engine.services.telemetry.calls == {("store_memory", "refused"): 1}
+
+
+async def test_metrics_need_the_right_admin(engine: Engine) -> None:
+    answer = await engine.client.get("/metrics", headers=bearer(await engine.token("read", "write", "tools")))
+    assert answer.status_code == 403
+    assert answer.headers["www-authenticate"].endswith('scope="admin"')
+    assert (await engine.client.get("/metrics")).status_code == 401
+    assert engine.services.telemetry.unauthenticated == 1
 
 
 async def test_a_session_belongs_to_the_token_that_opened_it(engine: Engine) -> None:

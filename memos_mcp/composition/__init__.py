@@ -1,0 +1,1 @@
+"""What the composition root is composed of: the choice of adapters by the settings."""
