@@ -173,7 +173,7 @@ async def test_wrong_arguments_do_not_count_against_a_tool(database: Database) -
 
 async def test_a_call_that_is_done_is_answered_although_its_outcome_cannot_be_kept(database: Database) -> None:
     async with database.everything.connection() as connection:
-        await connection.execute("DROP TABLE tool_outcomes")
+        await connection.execute("DROP TABLE tool_outcomes CASCADE")
     with serving((endpoints := Tools()).app) as host:
         async with toolbox(database, host, "echo") as client:
             result = await called(client, "test.echo", arguments={"word": "hello"}, task="say hello")
