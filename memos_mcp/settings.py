@@ -3,7 +3,8 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
@@ -13,6 +14,13 @@ from memos_mcp.domain.audit import AuditMode
 from memos_mcp.ipc.handshake import IDENTITY
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+SigningAlgorithm: TypeAlias = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]
+"""The asymmetric algorithms of signatures: with `none` or a symmetric one, anyone could sign a token."""
+
+_LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def _default_home() -> Path:
@@ -75,6 +83,17 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
+    resource_url: str | None = None
+    oidc_audience: str | None = None
+    oidc_algorithms: Annotated[tuple[SigningAlgorithm, ...], NoDecode] = Field(
+        default=get_args(SigningAlgorithm), min_length=1
+    )
+    oidc_namespace: str | None = Field(default=None, max_length=255)
+    oidc_namespace_claim: str | None = None
+    oidc_agent_claim: str = "sub"
+    oidc_rights_claim: str = "scope"
+    oidc_issuer: str | None = None
+
     tool_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     tool_private_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     tool_seconds: float = Field(default=30.0, gt=0, le=600)
@@ -131,7 +150,36 @@ class Settings(BaseSettings):
             raise ValueError(f"only {replicas} replicas can confirm a write: lower it or raise MEMOS_QDRANT_REPLICAS")
         return value
 
-    @field_validator("allowed_hosts", "allowed_origins", "tool_hosts", "tool_private_hosts", mode="before")
+    @field_validator("oidc_issuer", "resource_url")
+    @classmethod
+    def _protected_url(cls, value: str | None) -> str | None:
+        """Accept URLs that nobody can answer in the name of their host."""
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if not (value.isascii() and value.isprintable() and parts.hostname) or set(value) & set(' "\\@?#'):
+            raise ValueError("must be the URL of a host, with or without a path, and nothing else")
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK_HOSTS):
+            raise ValueError("must begin with https://, or http:// on 127.0.0.1, localhost or [::1]")
+        return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _complete(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Refuse an issuer whose tokens would be accepted for another server, or without a namespace of their own."""
+        if value is None:
+            return None
+        if info.data.get("auth") == "none":
+            raise ValueError("protects nothing with MEMOS_AUTH=none: unset one of them")
+        if info.data.get("oidc_audience") is None:
+            raise ValueError("needs MEMOS_OIDC_AUDIENCE, which its tokens for this server have as `aud`")
+        if (info.data.get("oidc_namespace") is None) == (info.data.get("oidc_namespace_claim") is None):
+            raise ValueError("needs MEMOS_OIDC_NAMESPACE_CLAIM or MEMOS_OIDC_NAMESPACE, and not both")
+        return value
+
+    @field_validator(
+        "allowed_hosts", "allowed_origins", "oidc_algorithms", "tool_hosts", "tool_private_hosts", mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -83,3 +83,51 @@ def test_a_relative_home_needs_an_existing_working_folder(monkeypatch: pytest.Mo
     monkeypatch.setenv("MEMOS_HOME", "memory")
     with pytest.raises(ValueError, match="give a full path"):
         Settings()
+
+
+ISSUER = {
+    "MEMOS_OIDC_ISSUER": "https://login.example.com/realms/team",
+    "MEMOS_OIDC_AUDIENCE": "memos",
+    "MEMOS_OIDC_NAMESPACE_CLAIM": "tenant",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"MEMOS_OIDC_ISSUER": "http://login.example.com"}, "must begin with https://"),
+        ({"MEMOS_OIDC_ISSUER": "http://127.0.0.1.example.com"}, "must begin with https://"),
+        ({"MEMOS_OIDC_ISSUER": "file:///etc/passwd"}, "must be the URL of a host"),
+        ({"MEMOS_OIDC_ISSUER": "login.example.com"}, "must be the URL of a host"),
+        ({"MEMOS_OIDC_ISSUER": "https://user@login.example.com"}, "must be the URL of a host"),
+        ({"MEMOS_OIDC_ISSUER": "https://login.example.com?x"}, "must be the URL of a host"),
+        ({"MEMOS_RESOURCE_URL": "http://memos.example.com/mcp"}, "must begin with https://"),
+        ({"MEMOS_RESOURCE_URL": 'https://memos.example.com/"'}, "must be the URL of a host"),
+        ({"MEMOS_OIDC_AUDIENCE": ""}, "needs MEMOS_OIDC_AUDIENCE"),
+        ({"MEMOS_OIDC_NAMESPACE_CLAIM": ""}, "needs MEMOS_OIDC_NAMESPACE_CLAIM or MEMOS_OIDC_NAMESPACE"),
+        ({"MEMOS_OIDC_NAMESPACE": "team"}, "and not both"),
+        ({"MEMOS_AUTH": "none"}, "protects nothing with MEMOS_AUTH=none"),
+        ({"MEMOS_OIDC_ALGORITHMS": "none"}, "Input should be 'RS256'"),
+        ({"MEMOS_OIDC_ALGORITHMS": "RS256,HS256"}, "Input should be 'RS256'"),
+        ({"MEMOS_OIDC_ALGORITHMS": ","}, "at least 1 item"),
+    ],
+)
+def test_an_issuer_that_would_protect_nothing_is_rejected(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], message: str
+) -> None:
+    for name, value in ISSUER.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().oidc_issuer == ISSUER["MEMOS_OIDC_ISSUER"]
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=message):
+        Settings()
+
+
+def test_an_issuer_on_loopback_needs_no_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**ISSUER, "MEMOS_OIDC_ALGORITHMS": "ES256, EdDSA"}.items():
+        monkeypatch.setenv(name, value)
+    for url in ("http://127.0.0.1:8080", "http://localhost:8080/realms/team", "http://[::1]:8080/"):
+        monkeypatch.setenv("MEMOS_OIDC_ISSUER", url)
+        assert Settings().oidc_issuer == url
+    assert Settings().oidc_algorithms == ("ES256", "EdDSA")

@@ -30,6 +30,7 @@ from memos_mcp.transports.http_address import check_address, listen, security, u
 from memos_mcp.transports.http_auth import authentication, makes_token
 from memos_mcp.transports.http_body import finish_stream, pass_messages
 from memos_mcp.transports.http_guard import Guard, TrackClient
+from memos_mcp.transports.http_resource import protected_resource
 from memos_mcp.transports.loopback_token import header_of_file
 from memos_mcp.transports.metrics import count_clients, serve_metrics
 from memos_mcp.transports.request_middleware import CountRefusals, RequestIds
@@ -136,6 +137,7 @@ def build_http(app: App, scope: Scope, settings: Settings, track_client: TrackCl
         Route("/healthz", _healthz),
         Route("/readyz", partial(_readyz, app)),
         Route("/metrics", admit(partial(serve_metrics, app), right="admin"), methods=["GET"]),
+        *(resource.routes() if (resource := protected_resource(settings)) else ()),
     ]
     middleware = [Middleware(RequestIds), Middleware(CountRefusals, app)]
     return Starlette(routes=routes, middleware=middleware, lifespan=lambda _: manager.run())

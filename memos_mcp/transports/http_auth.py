@@ -1,5 +1,6 @@
 """Authenticates HTTP requests by bearer tokens (RFC 6750): finds the principal of each, or refuses it."""
 
+from collections.abc import Collection
 from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
@@ -11,12 +12,13 @@ from starlette.responses import Response
 from starlette.types import Scope as Connection
 
 from memos_mcp.app import App
-from memos_mcp.domain.access_token import Authenticator, Principal
+from memos_mcp.domain.access_token import DEFAULT_RIGHTS, Authenticator, Principal
 from memos_mcp.domain.errors import Unavailable
 from memos_mcp.domain.scope import Right, Scope
 from memos_mcp.mcp_server.calling_client import PRINCIPAL
 from memos_mcp.settings import Settings
 from memos_mcp.transports.http_address import is_loopback
+from memos_mcp.transports.http_resource import ProtectedResource, issuer_tokens, protected_resource, scopes
 from memos_mcp.transports.loopback_token import loopback_token
 
 MAX_BEARER_BYTES: Final = 8_192
@@ -26,8 +28,6 @@ SERVER: Final = "server"
 """The id of the principal that the server's own tokens stand for."""
 
 ANYONE: Final = "anyone"
-
-_REALM: Final = 'Bearer realm="memos-as"'
 
 
 class ServerToken:
@@ -45,12 +45,19 @@ class ServerToken:
 class Authentication:
     """Admits requests with a token that one of the authenticators knows.
 
-    With `open_to`, requests need no token and are all from that principal.
+    With `open_to`, requests need no token and are all from that principal. With `resource`, a refusal says
+    where clients get tokens.
     """
 
-    def __init__(self, *authenticators: Authenticator, open_to: Principal | None = None) -> None:
+    def __init__(
+        self,
+        *authenticators: Authenticator,
+        open_to: Principal | None = None,
+        resource: ProtectedResource | None = None,
+    ) -> None:
         self._authenticators = authenticators
         self._open_to = open_to
+        self._resource = resource
 
     async def refusal(self, connection: Connection, right: Right | None = None) -> Response | None:
         """Return the answer to a request that is refused; else None, and the connection has its principal.
@@ -59,12 +66,11 @@ class Authentication:
         """
         try:
             principal = self._open_to or await self._principal(connection)
+            _check_rights(principal, right)
         except _RefusedError as refused:
-            return refused.response
+            return self._challenge(refused)
         except Unavailable as error:
             return Response(str(error), 503, {"Retry-After": "1"})
-        if right is not None and right not in principal.scope.rights:
-            return _challenge(403, f"The right {right} is required", "insufficient_scope", f', scope="{right}"')
         connection[PRINCIPAL] = principal
         connection["user"] = _session_owner(principal.id)
         return None
@@ -74,12 +80,30 @@ class Authentication:
         for authenticator in self._authenticators:
             if (principal := await authenticator.authenticate(bearer)) is not None:
                 return principal
-        raise _RefusedError(_challenge(401, "The access token is not valid", "invalid_token"))
+        raise _RefusedError(401, "The access token is not valid", "invalid_token")
+
+    def _challenge(self, refused: "_RefusedError") -> Response:
+        """Refuse a request as RFC 6750 says; one without any token learns no error."""
+        parameters = {"realm": "memos-as"}
+        if refused.error is not None:
+            parameters |= {"error": refused.error, "error_description": str(refused)}
+        if self._resource is not None:  # RFC 9728, section 5.1; the scopes are what MCP adds
+            scope = scopes(refused.rights or DEFAULT_RIGHTS)
+            parameters |= {"scope": " ".join(scope), "resource_metadata": self._resource.metadata_url}
+        elif refused.rights:
+            parameters["scope"] = " ".join(sorted(refused.rights))
+        header = "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
+        return Response(f"{refused}.", refused.status, {"WWW-Authenticate": header}, media_type="text/plain")
 
 
 class _RefusedError(Exception):
-    def __init__(self, response: Response) -> None:
-        self.response = response
+    """The answer to a request that is refused. error: that of RFC 6750; rights: those that are needed, if any are."""
+
+    def __init__(self, status: int, message: str, error: str | None = None, rights: Collection[Right] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error = error
+        self.rights = rights
 
 
 def authentication(app: App, scope: Scope, settings: Settings) -> Authentication:
@@ -90,7 +114,8 @@ def authentication(app: App, scope: Scope, settings: Settings) -> Authentication
     if makes_token(settings):
         token = loopback_token(settings.home)
     own = [ServerToken(token, Principal(SERVER, SERVER, scope))] if token is not None else []
-    return Authentication(*own, app.token_authenticator)
+    resource = protected_resource(settings)
+    return Authentication(*own, app.token_authenticator, *issuer_tokens(settings), resource=resource)
 
 
 def makes_token(settings: Settings) -> bool:
@@ -101,20 +126,23 @@ def makes_token(settings: Settings) -> bool:
 def _bearer(connection: Connection) -> str:
     headers = [value for name, value in connection["headers"] if name == b"authorization"]
     if len(headers) > 1:
-        raise _RefusedError(_challenge(400, "Send one Authorization header", "invalid_request"))
+        raise _RefusedError(400, "Send one Authorization header", "invalid_request")
     scheme, _, token = headers[0].partition(b" ") if headers else (b"", b"", b"")
     if scheme.lower() != b"bearer":
-        raise _RefusedError(_challenge(401, "A bearer token is required"))
+        raise _RefusedError(401, "A bearer token is required")
     if len(token) > MAX_BEARER_BYTES:
-        raise _RefusedError(_challenge(401, "The access token is too long", "invalid_token"))
+        raise _RefusedError(401, "The access token is too long", "invalid_token")
     bearer: str = token.strip().decode(errors="surrogateescape")
     return bearer
 
 
-def _challenge(status: int, message: str, error: str | None = None, more: str = "") -> Response:
-    """Refuse a request as RFC 6750 says; one without any token learns no error."""
-    about = f', error="{error}", error_description="{message}"{more}' if error else ""
-    return Response(f"{message}.", status, {"WWW-Authenticate": _REALM + about}, media_type="text/plain")
+def _check_rights(principal: Principal, right: Right | None) -> None:
+    """Refuse a principal without any rights, or without the one that is needed."""
+    rights = principal.scope.rights
+    if not rights:
+        raise _RefusedError(403, "The access token has no rights here", "insufficient_scope", DEFAULT_RIGHTS)
+    if right is not None and right not in rights:
+        raise _RefusedError(403, f"The right {right} is required", "insufficient_scope", (right,))
 
 
 @lru_cache(maxsize=1_024)

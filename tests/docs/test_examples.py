@@ -115,6 +115,7 @@ Handler = Callable[[Workspace, Block], Awaitable[None]]
 
 HANDLERS: list[tuple[str, str, str, Handler]] = [
     ("sh", "", "export MEMOS_DATABASE_URL=*", read_settings),
+    ("sh", "", "export MEMOS_OIDC_*", read_settings),
     ("sh", "", "export MEMOS_QDRANT_*", read_settings),
     ("sh", "", "*", run_shell),
     ("sql", "", "*", run_statements),

@@ -1,0 +1,1 @@
+"""Access tokens of an OAuth 2.1 authorization server, as its resource server reads them (RFC 9068, RFC 7515)."""
