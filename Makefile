@@ -6,11 +6,12 @@ INSTALLED := .venv/.installed-$(shell $(PYTHON) -c 'import sys; print(sys.versio
 INTEROP := build/interop
 PEERS := build/peers
 VALIDATORS := build/validators
+ISSUER := build/issuer
 POSTGRES ?= /usr/lib/postgresql/15/bin
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls coverage interop conformance check check-deploy fmt bench bench-peers lock clean
+.PHONY: install demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls test-issuer coverage interop conformance check check-deploy fmt bench bench-peers lock clean
 
 install: $(INSTALLED)
 
@@ -58,6 +59,15 @@ test-pooler: install
 test-walls: install
 	MEMOS_TEST_WALLS=yes $(BIN)/python tests/with_postgres.py $(POSTGRES) \
 		$(BIN)/python $(PYTEST) tests/postgres tests/services tests/acceptance tests/test_app.py
+
+# A real issuer of access tokens, whose packages are too many for every environment, with a real server and client.
+test-issuer: install $(ISSUER)/.installed
+	MEMOS_TEST_ISSUER=$(CURDIR)/$(ISSUER)/bin/nanoidp $(BIN)/python -m pytest tests/oidc/test_real_issuer.py
+
+$(ISSUER)/.installed: tests/oidc/nanoidp.txt
+	$(PYTHON) -m venv $(ISSUER)
+	$(ISSUER)/bin/python -m pip install -q -r tests/oidc/nanoidp.txt
+	@touch $@
 
 # Also the property tests of the suite, with ten times as many examples.
 test-slow: install
