@@ -261,7 +261,7 @@ def test_the_bridge_imports_little_and_only_from_the_standard_library(home: Path
         "memos_mcp.bridge.engine_link",
         "memos_mcp.ipc.line_buffer",
         "memos_mcp.ipc",
-        *(f"memos_mcp.ipc.{name}" for name in ("connect", "handshake", "launch", "run_dir")),
+        *(f"memos_mcp.ipc.{name}" for name in ("connect", "file_lock", "handshake", "launch", "run_dir")),
     }
     slow = {
         "argparse",

@@ -119,7 +119,7 @@ async def test_the_reranker_reads_twenty_candidates_for_any_limit(app: App, plai
 
 async def test_the_pages_of_a_reranked_answer_have_no_duplicates(app: App, plain: Memories, home: Path) -> None:
     cross_encoder.install(home)
-    texts = [f"plum tree {number}" + " and a plum" * (number * 7 % 5) for number in range(45)]
+    texts = [f"plum tree {number}" + " and a plum" * (number * 7 % 5) for number in range(38)]
     await app.memories.store_many(SCOPE, [NewMemory(text) for text in texts])
     await caught_up(app)
     usual = contents(await plain.query(SCOPE, MemoryQuery("a plum tree", limit=50)))
