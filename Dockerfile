@@ -36,7 +36,7 @@ USER 10001
 VOLUME /data
 EXPOSE 8766
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8766/readyz', timeout=4)"]
+    CMD ["python", "-c", "import os, ssl; from urllib.request import Request, urlopen; scheme = 'https' if os.environ.get('MEMOS_TLS_CERT') else 'http'; host = os.environ.get('MEMOS_ALLOWED_HOSTS', '127.0.0.1').split(',')[0].strip().replace(':*', ':8766'); urlopen(Request(f'{scheme}://127.0.0.1:8766/readyz', headers={'Host': host}), timeout=4, context=ssl._create_unverified_context())"]
 # A client that launches a container over stdio passes --in-process: an engine would end with its bridge's container.
 ENTRYPOINT ["memos-as"]
 CMD ["serve", "--host", "0.0.0.0"]

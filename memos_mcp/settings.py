@@ -82,6 +82,14 @@ class Settings(BaseSettings):
     auth_token: SecretStr | None = None
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    http_timeout: float = Field(default=10.0, ge=0.1, le=600)
+    http_connections: int = Field(default=512, ge=1)
+    http_sessions: int = Field(default=1_000, ge=1)
+    http_sessions_per_token: int = Field(default=100, ge=1)
+    http_session_seconds: float = Field(default=1_800.0, ge=1, le=86_400)
 
     resource_url: str | None = None
     oidc_audience: str | None = None
@@ -124,7 +132,7 @@ class Settings(BaseSettings):
         """Return the variables of this process, from which those for a program that it launches are chosen."""
         return dict(os.environ)
 
-    @field_validator("home", "loadouts", "old_postgres")
+    @field_validator("home", "loadouts", "old_postgres", "tls_cert", "tls_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         """Resolve `~`, which no shell does in a client's configuration; other programs start in other folders."""
@@ -178,7 +186,13 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "allowed_hosts", "allowed_origins", "oidc_algorithms", "tool_hosts", "tool_private_hosts", mode="before"
+        "allowed_hosts",
+        "allowed_origins",
+        "oidc_algorithms",
+        "tool_hosts",
+        "tool_private_hosts",
+        "trusted_proxies",
+        mode="before",
     )
     @classmethod
     def _split_commas(cls, value: object) -> object:

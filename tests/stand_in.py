@@ -189,3 +189,8 @@ def serve_http_alone() -> None:
     """Serve a stand-in over HTTP to anyone on any free port, and write to stderr that the end was reached."""
     anyio.run(serve_http, stand_in(), SCOPE, Settings(port=0, auth="none"))
     sys.stderr.write("closed cleanly\n")
+
+
+def serve_http_as_set() -> None:
+    """Serve a stand-in over HTTP on any free port, otherwise as the environment says."""
+    anyio.run(serve_http, stand_in(), SCOPE, Settings(port=0))

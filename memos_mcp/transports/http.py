@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -26,11 +26,16 @@ from memos_mcp.ipc.line_buffer import MAX_LINE_BYTES
 from memos_mcp.mcp_server.server import build_server
 from memos_mcp.settings import Settings
 from memos_mcp.transports.draining import DrainableApp
-from memos_mcp.transports.http_address import check_address, listen, security, url_of
+from memos_mcp.transports.http_address import check_address, listen, url_of
+from memos_mcp.transports.http_address import security as host_rules
 from memos_mcp.transports.http_auth import authentication, makes_token
 from memos_mcp.transports.http_body import finish_stream, pass_messages
+from memos_mcp.transports.http_connections import KEEP_ALIVE_SECONDS, ConnectionLimits, ConnectionServer
 from memos_mcp.transports.http_guard import Guard, TrackClient
+from memos_mcp.transports.http_head import CheckHead, TrustedProxies
 from memos_mcp.transports.http_resource import protected_resource
+from memos_mcp.transports.http_sessions import LimitedSessions, SessionLimits
+from memos_mcp.transports.http_tls import server_certificate
 from memos_mcp.transports.loopback_token import header_of_file
 from memos_mcp.transports.metrics import count_clients, serve_metrics
 from memos_mcp.transports.request_middleware import CountRefusals, RequestIds
@@ -52,20 +57,24 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # it trusts every program of this machine; `CheckHead` trusts those that are named
             ws="none",
             lifespan="on",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        self._server = _UvicornServer(config)
+        certificate = server_certificate(settings)
+        limits = ConnectionLimits(settings.http_timeout, settings.http_connections)
         self._listener = listen(settings.host, settings.port)
+        self._server = ConnectionServer(config, self._listener, limits, certificate)
         self._settings = settings
-        self.url = url_of(self._listener)
+        self.url = url_of(self._listener, "http" if certificate is None else "https")
 
     async def serve(self) -> None:
         """Serve until closed."""
         with self._listener:
             sys.stderr.write(f"memos-as serves {self.url}/mcp (and, deprecated, /sse)\n{self._how_to_connect()}")
-            await self._server.serve(sockets=[self._listener])
+            await self._server.serve()
 
     def drain(self) -> None:
         """Report that this server is about to stop, and continue to serve."""
@@ -83,13 +92,6 @@ class HttpServer:
         if self._settings.auth == "token" and self._settings.auth_token is None:
             return "Clients need access tokens: memos-as token create --namespace NAMESPACE\n"
         return ""
-
-
-class _UvicornServer(uvicorn.Server):
-    """Leaves signals to the process, which has more to close than this server."""
-
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # it is declared a generator
-        return super().capture_signals() if sys.platform == "win32" else nullcontext()
 
 
 async def serve_http(app: App, scope: Scope, settings: Settings) -> None:
@@ -116,41 +118,63 @@ def build_http(app: App, scope: Scope, settings: Settings, track_client: TrackCl
     """
     check_address(settings)
     server = build_server(app, scope)
-    hosts = security(settings)
+    hosts = host_rules(settings)
     # SSE responses rather than `json_response=True`: only they cancel a handler whose client has disconnected
     # and keep a proxy from timing out while a query waits for the model. The cost is small: a current client's call is
     # answered with plain JSON all the same, as our tools report no progress; only handshake-era calls cost 0.5 ms more.
-    manager = StreamableHTTPSessionManager(server, security_settings=hosts, max_request_body_size=MAX_LINE_BYTES)
-    sse = SseServerTransport("/messages/", security_settings=hosts, max_request_body_size=MAX_LINE_BYTES)
-    admit = partial(
-        Guard, security=TransportSecurityMiddleware(hosts), authentication=authentication(app, scope, settings)
+    manager = StreamableHTTPSessionManager(
+        server,
+        security_settings=hosts,
+        max_request_body_size=MAX_LINE_BYTES,
+        session_idle_timeout=settings.http_session_seconds,
+        max_sessions=None,  # `LimitedSessions` limits them
     )
+    limits = SessionLimits(settings.http_sessions, settings.http_sessions_per_token, settings.http_session_seconds)
+    sessions = LimitedSessions(manager, limits)
+    sse = SseServerTransport("/messages/", security_settings=hosts, max_request_body_size=MAX_LINE_BYTES)
+    security = TransportSecurityMiddleware(hosts)
+    admit = partial(Guard, security=security, authentication=authentication(app, scope, settings))
 
     def guarded(part: ASGIApp) -> Guard:
         return admit(partial(pass_messages, partial(finish_stream, part)), track_client=track_client)
 
     counted = partial(count_clients, app.telemetry)
     routes = [
-        Route("/mcp", guarded(counted("streamable-http", manager.handle_request))),
-        Route("/sse", guarded(counted("sse", partial(_serve_sse, server, sse)))),
-        Mount("/messages/", guarded(sse.handle_post_message)),
+        Route("/mcp", guarded(counted("streamable-http", sessions.serve_streamable))),
+        Route("/sse", guarded(counted("sse", partial(_serve_sse, server, sse, sessions)))),
+        Mount("/messages/", guarded(partial(_take_message, sse))),
         Route("/healthz", _healthz),
         Route("/readyz", partial(_readyz, app)),
         Route("/metrics", admit(partial(serve_metrics, app), right="admin"), methods=["GET"]),
         *(resource.routes() if (resource := protected_resource(settings)) else ()),
     ]
-    middleware = [Middleware(RequestIds), Middleware(CountRefusals, app)]
+    head = Middleware(CheckHead, security=security, proxies=TrustedProxies(settings.trusted_proxies))
+    middleware = [Middleware(RequestIds), Middleware(CountRefusals, app), head]
     return Starlette(routes=routes, middleware=middleware, lifespan=lambda _: manager.run())
 
 
 async def _serve_sse(
-    server: Server[Any], sse: SseServerTransport, connection: Connection, receive: Receive, send: Send
+    server: Server[Any],
+    sse: SseServerTransport,
+    sessions: LimitedSessions,
+    connection: Connection,
+    receive: Receive,
+    send: Send,
 ) -> None:
+    async def stream(connection: Connection, receive: Receive, send: Send) -> None:
+        async with sse.connect_sse(connection, receive, send) as (requests, answers):
+            await server.run(requests, answers, server.create_initialization_options())
+
     if connection["method"] != "GET":
         await Response(status_code=405, headers={"Allow": "GET"})(connection, receive, send)
         return
-    async with sse.connect_sse(connection, receive, send) as (requests, answers):
-        await server.run(requests, answers, server.create_initialization_options())
+    await sessions.serve_stream(stream, connection, receive, send)
+
+
+async def _take_message(sse: SseServerTransport, connection: Connection, receive: Receive, send: Send) -> None:
+    """Take a message for a stream. One that the stream does not live to read is lost with it, and accepted already."""
+    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        await sse.handle_post_message(connection, receive, send)
 
 
 async def _healthz(_request: Request) -> Response:

@@ -12,6 +12,12 @@ from memos_mcp.settings import Settings
 
 _LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
+UNACKNOWLEDGED_MS: Final = 60_000
+"""After which the connection of a client that has vanished without closing it ends; Linux waits for 15 minutes."""
+
+UNSENT_BYTES: Final = 128 * 1024
+"""What the kernel holds of an answer that its client does not take: without a limit, some MiB for each connection."""
+
 
 def check_address(settings: Settings) -> None:
     """Raise `Invalid` when these settings would let any other machine in, or contradict each other."""
@@ -43,7 +49,8 @@ def security(settings: Settings) -> TransportSecuritySettings:
     hosts, origins = list(settings.allowed_hosts), list(settings.allowed_origins)
     if is_loopback(settings.host):
         hosts += _LOOPBACK_HOSTS
-        origins += [f"http://{host}" for host in _LOOPBACK_HOSTS]
+        scheme = "http" if settings.tls_cert is None else "https"
+        origins += [f"{scheme}://{host}" for host in _LOOPBACK_HOSTS]
     return TransportSecuritySettings(
         enable_dns_rebinding_protection=True,
         allowed_hosts=[form for host in hosts for form in _with_any_port(host)],
@@ -59,6 +66,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         if sys.platform != "win32":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform == "linux":  # connections inherit these
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         listener.bind((host, port))
         listener.listen()
     except OSError as error:
@@ -68,10 +78,10 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """Return the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _with_any_port(name: str) -> tuple[str, ...]:

@@ -153,7 +153,7 @@ async def test_a_body_beyond_the_limit_is_too_large(path: str) -> None:
 )
 async def test_ready_means_that_postgres_answers(parts: dict[str, str], status: int, word: str) -> None:
     async with http_client(stand_in(parts=parts), **LISTEN_ANYWHERE) as client:
-        answer = await client.get("/readyz")
+        answer = await client.get("/readyz", headers={"host": "memos.example.com"})
     assert answer.status_code == status
     assert answer.json() == {"status": word, "parts": parts}
 
