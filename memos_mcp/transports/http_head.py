@@ -24,7 +24,11 @@ SENT_ONCE: Final = frozenset(
 )
 """Headers of which a proxy might read the first and the server the last; Authorization has an answer of its own."""
 
+MAX_HEAD_BYTES: Final = 16 * 1024
+"""What h11 waits for; of a head that arrives at once it takes more."""
+
 _HOST: Final = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", re.ASCII)
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
 _SCHEMES: Final = frozenset({"http", "https"})
 
 
@@ -82,7 +86,7 @@ class CheckHead:
         if connection["type"] != "http":
             await self._app(connection, receive, send)
             return
-        refusal = _ambiguity(connection) or await self._wrong_host(connection)
+        refusal = _malformed(connection) or await self._wrong_host(connection)
         resolved = self._proxies.resolve(connection)
         if refusal is None and resolved is not connection:
             # Both hosts must be allowed: a proxy may pass on the X-Forwarded-Host of a page that was rebound to it.
@@ -97,8 +101,12 @@ class CheckHead:
         return refusal
 
 
-def _ambiguity(connection: Scope) -> Response | None:
-    """Return the answer to a head that a proxy may have read in another way, else None."""
+def _malformed(connection: Scope) -> Response | None:
+    """Return the answer to a head that is too large or that a proxy may have read in another way, else None."""
+    if connection["http_version"] not in _VERSIONS:
+        return _refuse(505, "Use HTTP/1.1")
+    if sum(len(name) + len(value) for name, value in connection["headers"]) > MAX_HEAD_BYTES:
+        return _refuse(431, f"Send at most {MAX_HEAD_BYTES // 1024} KiB of headers")
     names = Counter(name for name, _ in connection["headers"])
     if b"content-length" in names and b"transfer-encoding" in names:
         return _refuse(400, "Send Content-Length or Transfer-Encoding, not both")

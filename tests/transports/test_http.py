@@ -172,7 +172,14 @@ async def test_a_call_is_cancelled_when_its_client_disconnects() -> None:
     async def send(_message: Any) -> None: ...
 
     headers = [(name.encode(), value.encode()) for name, value in (HEADERS | {"host": "localhost"}).items()]
-    connection = {"type": "http", "method": "POST", "path": "/mcp", "query_string": b"", "headers": headers}
+    connection = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/mcp",
+        "query_string": b"",
+        "headers": headers,
+    }
     async with web.router.lifespan_context(web):
         with anyio.fail_after(5):
             await web(connection, receive, send)
