@@ -306,7 +306,7 @@ def test_a_compressed_body_is_not_unpacked(server: ServerProcess, coding: str) -
     assert answers(server.send(request(f"Content-Encoding: {coding}", body=bomb))) == [415]
 
 
-def test_a_body_that_is_announced_too_large_is_refused_without_a_token(server: ServerProcess) -> None:
+def test_a_body_that_is_declared_too_large_is_refused_without_a_token(server: ServerProcess) -> None:
     sent = request("Authorization: none", "Content-Length: 999999999999", body=b"")
     assert answers(server.send(sent)) == [401]
 
