@@ -77,7 +77,7 @@ async def test_a_request_without_a_bearer_token_is_challenged_without_an_error(
         *(b"Bearer", b"Bearer ", b"Bearer s3cre", b"Bearer s3crets", b"Bearer S3CRET", b"Bearer s3cret,s3cret"),
         *("Bearer grün".encode(), "Bearer grün".encode("latin-1"), b"Bearer \xff\x00", b"Bearer s3cret\ts3cret"),
         b"Bearer memos_00000000_" + b"A" * 43 + b"=",
-        b"Bearer " + b"s3cret" * MAX_BEARER_BYTES,
+        b"Bearer " + b"s3cret" * (MAX_BEARER_BYTES // 5),
     ],
     ids=lambda authorization: repr(authorization[:24]),
 )
