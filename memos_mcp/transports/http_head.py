@@ -24,6 +24,9 @@ SENT_ONCE: Final = frozenset(
 )
 """Headers of which a proxy might read the first and the server the last; Authorization has an answer of its own."""
 
+PUBLIC_PATHS: Final = "/.well-known/"
+"""Pages of any origin may read the metadata there."""
+
 MAX_HEAD_BYTES: Final = 16 * 1024
 """What h11 waits for; of a head that arrives at once it takes more."""
 
@@ -94,6 +97,9 @@ class CheckHead:
         await (refusal or self._app)(resolved, receive, send)
 
     async def _wrong_host(self, connection: Scope) -> Response | None:
+        if connection["path"].startswith(PUBLIC_PATHS):
+            kept = [(name, value) for name, value in connection["headers"] if name != b"origin"]
+            connection = {**connection, "headers": kept}
         refusal = await self._security.validate_request(Request(connection))
         host = Headers(scope=connection).get("host", "")
         if refusal is None and not _HOST.fullmatch(host):  # the SDK takes anything for a port
