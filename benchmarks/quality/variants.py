@@ -128,7 +128,7 @@ def _weighing(weight: float) -> dict[str, Any]:
 
 
 def _lifting(sharpness: float) -> dict[str, Any]:
-    return {"memos_mcp.retrieval.fusion.SHARPNESS": sharpness}
+    return {"memos_mcp.retrieval.files.SHARPNESS": sharpness}
 
 
 def _long(words: float) -> dict[str, Any]:

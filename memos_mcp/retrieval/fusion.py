@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from memos_mcp.domain.index import Group, ItemKind, Lanes, Match, Span
+from memos_mcp.retrieval.files import PartStrengths, file_strengths
 
 Item = TypeVar("Item")
 
@@ -23,11 +24,6 @@ WORD_WEIGHT: Final[Mapping[ItemKind, float]] = {"memory": 0.04, "tool": 0.022, "
 Both scores are unscaled. Scaling each lane to its own best, as is common, hides that no word of the question is rare,
 or that nothing is near. `benchmarks/README.md` has the cost of each alternative. Past tasks: without their words, the
 votes of 6,000 of them are worth 0.6 less (nDCG@10, MetaTool).
-"""
-
-SHARPNESS: Final = 20.0
-"""The sharpness of the soft maximum over the chunks of a file: at 20, a second chunk as good as the best adds 0.035,
-and one that is 0.1 weaker 0.006. From 10 to 30 it hardly matters (`benchmarks/README.md`).
 """
 
 QUEUED_BM25: Final = 10.0
@@ -67,27 +63,31 @@ def fuse(kind: ItemKind, answers: Sequence[Lanes], queued: Sequence[Match] = ())
 
     `answers` are the lanes of the question and then of its sentences, if it has several. Half of the strength of a
     candidate is that for its best sentence. `queued` are items that are not in the index yet, by Postgres full-text
-    rank, which is scaled to BM25. The passage shown is that of the lane that contributes more to the strength. The best
-    chunk of a file gains by the other chunks, because a question may be about much of the file.
+    rank, which is scaled to BM25. The passage shown is that of the lane that contributes more to the strength.
+    `file_strengths` ranks the chunks of files.
     """
     whole, *sentences = [(_by_item(lanes.dense), _by_item(lanes.bm25)) for lanes in answers]
     waiting, weight = _by_item(queued), WORD_WEIGHT[kind]
     bm25 = _scores(whole[1])
     bm25 = _greater(bm25, _scaled(waiting, max(bm25.values(), default=0.0) or QUEUED_BM25))
     strengths = _strengths(_scores(whole[0]), bm25, weight)
+    of_sentences = [_strengths(_scores(dense), _scores(words), weight) for dense, words in sentences]
     best_sentence: dict[str, float] = {}
-    for dense, words in sentences:
-        best_sentence = _greater(best_sentence, _strengths(_scores(dense), _scores(words), weight))
+    for of_sentence in of_sentences:
+        best_sentence = _greater(best_sentence, of_sentence)
     raw_scores = _raw_scores({"dense": whole[0], "bm25": whole[1], "text": waiting}, best_sentence)
     averaged = {item for lanes in (whole, *sentences) for lane in lanes for item in lane} if best_sentence else set()
     totals = {
         item: (strengths.get(item, 0.0) + best_sentence.get(item, 0.0)) / 2 if item in averaged else strengths[item]
         for item in raw_scores
     }
-    for item, bonus in _file_bonuses(totals, _chunks_by_file((whole, *sentences))).items():
-        totals[item] += bonus
-        if round(bonus, 4):
-            raw_scores[item]["document"] = bonus
+    files = _chunks_by_file((whole, *sentences))
+    for chunk in file_strengths(PartStrengths(strengths, of_sentences), totals, files.values()):
+        totals[chunk.item] = chunk.strength
+        if chunk.part is not None:
+            raw_scores[chunk.item]["part"] = chunk.part
+        if round(chunk.bonus, 4):
+            raw_scores[chunk.item]["document"] = chunk.bonus
     spans = _spans((whole, *sentences), waiting, weight)
     order = sorted(sorted(totals), key=totals.__getitem__, reverse=True)
     return [Ranked(item, totals[item], raw_scores[item], spans[item]) for item in order]
@@ -136,20 +136,6 @@ def _chunks_by_file(answers: Iterable[BothLanes]) -> dict[Group, set[str]]:
                 if match.group is not None and match.group.kind == "file":
                     chunks.setdefault(match.group, set()).add(item)
     return chunks
-
-
-def _file_bonuses(strengths: Mapping[str, float], files: Mapping[Group, Iterable[str]]) -> dict[str, float]:
-    """Return the bonus of the best chunk of each file, which raises it to the soft maximum of all chunks.
-
-    Only the best chunk has one: otherwise the chunks of one file would displace all others from a short answer.
-    """
-    bonuses: dict[str, float] = {}
-    for chunks in files.values():
-        best, *others = sorted(chunks, key=lambda item: (-strengths[item], item))
-        if others:
-            gaps = (strengths[item] - strengths[best] for item in others)
-            bonuses[best] = math.log1p(sum(math.exp(SHARPNESS * gap) for gap in gaps)) / SHARPNESS
-    return bonuses
 
 
 def _scores(lane: Lane) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 from uuid import UUID
 
 import pytest
@@ -9,27 +10,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_mcp.domain.index import Group, Lanes, Match, Span
-from memos_mcp.retrieval.fusion import SHARPNESS, Ranked, fuse
+from memos_mcp.retrieval.files import SHARPNESS
+from memos_mcp.retrieval.fusion import Ranked, fuse
 
 HERE = Span(0, 1)
 COSINES = st.floats(-1, 1)
 FILES = {name: Group("file", name) for name in ("a file", "another")}
+Scores: TypeAlias = Mapping[int, tuple[float, str | None]]
+"""The cosine and the file of each item."""
+
 CHUNKS = st.dictionaries(st.integers(0, 9), st.tuples(COSINES, st.sampled_from(["a file", "another", None])))
 
 
-def answer(scores: Mapping[int, tuple[float, str | None]]) -> list[Ranked]:
-    """Rank items by their cosines and their files; those without are messages of one session."""
-    return fuse(
-        "memory",
-        [
-            Lanes(
-                [
-                    Match(str(UUID(int=n)), score, HERE, Group("session", "s") if file is None else FILES[file])
-                    for n, (score, file) in scores.items()
-                ]
-            )
-        ],
-    )
+def dense(scores: Scores) -> Lanes:
+    """Return the dense lane of these items; those without a file are messages of one session."""
+    groups = {n: Group("session", "s") if file is None else FILES[file] for n, (_, file) in scores.items()}
+    return Lanes([Match(str(UUID(int=n)), score, HERE, groups[n]) for n, (score, _) in scores.items()])
+
+
+def answer(*scores: Scores) -> list[Ranked]:
+    """Rank items by their cosines for a question and for each of its sentences, and by their files."""
+    return fuse("memory", [dense(one) for one in scores])
 
 
 def numbers(ranked: Sequence[Ranked]) -> list[int]:
@@ -74,3 +75,32 @@ def test_a_chunk_that_only_words_or_a_sentence_found_counts_for_its_file() -> No
     assert numbers(fuse("memory", [whole])) == [1, 2]
     assert numbers(fuse("memory", [Lanes(whole.dense, words.bm25)]))[0] == 2
     assert "document" in fuse("memory", [whole, words])[0].signals
+
+
+def test_a_file_that_fits_several_sentences_is_before_one_that_fits_a_single_sentence_better() -> None:
+    whole: Scores = {1: (0.5, "a file"), 2: (0.5, "another"), 3: (0.4, "another")}
+    first: Scores = {1: (0.8, "a file"), 2: (0.7, "another"), 3: (0.1, "another")}
+    second: Scores = {1: (0.1, "a file"), 2: (0.1, "another"), 3: (0.6, "another")}
+    assert numbers(answer(whole, first, second))[0] == 2
+
+
+def test_the_best_file_is_as_strong_as_if_each_of_its_chunks_had_its_best_sentence() -> None:
+    whole: Scores = {1: (0.5, "a file"), 2: (0.3, "another"), 3: (0.6, None)}
+    first: Scores = {1: (0.8, "a file"), 2: (0.2, "another"), 3: (0.7, None)}
+    second: Scores = {1: (0.2, "a file"), 2: (0.1, "another"), 3: (0.1, None)}
+    ranked = {hit.item_id.int: hit for hit in answer(whole, first, second)}
+    assert ranked[3].strength == pytest.approx((0.6 + 0.7) / 2)
+    assert ranked[1].strength == pytest.approx((0.5 + 0.8) / 2)
+    assert ranked[2].strength == pytest.approx((0.3 + 0.15) / 2 + (0.8 - 0.5) / 2)
+    assert ranked[1].signals["part"] == 0.5
+
+
+@given(CHUNKS, st.lists(st.lists(COSINES, min_size=10, max_size=10), max_size=3))
+def test_a_chunk_that_other_chunks_raise_is_the_first_of_its_file(
+    scores: dict[int, tuple[float, str | None]], sentences: list[list[float]]
+) -> None:
+    others = [{n: (cosines[n], file) for n, (_, file) in scores.items()} for cosines in sentences]
+    ranked = answer(scores, *others)
+    for file in FILES:
+        raised = ["document" in hit.signals for hit in ranked if scores[hit.item_id.int][1] == file]
+        assert not any(raised[1:])
