@@ -193,9 +193,10 @@ async def test_an_incomplete_last_message_is_refused_and_the_bridge_exits_cleanl
         ({"host": "evil.example"}, 421),
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
-        ({"content-encoding": "gzip"}, 200),
+        ({"content-encoding": "gzip"}, 415),
         ({"mcp-session-id": "never given"}, 200),
-        ({"x-long": "x" * 30_000}, 200),
+        ({"x-long": "x" * 30_000}, 431),
+        ({"x-long": "x" * 8_000}, 200),
     ],
     ids=lambda value: str(value)[:60],
 )
