@@ -132,8 +132,7 @@ def build_http(app: App, scope: Scope, settings: Settings, track_client: TrackCl
     limits = SessionLimits(settings.http_sessions, settings.http_sessions_per_token, settings.http_session_seconds)
     sessions = LimitedSessions(manager, limits)
     sse = SseServerTransport("/messages/", security_settings=hosts, max_request_body_size=MAX_LINE_BYTES)
-    security = TransportSecurityMiddleware(hosts)
-    admit = partial(Guard, security=security, authentication=authentication(app, scope, settings))
+    admit = partial(Guard, authentication=authentication(app, scope, settings))
 
     def guarded(part: ASGIApp) -> Guard:
         return admit(partial(pass_messages, partial(finish_stream, part)), track_client=track_client)
@@ -148,7 +147,9 @@ def build_http(app: App, scope: Scope, settings: Settings, track_client: TrackCl
         Route("/metrics", admit(partial(serve_metrics, app), right="admin"), methods=["GET"]),
         *(resource.routes() if (resource := protected_resource(settings)) else ()),
     ]
-    head = Middleware(CheckHead, security=security, proxies=TrustedProxies(settings.trusted_proxies))
+    head = Middleware(
+        CheckHead, security=TransportSecurityMiddleware(hosts), proxies=TrustedProxies(settings.trusted_proxies)
+    )
     middleware = [Middleware(RequestIds), Middleware(CountRefusals, app), head]
     return Starlette(routes=routes, middleware=middleware, lifespan=lambda _: manager.run())
 

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeAlias
 
-from mcp.server.transport_security import TransportSecurityMiddleware
-from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
@@ -16,7 +14,7 @@ TrackClient: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 
 class Guard:
-    """Admits a request with the right host, origin and token, and the `right` if one is named.
+    """Admits a request with a valid token, which has the `right` if one is named. `CheckHead` has checked the rest.
 
     `track_client` wraps each admitted request from its beginning to its end.
     """
@@ -25,20 +23,17 @@ class Guard:
         self,
         app: ASGIApp,
         *,
-        security: TransportSecurityMiddleware,
         authentication: Authentication,
         track_client: TrackClient = nullcontext,
         right: Right | None = None,
     ) -> None:
         self._app = app
-        self._security = security
         self._authentication = authentication
         self._track_client = track_client
         self._right: Right | None = right
 
     async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
-        refusal = await self._security.validate_request(Request(connection))
-        refusal = refusal or await self._authentication.refusal(connection, self._right)
+        refusal = await self._authentication.refusal(connection, self._right)
         if refusal is not None:
             await refusal(connection, receive, send)
             return

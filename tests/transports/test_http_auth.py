@@ -6,7 +6,6 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from mcp.server.transport_security import TransportSecurityMiddleware
 from starlette.responses import Response
 
 from memos_mcp.domain.access_token import Principal
@@ -15,7 +14,6 @@ from memos_mcp.domain.scope import Right, Scope
 from memos_mcp.mcp_server.calling_client import PRINCIPAL
 from memos_mcp.settings import Settings
 from memos_mcp.transports.http import build_http
-from memos_mcp.transports.http_address import security
 from memos_mcp.transports.http_auth import MAX_BEARER_BYTES, Authentication
 from memos_mcp.transports.http_guard import Guard
 from tests.stand_in import SCOPE, stand_in
@@ -137,8 +135,7 @@ async def test_a_part_of_the_server_may_need_a_right(token: str, status: int) ->
     async def part(connection: Any, receive: Any, send: Any) -> None:
         await Response(connection[PRINCIPAL].name)(connection, receive, send)
 
-    hosts = TransportSecurityMiddleware(security(Settings()))
-    guard = Guard(part, security=hosts, authentication=Authentication(Tokens()), right="admin")
+    guard = Guard(part, authentication=Authentication(Tokens()), right="admin")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://localhost") as client:
         answer = await client.get("/", headers={"authorization": f"Bearer {token}"})
     assert answer.status_code == status

@@ -9,14 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from mcp.server.transport_security import TransportSecurityMiddleware
 from starlette.responses import Response
 
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.scope import Scope
 from memos_mcp.settings import Settings
 from memos_mcp.transports.http import build_http
-from memos_mcp.transports.http_address import security
 from memos_mcp.transports.http_auth import MAX_BEARER_BYTES, Authentication
 from memos_mcp.transports.http_guard import Guard
 from memos_mcp.transports.http_resource import issuer_tokens, protected_resource
@@ -114,7 +112,6 @@ async def test_a_missing_right_is_named_as_the_scope_of_the_issuer(issuer: Local
     settings = Settings(**oidc)
     guard = Guard(
         Response("admitted"),
-        security=TransportSecurityMiddleware(security(settings)),
         authentication=Authentication(*issuer_tokens(settings), resource=protected_resource(settings)),
         right="admin",
     )
