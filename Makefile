@@ -11,7 +11,7 @@ POSTGRES ?= /usr/lib/postgresql/15/bin
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls test-issuer coverage interop conformance check check-deploy fmt bench bench-peers lock clean
+.PHONY: install demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls test-issuer coverage interop conformance check check-deploy fmt bench bench-peers bench-tenants lock clean
 
 install: $(INSTALLED)
 
@@ -115,6 +115,10 @@ fmt: install
 
 bench: install
 	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit; done
+
+# A flood of one tenant beside seven others, and the throughput of HTTP with and without a token.
+bench-tenants: install
+	$(BIN)/python benchmarks/tenants.py
 
 bench-peers: install $(PEERS)/.installed
 	$(BIN)/python benchmarks/warm_start.py --peers $(PEERS)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from os import getpid
 from socket import gethostname
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio
 
 from memos_mcp import __version__
 from memos_mcp.composition.adapters import database_of, reranker_of, vector_index_of
+from memos_mcp.composition.tool_calling import tool_calls_of
 from memos_mcp.domain.engines import EngineRegistry
 from memos_mcp.domain.erasures import ErasureStore
 from memos_mcp.domain.errors import MemosError, Unavailable
@@ -33,6 +34,7 @@ from memos_mcp.postgres.index_log import PostgresIndexLog
 from memos_mcp.postgres.index_queue import PostgresIndexQueue
 from memos_mcp.postgres.memories import PostgresMemories
 from memos_mcp.postgres.memory_changes import PostgresMemoryChanges
+from memos_mcp.postgres.quotas import PostgresQuotas
 from memos_mcp.postgres.row_states import PostgresMemoryRows, PostgresTaskRows, PostgresToolRows
 from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.postgres.tools import PostgresTools
@@ -40,6 +42,7 @@ from memos_mcp.retrieval.context import REACH
 from memos_mcp.retrieval.rerank import Reranker
 from memos_mcp.services.access_tokens import AccessTokens
 from memos_mcp.services.audit_trail import AuditTrail
+from memos_mcp.services.call_limits import CallLimits
 from memos_mcp.services.doctor import Doctor
 from memos_mcp.services.embedders import EmbedderFactory
 from memos_mcp.services.experience import Experience
@@ -51,6 +54,7 @@ from memos_mcp.services.memory_changes import MemoryChanges
 from memos_mcp.services.near_duplicates import NearDuplicates
 from memos_mcp.services.projections import MemoryProjection, Projection, ToolProjection
 from memos_mcp.services.projector import Projector
+from memos_mcp.services.quota_book import QuotaBook
 from memos_mcp.services.search import Search
 from memos_mcp.services.task_projection import TaskProjection
 from memos_mcp.services.token_authenticator import TokenAuthenticator
@@ -61,9 +65,6 @@ from memos_mcp.settings import Settings
 from memos_mcp.telemetry import tracing
 from memos_mcp.telemetry.recorder import Recorder
 from memos_mcp.telemetry.server_state import ServerState, read_state
-
-if TYPE_CHECKING:  # it imports the client of the SDK, which takes long, and only those who call tools need it
-    from memos_mcp.tool_calling.tool_setup import ToolSetup
 
 CLOSING_SECONDS: Final = 10.0
 REMOVING_SECONDS: Final = 2.0
@@ -94,6 +95,8 @@ class App:
     engines: EngineRegistry
     access_tokens: AccessTokens
     token_authenticator: TokenAuthenticator
+    quotas: QuotaBook
+    call_limits: CallLimits
     telemetry: Recorder
     audit: AuditTrail
 
@@ -154,22 +157,20 @@ def compose(
 ) -> App:
     """Put the parts together. `embedder_for` embeds questions for an index that was built for another model."""
     telemetry = telemetry or Recorder()
-    memories, tools, outcomes = PostgresMemories(database), PostgresTools(database), PostgresExperience(database)
+    quotas, wait = QuotaBook(PostgresQuotas(database), settings.quota), settings.index_wait_seconds
+    memories, tools = PostgresMemories(database, quotas), PostgresTools(database, quotas)
+    outcomes, erasures, sources = PostgresExperience(database), PostgresErasures(database), ToolSources(tools, _now)
     queue, log, embeddings = PostgresIndexQueue(database), PostgresIndexLog(database), PostgresEmbeddings(database)
     engines = PostgresEngines(database, f"{gethostname()} {getpid()}", __version__, _now())
     projector = _projector(database, embedder, memories, tools, outcomes, shared=not index.exclusive)
-    indexer = Indexer(index, queue, log, engines, projector, telemetry)
+    indexer = Indexer(index, queue, log, engines, projector, telemetry, quotas)
     search = Search(index, embedder, indexer, reranker, embedder_for, telemetry)
-    erasures = PostgresErasures(database)
     near_duplicates = NearDuplicates(memories, index, embeddings, embedder.model, telemetry)
-    memory_service = Memories(memories, search, near_duplicates, indexer, _now, settings.index_wait_seconds)
-    changes = MemoryChanges(PostgresMemoryChanges(database), projector, indexer, _now, settings.index_wait_seconds)
-    experience = Experience(
-        outcomes, search, projector, indexer, _now, settings.index_wait_seconds, enabled=settings.experience
-    )
-    tool_service = Tools(tools, search, experience, indexer, _now, settings.index_wait_seconds)
-    sources = ToolSources(tools, _now)
-    tool_calls, servers = _tool_calls(settings, tools, sources, experience) if settings.calls_tools else (None, None)
+    memory_service = Memories(memories, search, near_duplicates, indexer, _now, wait)
+    changes = MemoryChanges(PostgresMemoryChanges(database, quotas), projector, indexer, _now, wait)
+    experience = Experience(outcomes, search, projector, indexer, _now, wait, enabled=settings.experience)
+    tool_service = Tools(tools, search, experience, indexer, _now, wait)
+    tool_calls, servers = tool_calls_of(settings, tools, sources, experience)
     return App(
         settings,
         memory_service,
@@ -179,8 +180,8 @@ def compose(
         servers,
         sources,
         experience,
-        Ingestion(PostgresSources(database), _now),
-        Ingestion(PostgresSources(database, history=True), _now),
+        Ingestion(PostgresSources(database, quotas), _now),
+        Ingestion(PostgresSources(database, quotas, history=True), _now),
         Loadouts(memory_service, tool_service, LoadoutFiles(settings.loadouts)),
         indexer,
         Doctor(index, queue, embeddings, engines, erasures, projector, embedder.model),
@@ -191,6 +192,8 @@ def compose(
         erasures,
         engines,
         *_access(database),
+        quotas,
+        CallLimits(quotas),
         telemetry,
         AuditTrail(PostgresAudit(database), settings.audit, _now),
     )
@@ -226,6 +229,7 @@ async def running(app: App) -> AsyncIterator[App]:
             tasks.start_soon(_warm, app.database)
             tasks.start_soon(app.indexer.run)
             tasks.start_soon(app.token_authenticator.record_uses)
+            tasks.start_soon(app.quotas.keep)
             tasks.start_soon(app.audit.run)
             if app.settings.audit_days is not None:
                 tasks.start_soon(app.audit.keep, timedelta(days=app.settings.audit_days))
@@ -254,33 +258,6 @@ async def _warm(database: Database) -> None:
         async with database.everything.lookup() as connection:
             await connection.execute("SELECT")
         await database.server_version()
-
-
-def tool_setup(settings: Settings) -> "ToolSetup":
-    """Return what the operator has set up for calls of tools."""
-    from memos_mcp.tool_calling.tool_setup import ToolSetup
-
-    return ToolSetup(
-        settings.home,
-        settings.tool_hosts,
-        settings.tool_private_hosts,
-        settings.secret,
-        settings.environment(),
-        settings.tool_seconds,
-    )
-
-
-def _tool_calls(
-    settings: Settings, tools: ToolStore, sources: ToolSources, experience: Experience
-) -> tuple[ToolCalls, AbstractAsyncContextManager[object]]:
-    """Return what calls tools, and the MCP servers among them. When one's tools change, the record follows."""
-
-    async def follow(server: str) -> None:
-        await sources.sync_everywhere(servers, server)
-
-    setup = tool_setup(settings)
-    servers = setup.server_caller(on_list_changed=follow)
-    return ToolCalls(tools, setup.caller(servers), experience), servers
 
 
 def _access(database: Database) -> tuple[AccessTokens, TokenAuthenticator]:

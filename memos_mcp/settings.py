@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from memos_mcp.domain.audit import AuditMode
+from memos_mcp.domain.quotas import MAX_AMOUNT, MAX_RATE, Quota
 from memos_mcp.ipc.handshake import IDENTITY
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -71,6 +72,13 @@ class Settings(BaseSettings):
     history_days: int | None = Field(default=None, ge=1)
     audit: AuditMode = "changes"
     audit_days: int | None = Field(default=365, ge=1)
+    quota_memories: int | None = Field(default=None, ge=0, le=MAX_AMOUNT)
+    quota_bytes: int | None = Field(default=None, ge=0, le=MAX_AMOUNT)
+    quota_tools: int | None = Field(default=None, ge=0, le=MAX_AMOUNT)
+    quota_calls_a_minute: int | None = Field(default=None, ge=1, le=MAX_RATE)
+    quota_concurrent_calls: int | None = Field(default=None, ge=1, le=MAX_RATE)
+    quota_embedding_seconds: float | None = Field(default=None, gt=0, le=MAX_RATE)
+
     index_wait_seconds: float = Field(default=2.0, ge=0, le=30)
     hnsw_threshold: int = Field(default=10_000, ge=1_000)
 
@@ -116,6 +124,18 @@ class Settings(BaseSettings):
     def calls_tools(self) -> bool:
         """Whether the operator has named hosts that `call_tool` may call."""
         return bool(self.tool_hosts or self.tool_private_hosts)
+
+    @property
+    def quota(self) -> Quota:
+        """The limits of every namespace that has none of its own."""
+        return Quota(
+            self.quota_memories,
+            self.quota_bytes,
+            self.quota_tools,
+            self.quota_calls_a_minute,
+            self.quota_concurrent_calls,
+            self.quota_embedding_seconds,
+        )
 
     def differing(self, environment: Mapping[str, str]) -> list[str]:
         """Return the names of the settings that identify an engine and have other values in this environment."""

@@ -13,9 +13,11 @@ from memos_mcp.app import App, assemble
 from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.domain.index import Span
 from memos_mcp.domain.memory import Memory, MemoryHit, MemoryPage, MemoryQuery, NewMemory, Stored
+from memos_mcp.domain.quotas import NO_QUOTAS
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, Registered, Tool, ToolHit, ToolPage, ToolQuery
 from memos_mcp.retrieval.pagination import fingerprint
+from memos_mcp.services.call_limits import CallLimits
 from memos_mcp.services.indexer import Indexer
 from memos_mcp.services.memories import Memories
 from memos_mcp.services.tools import Tools
@@ -135,6 +137,8 @@ def stand_in(settings: Settings | None = None, parts: dict[str, str] | None = No
         token_authenticator=app.token_authenticator,
         telemetry=app.telemetry,
         audit=app.audit,
+        quotas=app.quotas,
+        call_limits=CallLimits(NO_QUOTAS),
         parts=parts or {"postgres": "ok", "index": "ok"},
     )
 

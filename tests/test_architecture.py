@@ -29,6 +29,7 @@ SAME_FILE_NAMES = {
     "index_queue.py": {"domain/index_queue.py", "postgres/index_queue.py"},
     "memories.py": {"services/memories.py", "postgres/memories.py"},
     "memory_changes.py": {"domain/memory_changes.py", "services/memory_changes.py", "postgres/memory_changes.py"},
+    "quotas.py": {"domain/quotas.py", "postgres/quotas.py"},
     "tools.py": {"services/tools.py", "postgres/tools.py"},
 }
 EMPTY_WORDS = {"base", "common", "helper", "helpers", "manager", "managers", "util", "utils"}

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from memos_mcp.app import tool_setup
 from memos_mcp.cli.opened_record import opened_record
 from memos_mcp.cli.output import notice, print_json
 from memos_mcp.cli.printable import field
+from memos_mcp.composition.tool_calling import tool_setup
 from memos_mcp.services.tool_checks import ToolChecks
 from memos_mcp.settings import Settings
 from memos_mcp.tool_calling.endpoint_probe import EndpointProbe

@@ -21,6 +21,7 @@ from memos_mcp.cli.credential_commands import add_credential_commands
 from memos_mcp.cli.ingest_command import add_ingest_command
 from memos_mcp.cli.memory_commands import Command, Subparsers, add_memory_commands
 from memos_mcp.cli.output import run_and_flush
+from memos_mcp.cli.quota_commands import add_quota_commands
 from memos_mcp.cli.record_commands import add_record_commands
 from memos_mcp.cli.token_commands import add_token_commands
 from memos_mcp.domain.errors import Invalid, MemosError
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add_record_commands(commands)
     add_credential_commands(commands)
     add_token_commands(commands)
+    add_quota_commands(commands)
     add_audit_command(commands)
     demo = commands.add_parser("demo", help="show all tools at work over a real stdio client")
     demo.set_defaults(choose=_demo)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from memos_mcp.app import tool_setup
 from memos_mcp.cli.opened_record import opened_record
 from memos_mcp.cli.output import notice, print_json
 from memos_mcp.cli.printable import field
+from memos_mcp.composition.tool_calling import tool_setup
 from memos_mcp.domain.errors import Invalid, MemosError
 from memos_mcp.domain.tool import check_endpoint
 from memos_mcp.services.tool_sources import SourceReport, check_source, listed_tools

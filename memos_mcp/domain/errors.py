@@ -7,6 +7,7 @@ and never holds a driver's text, a host or a secret.
     ├── Invalid            the input cannot be accepted
     ├── NotFound           an id that does not exist in this namespace
     ├── Conflict           what was to be changed is not what the caller has read
+    ├── QuotaExceeded      a namespace has used up what it may use (`domain/quotas.py`)
     ├── ToolFailed         a registered tool was called, and did not do what it should
     └── Unavailable        a part is currently not available: the same call can be repeated
         ├── StoreUnavailable     Postgres

@@ -64,6 +64,9 @@ class IndexQueue(Protocol):
     async def release(self, due: Sequence[Claim]) -> None:
         """Release claimed items, as if they had never been claimed."""
 
+    async def defer(self, due: Sequence[Claim], waits: Mapping[str, timedelta]) -> set[UUID]:
+        """Let those items of these namespaces that nobody is changing wait so long; return which."""
+
     async def reclaim(self) -> None:
         """Release all claims, for the only process that may hold an embedded index."""
 

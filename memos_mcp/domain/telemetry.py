@@ -32,6 +32,9 @@ class Telemetry(Protocol):
     def model_loaded(self, role: ModelRole, seconds: float, *, succeeded: bool) -> None:
         """Count an attempt to load a model, from any thread."""
 
+    def quota_exceeded(self, limit: str, count: int = 1) -> None:
+        """Count what a quota has refused or deferred; `limit` is one of its names."""
+
     def watch_pool(self, state: Callable[[], PoolState]) -> None:
         """Call this for the state of the pool whenever somebody asks for it."""
 
@@ -44,6 +47,8 @@ class NoTelemetry:
         yield
 
     def model_loaded(self, role: ModelRole, seconds: float, *, succeeded: bool) -> None: ...
+
+    def quota_exceeded(self, limit: str, count: int = 1) -> None: ...
 
     def watch_pool(self, state: Callable[[], PoolState]) -> None: ...
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from memos_mcp import __version__
 from memos_mcp.app import App
 from memos_mcp.domain.errors import MemosError, ToolFailed, Unavailable
+from memos_mcp.domain.quotas import QuotaExceeded
 from memos_mcp.domain.scope import Right, Scope
 from memos_mcp.mcp_server.call_tool import CALL_TOOL
 from memos_mcp.mcp_server.calling_client import client_of, scope_of
@@ -145,13 +146,16 @@ async def _outcome(
         call.outcome = "refused"
         return _failure(lacks_right(tool.name, tool.right))
     try:
-        understood, note = tool.understand(given)
-        call.arguments = tool.parse(understood)
-        result = call.result = await tool.call(app, caller, call.arguments)
+        with await app.call_limits.admit(caller.namespace):
+            understood, note = tool.understand(given)
+            call.arguments = tool.parse(understood)
+            result = call.result = await tool.call(app, caller, call.arguments)
         call.outcome = "degraded" if result.get("degraded") else "ok"
         return _answer({**result, "note": f"{note} {result.get('note', '')}".rstrip()} if note else result)
     except MemosError as error:
         call.outcome = "failed" if isinstance(error, Unavailable | ToolFailed) else "refused"
+        if isinstance(error, QuotaExceeded):
+            app.telemetry.quota_exceeded(error.limit)
         return _failure(str(error))
     except Exception:
         call.outcome = "failed"

@@ -1,7 +1,7 @@
 """The queue of items to index, in Postgres."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
@@ -87,6 +87,21 @@ _RELEASE: Final = """
      WHERE (queued.kind, queued.item_id) = (released.kind, released.item_id)
     RETURNING queued.kind, queued.item_id
 """
+_DEFER: Final = f"""
+    UPDATE index_queue AS queued
+       SET claimed_until = NULL, retry_at = now() + late.wait
+      FROM {_UNLOCKED} AS claimed
+     CROSS JOIN LATERAL (
+        SELECT namespace FROM agent_memories WHERE claimed.kind = 'memory' AND id = claimed.item_id
+         UNION ALL
+        SELECT namespace FROM registered_tools WHERE claimed.kind = 'tool' AND point_id = claimed.item_id
+         UNION ALL
+        SELECT namespace FROM past_tasks WHERE claimed.kind = 'task' AND id = claimed.item_id
+     ) AS item
+      JOIN unnest($4::text[], $5::interval[]) AS late (namespace, wait) USING (namespace)
+     WHERE (queued.kind, queued.item_id) = (claimed.kind, claimed.item_id)
+    RETURNING queued.item_id
+"""  # noqa: S608 - composed of constants
 _DUE: Final = """
     SELECT EXISTS (
         SELECT FROM index_queue
@@ -169,6 +184,10 @@ class PostgresIndexQueue:
 
     async def release(self, due: Sequence[Claim]) -> None:
         await self._settle((_RELEASE,), due)
+
+    async def defer(self, due: Sequence[Claim], waits: Mapping[str, timedelta]) -> set[UUID]:
+        rows = await self._run(_DEFER, *_columns(due), list(waits), list(waits.values()))
+        return {row["item_id"] for row in rows}
 
     async def reclaim(self) -> None:
         await self._run(_RECLAIM)

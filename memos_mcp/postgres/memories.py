@@ -7,8 +7,10 @@ from uuid import UUID
 
 from memos_mcp.domain.index import Match, Span
 from memos_mcp.domain.memory import Added, ListPosition, Memory, MemoryFilter, NewMemory, PartName, Versions
+from memos_mcp.domain.quotas import NO_QUOTAS, Quotas
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres.database import Database, retried
+from memos_mcp.postgres.growth import Growth
 from memos_mcp.postgres.memory_events import as_then
 from memos_mcp.postgres.memory_rows import filter_values, memory_of
 from memos_mcp.postgres.memory_writes import add, add_in_place_of, add_many
@@ -140,20 +142,21 @@ _SEARCHES: Final = _for_versions(_SEARCH)
 class PostgresMemories:
     """The `MemoryStore` port."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, quotas: Quotas = NO_QUOTAS) -> None:
         self._database = database
+        self._growth = Growth(database, quotas)
 
     @retried
     async def add(self, scope: Scope, new: NewMemory, now: datetime) -> Added:
         if new.supersedes is not None:
-            async with self._database.within(scope.namespace).transaction() as connection:
+            async with self._growth.transaction(scope.namespace) as connection:
                 return await add_in_place_of(connection, new.supersedes, scope, new, now)
-        async with self._database.within(scope.namespace).connection() as connection:
+        async with self._growth.connection(scope.namespace) as connection:
             return await add(connection, scope, new, now)
 
     @retried
     async def add_many(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added]:
-        async with self._database.within(scope.namespace).transaction() as connection:
+        async with self._growth.transaction(scope.namespace) as connection:
             return await add_many(connection, scope, new, now)
 
     async def get(

@@ -17,10 +17,12 @@ from memos_mcp.domain.memory_changes import (
     Selection,
     ToForget,
 )
+from memos_mcp.domain.quotas import NO_QUOTAS, Quotas
 from memos_mcp.domain.scope import Scope
 from memos_mcp.postgres import memory_events
 from memos_mcp.postgres.connection import Connection, Row
 from memos_mcp.postgres.database import Database, retried
+from memos_mcp.postgres.growth import Growth
 from memos_mcp.postgres.memory_rows import filter_values, memory_of
 from memos_mcp.postgres.memory_writes import add_in_place_of, find
 
@@ -142,12 +144,13 @@ _IDS_BETWEEN: Final = """
 class PostgresMemoryChanges:
     """The `MemoryChangeStore` port."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, quotas: Quotas = NO_QUOTAS) -> None:
         self._database = database
+        self._growth = Growth(database, quotas)
 
     @retried
     async def update(self, scope: Scope, change: MemoryChange, now: datetime) -> Changed:
-        async with self._database.within(scope.namespace).transaction() as connection:
+        async with self._growth.transaction(scope.namespace) as connection:
             return await _update(connection, scope, change, now)
 
     async def targets(self, scope: Scope, selection: Selection, now: datetime, *, forgotten: bool) -> list[ToForget]:
@@ -179,7 +182,7 @@ class PostgresMemoryChanges:
 
     @retried
     async def restore(self, scope: Scope, memory_ids: Sequence[UUID], now: datetime) -> set[UUID]:
-        async with self._database.within(scope.namespace).transaction() as connection:
+        async with self._growth.transaction(scope.namespace) as connection:
             rows = await connection.fetch(_RESTORE, memory_ids, scope.namespace)
             return await _recorded(connection, scope, "restored", rows, now)
 

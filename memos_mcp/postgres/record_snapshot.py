@@ -18,6 +18,7 @@ COUNTS: Final[Mapping[str, str]] = {
     "embeddings": "SELECT count(*) FROM embeddings",
     "embedding_counts": "SELECT count(*) FROM embedding_counts",
     "access_tokens": "SELECT count(*) FROM access_tokens",
+    "quotas": "SELECT count(*) FROM quotas",
 }
 """The tables of the record, each with the statement that counts its rows. The others describe the index, the processes
 that run and the calls that they served: they would be wrong in another home."""

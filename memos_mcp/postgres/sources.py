@@ -11,12 +11,14 @@ import anyio
 
 from memos_mcp.domain.errors import StoreUnavailable, Unavailable
 from memos_mcp.domain.memory import NewMemory
+from memos_mcp.domain.quotas import NO_QUOTAS, Quotas
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import COMMITS, Replaced, StoredFile
 from memos_mcp.domain.source_metadata import with_source, without_source
 from memos_mcp.postgres.codecs import dump_json
 from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, Row, translated
 from memos_mcp.postgres.database import Database, retried
+from memos_mcp.postgres.growth import Growth
 from memos_mcp.postgres.memory_writes import add_many
 
 TRIES: Final = 30
@@ -121,8 +123,9 @@ _REMAINING: Final = """
 class PostgresSources:
     """The `Sources` port, for the files of each source or for the commits of its history."""
 
-    def __init__(self, database: Database, *, history: bool = False) -> None:
+    def __init__(self, database: Database, quotas: Quotas = NO_QUOTAS, *, history: bool = False) -> None:
         self._database = database
+        self._growth = Growth(database, quotas)
         self._history = history
 
     @asynccontextmanager
@@ -143,7 +146,7 @@ class PostgresSources:
 
     @retried
     async def replace(self, scope: Scope, source: str, files: Sequence[StoredFile], now: datetime) -> Replaced:
-        async with self._database.within(scope.namespace).transaction() as connection:
+        async with self._growth.transaction(scope.namespace) as connection:
             return await _replace(connection, scope, source, files, now)
 
     @retried

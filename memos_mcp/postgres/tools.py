@@ -6,9 +6,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from memos_mcp.domain.index import Match, Span
+from memos_mcp.domain.quotas import NO_QUOTAS, Quotas
 from memos_mcp.domain.tool import NewTool, RegistrationOutcome, Tool, ToolFilter, Upserted
 from memos_mcp.postgres.connection import UNAVAILABLE, Contended, Row
 from memos_mcp.postgres.database import Database, retried
+from memos_mcp.postgres.growth import Growth
 
 _UNCHANGED: Final = """
     SELECT point_id, version
@@ -138,13 +140,14 @@ _CURRENT: Final = """
 class PostgresTools:
     """The `ToolStore` port."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, quotas: Quotas = NO_QUOTAS) -> None:
         self._database = database
+        self._growth = Growth(database, quotas)
 
     @retried
     async def upsert(self, namespace: str, new: NewTool, now: datetime) -> Upserted:
         values = _values(namespace, new)
-        async with self._database.within(namespace).connection() as connection:
+        async with self._growth.connection(namespace) as connection:
             # Checked first, because clients register the same tools at every start.
             same = await connection.fetchrow(_UNCHANGED, *values)
             if same is not None:

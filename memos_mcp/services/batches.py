@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from memos_mcp.domain.errors import Unavailable
 from memos_mcp.domain.index import ITEM_KINDS, ItemKind, VectorIndex
 from memos_mcp.domain.index_queue import Claim, Indexed, IndexQueue
+from memos_mcp.services.embedding_budget import EmbeddingBudget
 from memos_mcp.services.held_states import HeldStates
 from memos_mcp.services.indexed_versions import IndexedVersions
 from memos_mcp.services.projector import Projector
@@ -37,12 +38,18 @@ class Batches:
     """
 
     def __init__(
-        self, index: VectorIndex, queue: IndexQueue, projector: Projector, indexed_versions: IndexedVersions
+        self,
+        index: VectorIndex,
+        queue: IndexQueue,
+        projector: Projector,
+        indexed_versions: IndexedVersions,
+        budget: EmbeddingBudget,
     ) -> None:
         self._index = index
         self._queue = queue
         self._projector = projector
         self._indexed_versions = indexed_versions
+        self._budget = budget
         self._limit = BATCH
         self._embedding = anyio.Lock()
         self._writing = anyio.Lock()
@@ -95,6 +102,7 @@ class Batches:
     async def _process(self, claims: Sequence[Claim], embedding: anyio.Event) -> None:
         try:
             with anyio.fail_after(LEASE.total_seconds() / 2):
+                claims = await self._within_budget(claims)
                 versions = await self._project(claims, embedding)
         except (Unavailable, anyio.get_cancelled_exc_class()):
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
@@ -108,6 +116,15 @@ class Batches:
             self._indexed_versions.record(indexed)
             if not self._index.exclusive:  # a store in another process may wait for one of these
                 await self._queue.notify_indexed(indexed)
+
+    async def _within_budget(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """Return the claims but for those of namespaces whose time is used up, which are claimed again later."""
+        waits = await self._budget.exhausted()
+        if not waits:
+            return claims
+        deferred = await self._queue.defer(claims, waits)
+        self._budget.deferred(len(deferred))
+        return [claim for claim in claims if claim.item_id not in deferred]
 
     async def _isolate(self, claims: Sequence[Claim], error: Exception, embedding: anyio.Event) -> None:
         """Process the items of a failed batch one by one; an item that fails alone waits longer each time."""
@@ -124,7 +141,7 @@ class Batches:
         read = [await self._projector.read(kind, items) for kind, items in ids.items() if items]
         async with self._embedding:
             embedding.set()
-            entries = {items.kind: await self._projector.complete(items) for items in read}
+            entries = {items.kind: await self._projector.complete_charged(items, self._budget) for items in read}
             await self._writing.acquire()
         states = {entry.item_id: entry.state for of_kind in entries.values() for entry in of_kind}
         try:

@@ -16,9 +16,12 @@ from memos_mcp.domain.errors import MemosError, Unavailable
 from memos_mcp.domain.index import ITEM_KINDS, IndexReport, ItemKind, VectorIndex
 from memos_mcp.domain.index_log import IndexLog
 from memos_mcp.domain.index_queue import IndexQueue
+from memos_mcp.domain.quotas import NO_QUOTAS, Quotas
 from memos_mcp.domain.telemetry import NO_TELEMETRY, Telemetry
 from memos_mcp.services.batches import Batches
 from memos_mcp.services.build_clock import BuildClock
+from memos_mcp.services.embedding_budget import EmbeddingBudget
+from memos_mcp.services.fair_shares import release_share
 from memos_mcp.services.indexed_versions import IndexedVersions
 from memos_mcp.services.indexer_state import IndexerState
 from memos_mcp.services.projector import Projector
@@ -46,6 +49,7 @@ class Indexer:
         engines: EngineRegistry,
         projector: Projector,
         telemetry: Telemetry = NO_TELEMETRY,
+        quotas: Quotas = NO_QUOTAS,
     ) -> None:
         self._index = index
         self._queue = queue
@@ -56,7 +60,7 @@ class Indexer:
         self._state = IndexerState()
         self._indexed_versions = IndexedVersions()
         queue.subscribe(self._indexed_versions.record)
-        self._batches = Batches(index, queue, projector, self._indexed_versions)
+        self._batches = Batches(index, queue, projector, self._indexed_versions, EmbeddingBudget(quotas, telemetry))
         self._build_clock = BuildClock()
         self._opened = anyio.Event()
         self._became_idle = anyio.Event()
@@ -106,6 +110,7 @@ class Indexer:
         self, kind: ItemKind, item_id: UUID, version: int, *, fresh: bool, seconds: float
     ) -> bool:
         """Wait, for a bounded time, until the index holds this version; `fresh`: it was written right now."""
+        release_share()
         if fresh:
             self._state = self._state.enqueued()
             with self._telemetry.stage("index_wait"), anyio.move_on_after(seconds):
@@ -120,6 +125,7 @@ class Indexer:
 
     async def wait_until_dropped(self, kind: ItemKind, item_ids: Sequence[UUID], seconds: float) -> bool:
         """Wait, for a bounded time, until the index no longer holds these items, which were deleted right now."""
+        release_share()
         self._state = self._state.enqueued()
         with self._telemetry.stage("index_wait"), anyio.move_on_after(seconds):
             while await self._queue.queued_ids(kind, item_ids):

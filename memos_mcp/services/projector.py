@@ -1,6 +1,7 @@
 """Makes the entries of rows, with their vectors, computing no vector twice."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -11,6 +12,7 @@ from memos_mcp.domain.embedding_store import EmbeddingStore, text_digest
 from memos_mcp.domain.index import Embedder, Entry, ItemKind, Passage, Shape, Span, Vector, WeightedText
 from memos_mcp.domain.index_rows import Context, IndexedRows, Neighbour
 from memos_mcp.retrieval.context import MAX_CHARS, blend, weigh_neighbours
+from memos_mcp.services.embedding_budget import EmbeddingBudget
 from memos_mcp.services.embedding_claims import compute_once, writes
 from memos_mcp.services.projections import Projection
 
@@ -78,6 +80,21 @@ class Projector:
         """Return the entries of those items that the index should hold."""
         return await self.complete(await self.read(kind, ids))
 
+    async def complete_charged(self, items: ReadItems, budget: EmbeddingBudget) -> list[Entry]:
+        """Return the entries of these items, and charge the time of their inference to their namespaces.
+
+        Texts of neighbours are not charged: each is embedded as an item of its own, or was before.
+        """
+        seconds = dict[str, float]()
+        entries = await self.complete(items, seconds)
+        owners = {part.text: row.namespace for item, row in items.rows.items() for part in items.cut[items.texts[item]]}
+        used = dict[str, float]()
+        for text, own in seconds.items():
+            if text in owners:
+                used[owners[text]] = used.get(owners[text], 0.0) + own
+        await budget.charge(used)
+        return entries
+
     async def read(self, kind: ItemKind, ids: Sequence[UUID]) -> ReadItems:
         """Read those items that the index should hold, and cut their texts, without computing anything."""
         projection = self._projections[kind]
@@ -89,10 +106,10 @@ class Projector:
         shared = (one.text for neighbours in weighed.values() for one in neighbours)
         return ReadItems(kind, rows, texts, contexts, weighed, await self._cut([*texts.values(), *shared]))
 
-    async def complete(self, items: ReadItems) -> list[Entry]:
-        """Return the entries of these items, with their vectors."""
+    async def complete(self, items: ReadItems, seconds: MutableMapping[str, float] | None = None) -> list[Entry]:
+        """Return the entries of these items, with their vectors. `seconds` receives what each text took to embed."""
         projection, cut = self._projections[items.kind], items.cut
-        vectors = await self._vectors([part.text for parts in cut.values() for part in parts])
+        vectors = await self._vectors([part.text for parts in cut.values() for part in parts], seconds)
         entries: list[Entry] = []
         for item, row in items.rows.items():
             if len(entries) % YIELD_AFTER == 0:  # a batch of 1,024 takes some 40 ms: calls, and the index, would wait
@@ -114,13 +131,16 @@ class Projector:
             for text, own in zip(distinct, spans, strict=True)
         }
 
-    async def _vectors(self, texts: Sequence[str]) -> dict[str, Vector]:
+    async def _vectors(self, texts: Sequence[str], seconds: MutableMapping[str, float] | None) -> dict[str, Vector]:
         model = self._embedder.model
         by_digest = {text_digest(text): text for text in texts}
         known = await self._embeddings.get(model, list(by_digest))
 
         async def compute(digests: Sequence[bytes]) -> dict[bytes, Vector]:
-            vectors = await self._embedder.passages([by_digest[digest] for digest in digests])
+            chosen, began = [by_digest[digest] for digest in digests], time.monotonic()
+            vectors = await self._embedder.passages(chosen)
+            if seconds is not None:
+                seconds.update(_by_length(chosen, time.monotonic() - began))
             computed = dict(zip(digests, vectors, strict=True))
             await self._embeddings.add(model, computed)
             return computed
@@ -133,6 +153,12 @@ class Projector:
             for write in writes(missing):
                 known |= await compute(write)
         return {text: known[digest] for digest, text in by_digest.items()}
+
+
+def _by_length(texts: Sequence[str], seconds: float) -> dict[str, float]:
+    """Return the part that each text has in the time of an inference."""
+    total = sum(map(len, texts))
+    return {text: seconds * len(text) / max(total, 1) for text in texts}
 
 
 def _weighed(neighbours: Sequence[Neighbour]) -> list[WeightedText]:

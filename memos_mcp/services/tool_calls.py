@@ -10,6 +10,7 @@ from memos_mcp.domain.experience import ToolOutcome
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import Tool, ToolFilter, ToolStore
 from memos_mcp.services.experience import Experience
+from memos_mcp.services.fair_shares import release_share
 from memos_mcp.tool_calling.called_tool import CalledTool
 from memos_mcp.tool_calling.outcomes import ToolAnswer, ToolFailure
 
@@ -36,6 +37,7 @@ class ToolCalls:
     async def call(self, scope: Scope, tool_id: str, arguments: Mapping[str, Any], task: str | None) -> ToolAnswer:
         """Call a tool once; raise `NotFound` if there is none, `ToolFailed` with what is known of its effect."""
         tool = await self._named(scope, tool_id)
+        release_share()
         began = self._clock()
         answer = await self._caller.call(called(tool), arguments)
         if task is not None and _concerns_the_tool(answer):

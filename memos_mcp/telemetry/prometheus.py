@@ -79,6 +79,12 @@ def _work(recorder: Recorder) -> Iterator[Metric]:
         (),
         [((), recorder.unauthenticated)],
     )
+    yield _counter(
+        "memos_quota_exceeded",
+        "Calls that a quota refused and, for embedding_seconds, items that it deferred.",
+        ("limit",),
+        _by_name(recorder.quotas_exceeded),
+    )
 
 
 def _parts(state: ServerState) -> Iterator[Metric]:

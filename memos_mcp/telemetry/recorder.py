@@ -8,6 +8,7 @@ from contextvars import ContextVar, Token
 from time import perf_counter
 from typing import Final, Literal, Self, TypeAlias, get_args
 
+from memos_mcp.domain.quotas import LIMITS
 from memos_mcp.domain.telemetry import STAGES, ModelRole, PoolState, Stage
 from memos_mcp.telemetry.spans import NO_SPANS, Spans, TraceSpan
 
@@ -55,6 +56,7 @@ class Recorder:
         self.model_load_seconds: dict[ModelRole, float] = {}
         self.clients = Counter[Transport]()
         self.unauthenticated = 0
+        self.quotas_exceeded = Counter[str](dict.fromkeys(LIMITS, 0))
         self.pool_state: Callable[[], PoolState] | None = None
 
     def stage(self, stage: Stage) -> AbstractContextManager[None]:
@@ -80,6 +82,10 @@ class Recorder:
         """Count an attempt to load a model. Its loader has one thread at a time, so no count is lost."""
         self.model_loads[role, "ok" if succeeded else "failed"] += 1
         self.model_load_seconds[role] = self.model_load_seconds.get(role, 0.0) + seconds
+
+    def quota_exceeded(self, limit: str, count: int = 1) -> None:
+        """Count what a quota has refused or deferred."""
+        self.quotas_exceeded[limit] += count
 
     def watch_pool(self, state: Callable[[], PoolState]) -> None:
         """Read the state of the pool of Postgres from this."""

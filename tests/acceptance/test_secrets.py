@@ -22,7 +22,7 @@ CANARIES = (BEARER, BASIC, QUERY, VARIABLE, "bWU6Y2FuYXJ5LWJhc2ljLThhMWYyNw==", 
 CALLS = """
 import anyio, psutil, sys
 from memos_mcp.cli.command_line import _log_to_stderr
-from memos_mcp.app import tool_setup
+from memos_mcp.composition.tool_calling import tool_setup
 from memos_mcp.settings import Settings
 from memos_mcp.tool_calling.called_tool import CalledTool
 async def main():

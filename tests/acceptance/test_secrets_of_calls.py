@@ -40,7 +40,7 @@ WAYS = ("answer", "misfit", "text", "error", "-32602", "-32700", "-32000", "-326
 ORCHESTRATED_SECONDS = 120
 ORCHESTRATED = """
 import anyio, json, logging, sys
-from memos_mcp.app import tool_setup
+from memos_mcp.composition.tool_calling import tool_setup
 from memos_mcp.orchestrator.loop import Orchestrator
 from memos_mcp.orchestrator.openai_cortex import OpenAICortex
 from memos_mcp.settings import Settings

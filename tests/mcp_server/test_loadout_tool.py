@@ -15,11 +15,13 @@ from memos_mcp.domain.errors import NotFound
 from memos_mcp.domain.index import Span
 from memos_mcp.domain.loadout import Loadout
 from memos_mcp.domain.memory import MemoryHit
+from memos_mcp.domain.quotas import NO_QUOTAS
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import ToolHit
 from memos_mcp.mcp_server.loadout_tool import BUILD_LOADOUT
 from memos_mcp.mcp_server.server import build_server
 from memos_mcp.retrieval.packing import PackCandidate, PackQuery
+from memos_mcp.services.call_limits import CallLimits
 from memos_mcp.services.loadouts import Gathered, Proposals
 from memos_mcp.settings import Settings
 from tests.stand_in import SCOPE, memory_hit, stand_in, tool_hit
@@ -53,6 +55,7 @@ class OnlyLoadouts:
         self.settings = Settings()
         self.telemetry = assembled.telemetry
         self.audit = assembled.audit
+        self.call_limits = CallLimits(NO_QUOTAS)
 
     @property
     def app(self) -> App:

@@ -1,5 +1,6 @@
 """Engines of two versions on one database: which of them start, and which continue."""
 
+import re
 from pathlib import Path
 
 import anyio
@@ -42,7 +43,9 @@ def test_every_migration_says_whether_it_is_additive_and_an_additive_one_changes
         if int(migration.name[:4]) > FROZEN:
             assert migration.sql.startswith(("-- additive", "-- breaking"))
         if migration.additive:
-            assert not [word for word in ADDS_NOTHING_ELSE if word in migration.sql.upper()]
+            # without what functions and triggers do later
+            done_now = re.sub(r"AS \$\$.*?\$\$|CREATE TRIGGER.*?;", "", migration.sql, flags=re.DOTALL)
+            assert not [word for word in ADDS_NOTHING_ELSE if word in done_now.upper()]
 
 
 async def test_an_older_version_starts_on_a_newer_schema_that_only_adds(

@@ -33,7 +33,8 @@ ODD_VALUES = r"""
          NULL, NULL, 'ann', NULL, NULL, NULL, '2026-01-09Z');
     INSERT INTO access_tokens (id, digest, prefix, namespace, agent_id, rights, note, created_at, revoked_at) VALUES
         ('00000000-0000-4000-8000-0000000000e1', sha256('a token'), 'memos_00c0ffee', '日本', 'ann', '{read,admin}',
-         'of	Ann', '2026-01-10Z', '2026-01-11Z')
+         'of	Ann', '2026-01-10Z', '2026-01-11Z');
+    INSERT INTO quotas (namespace, memories, embedding_seconds) VALUES ('日本', 7, 0.1)
 """
 
 

@@ -23,7 +23,7 @@ from tests.postgres.record_rows import SAMPLE, populate, record_rows
 
 pytestmark = pytest.mark.anyio
 
-DERIVED = {"audit_records", "schema_migrations", "index_queue", "index_log", "engines"}
+DERIVED = {"audit_records", "schema_migrations", "stored_amounts", "index_queue", "index_log", "engines"}
 """Tables that describe a database's own index and processes, and no part of the record."""
 
 SCOPE = Scope("team", "ann")

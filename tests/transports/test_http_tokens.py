@@ -18,12 +18,16 @@ from sse_starlette.sse import AppStatus
 
 from memos_mcp.domain.access_token import DEFAULT_RIGHTS, NewAccessToken
 from memos_mcp.domain.audit import AuditQuery
+from memos_mcp.domain.quotas import Quota
 from memos_mcp.domain.scope import Right, Scope
 from memos_mcp.postgres.access_tokens import PostgresAccessTokens
 from memos_mcp.postgres.audit import PostgresAudit
 from memos_mcp.postgres.database import Database
+from memos_mcp.postgres.quotas import PostgresQuotas
 from memos_mcp.services.access_tokens import AccessTokens, new_token
 from memos_mcp.services.audit_trail import AuditTrail
+from memos_mcp.services.call_limits import CallLimits
+from memos_mcp.services.quota_book import QuotaBook
 from memos_mcp.services.token_authenticator import TokenAuthenticator
 from memos_mcp.settings import Settings
 from memos_mcp.transports.http import HttpServer
@@ -57,7 +61,12 @@ class Engine:
         store = PostgresAccessTokens(database)
         self.tokens = AccessTokens(store, now)
         self.audit = AuditTrail(PostgresAudit(database), "changes", now)
-        self.services = replace(stand_in(), token_authenticator=TokenAuthenticator(store, now), audit=self.audit)
+        self.services = replace(
+            stand_in(),
+            token_authenticator=TokenAuthenticator(store, now),
+            audit=self.audit,
+            call_limits=CallLimits(QuotaBook(PostgresQuotas(database), Quota())),
+        )
         self.settings = Settings(home=home, port=0)
         self.http = HttpServer(self.services, SCOPE, self.settings)
         self.client = httpx.AsyncClient(base_url=self.http.url, trust_env=False, timeout=20)
