@@ -33,6 +33,7 @@ from memos_mcp.transports.http_body import finish_stream, pass_messages
 from memos_mcp.transports.http_connections import KEEP_ALIVE_SECONDS, ConnectionLimits, ConnectionServer
 from memos_mcp.transports.http_guard import Guard, TrackClient
 from memos_mcp.transports.http_head import CheckHead, TrustedProxies
+from memos_mcp.transports.http_prepared_answers import PreparedAnswers
 from memos_mcp.transports.http_resource import protected_resource
 from memos_mcp.transports.http_sessions import LimitedSessions, SessionLimits
 from memos_mcp.transports.http_tls import server_certificate
@@ -139,7 +140,7 @@ def build_http(app: App, scope: Scope, settings: Settings, track_client: TrackCl
 
     counted = partial(count_clients, app.telemetry)
     routes = [
-        Route("/mcp", guarded(counted("streamable-http", sessions.serve_streamable))),
+        Route("/mcp", guarded(counted("streamable-http", PreparedAnswers(sessions.serve_streamable)))),
         Route("/sse", guarded(counted("sse", partial(_serve_sse, server, sse, sessions)))),
         Mount("/messages/", guarded(partial(_take_message, sse))),
         Route("/healthz", _healthz),
