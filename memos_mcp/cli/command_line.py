@@ -18,6 +18,7 @@ from memos_mcp import __version__
 from memos_mcp.cli.audit_command import add_audit_command
 from memos_mcp.cli.console import INTERRUPTED
 from memos_mcp.cli.credential_commands import add_credential_commands
+from memos_mcp.cli.hook_command import add_hook_command
 from memos_mcp.cli.ingest_command import add_ingest_command
 from memos_mcp.cli.memory_commands import Command, Subparsers, add_memory_commands
 from memos_mcp.cli.output import run_and_flush
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add_token_commands(commands)
     add_quota_commands(commands)
     add_audit_command(commands)
+    add_hook_command(commands)
     demo = commands.add_parser("demo", help="show all tools at work over a real stdio client")
     demo.set_defaults(choose=_demo)
     return parser

@@ -1,5 +1,6 @@
 """Programs that the documentation names and a test cannot run: each checks that its arguments would work."""
 
+import json
 import os
 import re
 import subprocess
@@ -81,14 +82,25 @@ def kubectl(arguments: Sequence[str]) -> None:
 
 
 def claude(arguments: Sequence[str]) -> None:
-    """Connect to the address that a client would be given, and list the tools."""
+    """Connect to the address that a client would be given, and list the tools; or check that a plugin is whole."""
     import anyio  # and what it imports here takes a second, which the others need not wait for
 
+    if arguments[0] == "--plugin-dir":
+        check_plugin(ROOT / arguments[1])
+        return
     assert list(arguments[:4]) == ["mcp", "add", "--transport", "http"]
     name, url, *rest = arguments[4:]
     assert name == "memos"
     headers = dict([rest[1].split(": ", 1)]) if rest[:1] == ["--header"] else {}
     anyio.run(_list_tools, url, headers)
+
+
+def check_plugin(folder: Path) -> None:
+    """Check that a plugin of Claude Code has what its manifest promises, and that each hook names its own event."""
+    assert json.loads((folder / ".claude-plugin/plugin.json").read_text())["name"] == "memos-as"
+    assert json.loads((folder / ".mcp.json").read_text())["mcpServers"]["memos"]["command"] == "memos-as"
+    for event, entries in json.loads((folder / "hooks/hooks.json").read_text())["hooks"].items():
+        assert entries[0]["hooks"][0]["command"].endswith(f"memos-as hook {event}")
 
 
 async def _list_tools(url: str, headers: Mapping[str, str]) -> None:

@@ -83,6 +83,14 @@ async def launch_configured(workspace: Workspace, block: Block) -> None:
             assert {tool.name for tool in (await client.list_tools()).tools} == TOOL_NAMES
 
 
+async def run_hooks(workspace: Workspace, block: Block) -> None:
+    """Run the command of each event with an input that has a session."""
+    for event, entries in json.loads(block.text)["hooks"].items():
+        (command,) = re.findall(r'"command": "([^"]*)"', json.dumps(entries))
+        assert command.split()[:3] == ["memos-as", "hook", event]
+        assert await workspace.run(["sh", "-ec", f'echo \'{{"session_id": "docs"}}\' | {command}']) == ""
+
+
 async def call_tool(workspace: Workspace, block: Block) -> None:
     await workspace.call(block.name, json.loads(block.text))
 
@@ -122,6 +130,7 @@ HANDLERS: list[tuple[str, str, str, Handler]] = [
     ("python", "", "*orchestrator*", run_orchestrator),
     ("python", "", "*", run_session),
     ("json", "", '*ervers"*', launch_configured),
+    ("json", "", '*"hooks"*', run_hooks),
     ("toml", "", "[[]mcp_servers.*", launch_configured),
     ("toml", "loadouts/*.toml", "*", read_loadout_file),
     ("toml", "*.toml", "*", keep_file),

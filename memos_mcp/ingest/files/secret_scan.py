@@ -5,6 +5,7 @@ findings were words such as `password = "..."` in ordinary code. This module mat
 """
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 _FORMATS: Final = re.compile(
@@ -46,8 +47,29 @@ _PREFIXES: Final = re.compile(
 )
 
 
+REMOVED: Final = b"[secret removed]"
+
+_KEY_END: Final = re.compile(rb"-----END[ A-Z0-9]*-----|\Z")
+
+
 def holds_secret(data: bytes) -> bool:
     """Whether these bytes contain a private key or an access token."""
+    return next(_secrets(data), None) is not None
+
+
+def without_secrets(data: bytes) -> bytes:
+    """Return these bytes with `REMOVED` in place of each private key, to its end, and each access token."""
+    kept, position = [], 0
+    for match in _secrets(data):
+        if match.start() < position:  # inside of a key that is already left out
+            continue
+        kept += [data[position : match.start()], REMOVED]
+        end = _KEY_END.search(data, match.end()) if match.group().startswith(b"-----") else match
+        position = len(data) if end is None else end.end()
+    return b"".join([*kept, data[position:]])
+
+
+def _secrets(data: bytes) -> Iterator[re.Match[bytes]]:
     if _PREFIXES.search(data) is None:
-        return False
-    return any(len(set(match.group()[8:])) >= _MIN_DISTINCT for match in _FORMATS.finditer(data))
+        return iter(())
+    return (match for match in _FORMATS.finditer(data) if len(set(match.group()[8:])) >= _MIN_DISTINCT)
