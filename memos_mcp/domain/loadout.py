@@ -108,6 +108,9 @@ class Loadout:
 class LoadoutStore(Protocol):
     """The loadouts of this server."""
 
+    async def names(self, namespace: str) -> Sequence[str]:
+        """Return the names of the first loadouts that admit this namespace, in order; one with an error is left out."""
+
     async def get(self, name: str, namespace: str) -> Loadout:
         """Return a loadout that admits this namespace; `NotFound` names those that do, `Invalid` says what is wrong."""
 

@@ -25,6 +25,10 @@ class LoadoutFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    async def names(self, namespace: str) -> Sequence[str]:
+        """Return the names of the first `MAX_LISTED` loadouts for this namespace, in order."""
+        return await run_sync(self._names, namespace)
+
     async def get(self, name: str, namespace: str) -> Loadout:
         """Return the loadout of `NAME.toml`; raise `NotFound` also when it is for other namespaces."""
         check_loadout_name(name)
@@ -38,12 +42,15 @@ class LoadoutFiles:
         return loadout
 
     def _choices(self, namespace: str) -> str:
-        names = sorted(islice(self._admitting(namespace), MAX_LISTED))
+        names = self._names(namespace)
         return (
             f"For it there are: {', '.join(names)}."
             if names
             else "For it there is none; a pack without a name needs none."
         )
+
+    def _names(self, namespace: str) -> Sequence[str]:
+        return sorted(islice(self._admitting(namespace), MAX_LISTED))
 
     def _admitting(self, namespace: str) -> Any:
         for path in self._folder.glob("*" + SUFFIX):

@@ -18,6 +18,7 @@ from memos_mcp.app import App
 from memos_mcp.domain.errors import MemosError, ToolFailed, Unavailable
 from memos_mcp.domain.quotas import QuotaExceeded
 from memos_mcp.domain.scope import Right, Scope
+from memos_mcp.mcp_server import prompts, resources
 from memos_mcp.mcp_server.call_tool import CALL_TOOL
 from memos_mcp.mcp_server.calling_client import client_of, scope_of
 from memos_mcp.mcp_server.loadout_tool import BUILD_LOADOUT
@@ -68,7 +69,9 @@ LIST_SECONDS: Final = 300
 
 _DISCOVER_CACHE: Final = CacheHint(ttl_ms=LIST_SECONDS * 1000, scope="public")
 _LIST_CACHE: Final = CacheHint(ttl_ms=LIST_SECONDS * 1000, scope="private")
-"""The list of tools depends on the rights of the access token."""
+"""What is listed depends on the rights and the namespace of the access token."""
+
+_LISTS: Final = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
 
 
 def build_server(app: App, scope: Scope) -> Server[Any]:
@@ -77,16 +80,22 @@ def build_server(app: App, scope: Scope) -> Server[Any]:
     `scope` is that of the connection. An HTTP request has the one of its principal instead.
     """
     tools = {tool.name: tool for tool in offered(app.settings)}
+    call = partial(_call_tool, app, scope, tools)
     server: Server[Any] = Server(
         "memos-as",
         version=__version__,
         title="memOS.as",
         instructions=INSTRUCTIONS,
-        cache_hints={"tools/list": _LIST_CACHE, "server/discover": _DISCOVER_CACHE},
+        cache_hints={**dict.fromkeys(_LISTS, _LIST_CACHE), "server/discover": _DISCOVER_CACHE},
         get_tool_input_schema=lambda name: tools[name].input_schema if name in tools else None,
         on_list_tools=partial(_list_tools, scope, list(tools.values())),
+        on_list_prompts=partial(_list_prompts, scope),
+        on_get_prompt=partial(prompts.get_prompt, call),
+        on_list_resources=partial(_list_resources, app, scope),
+        on_list_resource_templates=_list_resource_templates,
+        on_read_resource=partial(resources.read_resource, call),
     )
-    server.add_request_handler("tools/call", types.CallToolRequestParams, partial(_call_tool, app, scope, tools))
+    server.add_request_handler("tools/call", types.CallToolRequestParams, call)
     server.middleware.clear()  # the SDK's spans have names that clients choose; app.telemetry makes others
     server.middleware += [_identify_request, _name_malformed_parameters]
     return server
@@ -107,6 +116,26 @@ async def _list_tools(
     """List the tools that the caller may call."""
     rights = scope_of(context, of_connection).rights
     return types.ListToolsResult(tools=[tool.listing for tool in tools if tool.right in rights])
+
+
+async def _list_prompts(
+    of_connection: Scope, context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
+) -> types.ListPromptsResult:
+    return prompts.listed(scope_of(context, of_connection).rights)
+
+
+async def _list_resources(
+    app: App, of_connection: Scope, context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
+) -> types.ListResourcesResult:
+    """List the loadouts that the caller may read."""
+    scope = scope_of(context, of_connection)
+    return resources.listed(await app.loadouts.names(scope) if "read" in scope.rights else ())
+
+
+async def _list_resource_templates(
+    _context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
+) -> types.ListResourceTemplatesResult:
+    return resources.TEMPLATES
 
 
 async def _call_tool(

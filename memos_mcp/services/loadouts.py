@@ -90,6 +90,10 @@ class Loadouts:
         self._tools = tools
         self._store = store
 
+    async def names(self, scope: Scope) -> Sequence[str]:
+        """Return the names of the loadouts that a connection may use, in order."""
+        return await self._store.names(scope.namespace)
+
     async def gather(self, scope: Scope, name: str | None, task: str, needs: Sequence[str] = ()) -> Gathered:
         """Gather for the loadout of this name, without one for any agent; raise `NotFound` when there is none."""
         needs = list(dict.fromkeys(needs))

@@ -190,7 +190,7 @@ class HttpRawClient:
         return await self._post(self._body("tools/call", call_params(tool, arguments, META)), "tools/call", tool)
 
     async def ask(self, method: str, params: Mapping[str, Any] | str) -> Answer:
-        name = params.get("name") if isinstance(params, Mapping) else None
+        name = params.get("name", params.get("uri")) if isinstance(params, Mapping) else None
         given = {**params, "_meta": META} if isinstance(params, Mapping) else params
         return await self._post(self._body(method, given), method, str(name or ""))
 
