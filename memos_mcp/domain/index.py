@@ -103,10 +103,11 @@ def states_digest(states: Mapping[UUID, ItemState]) -> str:
 
 
 class Group(NamedTuple):
-    """The session or file that an item is a part of; `name` is a digest."""
+    """The session or file that an item is a part of: `name` is a digest, `words` are those of a file's own name."""
 
     kind: Literal["session", "file"]
     name: str
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

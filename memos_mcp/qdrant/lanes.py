@@ -14,7 +14,9 @@ PARSED_POINTS: Final = 16_384
 
 
 FoundPoint: TypeAlias = str
-"""A point that a query found, in the form that is sent: its item, span and group, separated by spaces."""
+"""A point that a query found, in the form that is sent: its item, span and group, separated by spaces.
+
+Only the last part, the words of a file, may have spaces itself."""
 
 PointRow: TypeAlias = tuple[FoundPoint, float]
 """A point that a query found, and its score."""
@@ -100,7 +102,7 @@ def found_point(payload: Mapping[str, Any] | None) -> FoundPoint:
 
 @lru_cache(PARSED_POINTS)
 def _parsed(point: FoundPoint) -> tuple[str, Span, Group | None]:
-    item, start, end, *group = point.split(" ", 4)
+    item, start, end, *group = point.split(" ", 5)
     return item, Span(int(start), int(end)), Group(*cast("tuple[Any, str]", group)) if group else None
 
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from memos_mcp.domain.index import Entry, ItemState, Passage, Vector, WeightedText
 
-FORMAT: Final = 8
+FORMAT: Final = 9
 """Increased when payloads or BM25 vectors change so that an older generation can no longer be searched. One that lacks
 a kind is completed."""
 

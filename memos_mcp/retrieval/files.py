@@ -23,36 +23,43 @@ class PartStrengths(NamedTuple):
         return sum(of_sentence.get(item, 0.0) for of_sentence in self.sentences) / len(self.sentences)
 
 
+class FileChunks(NamedTuple):
+    """The items that are chunks of one file, and what is added to its strength because a question names it."""
+
+    items: Collection[str]
+    named: float = 0.0
+
+
 class RankedChunk(NamedTuple):
     """A chunk of a file with its strength.
 
     part: its mean strength for the sentences, if there are several.  bonus: what the other chunks of its file add.
+    named: what a question adds that names its file.
     """
 
     item: str
     strength: float
     part: float | None
-    bonus: float
+    bonus: float = 0.0
+    named: float = 0.0
 
 
-def file_strengths(
-    parts: PartStrengths, totals: Mapping[str, float], files: Iterable[Collection[str]]
-) -> list[RankedChunk]:
-    """Return the chunks of all files, given as the items of each file, with their strengths.
+def file_strengths(parts: PartStrengths, totals: Mapping[str, float], files: Iterable[FileChunks]) -> list[RankedChunk]:
+    """Return the chunks of all files with their strengths.
 
     Half of a chunk's strength is its mean for the sentences, and that of the best chunk of a file is raised to the
-    same of the soft maxima of all its chunks. Only the best chunk is raised: otherwise the chunks of one file would
-    displace all others from a short answer.
+    same of the soft maxima of all its chunks, and by what the file's name adds. Only the best chunk is raised:
+    otherwise the chunks of one file would displace all others from a short answer.
 
     `totals` are the strengths of single items, of which half is that for the best sentence. A mean is lower, so all
     files are moved up by what brings the best one to the soft maximum of these: other memories and files then compare
-    as if a file were one, and only the order of the files is another.
+    as if a file were one, and only the order of the files is another. Names count after that.
     """
-    ranked = [_ranked(parts, chunks) for chunks in files]
+    ranked = [_ranked(parts, file) for file in files]
     level = 0.0
     if parts.sentences and ranked:
         level = max(soft_maximum([totals[chunk.item] for chunk in chunks]) for chunks in ranked)
-        level -= max(best.strength for best, *_ in ranked)
+        level -= max(best.strength - best.named for best, *_ in ranked)
     return [chunk._replace(strength=chunk.strength + level) for chunks in ranked for chunk in chunks]
 
 
@@ -64,18 +71,19 @@ def soft_maximum(strengths: Sequence[float]) -> float:
     return greatest + math.log(sum(math.exp(SHARPNESS * (one - greatest)) for one in strengths)) / SHARPNESS
 
 
-def _ranked(parts: PartStrengths, chunks: Collection[str]) -> list[RankedChunk]:
+def _ranked(parts: PartStrengths, file: FileChunks) -> list[RankedChunk]:
     """Return the chunks of one file, the best first."""
-    own = {item: (parts.whole.get(item, 0.0), parts.of_sentences(item)) for item in sorted(chunks)}
-    ranked = [RankedChunk(item, _half(whole, part), part, 0.0) for item, (whole, part) in own.items()]
+    own = {item: (parts.whole.get(item, 0.0), parts.of_sentences(item)) for item in sorted(file.items)}
+    ranked = [RankedChunk(item, _half(whole, part), part) for item, (whole, part) in own.items()]
     ranked.sort(key=lambda chunk: (-chunk.strength, chunk.item))
     best, *others = ranked
-    if not others:
-        return ranked
-    maxima = [soft_maximum([one.get(item, 0.0) for item in own]) for one in parts.sentences]
-    whole = soft_maximum([whole for whole, _ in own.values()])
-    strength = _half(whole, sum(maxima) / len(maxima) if maxima else None)
-    return [best._replace(strength=strength, bonus=strength - best.strength), *others]
+    strength = best.strength
+    if others:
+        maxima = [soft_maximum([one.get(item, 0.0) for item in own]) for one in parts.sentences]
+        whole = soft_maximum([whole for whole, _ in own.values()])
+        strength = _half(whole, sum(maxima) / len(maxima) if maxima else None)
+    bonus = strength - best.strength
+    return [best._replace(strength=strength + file.named, bonus=bonus, named=file.named), *others]
 
 
 def _half(whole: float, part: float | None) -> float:

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from memos_mcp.domain.index import Group, ItemKind, Lanes, Match, Span
-from memos_mcp.retrieval.files import PartStrengths, file_strengths
+from memos_mcp.retrieval.file_names import named_strength, words_of
+from memos_mcp.retrieval.files import FileChunks, PartStrengths, file_strengths
 
 Item = TypeVar("Item")
 
@@ -58,13 +59,16 @@ class Ranked(NamedTuple):
         return round(1 - math.exp(-max(self.strength, 0.0)), 4)
 
 
-def fuse(kind: ItemKind, answers: Sequence[Lanes], queued: Sequence[Match] = ()) -> list[Ranked]:
+def fuse(
+    kind: ItemKind, answers: Sequence[Lanes], queued: Sequence[Match] = (), texts: Sequence[str] = ()
+) -> list[Ranked]:
     """Rank candidates by their cosines and BM25 scores, best first; ties by id.
 
     `answers` are the lanes of the question and then of its sentences, if it has several. Half of the strength of a
     candidate is that for its best sentence. `queued` are items that are not in the index yet, by Postgres full-text
     rank, which is scaled to BM25. The passage shown is that of the lane that contributes more to the strength.
-    `file_strengths` ranks the chunks of files.
+    `file_strengths` ranks the chunks of files; of those that the `texts` of the question and its sentences name, which
+    may be left out, the best chunk is raised.
     """
     whole, *sentences = [(_by_item(lanes.dense), _by_item(lanes.bm25)) for lanes in answers]
     waiting, weight = _by_item(queued), WORD_WEIGHT[kind]
@@ -81,13 +85,15 @@ def fuse(kind: ItemKind, answers: Sequence[Lanes], queued: Sequence[Match] = ())
         item: (strengths.get(item, 0.0) + best_sentence.get(item, 0.0)) / 2 if item in averaged else strengths[item]
         for item in raw_scores
     }
-    files = _chunks_by_file((whole, *sentences))
-    for chunk in file_strengths(PartStrengths(strengths, of_sentences), totals, files.values()):
+    files = _files((whole, *sentences), texts)
+    for chunk in file_strengths(PartStrengths(strengths, of_sentences), totals, files):
         totals[chunk.item] = chunk.strength
         if chunk.part is not None:
             raw_scores[chunk.item]["part"] = chunk.part
         if round(chunk.bonus, 4):
             raw_scores[chunk.item]["document"] = chunk.bonus
+        if chunk.named:
+            raw_scores[chunk.item]["file_name"] = chunk.named
     spans = _spans((whole, *sentences), waiting, weight)
     order = sorted(sorted(totals), key=totals.__getitem__, reverse=True)
     return [Ranked(item, totals[item], raw_scores[item], spans[item]) for item in order]
@@ -127,15 +133,16 @@ def _strengths(cosines: Mapping[str, float], bm25: Mapping[str, float], weight: 
     return {item: cosines.get(item, 0.0) + weight * bm25.get(item, 0.0) for item in items}
 
 
-def _chunks_by_file(answers: Iterable[BothLanes]) -> dict[Group, set[str]]:
-    """Return the candidates that are chunks of a file, by file."""
+def _files(answers: Iterable[BothLanes], texts: Sequence[str]) -> list[FileChunks]:
+    """Return the files that candidates are chunks of."""
     chunks: dict[Group, set[str]] = {}
     for lanes in answers:
         for lane in lanes:
             for item, match in lane.items():
                 if match.group is not None and match.group.kind == "file":
                     chunks.setdefault(match.group, set()).add(item)
-    return chunks
+    words = [words_of(text) for text in texts] if chunks else []
+    return [FileChunks(items, named_strength(file.words, words)) for file, items in chunks.items()]
 
 
 def _scores(lane: Lane) -> dict[str, float]:

@@ -21,6 +21,7 @@ from memos_mcp.domain.json_schema import properties
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryStore
 from memos_mcp.domain.source_metadata import also_in
 from memos_mcp.domain.tool import Tool, ToolFilter, ToolStore
+from memos_mcp.retrieval.file_names import file_words
 from memos_mcp.retrieval.terms import metadata_terms, split_identifier
 
 Row = TypeVar("Row")
@@ -127,7 +128,7 @@ def group_of(memory: Memory) -> Group | None:
     named = (memory.metadata.get("source"), memory.metadata.get("path"))
     if memory.kind != "document" or not all(isinstance(name, str) for name in named):
         return None
-    return Group("file", _short_digest("\n".join(map(str, named))))
+    return Group("file", _short_digest("\n".join(map(str, named))), file_words(str(named[1])))
 
 
 def _terms_of_other_sources(memory: Memory) -> Iterator[str]:

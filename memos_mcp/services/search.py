@@ -110,15 +110,16 @@ class Search:
         """
         await self._state.wait_until_opened()
         queued = () if self._state.caught_up else await text_search(limit, queued_only=True)
+        texts = [text, *sentences(text)]
         try:
-            answers, words_only = await self._search_index(kind, text, where, limit)
+            answers, words_only = await self._search_index(kind, texts, where, limit)
         except (IndexUnavailable, EmbedderUnavailable) as error:
             found = lexical(await text_search(limit, queued_only=False))
             return Candidates(found, degraded=f"{self._state.error or error} Matched by words only.")
         with self._telemetry.stage("rank"):
             if kind == "memory":  # its text never changes, and each memory of a session queues its neighbours again
                 queued = unscored(queued, answers)
-            ranked = fuse(kind, answers, [*queued, *outside])
+            ranked = fuse(kind, answers, [*queued, *outside], texts)
         judged = words_only is None and await self._reads(text)
         confident = CONFIDENT[kind](ranked) if judged else None
         return Candidates(ranked, judged, confident, join_reasons(words_only, self._lag()))
@@ -126,7 +127,7 @@ class Search:
     async def nearest(self, kind: ItemKind, text: str, where: IndexFilter, limit: int) -> Sequence[Ranked]:
         """Return the best items of the index; none while their meaning cannot be compared with that of the text."""
         try:
-            answers, words_only = await self._search_index(kind, text, where, limit)
+            answers, words_only = await self._search_index(kind, [text, *sentences(text)], where, limit)
         except (IndexUnavailable, EmbedderUnavailable):
             return ()
         return fuse(kind, answers)[:limit] if words_only is None else ()
@@ -158,13 +159,12 @@ class Search:
             return ranked, str(error)
 
     async def _search_index(
-        self, kind: ItemKind, text: str, where: IndexFilter, limit: int
+        self, kind: ItemKind, texts: Sequence[str], where: IndexFilter, limit: int
     ) -> tuple[list[Lanes], str | None]:
         """Return the lanes of the question and of its sentences, if it has several, and why only words were searched.
 
         Repeated if the generation was swapped meanwhile for one of another model, which ignores these vectors.
         """
-        texts = [text, *sentences(text)]
         while True:
             shape = self._index.shape
             vectors, words_only = await self._vectors(texts, shape)

@@ -67,7 +67,7 @@ def test_however_many_questions_there_are_each_may_propose_some() -> None:
 
 
 async def test_a_match_names_the_file_that_it_is_a_part_of(index: VectorIndex) -> None:
-    file = Group("file", "a file")
+    file = Group("file", "digest", "list todo")
     await index.put("memory", [replace(entry(1, "cat"), group=file), entry(2, "cat")])
     lanes = await search(index, "memory", "cat", vector((1, 0)), OURS, 5)
     for lane in (lanes.dense, lanes.bm25):

@@ -190,12 +190,14 @@ def test_every_lane_scores_all_that_any_lane_proposed(seed: int) -> None:
 
 
 def test_rows_become_the_matches_of_the_port() -> None:
-    in_file = found_point({"item": str(UUID(int=1)), "start": 3, "end": 5, "group": ["file", "a file"]})
-    alone = found_point({"item": str(UUID(int=2)), "start": 0, "end": 9})
-    (lanes,) = to_lanes(numbered([{DENSE: [(in_file, 0.5), (alone, 0.25)], BM25: []}]))
+    in_file = found_point({"item": str(UUID(int=1)), "start": 3, "end": 5, "group": ["file", "digest", "list todo"]})
+    in_session = found_point({"item": str(UUID(int=2)), "start": 0, "end": 9, "group": ["session", "digest", ""]})
+    alone = found_point({"item": str(UUID(int=3)), "start": 0, "end": 9})
+    (lanes,) = to_lanes(numbered([{DENSE: [(in_file, 0.5), (in_session, 0.5), (alone, 0.25)], BM25: []}]))
     assert lanes.dense == [
-        Match(str(UUID(int=1)), 0.5, Span(3, 5), Group("file", "a file")),
-        Match(str(UUID(int=2)), 0.25, Span(0, 9)),
+        Match(str(UUID(int=1)), 0.5, Span(3, 5), Group("file", "digest", "list todo")),
+        Match(str(UUID(int=2)), 0.5, Span(0, 9), Group("session", "digest")),
+        Match(str(UUID(int=3)), 0.25, Span(0, 9)),
     ]
     assert lanes.bm25 == []
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_mcp.domain.index import Group, Lanes, Match, Span
+from memos_mcp.retrieval.file_names import NAMED
 from memos_mcp.retrieval.files import SHARPNESS
 from memos_mcp.retrieval.fusion import Ranked, fuse
 
@@ -18,6 +19,9 @@ COSINES = st.floats(-1, 1)
 FILES = {name: Group("file", name) for name in ("a file", "another")}
 Scores: TypeAlias = Mapping[int, tuple[float, str | None]]
 """The cosine and the file of each item."""
+
+CHUNKS_OF_THREE = ((1, 1, 0.5), (2, 2, 0.48), (3, 3, 0.2), (4, 2, 0.3))
+"""Numbers of items, each with that of its file or session and its cosine."""
 
 CHUNKS = st.dictionaries(st.integers(0, 9), st.tuples(COSINES, st.sampled_from(["a file", "another", None])))
 
@@ -93,6 +97,30 @@ def test_the_best_file_is_as_strong_as_if_each_of_its_chunks_had_its_best_senten
     assert ranked[1].strength == pytest.approx((0.5 + 0.8) / 2)
     assert ranked[2].strength == pytest.approx((0.3 + 0.15) / 2 + (0.8 - 0.5) / 2)
     assert ranked[1].signals["part"] == 0.5
+
+
+def test_a_question_that_names_a_file_raises_the_best_chunk_of_it() -> None:
+    files = {1: Group("file", "1", "config"), 2: Group("file", "2", "list todo"), 3: Group("session", "3", "todo list")}
+    lane = Lanes([Match(str(UUID(int=n)), score, HERE, files[file]) for n, file, score in CHUNKS_OF_THREE])
+    unnamed = fuse("memory", [lane])
+    assert fuse("memory", [lane], texts=["Why is it slow?"]) == unnamed
+    ranked = fuse("memory", [lane], texts=["Why is the todo list slow?"])
+    assert numbers(ranked) == [2, 1, 4, 3]
+    assert ranked[0].signals["file_name"] == NAMED
+    assert ranked[0].strength == pytest.approx(unnamed[1].strength + NAMED)
+    assert [hit for hit in ranked if hit.item_id.int != 2] == [hit for hit in unnamed if hit.item_id.int != 2]
+
+
+def test_a_sentence_that_names_a_file_raises_no_memory_outside_files() -> None:
+    lane = Lanes(
+        [
+            Match(str(UUID(int=1)), 0.5, HERE, Group("file", "1", "todo")),
+            Match(str(UUID(int=2)), 0.5, HERE),
+        ]
+    )
+    texts = ["The todo page is slow. Why?", "The todo page is slow.", "Why?"]
+    strengths = {hit.item_id.int: hit.strength for hit in fuse("memory", [lane, lane, lane], texts=texts)}
+    assert strengths == pytest.approx({1: 0.5 + NAMED * 0.75, 2: 0.5})
 
 
 @given(CHUNKS, st.lists(st.lists(COSINES, min_size=10, max_size=10), max_size=3))

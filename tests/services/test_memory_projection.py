@@ -161,6 +161,9 @@ def test_only_chunks_of_the_same_file_are_in_its_group(one: Memory, other: Memor
 
     assert group(one) == group(other) is not None
     assert len({group(one), group(other, path="b.py"), group(other, source="lib")}) == 3
+    named = group(one, path="ext/todo_list.py")
+    assert named is not None
+    assert named.words == "list todo"
 
 
 @given(MEMORIES, MEMORIES)
