@@ -28,7 +28,7 @@ from memos_mcp.settings import Settings
 from memos_mcp.transports.draining import DrainableApp
 from memos_mcp.transports.http_address import check_address, listen, url_of
 from memos_mcp.transports.http_address import security as host_rules
-from memos_mcp.transports.http_auth import authentication, makes_token
+from memos_mcp.transports.http_auth import authentication
 from memos_mcp.transports.http_body import finish_stream, pass_messages
 from memos_mcp.transports.http_connections import KEEP_ALIVE_SECONDS, ConnectionLimits, ConnectionServer
 from memos_mcp.transports.http_guard import Guard, TrackClient
@@ -37,7 +37,7 @@ from memos_mcp.transports.http_prepared_answers import PreparedAnswers
 from memos_mcp.transports.http_resource import protected_resource
 from memos_mcp.transports.http_sessions import LimitedSessions, SessionLimits
 from memos_mcp.transports.http_tls import server_certificate
-from memos_mcp.transports.loopback_token import header_of_file
+from memos_mcp.transports.loopback_token import header_of_file, makes_token
 from memos_mcp.transports.metrics import count_clients, serve_metrics
 from memos_mcp.transports.request_middleware import CountRefusals, RequestIds
 

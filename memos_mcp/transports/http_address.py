@@ -1,6 +1,5 @@
 """Where the HTTP transport listens, and the names by which it may be reached."""
 
-import ipaddress
 import socket
 import sys
 from typing import Final
@@ -9,6 +8,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.settings import Settings
+from memos_mcp.transports.loopback_token import is_loopback
 
 _LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
@@ -34,14 +34,6 @@ def check_address(settings: Settings) -> None:
     raise Invalid(
         f"Refusing to listen on {address}: set MEMOS_ALLOWED_HOSTS, the names that clients use, or listen on 127.0.0.1."
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def security(settings: Settings) -> TransportSecuritySettings:

@@ -17,9 +17,8 @@ from memos_mcp.domain.errors import Unavailable
 from memos_mcp.domain.scope import Right, Scope
 from memos_mcp.mcp_server.calling_client import PRINCIPAL
 from memos_mcp.settings import Settings
-from memos_mcp.transports.http_address import is_loopback
 from memos_mcp.transports.http_resource import ProtectedResource, issuer_tokens, protected_resource, scopes
-from memos_mcp.transports.loopback_token import loopback_token
+from memos_mcp.transports.loopback_token import loopback_token, makes_token
 
 MAX_BEARER_BYTES: Final = 8_192
 """Tokens of an issuer have up to a few KiB."""
@@ -116,11 +115,6 @@ def authentication(app: App, scope: Scope, settings: Settings) -> Authentication
     own = [ServerToken(token, Principal(SERVER, SERVER, scope))] if token is not None else []
     resource = protected_resource(settings)
     return Authentication(*own, app.token_authenticator, *issuer_tokens(settings), resource=resource)
-
-
-def makes_token(settings: Settings) -> bool:
-    """Whether a server with these settings makes a token of its own."""
-    return settings.auth == "token" and settings.auth_token is None and is_loopback(settings.host)
 
 
 def _bearer(connection: Connection) -> str:

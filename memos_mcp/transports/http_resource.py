@@ -15,7 +15,7 @@ from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.scope import Right
 from memos_mcp.oidc.claims import ClaimRules, scope_name
 from memos_mcp.settings import Settings
-from memos_mcp.transports.http_address import is_loopback
+from memos_mcp.transports.loopback_token import is_loopback
 
 _WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 
