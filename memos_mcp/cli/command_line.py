@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from memos_mcp import __version__
 from memos_mcp.cli.audit_command import add_audit_command
+from memos_mcp.cli.client_commands import add_client_commands
 from memos_mcp.cli.console import INTERRUPTED
 from memos_mcp.cli.credential_commands import add_credential_commands
 from memos_mcp.cli.hook_command import add_hook_command
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(choose=_stdio)
     commands = parser.add_subparsers(metavar="COMMAND")
     _add_engine_commands(commands)
+    add_client_commands(commands)
     add_memory_commands(commands)
     _add_import_commands(commands)
     add_ingest_command(commands)
