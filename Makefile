@@ -4,6 +4,7 @@ BIN := .venv/bin
 # Another interpreter than python3 replaces the environment: `make test PYTHON=python3.13`.
 INSTALLED := .venv/.installed-$(shell $(PYTHON) -c 'import sys; print(sys.version.split()[0])')
 INTEROP := build/interop
+CLIENTS := build/clients
 PEERS := build/peers
 VALIDATORS := build/validators
 ISSUER := build/issuer
@@ -11,7 +12,7 @@ POSTGRES ?= /usr/lib/postgresql/15/bin
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls test-issuer coverage interop conformance check check-deploy fmt bench bench-peers bench-tenants lock clean
+.PHONY: install demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls test-issuer coverage interop interop-clients conformance check check-deploy fmt bench bench-peers bench-tenants lock clean
 
 install: $(INSTALLED)
 
@@ -76,6 +77,16 @@ test-slow: install
 interop: install $(INTEROP)/.installed
 	$(BIN)/python tests/interop/run_session.py
 	$(BIN)/python tests/interop/run_inspector.py
+
+# Four real clients read what `memos-as install` writes, and connect; they take 1.2 GB.
+interop-clients: install $(CLIENTS)/.installed
+	MEMOS_TEST_CLIENTS=$(CURDIR)/$(CLIENTS)/node_modules/.bin $(BIN)/python -m pytest tests/clients/test_real_clients.py
+
+$(CLIENTS)/.installed: tests/clients/package.json tests/interop/.npmrc
+	mkdir -p $(CLIENTS)
+	cp tests/clients/package.json tests/interop/.npmrc $(CLIENTS)
+	cd $(CLIENTS) && npm install --loglevel=error
+	@touch $@
 
 conformance: install $(INTEROP)/.installed
 	$(BIN)/python tests/interop/run_scenarios.py
