@@ -152,6 +152,15 @@ WORDS: Final = (
     Retired(r"whoever|whomever", "the process that, the user who"),
 )
 
+
+def _any_of(*scopes: str) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(retired.pattern for retired in WORDS if retired.scope in scopes)})\b")
+
+
+_ANY: Final = _any_of("everywhere", "names")
+_ANY_NAME: Final = _any_of("names")
+"""What selects the few lines to search word by word: one search for all words takes a fifteenth of the time."""
+
 _BOUNDARY: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
 
 
@@ -175,32 +184,26 @@ def uses(paths: Sequence[Path] = ()) -> Iterator[Use]:
 def uses_in(path: Path, name: str) -> Iterator[Use]:
     """Yield the uses in a file, which is reported under this name."""
     text = path.read_text(encoding="utf-8")
-    lines = text.splitlines()
-    spaced = [_spaced(line) for line in lines]
-    names = _names(text) if path.suffix == ".py" else {}
+    lines = dict(enumerate(text.splitlines(), start=1))
+    spaced = {number: found for number, line in lines.items() if _ANY.search(found := _spaced(line))}
+    has_names = path.suffix == ".py" and any(map(_ANY_NAME.search, spaced.values()))
+    names = _names(text) if has_names else {}
+    searched = {"everywhere": spaced, "names": names, "modules": {0: _spaced(Path(name).stem)}, "verbatim": lines}
     for retired in WORDS:
-        yield from _uses(retired, name, lines, spaced, names)
+        yield from _uses(retired, name, lines, searched[retired.scope])
 
 
-def _uses(
-    retired: Retired, path: str, lines: Sequence[str], spaced: Sequence[str], names: dict[int, str]
-) -> Iterator[Use]:
-    if retired.scope == "verbatim":
-        pattern, searched = re.compile(retired.pattern), dict(enumerate(lines, start=1))
-    else:
-        pattern, searched = re.compile(rf"\b(?:{retired.pattern})\b"), dict(enumerate(spaced, start=1))
+def _uses(retired: Retired, path: str, lines: dict[int, str], searched: dict[int, str]) -> Iterator[Use]:
+    pattern = re.compile(retired.pattern if retired.scope == "verbatim" else rf"\b(?:{retired.pattern})\b")
     if retired.scope == "modules":
-        if pattern.fullmatch(_spaced(Path(path).stem)):
+        if pattern.fullmatch(searched[0]):
             yield Use(path, 0, Path(path).stem, retired.instead, path)
-        return
-    searched = names if retired.scope == "names" else searched
-    if not pattern.search("\n".join(searched.values())):  # most files: ten times as fast as line by line
         return
     for number, text in searched.items():
         allowed = [found.span() for literal in retired.allowed for found in re.finditer(literal, text)]
         for found in pattern.finditer(text):
             if not any(start <= found.start() and found.end() <= end for start, end in allowed):
-                yield Use(path, number, found[0], retired.instead, lines[number - 1].strip())
+                yield Use(path, number, found[0], retired.instead, lines[number].strip())
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
