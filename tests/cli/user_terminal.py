@@ -1,4 +1,4 @@
-"""Runs memos-as as a user does: on a terminal of a certain width, or with its output in a pipe."""
+"""Runs memos-as as a user does: on a terminal of a certain width, or with its output in a pipe or file."""
 
 import fcntl
 import os
@@ -12,10 +12,11 @@ import unicodedata
 from codecs import getincrementaldecoder
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from tests import preloaded
 
 MEMOS = str(Path(sys.executable).with_name("memos-as"))
 SECONDS = 60.0
@@ -29,20 +30,17 @@ class Terminal:
 
     environment: Mapping[str, str]
     columns: int = 100
-    process: "subprocess.Popen[bytes] | None" = None
+    process: preloaded.Command | None = None
     printed: str = ""
     _controller: int = field(default=-1, repr=False)
     _decoder: Any = field(default_factory=getincrementaldecoder("utf-8"), repr=False)
 
-    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+    def start(self, *arguments: str) -> preloaded.Command:
         """Start a command on the terminal."""
         self._controller, user_end = pty.openpty()
         fcntl.ioctl(user_end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, self.columns, 0, 0))
-        self.process = subprocess.Popen(
-            [MEMOS, *arguments],
-            env={"TERM": "xterm-256color", **self.environment},
-            preexec_fn=partial(os.login_tty, user_end),  # noqa: PLW1509  # the tests have no threads
-        )
+        environment = {"TERM": "xterm-256color", **self.environment}
+        self.process = preloaded.start(arguments, environment, [user_end] * 3, terminal=True)
         os.close(user_end)
         return self.process
 
@@ -91,12 +89,23 @@ def on_terminal(environment: Mapping[str, str], columns: int, *arguments: str) -
 
 
 def in_pipe(
-    environment: Mapping[str, str], arguments: Sequence[str], **options: Any
+    environment: Mapping[str, str], arguments: Sequence[str], *, input: str = ""
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a command with its output in pipes; return it when it has ended."""
-    return subprocess.run(
-        [MEMOS, *arguments], env=environment, capture_output=True, text=True, timeout=SECONDS, check=False, **options
-    )
+    """Run a command without a terminal; return it when it has ended.
+
+    Settings of Python count when a process begins, so with one the program is a new process, with pipes.
+    """
+    if any(name.startswith("PYTHON") for name in environment):
+        return subprocess.run(
+            [MEMOS, *arguments],
+            env=environment,
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    return preloaded.run(arguments, environment, input=input, timeout=SECONDS)
 
 
 def user_of(home: Path) -> dict[str, str]:
