@@ -8,6 +8,7 @@ Tests of that, of the encoding of the output or of a file that is closed start t
 import atexit
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -19,12 +20,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryFile
+from shutil import rmtree
+from struct import Struct
+from tempfile import TemporaryFile, mkdtemp
 from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[1]
 FILES = 3
 """stdin, stdout and stderr."""
+
+NUMBER = Struct("!i")
+"""A process id, and then an exit code, as they are reported."""
 
 
 @dataclass
@@ -41,7 +47,7 @@ class Command:
         if self.returncode is None:
             self._replies.settimeout(timeout)
             try:
-                self.returncode = int(self._replies.recv(16))
+                self.returncode = NUMBER.unpack(self._replies.recv(NUMBER.size))[0]
             except TimeoutError:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0) from None
             self._replies.close()
@@ -72,14 +78,15 @@ def start(
     terminal: bool = False,
 ) -> Command:
     """Start a command with these descriptors as stdin, stdout and stderr; on a terminal, the first controls it."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        socket.send_fds(_preloaded(), [b"+"], [theirs.fileno(), *files])
     words = tuple(map(str, arguments))
     request = {"arguments": words, "environment": dict(environment), "cwd": str(cwd or Path.cwd()), "tty": terminal}
-    ours.sendall(json.dumps(request).encode())
-    ours.shutdown(socket.SHUT_WR)
-    return Command(int(ours.recv(16)), ("memos-as", *words), ours)
+    replies = socket.socket(socket.AF_UNIX)
+    replies.connect(address())
+    socket.send_fds(replies, [b"+"], files)
+    replies.sendall(json.dumps(request).encode())
+    replies.shutdown(socket.SHUT_WR)
+    (pid,) = NUMBER.unpack(replies.recv(NUMBER.size))
+    return Command(pid, ("memos-as", *words), replies)
 
 
 def run(
@@ -105,60 +112,61 @@ def run(
 
 
 @cache
-def _preloaded() -> socket.socket:
-    """Return the socket of a process that waits for commands until this one ends."""
-    ours, theirs = socket.socketpair()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.preloaded"],
-            cwd=ROOT,
-            env=environment,
-            stdin=theirs.fileno(),
-            start_new_session=True,  # Ctrl-C is for the tests
-        )
-
-    def stop() -> None:
-        ours.close()
-        process.wait()
-
-    atexit.register(stop)
-    return ours
+def address() -> str:
+    """Return the path of the socket of a process that starts commands until this one ends."""
+    folder = mkdtemp(prefix="memos-test-")
+    atexit.register(rmtree, folder)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.preloaded", f"{folder}/socket"],
+        cwd=ROOT,
+        env=kept,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for the tests
+    )
+    atexit.register(process.communicate)  # closes its stdin, which ends it
+    assert process.stdout is not None
+    assert process.stdout.read(1) == b"!"
+    return f"{folder}/socket"
 
 
-def _serve() -> None:
-    """Fork a process for each request, which starts the command and reports how it ends."""
+def _serve(path: str) -> None:
+    """Fork a process for each connection, which starts the command and reports how it ends."""
     import memos_mcp.app
     import memos_mcp.cli.command_line
-    import memos_mcp.cli.opened_record  # noqa: F401  # what commands import when they run
+    import memos_mcp.cli.opened_record
+    import memos_mcp.engine.run
+    import memos_mcp.tool_calling.mcp_caller  # noqa: F401  # what commands import when they run
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forked processes
-    with socket.socket(fileno=os.dup(0)) as requests:
-        while True:
-            byte, descriptors, _, _ = socket.recv_fds(requests, 1, 1 + FILES)
-            if not byte:
-                return
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(16)
+        os.write(1, b"!")
+        while 0 not in select.select([0, listener.fileno()], [], [])[0]:
+            replies, _ = listener.accept()
             if os.fork() == 0:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                requests.close()
-                _report(socket.socket(fileno=descriptors[0]), descriptors[1:])
-            for descriptor in descriptors:
-                os.close(descriptor)
+                listener.close()
+                _report(replies)
+            replies.close()
 
 
-def _report(replies: socket.socket, files: list[int]) -> NoReturn:
+def _report(replies: socket.socket) -> NoReturn:
     """Start the command; send its process id, then its exit code."""
     with replies:
+        files = socket.recv_fds(replies, 1, FILES)[1]
         request = json.loads(b"".join(iter(lambda: replies.recv(1 << 16), b"")))
         pid = os.fork()
         if pid == 0:
             replies.close()
             _run(files, **request)
-        for descriptor in files:
+        for descriptor in (0, 1, *files):
             os.close(descriptor)
-        replies.sendall(b"%d" % pid)
-        replies.sendall(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        replies.sendall(NUMBER.pack(pid))
+        replies.sendall(NUMBER.pack(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
     os._exit(0)
 
 
@@ -195,4 +203,4 @@ def _run(files: list[int], *, arguments: list[str], environment: dict[str, str],
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1])

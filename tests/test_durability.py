@@ -16,6 +16,7 @@ import pytest
 
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
+from tests import preloaded
 from tests.acceptance.raw_clients import StdioRawClient, call_params, message, until
 from tests.acceptance.servers import Server
 from tests.prepared_home import copy_home
@@ -60,7 +61,7 @@ def furnished(tmp_path: Path, furnished_once: Path) -> Path:
     return copy_home(furnished_once, tmp_path / "home")
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(30, marks=pytest.mark.slow)])
 def test_what_was_acknowledged_survives_kill_nine_of_a_server_with_sixteen_writers(rounds: int) -> None:
     done = subprocess.run(
         [sys.executable, KILL_NINE, "--rounds", str(rounds), "--json"], stdout=subprocess.PIPE, check=True, timeout=600
@@ -161,7 +162,7 @@ async def test_a_second_process_stores_at_once_and_takes_over_the_index_when_the
         second.stop()
 
 
-@pytest.mark.parametrize("answers_read", [0, 5])
+@pytest.mark.parametrize("answers_read", [pytest.param(0, marks=pytest.mark.slow), 5])
 async def test_a_client_that_disconnects_during_stores_never_causes_partial_rows(home: Path, answers_read: int) -> None:
     contents = [f"Parcel {number} waits at locker {number * 7}." for number in range(12)]
     async with served(home) as client:
@@ -240,14 +241,7 @@ def doctor(home: Path) -> dict[str, Any]:
 def memos(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the command line on this home."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
-    return subprocess.run(
-        [sys.executable, "-m", "memos_mcp", *arguments],
-        env={**environment, "MEMOS_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return preloaded.run(arguments, {**environment, "MEMOS_HOME": str(home)}, timeout=60)
 
 
 def store_line(number: int, content: str) -> bytes:

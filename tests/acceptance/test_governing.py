@@ -1,12 +1,11 @@
 """A client stores, corrects, forgets and erases a memory, of which nothing remains in the files."""
 
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tests import preloaded
 from tests.acceptance.raw_clients import StdioRawClient
 from tests.acceptance.servers import Server
 from tests.prepared_home import copy_home
@@ -22,14 +21,8 @@ def files_with(word: str, home: Path) -> list[str]:
 
 
 def run(home: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "memos_mcp", *arguments],
-        env={"PATH": "/usr/bin:/bin", "HOME": "/", "MEMOS_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/", "MEMOS_HOME": str(home)}
+    done = preloaded.run(arguments, environment, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -38,7 +31,7 @@ async def test_an_erased_memory_leaves_no_word_in_the_data_folder(tmp_path: Path
     server = Server(copy_home(home_template, tmp_path / "home"))
     try:
         client = await StdioRawClient(server).open()
-        for number in range(20):
+        for number in range(5):
             await client.call("store_memory", {"content": f"Note {number} about the garden.", "session_id": "s"})
         first = {"content": "The secret word is quixotic.", "tags": ["zanzibar"], "session_id": "s"}
         old = (await client.call("store_memory", first)).data["memory_id"]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ import pytest
 from memos_mcp.archive.archive_reader import opened_archive
 from memos_mcp.cli.command_line import main
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
+from tests import preloaded
+from tests.cli.user_terminal import SECONDS
 from tests.conftest import SETTINGS
 from tests.postgres.record_rows import record_rows
 
@@ -38,7 +41,7 @@ def source() -> Iterator[Path]:
         lines = Path(folder) / "lines.jsonl"
         lines.write_text("".join(json.dumps(line) + "\n" for line in LINES))
         for command in (["import", "--no-wait", str(lines)], ["seed", "--no-wait"]):
-            subprocess.run([COMMAND, *command], env=environment(home), check=True, capture_output=True)
+            preloaded.run(command, environment(home), timeout=SECONDS).check_returncode()
         (home / "loadouts").mkdir()
         (home / "loadouts" / "writer.toml").write_text(LOADOUT)
         yield home
@@ -47,7 +50,7 @@ def source() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def backup(source: Path) -> Path:
     path = source.parent / "home.backup"
-    subprocess.run([COMMAND, "backup", path], env=environment(source), check=True, capture_output=True)
+    preloaded.run(["backup", path], environment(source), timeout=SECONDS).check_returncode()
     return path
 
 
@@ -140,15 +143,18 @@ def test_a_damaged_backup_changes_nothing(backup: Path, tmp_path: Path, nothing_
 def test_a_home_with_an_engine_is_not_restored_into(
     backup: Path, empty: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    engine = subprocess.Popen([COMMAND, "serve", "--port", "0"], env=environment(empty), stderr=subprocess.PIPE)
-    try:
-        assert engine.stderr is not None
-        assert any(b"http://" in line for line in engine.stderr)
-        assert main(["restore", "--replace", str(backup)]) == 1
-        assert "Stop it first: memos-as stop" in last_line(capsys)
-    finally:
-        engine.terminate()
-        engine.communicate(timeout=30)
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as log:
+        engine = preloaded.start(["serve", "--port", "0"], environment(empty), [writer] * 3)
+        os.close(writer)
+        try:
+            assert any(b"http://" in line for line in log)
+            assert main(["restore", "--replace", str(backup)]) == 1
+            assert "Stop it first: memos-as stop" in last_line(capsys)
+        finally:
+            engine.send_signal(signal.SIGTERM)
+            log.read()
+            assert engine.wait(SECONDS) == 0
 
 
 def test_a_backup_replaces_an_earlier_one_and_no_other_file(
@@ -185,16 +191,16 @@ async def test_a_database_of_a_server_is_backed_up_and_restored(
 ) -> None:
     variables = {**environment(tmp_path / "home"), "MEMOS_DATABASE_URL": database_url}
 
-    async def run(*command: str) -> tuple[int, str]:
-        done = await anyio.run_process([COMMAND, *command], env=variables, check=False)
-        return done.returncode, done.stderr.decode()
+    def run(*command: str) -> tuple[int, str]:
+        done = preloaded.run(command, variables, timeout=SECONDS)
+        return done.returncode, done.stderr
 
-    code, error = await run("restore", "--replace", str(backup))
+    code, error = run("restore", "--replace", str(backup))
     assert (code, "--replace is for the bundled PostgreSQL" in error) == (1, True)
-    assert (await run("restore", str(backup)))[0] == 0
-    code, error = await run("restore", str(backup))
+    assert run("restore", str(backup))[0] == 0
+    code, error = run("restore", str(backup))
     assert (code, "Create an empty database and set MEMOS_DATABASE_URL to it" in error) == (1, True)
-    assert (await run("backup", str(tmp_path / "again")))[0] == 0
+    assert run("backup", str(tmp_path / "again"))[0] == 0
     with ZipFile(tmp_path / "again") as one, ZipFile(backup) as other:
         for name in ("tables/agent_memories.copy", "tables/registered_tools.copy"):
             assert sorted(one.read(name).splitlines()) == sorted(other.read(name).splitlines())

@@ -30,6 +30,7 @@ from memos_mcp.postgres.record_line_types import LINE_TYPES
 from memos_mcp.postgres.record_lines import LineImports
 from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.settings import Settings
+from tests import preloaded
 from tests.postgres.record_rows import populate, record_rows
 
 pytestmark = pytest.mark.anyio
@@ -308,12 +309,11 @@ async def test_an_export_is_piped_and_imported_by_the_command(source: str, datab
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
     variables = {**kept, "MEMOS_HOME": str(tmp_path / "home"), "MEMOS_NAMESPACE": "office"}
     path = tmp_path / "piped.jsonl"
-    with anyio.fail_after(60):
-        done = await anyio.run_process([COMMAND, "export"], env={**variables, "MEMOS_DATABASE_URL": source})
-        path.write_bytes(done.stdout)
-        command = [COMMAND, "import", "--no-wait", str(path)]
-        done = await anyio.run_process(command, env={**variables, "MEMOS_DATABASE_URL": database_url})
-    assert done.stdout.decode().strip() == "1 memory lines created"
+    done = preloaded.run(["export"], {**variables, "MEMOS_DATABASE_URL": source}, timeout=60)
+    path.write_text(done.stdout)
+    command = ["import", "--no-wait", path]
+    done = preloaded.run(command, {**variables, "MEMOS_DATABASE_URL": database_url}, timeout=60)
+    assert done.stdout.strip() == "1 memory lines created"
 
 
 async def test_all_namespaces_are_those_of_an_export(tmp_path: Path, database_url: str) -> None:

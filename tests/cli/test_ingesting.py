@@ -387,7 +387,7 @@ def test_a_killed_run_is_resumed_and_embeds_nothing_twice(
     ingest(code)  # also waits until what other tests stored is indexed, so that the counts below are this test's own
     folder = tmp_path / "many"
     folder.mkdir()
-    for number in range(300):
+    for number in range(150):
         (folder / f"page{number}.py").write_text(GREET.replace("heron", f"heron number {number}"))
     before = doctor(capsys)
     with subprocess.Popen(
@@ -403,11 +403,11 @@ def test_a_killed_run_is_resumed_and_embeds_nothing_twice(
         cut.kill()
     assert cut.returncode == -signal.SIGKILL
 
-    assert figures(ingest(folder)[1])["unchanged"] == 300
+    assert figures(ingest(folder)[1])["unchanged"] == 150
     after = doctor(capsys)
     assert after["problems"] == []
-    assert after["rows"]["memory"] - before["rows"]["memory"] == 300
-    assert after["computed"] - before["computed"] == 300
+    assert after["rows"]["memory"] - before["rows"]["memory"] == 150
+    assert after["computed"] - before["computed"] == 150
 
 
 def doctor(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ from anyio.abc import Process
 from mcp import Client, StdioServerParameters
 
 from memos_mcp.ipc.run_dir import RunDir
+from tests import preloaded
 from tests.docs.pages import PAGES, ROOT, blocks
 from tests.ingest.git_repository import Repository
 
@@ -45,10 +47,11 @@ class Workspace:
         self.folder.parent.chmod(0o755)  # the embedded Postgres may be another user
         bin_folder = self.folder / ".venv/bin"
         bin_folder.mkdir(parents=True)
-        (bin_folder / "memos-as").symlink_to(Path(sys.executable).with_name("memos-as"))
-        for name in STAND_INS:
+        memos = [f"{ROOT}/tests/docs/memos_as.py", preloaded.address(), Path(sys.executable).with_name("memos-as")]
+        programs = {name: [f"{ROOT}/tests/docs/stand_ins.py", name] for name in STAND_INS}
+        for name, command in {**programs, "memos-as": ["-IS", *map(str, memos)]}.items():
             program = bin_folder / name
-            program.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/docs/stand_ins.py {name} "$@"\n')
+            program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, *command])} "$@"\n')
             program.chmod(0o755)
         self._write({f"src/web-shop/{name}": text for name, text in PROJECT.items()})
         web_shop = Repository(self.folder / "src/web-shop")
