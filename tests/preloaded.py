@@ -30,7 +30,7 @@ FILES = 3
 """stdin, stdout and stderr."""
 
 NUMBER = Struct("!i")
-"""A process id, and then an exit code, as they are reported."""
+"""The form of a process id, and then of an exit code."""
 
 
 @dataclass
@@ -106,6 +106,7 @@ def run(
             code = command.wait(timeout)
         finally:
             command.kill()
+            command.wait()
         stdout.seek(0)
         stderr.seek(0)
         return subprocess.CompletedProcess(command.args, code, stdout.read().decode(), stderr.read().decode())

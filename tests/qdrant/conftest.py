@@ -14,9 +14,10 @@ from memos_mcp.qdrant.server.options import DEFAULT_OPTIONS, ServerOptions
 from tests.qdrant.samples import SHAPE, index_folder
 
 SERVER = os.environ.get("MEMOS_TEST_QDRANT_URL")
+SERVERS = ("server", "server-int8") if SERVER else ()
 
 
-@pytest.fixture(params=["edge", "local", *(["server", "server-int8"] if SERVER else [])])
+@pytest.fixture(params=["edge", "local", *SERVERS])
 async def index(request: pytest.FixtureRequest) -> AsyncIterator[VectorIndex]:
     if request.param == "edge":
         with index_folder() as folder:

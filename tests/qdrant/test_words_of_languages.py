@@ -4,6 +4,7 @@ import pytest
 
 from memos_mcp.domain.index import IndexFilter, VectorIndex
 from tests.language_questions import FIRST_SHARE, LANGUAGES
+from tests.qdrant.conftest import SERVERS
 from tests.qdrant.samples import bm25, entry, search
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Payload indexes have no effect")]
@@ -20,6 +21,7 @@ async def test_words_alone_put_the_right_statement_first(index: VectorIndex, lan
     assert right >= FIRST_SHARE * len(both) >= 36
 
 
+@pytest.mark.parametrize("index", ["edge", pytest.param("local", marks=pytest.mark.slow), *SERVERS], indirect=True)
 async def test_a_statement_is_found_among_those_in_all_other_languages(index: VectorIndex) -> None:
     both = [pair for pairs in LANGUAGES.values() for pair in pairs]
     await index.put("memory", [entry(number, statement) for number, (statement, _) in enumerate(both)])
