@@ -1,4 +1,4 @@
-"""`memos-as` as the examples run it: a command is run by the process with the program imported, the bridge is a process of its own.
+"""`memos-as` as the examples run it: a command is forked from a process with the program imported, the bridge is not.
 
 python -IS memos_as.py SOCKET PROGRAM ARGUMENT...
 """
