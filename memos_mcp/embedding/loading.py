@@ -1,6 +1,7 @@
 """Finds models of fastembed, downloads them, and loads each once for all callers."""
 
 import gc
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -78,12 +79,17 @@ class ModelLoader(Generic[Model]):
             return self._loaded
 
 
-def disable_telemetry() -> None:
-    """Keep onnxruntime from sending telemetry and from writing files to the user's cache.
+def quiet_libraries() -> None:
+    """Keep the models' libraries from sending telemetry, from writing to the user's cache, and from logging.
 
-    Call it before onnxruntime is imported, which reads the variable once.
+    Their lines about a hub that is away say nothing of what to do here. Call it before onnxruntime is imported, which
+    reads the variable once.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    from loguru import logger as log_of_fastembed
+
+    log_of_fastembed.disable("fastembed")
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
 
 
 def find_description(kind: Any, name: str, unknown: Unavailable) -> Any:
@@ -94,10 +100,14 @@ def find_description(kind: Any, name: str, unknown: Unavailable) -> Any:
     raise unknown
 
 
-def open_downloaded(kind: Any, description: Any, data: Path, threads: int | None) -> Any:
+def open_downloaded(kind: Any, description: Any, data: Path, threads: int | None, unreachable: Unavailable) -> Any:
     """Open a model from the cache in the data folder, or download it there in a single attempt.
 
-    By default fastembed tries three times and sleeps 39 s in between, while every question waits.
+    By default fastembed tries three times and sleeps 39 s in between, while every question waits. Raises `unreachable`
+    if the model is not in the cache and cannot be downloaded.
     """
-    folder = kind.download_model(description, str(data / "models"), retries=1)
+    try:
+        folder = kind.download_model(description, str(data / "models"), retries=1)
+    except ValueError as error:
+        raise unreachable from error
     return kind(description.model, specific_model_path=str(folder), threads=threads)

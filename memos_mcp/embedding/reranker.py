@@ -13,7 +13,7 @@ from anyio import to_thread
 
 from memos_mcp.domain.errors import RerankerUnavailable
 from memos_mcp.domain.telemetry import NO_TELEMETRY, Telemetry
-from memos_mcp.embedding.loading import ModelLoader, disable_telemetry, find_description, open_downloaded
+from memos_mcp.embedding.loading import ModelLoader, find_description, open_downloaded, quiet_libraries
 
 _EXAMPLE: Final = "Xenova/ms-marco-MiniLM-L-6-v2"
 _LOAD_WAIT_SECONDS: Final = 10.0
@@ -67,13 +67,15 @@ class FastReranker:
 
 def _load(name: str, data: Path, threads: int | None) -> Any:
     """Load a model by its name. The imports are local because they take half a second."""
-    disable_telemetry()
+    quiet_libraries()
     try:
         from fastembed.rerank.cross_encoder import TextCrossEncoder
 
         description = find_description(TextCrossEncoder, name, _unknown(name))
-        return open_downloaded(TextCrossEncoder, description, data, threads)
-    except RerankerUnavailable:
+        return open_downloaded(TextCrossEncoder, description, data, threads, _unreachable(name))
+    except RerankerUnavailable as error:
+        logger.warning("%s", error)
+        logger.debug("the reranker %s cannot be loaded", name, exc_info=True)
         raise
     except Exception as error:
         logger.warning("the reranker %s cannot be loaded", name, exc_info=True)
@@ -86,6 +88,13 @@ def _unknown(name: str) -> RerankerUnavailable:
     return RerankerUnavailable(
         f"MEMOS_RERANKER names a model that fastembed does not have: {name}. "
         f"Set it to one of its cross-encoders, for example {_EXAMPLE}. Until then the order is the usual one."
+    )
+
+
+def _unreachable(name: str) -> RerankerUnavailable:
+    return RerankerUnavailable(
+        f"The reranker {name} cannot be downloaded. Connect this machine to its hub, or unset MEMOS_RERANKER. "
+        "Until then the order is the usual one; the download is tried again from time to time."
     )
 
 

@@ -134,8 +134,12 @@ class Indexer:
         return False
 
     async def run(self) -> None:
-        """Serve until cancelled; after a failure of any part, retry after ever longer delays up to a bound."""
+        """Serve until cancelled; after a failure of any part, retry after ever longer delays up to a bound.
+
+        While retries fail for the same reason, it is logged once.
+        """
         delay = FIRST_RETRY_SECONDS
+        logged: str | None = None
         while True:
             began = anyio.current_time()
             try:
@@ -145,7 +149,9 @@ class Indexer:
             except* Unavailable as group:
                 reason = str(group.exceptions[0])
                 self._state = self._state.failed(reason)
-                logger.warning("The index cannot be brought up to date right now: %s", reason)
+                level = logging.DEBUG if reason == logged else logging.WARNING
+                logger.log(level, "The index cannot be brought up to date right now: %s", reason)
+                logged = reason
             except* Exception as group:  # a defect here must cost a retry, not the server
                 logger.exception("The indexer failed and will start again", exc_info=group)
                 self._state = self._state.failed("The indexer failed; the log says why.")
@@ -153,7 +159,7 @@ class Indexer:
                 self._state = self._state.stopped()
                 self._opened.set()
             if anyio.current_time() - began > LAST_RETRY_SECONDS:
-                delay = FIRST_RETRY_SECONDS
+                delay, logged = FIRST_RETRY_SECONDS, None
             with suppress(MemosError):
                 await self._report(None)
             await anyio.sleep(delay)

@@ -21,7 +21,7 @@ ANSWER_SECONDS = 10.0
 """The maximum time for the answer to any input."""
 
 START_SECONDS = 60.0
-"""The first call of a new server waits until the database is created and the model is built."""
+"""The first call of a new server waits until the database is created and the model is loaded."""
 
 SENTINEL = "The lighthouse keeper's spare key hangs behind the barometer."
 """Stored first on every server; no bad input may lose it."""

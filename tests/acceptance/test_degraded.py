@@ -26,7 +26,7 @@ from memos_mcp.qdrant.edge import generations
 from memos_mcp.services import indexer
 from memos_mcp.settings import Settings
 from tests.acceptance.raw_clients import until
-from tests.prepared_home import copy_home, share_model
+from tests.prepared_home import copy_home
 
 pytestmark = pytest.mark.anyio
 
@@ -38,10 +38,12 @@ WEATHER = NewTool("weather", "Weather", "Returns the forecast for a city.", "htt
 
 
 @pytest.fixture
-def home(tmp_path: Path, home_template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home with the model alone."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home."""
     monkeypatch.setattr(indexer, "LAST_RETRY_SECONDS", 0.5)
-    return share_model(tmp_path / "home", (home_template / "models").resolve())
+    home = tmp_path / "home"
+    home.mkdir()
+    return home
 
 
 async def test_queries_are_degraded_to_words_while_another_process_holds_the_index(

@@ -16,7 +16,7 @@ SECRETS = ("quixotic", "marzipan", "zanzibar", "bergamot", "xylophone")
 
 
 def files_with(word: str, home: Path) -> list[str]:
-    files = [path for path in home.rglob("*") if path.is_file() and "models" not in path.parts]
+    files = [path for path in home.rglob("*") if path.is_file()]
     return [str(path.relative_to(home)) for path in files if word.encode() in path.read_bytes()]
 
 

@@ -23,13 +23,14 @@ def make(arguments: Sequence[str]) -> None:
 
 
 def pip(arguments: Sequence[str]) -> None:
-    """Check that the distribution and its extra exist."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    """Check that the distribution is one of the project's, and that its extra exists."""
+    files = [ROOT / "pyproject.toml", *ROOT.glob("packages/*/pyproject.toml")]
+    projects = {project["name"]: project for project in (tomllib.loads(file.read_text())["project"] for file in files)}
     (wanted,) = arguments[1:]
-    name, extra = re.fullmatch(r"([\w-]+)\[(\w+)\]", wanted).groups()  # type: ignore[union-attr]  # no match fails the test
+    name, extra = re.fullmatch(r"([\w-]+)(?:\[(\w+)\])?", wanted).groups()  # type: ignore[union-attr]  # no match fails
     assert arguments[0] == "install"
-    assert name == project["name"]
-    assert extra in project["optional-dependencies"]
+    assert extra is None or extra in projects[name]["optional-dependencies"]
+    assert name in projects
 
 
 def docker(arguments: Sequence[str]) -> None:

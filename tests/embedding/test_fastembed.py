@@ -1,6 +1,8 @@
 """What only the embedder on fastembed does: loading, sharing inferences, caching."""
 
 import asyncio
+import logging
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from memos_mcp.domain.errors import EmbedderUnavailable
 from memos_mcp.domain.index import Shape, Vector
-from memos_mcp.embedding import fastembed, minilm
+from memos_mcp.embedding import fastembed
 from memos_mcp.embedding.fastembed import FastEmbedder
 
 pytestmark = pytest.mark.anyio
@@ -259,7 +261,7 @@ async def test_first_users_at_once_load_the_model_once(data: Path, monkeypatch: 
     assert loads == [MINILM]
 
 
-async def test_the_loop_runs_while_the_model_is_built_and_loaded(tmp_path: Path) -> None:
+async def test_the_loop_runs_while_the_model_is_loaded(tmp_path: Path) -> None:
     embedder = FastEmbedder(MINILM, tmp_path)
     ticks = 0
 
@@ -282,20 +284,46 @@ async def test_a_model_that_fastembed_does_not_have_names_the_setting(tmp_path: 
         await FastEmbedder("no/such-model", tmp_path).query("anything")
 
 
-async def test_without_the_wheel_and_the_hub_the_model_is_unavailable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_without_the_package_and_the_hub_the_model_is_unavailable_and_nothing_is_logged(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(minilm, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "memos_as_minilm", None)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
-    with anyio.fail_after(10), pytest.raises(EmbedderUnavailable, match="by words only"):
+    with anyio.fail_after(10), pytest.raises(EmbedderUnavailable, match="Run `pip install memos-as-minilm`"):
         await FastEmbedder(MINILM, tmp_path).passages(["anything"])
 
+    assert [record.name for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert capfd.readouterr() == ("", "")
 
-async def test_a_data_folder_that_cannot_be_written_makes_the_model_unavailable(tmp_path: Path) -> None:
+
+async def test_another_model_that_cannot_be_downloaded_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    with anyio.fail_after(10), pytest.raises(EmbedderUnavailable, match=r"bge-small-en-v1\.5 cannot be downloaded"):
+        await FastEmbedder("BAAI/bge-small-en-v1.5", tmp_path).passages(["anything"])
+
+
+async def test_a_data_folder_that_cannot_be_written_makes_a_downloaded_model_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "models").write_text("a file where the folder should be")
 
-    with pytest.raises(EmbedderUnavailable) as caught:
-        await FastEmbedder(MINILM, tmp_path).load()
+    with anyio.fail_after(10), pytest.raises(EmbedderUnavailable) as caught:
+        await FastEmbedder("BAAI/bge-small-en-v1.5", tmp_path).load()
 
     assert str(tmp_path) not in str(caught.value)
+
+
+async def test_the_default_model_needs_no_data_folder(tmp_path: Path) -> None:
+    data = tmp_path / "missing"
+
+    await FastEmbedder(MINILM, data).load()
+
+    assert not await anyio.Path(data).exists()

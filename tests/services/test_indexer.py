@@ -74,8 +74,12 @@ async def test_an_index_that_fails_while_serving_recovers(
     assert "dense" in page.hits[0].signals
 
 
-async def test_an_index_that_cannot_be_opened_is_retried_after_growing_delays(
-    tmp_path: Path, database: Database, embedder: HashEmbedder, monkeypatch: pytest.MonkeyPatch
+async def test_an_index_that_cannot_be_opened_is_retried_after_growing_delays_and_logged_once(
+    tmp_path: Path,
+    database: Database,
+    embedder: HashEmbedder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     tries: list[float] = []
     enough = anyio.Event()
@@ -92,6 +96,7 @@ async def test_an_index_that_cannot_be_opened_is_retried_after_growing_delays(
         with anyio.fail_after(30):
             await enough.wait()
     assert tries[-1] - tries[-2] >= 0.4
+    assert caplog.text.count("cannot be brought up to date") == 1
 
 
 async def test_answers_are_matched_by_words_until_the_model_can_be_loaded(
