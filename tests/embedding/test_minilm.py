@@ -1,4 +1,4 @@
-"""The data package carries the default model as it is on record, and is found where it is installed."""
+"""The data package carries the default model that is on record, and is found where it is installed."""
 
 import hashlib
 import json
