@@ -188,7 +188,7 @@ RANKING = (
         Variant(f"lifted with a sharpness of {sharpness:g}", _lifting(sharpness), of="memories")
         for sharpness in (10.0, 30.0)
     ),
-    Variant("no names of files", {"memos_mcp.retrieval.file_names.NAMED": 0.0}, of="memories"),
+    Variant("no names of files", {"memos_mcp.retrieval.named_files.NAMED": 0.0}, of="memories"),
     *(Variant(f"a point of BM25 is worth {weight}", _weighing(weight)) for weight in (0.01, 0.02, 0.03, 0.04, 0.06)),
     Variant("each lane divided by its best, half and half", _weighing(1.0), divided_by_best),
     Variant("proposals only, cosine min-max scaled, half and half", _weighing(1.0), min_max_scaled),

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from memos_mcp.domain.index import Group, ItemKind, Lanes, Match, Span
-from memos_mcp.retrieval.file_names import named_strength, words_of
 from memos_mcp.retrieval.files import FileChunks, PartStrengths, file_strengths
+from memos_mcp.retrieval.named_files import named_strength, words_of
 
 Item = TypeVar("Item")
 

@@ -21,7 +21,7 @@ from memos_mcp.domain.json_schema import properties
 from memos_mcp.domain.memory import Memory, MemoryFilter, MemoryStore
 from memos_mcp.domain.source_metadata import also_in
 from memos_mcp.domain.tool import Tool, ToolFilter, ToolStore
-from memos_mcp.retrieval.file_names import file_words
+from memos_mcp.retrieval.named_files import file_words
 from memos_mcp.retrieval.terms import metadata_terms, split_identifier
 
 Row = TypeVar("Row")

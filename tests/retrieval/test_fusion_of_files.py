@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_mcp.domain.index import Group, Lanes, Match, Span
-from memos_mcp.retrieval.file_names import NAMED
 from memos_mcp.retrieval.files import SHARPNESS
 from memos_mcp.retrieval.fusion import Ranked, fuse
+from memos_mcp.retrieval.named_files import NAMED
 
 HERE = Span(0, 1)
 COSINES = st.floats(-1, 1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memos_mcp.retrieval.file_names import NAMED, file_words, named_strength, words_of
+from memos_mcp.retrieval.named_files import NAMED, file_words, named_strength, words_of
 
 
 @pytest.mark.parametrize(
