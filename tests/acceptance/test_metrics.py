@@ -12,6 +12,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from memos_mcp.domain.index import ITEM_KINDS
+from memos_mcp.domain.quotas import LIMITS
 from memos_mcp.domain.telemetry import STAGES
 from memos_mcp.mcp_server.server import TOOLS
 from memos_mcp.telemetry.recorder import BOUNDS, OUTCOMES
@@ -28,6 +29,7 @@ LABELS: Mapping[str, set[str]] = {
     "model": {"embedding", "reranker"},
     "transport": {"stdio", "streamable-http", "sse"},
     "state": {"in_use", "idle"},
+    "limit": set(LIMITS),
     "le": {*map(str, BOUNDS), "+Inf"},
 }
 """All values that a label of ours may have."""
