@@ -37,7 +37,7 @@ async def test_scores_are_in_the_order_of_the_texts(data: Path) -> None:
 async def test_a_text_beyond_the_window_is_read_up_to_the_window(data: Path) -> None:
     [score] = await FastReranker(cross_encoder.NAME.lower(), data, threads=1).scores(QUESTION, ["key " * 60_000])
 
-    assert 400 < score < 512
+    assert 200 < score < 256
 
 
 async def test_the_same_texts_are_read_once_for_all_pages_of_an_answer(
@@ -74,7 +74,7 @@ async def test_without_the_hub_the_reranker_is_unavailable_at_once(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
-    with anyio.fail_after(8), pytest.raises(RerankerUnavailable, match="cannot be loaded") as caught:
+    with anyio.fail_after(8), pytest.raises(RerankerUnavailable, match="cannot be downloaded") as caught:
         await FastReranker(cross_encoder.NAME, tmp_path).scores(QUESTION, ["a key"])
 
     assert str(tmp_path) not in str(caught.value)

@@ -160,7 +160,7 @@ async def test_an_answer_that_began_without_the_reranker_continues_without(
     third = await app.memories.query(SCOPE, MemoryQuery("a plum tree", limit=12, cursor=following(second)))
 
     assert first.degraded is not None
-    assert "cannot be loaded" in first.degraded
+    assert "cannot be downloaded" in first.degraded
     assert (anew.degraded, contents(anew) == contents(first)) == (None, False)
     assert contents(first) + contents(second) + contents(third) == contents(usual)
     assert (second.degraded, third.degraded) == (RERANKER_SKIPPED, None)
@@ -234,7 +234,7 @@ async def test_answers_without_the_reranking_model_keep_their_order_and_join_all
         for degraded, also in ((page.degraded, usual.degraded), (tools.degraded, usual_tools.degraded)):
             assert degraded is not None
             reason = degraded.removeprefix("" if also is None else f"{also} ")
-            assert reason.startswith(f"The reranker {cross_encoder.NAME} cannot be loaded, so the order is the usual")
+            assert reason.startswith(f"The reranker {cross_encoder.NAME} cannot be downloaded.")
             assert (also is None) != down
 
 
