@@ -18,7 +18,17 @@ from typing import Any
 from run_session import EXIT_SECONDS, SESSION, TRANSPORTS, address, wrong
 from serving import CACHE, COMMAND, Failed, Home, fresh_home, run, tail
 
-TOOLS = ["build_loadout", "discover_tools", "query_memory", "register_tool", "store_memory"]
+TOOLS = [
+    "build_loadout",
+    "discover_tools",
+    "forget_memory",
+    "query_memory",
+    "register_tool",
+    "report_outcome",
+    "store_memory",
+    "unregister_tool",
+    "update_memory",
+]
 CALLS = ("store", "store unicode", "query by meaning", "unknown argument", "register", "discover in full")
 ERAS = ("legacy", "modern")
 CALL_SECONDS = 90.0
