@@ -37,7 +37,7 @@ async def test_another_namespace_on_the_same_home_sees_and_changes_nothing(
         third = Server(home, ("serve", "--port", "0"), {"MEMOS_NAMESPACE": "third", **shared})
         assert third.url
         create = ["token", "create", "--namespace", "fourth", "--agent", "alice"]
-        token = in_pipe(user_of(home), create).stdout.strip()
+        token = in_pipe(user_of(home) | shared, create).stdout.strip()
         for http in (HttpRawClient(third), HttpRawClient(third, token)):
             await _assert_isolated(http, ids, cursors)
             await http.close()
