@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from memos_mcp.domain.audit import AuditMode
-from memos_mcp.domain.quotas import MAX_AMOUNT, MAX_RATE, Quota
+from memos_mcp.domain.quotas import LIMITS, MAX_AMOUNT, MAX_RATE, Quota
 from memos_mcp.ipc.handshake import IDENTITY
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -128,14 +128,7 @@ class Settings(BaseSettings):
     @property
     def quota(self) -> Quota:
         """The limits of every namespace that has none of its own."""
-        return Quota(
-            self.quota_memories,
-            self.quota_bytes,
-            self.quota_tools,
-            self.quota_calls_a_minute,
-            self.quota_concurrent_calls,
-            self.quota_embedding_seconds,
-        )
+        return Quota(**{limit: getattr(self, f"quota_{limit}") for limit in LIMITS})
 
     def differing(self, environment: Mapping[str, str]) -> list[str]:
         """Return the names of the settings that identify an engine and have other values in this environment."""

@@ -1,9 +1,10 @@
-"""The arguments of `memos-as hook`. Except on Windows, `memos_mcp.hooks.hook` reads them: it starts faster."""
+"""The arguments of `memos-as hook`. Except on Windows, `memos_mcp.hooks.hook_options` reads them, which is faster."""
 
 import argparse
 from collections.abc import Awaitable, Callable
 
 from memos_mcp.hooks.events import RULES
+from memos_mcp.hooks.hook_options import ANSWER_MILLISECONDS, DEFAULT_TOKENS
 from memos_mcp.settings import Settings
 
 EXAMPLE = """example, as the command of a hook of Claude Code:
@@ -23,8 +24,16 @@ def add_hook_command(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     hook.add_argument("--capture", action="store_true", help="also store prompts and answers, as episodic memories")
     hook.add_argument("--loadout", metavar="NAME", help="start sessions with this loadout")
     hook.add_argument("--namespace", metavar="NAME", help="instead of MEMOS_NAMESPACE")
-    hook.add_argument("--tokens", type=int, default=800, metavar="N", help="budget of an answer (800)")
-    hook.add_argument("--within", type=int, default=110, metavar="MS", help="time for the engine's answer (110)")
+    hook.add_argument(
+        "--tokens", type=int, default=DEFAULT_TOKENS, metavar="N", help=f"budget of an answer ({DEFAULT_TOKENS})"
+    )
+    hook.add_argument(
+        "--within",
+        type=int,
+        default=ANSWER_MILLISECONDS,
+        metavar="MS",
+        help=f"time for the engine's answer ({ANSWER_MILLISECONDS})",
+    )
     hook.set_defaults(choose=_nothing)
 
 

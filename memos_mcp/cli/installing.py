@@ -110,12 +110,12 @@ def _remote(settings: Settings, scope: Scope, url: str, *, token: bool) -> Remot
         if not url.startswith(("http://", "https://")):
             raise Invalid(f"{url[:100]!a} is no URL such as http://127.0.0.1:8766/mcp.")
         return RemoteServer(url, token)
-    from memos_mcp.transports.loopback_token import FILE_NAME, makes_token  # other commands do not wait for it
+    from memos_mcp.transports.http_url import base_url, scheme_of  # other commands do not wait for these
+    from memos_mcp.transports.loopback_token import FILE_NAME, makes_token
 
-    scheme = "http" if settings.tls_cert is None else "https"
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     file = settings.home / FILE_NAME if scope == "user" and makes_token(settings) else None
-    return RemoteServer(f"{scheme}://{host}:{settings.port}/mcp", token and settings.auth == "token", file)
+    address = base_url(scheme_of(settings), settings.host, settings.port)
+    return RemoteServer(f"{address}/mcp", token and settings.auth == "token", file)
 
 
 def _apply(change: Change, *, dry_run: bool) -> None:

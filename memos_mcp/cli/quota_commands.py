@@ -5,7 +5,7 @@ from functools import partial
 
 from memos_mcp.cli.argument_types import name, positive, whole_number
 from memos_mcp.cli.memory_commands import Command, Subparsers
-from memos_mcp.domain.quotas import MAX_AMOUNT, MAX_RATE, Quota
+from memos_mcp.domain.quotas import LIMITS, MAX_AMOUNT, MAX_RATE, Quota
 
 
 def add_quota_commands(commands: Subparsers) -> None:
@@ -37,14 +37,7 @@ def add_quota_commands(commands: Subparsers) -> None:
 def _set(arguments: argparse.Namespace) -> Command:
     from memos_mcp.cli.change_quotas import set_quota
 
-    quota = Quota(
-        arguments.memories,
-        arguments.bytes,
-        arguments.tools,
-        arguments.calls_a_minute,
-        arguments.concurrent_calls,
-        arguments.embedding_seconds,
-    )
+    quota = Quota(**{limit: getattr(arguments, limit) for limit in LIMITS})
     return partial(set_quota, namespace=arguments.namespace, quota=quota)
 
 

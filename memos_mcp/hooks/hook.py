@@ -13,17 +13,15 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from memos_mcp.hooks.engine_call import call
 from memos_mcp.hooks.events import RULES, HookEvent, answer_with, read_event
+from memos_mcp.hooks.hook_options import Options, read_options
 from memos_mcp.hooks.messages import message_of
 from memos_mcp.hooks.recall import Recalled, loadout_for, near_memories, question_for, starting_memories
 from memos_mcp.hooks.shown_memories import ShownMemories
 from memos_mcp.ipc.run_dir import home_of
-
-ANSWER_MILLISECONDS: Final = 110
-"""For the engine's answer. The start of this process takes 30 to 40 ms more."""
 
 SPARE_SECONDS: Final = 0.13
 """So much later the process ends even when its input or the data folder does not answer."""
@@ -31,26 +29,14 @@ SPARE_SECONDS: Final = 0.13
 KEEP_SECONDS: Final = 20.0
 """For a message to be stored, in the background."""
 
-DEFAULT_TOKENS: Final = 800
 STDIN, STDOUT, STDERR = 0, 1, 2
-
-
-class Options(NamedTuple):
-    """What is given on the command line."""
-
-    event: str
-    capture: bool = False
-    loadout: str | None = None
-    tokens: int = DEFAULT_TOKENS
-    within: int = ANSWER_MILLISECONDS
-    namespace: str | None = None
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the hook with these arguments, which `memos-as hook --help` explains; return 0."""
     os.umask(0o077)
     with suppress(Exception):  # the client must continue; memos-as status and doctor show the cause
-        options = _options(arguments)
+        options = read_options(arguments)
         _exit_after(options.within / 1000 + SPARE_SECONDS)
         _run(options)
     _exit_after(0)  # never: while Python ends it has no handler, and the signal would kill the process
@@ -70,20 +56,6 @@ def _run(options: Options) -> None:
     _answer(event, options, environment)
     if options.capture and (message := message_of(event, datetime.now(UTC))) is not None:
         _keep(message, environment)
-
-
-def _options(arguments: Sequence[str]) -> Options:
-    given: dict[str, Any] = {"event": arguments[0]}
-    rest = iter(arguments[1:])
-    for option in rest:
-        name = option.removeprefix("--")
-        if name == "capture":
-            given[name] = True
-        elif name in ("loadout", "namespace"):
-            given[name] = next(rest)
-        elif name in ("tokens", "within"):
-            given[name] = int(next(rest))
-    return Options(**given)
 
 
 def _answer(event: HookEvent, options: Options, environment: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """The resources that a user attaches in a client: a memory, a tool, or the pack of a loadout, each as JSON."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
 from mcp import MCPError, types
@@ -34,18 +34,34 @@ async def read_loadout(call: ToolCaller, context: ServerRequestContext[Any], nam
     return await result_of(call, context, "build_loadout", {"name": name, "task": name})
 
 
-READERS: Final[Mapping[str, tuple[str, str, Reader]]] = {
-    "memories/{memory_id}": ("memory", "A memory, by its id.", read_memory),
-    "tools/{tool_id}": ("tool", "A tool with its schemas, by its tool_id.", read_tool),
-    "loadouts/{name}": ("loadout", "The role, memories and tools of a loadout of this server.", read_loadout),
+class ResourceKind(NamedTuple):
+    """A kind of resource: what its template names, and the function that reads one by its name."""
+
+    name: str
+    parameter: str
+    description: str
+    read: Reader
+
+
+KINDS: Final[Mapping[str, ResourceKind]] = {
+    "memories": ResourceKind("memory", "memory_id", "A memory, by its id.", read_memory),
+    "tools": ResourceKind("tool", "tool_id", "A tool with its schemas, by its tool_id.", read_tool),
+    "loadouts": ResourceKind(
+        "loadout", "name", "The role, memories and tools of a loadout of this server.", read_loadout
+    ),
 }
+"""By the first part of their URIs."""
 
 TEMPLATES: Final = types.ListResourceTemplatesResult(
     resource_templates=[
         types.ResourceTemplate(
-            name=name, title=name.capitalize(), uri_template=SCHEME + path, description=description, mime_type=JSON
+            name=kind.name,
+            title=kind.name.capitalize(),
+            uri_template=f"{SCHEME}{part}/{{{kind.parameter}}}",
+            description=kind.description,
+            mime_type=JSON,
         )
-        for path, (name, description, _) in READERS.items()
+        for part, kind in KINDS.items()
     ]
 )
 
@@ -66,12 +82,11 @@ async def read_resource(
     call: ToolCaller, context: ServerRequestContext[Any], params: types.ReadResourceRequestParams
 ) -> types.ReadResourceResult:
     """Return a resource as JSON; raise `MCPError` when there is none of this URI."""
-    kind, _, name = params.uri.removeprefix(SCHEME).partition("/")
-    for path, (_, _, read) in READERS.items():
-        if params.uri.startswith(SCHEME) and path.startswith(f"{kind}/") and name:
-            found = await read(call, context, unquote(name))
-            if found is not None:
-                content = types.TextResourceContents(uri=params.uri, mime_type=JSON, text=compact(found))
-                return types.ReadResourceResult(contents=[content])
-    forms = ", ".join(SCHEME + path for path in READERS)
-    raise MCPError(types.INVALID_PARAMS, f"There is no such resource. URIs: {forms}.", {"uri": params.uri})
+    part, _, name = params.uri.removeprefix(SCHEME).partition("/")
+    kind = KINDS.get(part) if params.uri.startswith(SCHEME) else None
+    found = await kind.read(call, context, unquote(name)) if kind is not None and name else None
+    if found is None:
+        forms = ", ".join(template.uri_template for template in TEMPLATES.resource_templates)
+        raise MCPError(types.INVALID_PARAMS, f"There is no such resource. URIs: {forms}.", {"uri": params.uri})
+    content = types.TextResourceContents(uri=params.uri, mime_type=JSON, text=compact(found))
+    return types.ReadResourceResult(contents=[content])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Final
 
-from memos_mcp.domain.quotas import Amounts, Quota
+from memos_mcp.domain.quotas import LIMITS, Amounts, Quota
 from memos_mcp.postgres.connection import Row
 from memos_mcp.postgres.database import Database, retried
 
@@ -72,11 +72,4 @@ class PostgresQuotas:
 
 
 def _quota(row: Row) -> Quota:
-    return Quota(
-        row["memories"],
-        row["bytes"],
-        row["tools"],
-        row["calls_a_minute"],
-        row["concurrent_calls"],
-        row["embedding_seconds"],
-    )
+    return Quota(**{limit: row[limit] for limit in LIMITS})

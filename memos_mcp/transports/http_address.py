@@ -8,7 +8,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.settings import Settings
-from memos_mcp.transports.loopback_token import is_loopback
+from memos_mcp.transports.http_url import base_url, is_loopback, scheme_of
 
 _LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
@@ -41,8 +41,7 @@ def security(settings: Settings) -> TransportSecuritySettings:
     hosts, origins = list(settings.allowed_hosts), list(settings.allowed_origins)
     if is_loopback(settings.host):
         hosts += _LOOPBACK_HOSTS
-        scheme = "http" if settings.tls_cert is None else "https"
-        origins += [f"{scheme}://{host}" for host in _LOOPBACK_HOSTS]
+        origins += [f"{scheme_of(settings)}://{host}" for host in _LOOPBACK_HOSTS]
     return TransportSecuritySettings(
         enable_dns_rebinding_protection=True,
         allowed_hosts=[form for host in hosts for form in _with_any_port(host)],
@@ -73,7 +72,7 @@ def listen(host: str, port: int) -> socket.socket:
 def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """Return the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return base_url(scheme, host, port)
 
 
 def _with_any_port(name: str) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """The token that a server on loopback makes for itself, in a file that only its owner can read."""
 
-import ipaddress
 import os
 import re
 import stat
@@ -13,20 +12,13 @@ from typing import Final
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.services.access_tokens import new_token
 from memos_mcp.settings import Settings
+from memos_mcp.transports.http_url import is_loopback
 
 FILE_NAME: Final = "http-token"
 MAX_BYTES: Final = 4_096
 
 _TOKEN: Final = re.compile(rb"[!-~]{32,%d}" % MAX_BYTES)
 """What an operator may have put there instead: as long as what cannot be guessed, and sendable in a header."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def makes_token(settings: Settings) -> bool:
