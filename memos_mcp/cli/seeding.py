@@ -14,11 +14,11 @@ from typing import Any, Final
 from memos_mcp.app import App, open_app
 from memos_mcp.cli.importing import new_memory, new_tool, open_file
 from memos_mcp.cli.maintenance import show_indexing
-from memos_mcp.cli.serving import scope_of
 from memos_mcp.domain.errors import Invalid, MemosError, NotFound
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, check_endpoint
+from memos_mcp.engine.admission import scope_of
 from memos_mcp.mcp_server.tool_definition import unknown
 from memos_mcp.settings import Settings
 
@@ -43,7 +43,7 @@ async def seed(settings: Settings, *, path: Path | None, wait: bool) -> int:
     async with open_app(settings) as app:
         for label, new in valid.items():
             try:
-                outcome = await _store(app, scope_of(settings), new)
+                outcome = await _store(app, scope_of(settings.namespace, settings.agent_id), new)
             except NotFound as error:
                 _reject(label, error, counts)
             else:

@@ -5,7 +5,6 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, NotRequired
 
-from mcp import types
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -13,7 +12,7 @@ from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.scope import Scope
 from memos_mcp.mcp_server.response_budget import HARD_CHARS, compact
-from memos_mcp.mcp_server.tool_definition import StrictArguments, ToolDefinition
+from memos_mcp.mcp_server.tool_definition import Effects, StrictArguments, ToolDefinition
 from memos_mcp.services.search import check_question
 
 NOTE_CHARS: Final = 400
@@ -83,8 +82,6 @@ CALL_TOOL: Final = ToolDefinition(
     ),
     arguments=CallTool,
     result=ToolCallResult,
-    annotations=types.ToolAnnotations(
-        read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True
-    ),
+    effects=Effects(destructive=True, idempotent=False, open_world=True),
     call=call_tool,
 )

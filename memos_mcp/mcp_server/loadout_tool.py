@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Final, NotRequired
 
-from mcp import types
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
@@ -16,7 +15,7 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import ToolHit
 from memos_mcp.mcp_server.memory_results import Excerpt
 from memos_mcp.mcp_server.response_budget import SHARE_CHARS, compact, excerpt
-from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
+from memos_mcp.mcp_server.tool_definition import READS, StrictArguments, Strings, ToolDefinition, whole
 from memos_mcp.mcp_server.toolbox_tools import shown_schemas, tool_fields
 from memos_mcp.retrieval.packing import PINNED, Pack, PackItem, pack
 from memos_mcp.services.loadouts import Gathered, Hit, Proposals
@@ -250,6 +249,6 @@ BUILD_LOADOUT: Final = ToolDefinition(
     ),
     arguments=BuildLoadout,
     result=BuiltLoadout,
-    annotations=types.ToolAnnotations(read_only_hint=True, open_world_hint=False),
+    effects=READS,
     call=build_loadout,
 )

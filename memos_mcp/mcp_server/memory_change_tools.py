@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, NotRequired
 
-from mcp import types
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
@@ -13,7 +12,14 @@ from memos_mcp.domain.memory import MemoryFilter, MemoryKind
 from memos_mcp.domain.memory_changes import Clearable, Forgotten, MemoryChange, Selection
 from memos_mcp.domain.scope import Scope
 from memos_mcp.mcp_server.memory_tools import MAX_READ, Conditions, MemoryId, Time, Unit, not_here
-from memos_mcp.mcp_server.tool_definition import ArgumentReader, StrictArguments, Strings, ToolDefinition, whole
+from memos_mcp.mcp_server.tool_definition import (
+    ArgumentReader,
+    Effects,
+    StrictArguments,
+    Strings,
+    ToolDefinition,
+    whole,
+)
 
 CONDITIONS: Final = ArgumentReader(Conditions)
 
@@ -131,9 +137,7 @@ UPDATE_MEMORY: Final = ToolDefinition(
     ),
     arguments=UpdateMemory,
     result=UpdatedMemory,
-    annotations=types.ToolAnnotations(
-        read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
-    ),
+    effects=Effects(destructive=True, idempotent=True),
     call=update_memory,
 )
 
@@ -147,8 +151,6 @@ FORGET_MEMORY: Final = ToolDefinition(
     ),
     arguments=ForgetMemory,
     result=ForgottenMemories,
-    annotations=types.ToolAnnotations(
-        read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
-    ),
+    effects=Effects(destructive=True, idempotent=True),
     call=forget_memory,
 )

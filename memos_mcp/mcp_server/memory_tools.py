@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from mcp import types
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from memos_mcp.app import App
@@ -23,7 +22,7 @@ from memos_mcp.domain.memory import (
 from memos_mcp.domain.scope import Scope
 from memos_mcp.mcp_server.memory_results import FoundMemories, StoredMemory, found_memory, named, similar_memory
 from memos_mcp.mcp_server.response_budget import CHARS_PER_TOKEN, DEFAULT_CHARS, MAX_TOKENS, MIN_TOKENS, fit_memories
-from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
+from memos_mcp.mcp_server.tool_definition import READS, Effects, StrictArguments, Strings, ToolDefinition, whole
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d([.]\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
@@ -209,9 +208,7 @@ STORE_MEMORY: Final = ToolDefinition(
     ),
     arguments=StoreMemory,
     result=StoredMemory,
-    annotations=types.ToolAnnotations(
-        read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-    ),
+    effects=Effects(destructive=False, idempotent=True),
     call=store_memory,
 )
 
@@ -225,6 +222,6 @@ QUERY_MEMORY: Final = ToolDefinition(
     ),
     arguments=QueryMemory,
     result=FoundMemories,
-    annotations=types.ToolAnnotations(read_only_hint=True, open_world_hint=False),
+    effects=READS,
     call=query_memory,
 )

@@ -2,14 +2,13 @@
 
 from typing import Annotated, Final, NotRequired
 
-from mcp import types
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
 from memos_mcp.app import App
 from memos_mcp.domain.experience import ToolOutcome
 from memos_mcp.domain.scope import Scope
-from memos_mcp.mcp_server.tool_definition import StrictArguments, ToolDefinition, whole
+from memos_mcp.mcp_server.tool_definition import Effects, StrictArguments, ToolDefinition, whole
 
 
 class ReportOutcome(StrictArguments):
@@ -43,8 +42,6 @@ REPORT_OUTCOME: Final = ToolDefinition(
     description="After using a tool: say if it worked.",
     arguments=ReportOutcome,
     result=ReportedOutcome,
-    annotations=types.ToolAnnotations(
-        read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False
-    ),
+    effects=Effects(destructive=False, idempotent=False),
     call=report_outcome,
 )

@@ -207,7 +207,7 @@ def lacks_right(what: str, right: Right) -> str:
 def _record(app: App, caller: Scope, tool: ToolDefinition[Any], call: _Call) -> None:
     """Record a call in the log and the audit trail."""
     logger.info("%s: %s", tool.name, call.outcome, extra={"tool": tool.name, "outcome": call.outcome})
-    if app.audit.records(changes=not tool.annotations.read_only_hint):
+    if app.audit.records(changes=not tool.effects.read_only):
         app.audit.record(caller, tool.name, call.outcome, touched(call.arguments, call.result), current())
 
 

@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeAlias, TypeVar
 
-from mcp import types
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -15,6 +14,9 @@ from memos_mcp.app import App
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.scope import Right, Scope
 from memos_mcp.mcp_server.argument_forms import Understood, understand
+
+if TYPE_CHECKING:  # the SDK takes long to import, and commands that only parse arguments need none of it
+    from mcp import types
 
 SHOWN_CHARS: Final = 40
 SHOWN_NAMES: Final = 4
@@ -73,6 +75,19 @@ class ArgumentReader(Generic[Arguments]):
         return arguments
 
 
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What a tool may change, as `tools/list` hints: None says nothing, as of a tool that only reads."""
+
+    read_only: bool = False
+    destructive: bool | None = None
+    idempotent: bool | None = None
+    open_world: bool = False
+
+
+READS: Final = Effects(read_only=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ToolDefinition(ArgumentReader[Arguments]):
     """One tool of the server: what a model reads about it, the right to call it, and the function that runs it.
@@ -85,19 +100,22 @@ class ToolDefinition(ArgumentReader[Arguments]):
     title: str
     description: str
     result: type[Any]
-    annotations: types.ToolAnnotations
+    effects: Effects
     call: Callable[[App, Scope, Arguments], Awaitable[Mapping[str, Any]]]
 
     @cached_property
-    def listing(self) -> types.Tool:
+    def listing(self) -> "types.Tool":
         """The tool as `tools/list` shows it."""
+        from mcp import types
+
+        hints = {f"{name}_hint": value for name, value in asdict(self.effects).items() if value is not None}
         return types.Tool(
             name=self.name,
             title=self.title,
             description=self.description,
             input_schema=self.input_schema,
             output_schema=TypeAdapter(self.result).json_schema(),
-            annotations=self.annotations,
+            annotations=types.ToolAnnotations(**hints),
         )
 
 

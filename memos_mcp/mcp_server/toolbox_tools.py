@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, NotRequired
 
-from mcp import types
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
@@ -14,7 +13,7 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import Detail, NewTool, RegistrationOutcome, Tool, ToolFilter, ToolHit, ToolQuery
 from memos_mcp.mcp_server.response_budget import fit_tools
 from memos_mcp.mcp_server.schema_excerpt import shortened
-from memos_mcp.mcp_server.tool_definition import StrictArguments, Strings, ToolDefinition, whole
+from memos_mcp.mcp_server.tool_definition import READS, Effects, StrictArguments, Strings, ToolDefinition, whole
 
 
 class RegisterTool(StrictArguments):
@@ -167,9 +166,7 @@ REGISTER_TOOL: Final = ToolDefinition(
     description="Make a tool known, so that any agent here can discover it.",
     arguments=RegisterTool,
     result=RegisteredTool,
-    annotations=types.ToolAnnotations(
-        read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
-    ),
+    effects=Effects(destructive=True, idempotent=True),
     call=register_tool,
 )
 
@@ -180,9 +177,7 @@ UNREGISTER_TOOL: Final = ToolDefinition(
     description="Remove a tool from the toolbox for all agents here.",
     arguments=UnregisterTool,
     result=UnregisteredTool,
-    annotations=types.ToolAnnotations(
-        read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
-    ),
+    effects=Effects(destructive=True, idempotent=True),
     call=unregister_tool,
 )
 
@@ -196,6 +191,6 @@ DISCOVER_TOOLS: Final = ToolDefinition(
     ),
     arguments=DiscoverTools,
     result=FoundTools,
-    annotations=types.ToolAnnotations(read_only_hint=True, open_world_hint=False),
+    effects=READS,
     call=discover_tools,
 )
