@@ -9,34 +9,56 @@ from uuid import UUID, uuid4
 from memos_mcp.domain.errors import NotFound
 from memos_mcp.domain.memory import DEFAULT_IMPORTANCE, DEFAULT_KIND, Added, Labels, NewMemory
 from memos_mcp.domain.scope import Scope
+from memos_mcp.postgres.codecs import dump_json
 from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, Row
 from memos_mcp.postgres.memory_events import author, former, record
+
+_TAGS: Final = 3
+"""The place of the tags among the values that a client gives."""
 
 _Once: TypeAlias = tuple[str | None, bytes]
 """Session and content hash: unique within a scope."""
 
-# A live row is not changed; an expired one is overwritten, because it is hidden from everybody.
-_INSERT: Final = """
+_COLUMNS: Final = """
     INSERT INTO agent_memories AS old (
         id, namespace, agent_id, session_id, kind, content, tags, metadata, importance, occurred_at, created_at,
         expires_at, ingested, sequence
     )
     OVERRIDING SYSTEM VALUE
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, $12), $12, $11, $13,
-            coalesce($14::bigint, nextval('agent_memories_sequence_seq')))
+"""
+# A live row is not changed; an expired one is overwritten, because it is hidden from everybody.
+_ONCE: Final = """
     ON CONFLICT (namespace, content_hash, md5(agent_id), coalesce(md5(session_id), '')) WHERE superseded_by IS NULL
     DO UPDATE SET
         kind = excluded.kind, tags = excluded.tags, metadata = excluded.metadata, importance = excluded.importance,
         occurred_at = excluded.occurred_at, created_at = excluded.created_at, expires_at = excluded.expires_at,
         ingested = excluded.ingested
-    WHERE old.expires_at <= $12
+    WHERE old.expires_at <= excluded.created_at
     RETURNING id, session_id, content_hash, version
 """
+_INSERT: Final = f"""
+    {_COLUMNS}
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, $12), $12, $11, false,
+            nextval('agent_memories_sequence_seq'))
+    {_ONCE}
+"""
+# Rows are inserted, and so locked, in the order of the arrays. A statement for each row takes twice as long.
+_INSERT_MANY: Final = f"""
+    {_COLUMNS}
+    SELECT id, $1, $2, session_id, kind, content, ARRAY(SELECT jsonb_array_elements_text(tags::jsonb)),
+           metadata, importance,
+           coalesce(occurred_at, $3::timestamptz), $3, expires_at, $4, number
+      FROM unnest(
+               $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::jsonb[], $11::float8[],
+               $12::timestamptz[], $13::timestamptz[], $14::bigint[]
+           ) AS new (id, session_id, kind, content, tags, metadata, importance, occurred_at, expires_at, number)
+    {_ONCE}
+"""  # noqa: S608 - composed of constants
 # One statement needs no transaction around it; a batch has one, and records its events at once, which is faster.
 _INSERT_RECORDED: Final = f"""
     WITH stored AS ({_INSERT}), recorded AS (
         INSERT INTO memory_events (memory_id, namespace, event, agent_id, client, client_version, transport, at)
-        SELECT id, $2, 'stored', $3, $15, $16, $17, $12 FROM stored
+        SELECT id, $2, 'stored', $3, $13, $14, $15, $12 FROM stored
     )
     SELECT * FROM stored
 """  # noqa: S608 - composed of constants
@@ -110,7 +132,9 @@ async def add(connection: Connection, scope: Scope, new: NewMemory, now: datetim
 
 
 async def _add(connection: Connection, scope: Scope, new: NewMemory, memory_id: UUID, now: datetime) -> Added:
-    row = await connection.fetchrow(_INSERT_RECORDED, *_values(scope, new, memory_id, now), *author(scope)[2:])
+    row = await connection.fetchrow(
+        _INSERT_RECORDED, memory_id, *author(scope)[:2], *_given(new), now, *author(scope)[2:]
+    )
     if row is not None:
         return Added(row["id"], created=True, version=row["version"])
     row = await find(connection, scope, new)
@@ -150,11 +174,10 @@ async def add_many(
     first: dict[_Once, NewMemory] = {}
     for one in new:
         first.setdefault((one.session_id, one.content_hash), one)
-    numbered = zip(await connection.fetch(_NUMBERS, len(first)), first.values(), strict=True)
-    ordered = sorted(numbered, key=lambda pair: (pair[1].content_hash, pair[1].session_id or ""))
-    rows = await connection.fetchmany(
-        _INSERT, [_values(scope, one, uuid4(), now, row["number"], ingested=ingested) for row, one in ordered]
-    )
+    numbers = [row["number"] for row in await connection.fetch(_NUMBERS, len(first))]
+    numbered = zip(first.values(), numbers, strict=True)
+    ordered = sorted(numbered, key=lambda pair: (pair[0].content_hash, pair[0].session_id or ""))
+    rows = await connection.fetch(_INSERT_MANY, *author(scope)[:2], now, ingested, *_columns(ordered)) if first else []
     if rows and not ingested:
         await record(connection, scope, "stored", [row["id"] for row in rows], now)
     stored = _by_content(rows, created=True)
@@ -217,13 +240,9 @@ def _answer(one: NewMemory, first: Mapping[_Once, NewMemory], stored: Mapping[_O
     return stored[key] if one is first[key] else replace(stored[key], created=False)
 
 
-def _values(
-    scope: Scope, new: NewMemory, memory_id: UUID, now: datetime, sequence: int | None = None, *, ingested: bool = False
-) -> tuple[Any, ...]:
+def _given(new: NewMemory) -> tuple[Any, ...]:
+    """Return the values of the columns that a client gives, from session_id to expires_at."""
     return (
-        memory_id,
-        scope.namespace,
-        scope.agent_id,
         new.session_id,
         new.kind or DEFAULT_KIND,
         new.content,
@@ -232,10 +251,14 @@ def _values(
         DEFAULT_IMPORTANCE if new.importance is None else new.importance,
         new.occurred_at,
         new.expires_at,
-        now,
-        ingested,
-        sequence,
     )
+
+
+def _columns(numbered: Sequence[tuple[NewMemory, int]]) -> list[Sequence[Any]]:
+    """Return a new id, the given values and the number of each memory, by columns. Lists in a list are JSON as text."""
+    columns: list[Sequence[Any]] = [list(column) for column in zip(*(_given(one) for one, _ in numbered), strict=True)]
+    columns[_TAGS] = [dump_json(tags) for tags in columns[_TAGS]]
+    return [[uuid4() for _ in numbered], *columns, [number for _, number in numbered]]
 
 
 def _key(scope: Scope, new: NewMemory) -> tuple[str, bytes, str, str | None]:
