@@ -21,8 +21,8 @@ import anyio
 from mcp import Client, StdioServerParameters
 from stage import EXAMPLES, POLL_SECONDS, Stage, stage
 
+from memos_mcp.client import Launch
 from memos_mcp.orchestrator.loop import Orchestrator, Outcome, Step
-from memos_mcp.orchestrator.memory_service import Launch
 from memos_mcp.orchestrator.openai_cortex import OpenAICortex
 from memos_mcp.orchestrator.payload import TaskPayload
 

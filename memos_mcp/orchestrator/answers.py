@@ -1,20 +1,14 @@
-"""Answers of the memory service, fully validated: it may be another server, or a later version. Pure."""
+"""What the orchestrator needs of the answers of the memory service: another server, or another version. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, TypeAlias
 
-from mcp.types import CallToolResult, TextContent
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator
 
 from memos_mcp.orchestrator.payload import KnownMemory, KnownTool
 
-REASON_CHARS: Final = 300
-PATH_CHARS: Final = 80
-
 _SCHEMAS: Final = frozenset({"request_schema", "response_schema"})
-
-Answer = TypeVar("Answer", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +51,14 @@ class ShownTool(KnownTool):
         return KnownTool(*(getattr(self, field.name) for field in fields(KnownTool)))
 
 
-class QueryMemoryResult(BaseModel):
+class MemoriesAnswer(BaseModel):
     """The answer of `query_memory`."""
 
     memories: Sequence[KnownMemory]
     degraded: str | None = None
 
 
-class DiscoverToolsResult(BaseModel):
+class ToolsAnswer(BaseModel):
     """The answer of `discover_tools`."""
 
     tools: Sequence[ShownTool]
@@ -84,7 +78,7 @@ class DiscoverToolsResult(BaseModel):
         return not _SCHEMAS.isdisjoint(tool.omitted) or (self.note is not None and bare)
 
 
-class BuildLoadoutResult(QueryMemoryResult, DiscoverToolsResult):
+class PackAnswer(MemoriesAnswer, ToolsAnswer):
     """The answer of `build_loadout`; `missing` names pins that no longer exist, `uncovered` is None if unknown."""
 
     role: str | None = None
@@ -97,30 +91,11 @@ class BuildLoadoutResult(QueryMemoryResult, DiscoverToolsResult):
         return self.degraded or (f"pinned but missing: {', '.join(self.missing)}" if self.missing else None)
 
 
-class StoreMemoryResult(BaseModel):
+class StoreAnswer(BaseModel):
     """The answer of `store_memory`."""
 
     memory_id: str
 
 
-class ReportOutcomeResult(BaseModel):
+class ReportAnswer(BaseModel):
     """The answer of `report_outcome`, of which nothing is needed."""
-
-
-def read(result: CallToolResult, shape: type[Answer]) -> Answer | MemoryDown:
-    """Return the answer of a tool, or the reason of a refusal; raise ValidationError if it has another shape."""
-    texts = [part.text for part in result.content if isinstance(part, TextContent)]
-    if result.is_error:
-        return MemoryDown(f"it refused: {' '.join(texts)[:REASON_CHARS]}")
-    if result.structured_content is not None:
-        return shape.model_validate(result.structured_content)
-    return shape.model_validate_json(texts[0] if texts else "")
-
-
-def unreadable(error: Exception) -> MemoryDown:
-    """Return the path to the first wrong value of an answer, without the value: it may be long or private."""
-    path = ""
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        path = "/".join(map(str, first["loc"]))[:PATH_CHARS]
-    return MemoryDown(f"its answer cannot be read (at {path})" if path else "its answer cannot be read")

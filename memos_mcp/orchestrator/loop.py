@@ -8,6 +8,7 @@ from uuid import uuid4
 import anyio
 from pydantic import SecretStr
 
+from memos_mcp.client.reconnecting_client import Launch
 from memos_mcp.orchestrator.answers import MemoryDown
 from memos_mcp.orchestrator.call_outcomes import CallOutcome
 from memos_mcp.orchestrator.cortex import Cortex
@@ -21,7 +22,7 @@ from memos_mcp.orchestrator.delegation import (
     is_kept,
 )
 from memos_mcp.orchestrator.enrichment import OUTCOME_TAG, enrich, outcome_text, search_text
-from memos_mcp.orchestrator.memory_service import Launch, MemoryService
+from memos_mcp.orchestrator.memory_service import MemoryService
 from memos_mcp.orchestrator.payload import TaskPayload
 from memos_mcp.orchestrator.task_run import TaskRun
 from memos_mcp.tool_calling.caller import ServerCaller, ToolCaller

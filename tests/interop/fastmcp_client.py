@@ -5,8 +5,8 @@ import json
 import sys
 from typing import Any
 
-from fastmcp import Client  # type: ignore[import-not-found]  # installed only where this client runs
-from fastmcp.client.transports import (  # type: ignore[import-not-found]  # installed only where this client runs
+from fastmcp import Client
+from fastmcp.client.transports import (
     SSETransport,
     StdioTransport,
     StreamableHttpTransport,

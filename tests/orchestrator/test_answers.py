@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from memos_mcp.client.reconnecting_client import Launch
 from memos_mcp.orchestrator.answers import Knowledge, MemoryDown
-from memos_mcp.orchestrator.memory_service import Launch, MemoryService
+from memos_mcp.orchestrator.memory_service import MemoryService
 from memos_mcp.orchestrator.payload import KnownTool
 from tests.orchestrator.services import Memory, serving
 
@@ -97,7 +98,7 @@ async def test_an_answer_of_another_shape_is_reported(tool: str, answer: dict[st
     scripted = Memory({tool: answer})
     with serving(scripted.app) as host:
         async with MemoryService(f"http://{host}/mcp") as memory:
-            assert await CALLS[tool](memory) == MemoryDown(f"its answer cannot be read (at {path})")
+            assert await CALLS[tool](memory) == MemoryDown(f"it gave an answer that cannot be read (at {path})")
     assert len(scripted.asked) == 1
 
 
@@ -106,7 +107,7 @@ async def test_an_outcome_without_a_memory_id_counts_as_not_stored(answer: dict[
     with serving(Memory({"store_memory": answer}).app) as host:
         async with MemoryService(f"http://{host}/mcp") as memory:
             stored = await memory.store("Done.", session_id="s")
-    assert stored == MemoryDown("its answer cannot be read (at memory_id)")
+    assert stored == MemoryDown("it gave an answer that cannot be read (at memory_id)")
 
 
 @pytest.mark.parametrize("again", [{}, {"tools": None}, {"tools": [5]}, {"tools": [{"name": "Web"}]}])
@@ -144,11 +145,11 @@ async def test_unknown_fields_of_a_later_server_are_ignored() -> None:
 )
 async def test_a_result_of_another_server_is_reported(result: str, path: str) -> None:
     async with MemoryService(Launch(sys.executable, ["-c", PARROT, result])) as memory:
-        assert await memory.query("x") == MemoryDown(f"its answer cannot be read{path}")
+        assert await memory.query("x") == MemoryDown(f"it gave an answer that cannot be read{path}")
 
 
 async def test_an_answer_that_violates_its_own_output_schema_is_reported() -> None:
     result = "{'content': [], 'structuredContent': {'memory_id': 'm-1', 'memories': []}}"
     async with MemoryService(Launch(sys.executable, ["-c", PARROT, result])) as memory:
-        assert await memory.store("Done.", session_id="s") == MemoryDown("its answer cannot be read")
+        assert await memory.store("Done.", session_id="s") == MemoryDown("it gave an answer that cannot be read")
         assert await memory.query("x") == Knowledge(memories=[])

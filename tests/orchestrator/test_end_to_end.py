@@ -7,8 +7,8 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 
+from memos_mcp.client import Launch
 from memos_mcp.orchestrator.loop import Orchestrator
-from memos_mcp.orchestrator.memory_service import Launch
 from memos_mcp.orchestrator.openai_cortex import OpenAICortex
 from tests.orchestrator.services import ECHO, Model, Tools, calling, serving
 from tests.prepared_home import copy_home

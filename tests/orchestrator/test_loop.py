@@ -125,9 +125,10 @@ async def test_a_task_is_done_and_marked_with_a_service_that_answers_something_e
         outcome = await orchestrator.delegate(TASK)
     assert (outcome.result, outcome.ended, outcome.stored) == ("Hello.", "answered", None)
     assert outcome.enrichment == (
-        "none: its answer cannot be read (at memories/0); its answer cannot be read (at tools/0)"
+        "none: it gave an answer that cannot be read (at memories/0); "
+        "it gave an answer that cannot be read (at tools/0)"
     )
-    assert outcome.steps[-1].text == "its answer cannot be read (at memory_id)"
+    assert outcome.steps[-1].text == "it gave an answer that cannot be read (at memory_id)"
 
 
 async def test_an_agent_gets_its_loadout_and_the_outcomes_of_similar_tasks(

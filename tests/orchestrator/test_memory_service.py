@@ -5,8 +5,9 @@ from typing import Any
 import anyio
 import pytest
 
+from memos_mcp.client.reconnecting_client import Launch
 from memos_mcp.orchestrator.answers import Knowledge, MemoryDown
-from memos_mcp.orchestrator.memory_service import Launch, MemoryService
+from memos_mcp.orchestrator.memory_service import MemoryService
 from memos_mcp.orchestrator.payload import KnownMemory
 from tests.orchestrator.services import Memory, free_port, guarded, serving, within
 
