@@ -145,6 +145,15 @@ class Settings(BaseSettings):
         """Return the variables of this process, from which those for a program that it launches are chosen."""
         return dict(os.environ)
 
+    def open_variables(self) -> dict[str, str]:
+        """Return the variables of this process that are settings and no secrets."""
+        named = {f"MEMOS_{name.upper()}": getattr(self, name) for name in type(self).model_fields}
+        return {
+            variable: os.environ[variable]
+            for variable, value in named.items()
+            if variable in os.environ and not isinstance(value, SecretStr)
+        }
+
     @field_validator("home", "loadouts", "old_postgres", "tls_cert", "tls_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:

@@ -17,6 +17,8 @@ from pydantic import ValidationError
 from memos_mcp import __version__
 from memos_mcp.cli.audit_command import add_audit_command
 from memos_mcp.cli.client_commands import add_client_commands
+from memos_mcp.cli.command_examples import add_examples
+from memos_mcp.cli.completion_command import add_completion_command
 from memos_mcp.cli.console import INTERRUPTED
 from memos_mcp.cli.credential_commands import add_credential_commands
 from memos_mcp.cli.hook_command import add_hook_command
@@ -25,6 +27,7 @@ from memos_mcp.cli.memory_commands import Command, Subparsers, add_memory_comman
 from memos_mcp.cli.output import run_and_flush
 from memos_mcp.cli.quota_commands import add_quota_commands
 from memos_mcp.cli.record_commands import add_record_commands
+from memos_mcp.cli.service_commands import add_service_commands
 from memos_mcp.cli.token_commands import add_token_commands
 from memos_mcp.domain.errors import Invalid, MemosError
 from memos_mcp.foreign_formats.names import FORMAT_NAMES
@@ -38,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     os.umask(0o077)  # memories are private to the user
     try:
         settings = Settings(**_overrides(arguments))
@@ -61,18 +64,20 @@ def _run(argv: Sequence[str] | None) -> int:
         return INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    whole = argparse.ArgumentParser(
         prog="memos-as",
         description="A memory and a toolbox for LLM agents, served over MCP. Without a command: serve stdio.",
         epilog="Settings are read from MEMOS_* environment variables; docs/configuration.md lists them.",
     )
-    parser.add_argument("--version", action="version", version=f"memos-as {__version__}")
-    parser.add_argument("--in-process", action="store_true", help="serve stdio from this process, without an engine")
-    parser.set_defaults(choose=_stdio)
-    commands = parser.add_subparsers(metavar="COMMAND")
+    whole.add_argument("--version", action="version", version=f"memos-as {__version__}")
+    whole.add_argument("--in-process", action="store_true", help="serve stdio from this process, without an engine")
+    whole.set_defaults(choose=_stdio)
+    commands = whole.add_subparsers(metavar="COMMAND")
     _add_engine_commands(commands)
     add_client_commands(commands)
+    add_service_commands(commands)
     add_memory_commands(commands)
     _add_import_commands(commands)
     add_ingest_command(commands)
@@ -83,9 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     add_quota_commands(commands)
     add_audit_command(commands)
     add_hook_command(commands)
+    add_completion_command(commands, whole)
     demo = commands.add_parser("demo", help="show all tools at work over a real stdio client")
     demo.set_defaults(choose=_demo)
-    return parser
+    add_examples(whole)
+    return whole
 
 
 def _add_engine_commands(commands: Subparsers) -> None:

@@ -32,11 +32,11 @@ async def install_client(
     """Connect a client, after printing the change of its file; return 0, also when it is connected already."""
     client = _client(name)
     server = _launched(settings, scope, namespace) if url is None else _remote(settings, scope, url, token=sends_token)
-    change = installation(client, scope, _system(settings), server)
+    change = installation(client, scope, system_of(settings), server)
     if not change.is_needed:
         notice(f"{client.title} is connected already: {change.path}")
         return 0
-    _apply(change, dry_run=dry_run)
+    apply(change, dry_run=dry_run)
     if not dry_run:
         for step in _next_steps(client, change, server, scope):
             notice(step)
@@ -46,11 +46,11 @@ async def install_client(
 async def uninstall_client(settings: Settings, *, name: str, scope: Scope, dry_run: bool) -> int:
     """Disconnect a client, after printing the change of its file; return 0, also when it is not connected."""
     client = _client(name)
-    change = removal(client, scope, _system(settings))
+    change = removal(client, scope, system_of(settings))
     if not change.is_needed:
         notice(f"{client.title} is not connected: {change.path}")
         return 0
-    _apply(change, dry_run=dry_run)
+    apply(change, dry_run=dry_run)
     if not dry_run:
         done = "was deleted: it had nothing else" if change.after is None else "was changed"
         notice(f"{change.path} {done}.")
@@ -59,7 +59,7 @@ async def uninstall_client(settings: Settings, *, name: str, scope: Scope, dry_r
 
 async def list_clients(settings: Settings, *, as_json: bool) -> int:
     """Print the clients that were found, their files, and whether they are connected; return 0."""
-    system = _system(settings)
+    system = system_of(settings)
     found = [
         item for client in CLIENTS for scope in _SCOPES if (item := found_client(client, scope, system)) is not None
     ]
@@ -88,7 +88,8 @@ def _client(name: str) -> KnownClient:
     )
 
 
-def _system(settings: Settings) -> System:
+def system_of(settings: Settings) -> System:
+    """Return the system of this process; raise `Invalid` when the user has no folder."""
     try:
         return System(sys.platform, Path.home(), Path.cwd(), settings.environment())
     except (OSError, RuntimeError):
@@ -118,7 +119,8 @@ def _remote(settings: Settings, scope: Scope, url: str, *, token: bool) -> Remot
     return RemoteServer(f"{address}/mcp", token and settings.auth == "token", file)
 
 
-def _apply(change: Change, *, dry_run: bool) -> None:
+def apply(change: Change, *, dry_run: bool) -> None:
+    """Print a change, and write it unless it is a dry run."""
     print_lines(map(lines, change.diff()))
     if not dry_run:
         change.write()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from memos_mcp.cli.command_line import _parser
+from memos_mcp.cli.command_line import parser
 from memos_mcp.domain.audit import AuditRecord
 from memos_mcp.domain.scope import Client, Scope
 from memos_mcp.postgres.audit import PostgresAudit
@@ -31,7 +31,7 @@ async def settings(database: Database, database_url: str, tmp_path: Path) -> Set
 
 
 async def run(settings: Settings, *options: str) -> None:
-    arguments = _parser().parse_args(["audit", *options])
+    arguments = parser().parse_args(["audit", *options])
     assert await arguments.choose(arguments)(settings) == 0
 
 
