@@ -13,7 +13,7 @@ POSTGRES ?= /usr/lib/postgresql/15/bin
 
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
-.PHONY: install dist dist-check demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls test-issuer coverage interop interop-clients conformance check check-deploy fmt bench bench-peers bench-tenants lock clean
+.PHONY: install dist dist-check mcpb check-listings demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls test-issuer coverage interop interop-clients conformance check check-deploy fmt bench bench-peers bench-tenants lock clean
 
 install: $(INSTALLED)
 
@@ -39,6 +39,21 @@ dist: install
 # Both, in a clean environment on each Python from 3.11 on that is on the PATH or among pyenv's versions, without a network.
 dist-check: dist
 	$(BIN)/python tests/distributions/check.py dist build/dist-check
+
+# The bundle that Claude Desktop and other hosts install; the packages are installed by their uv.
+mcpb: install
+	$(BIN)/python packages/memos-as-mcpb/build_bundle.py dist
+
+# The bundle and server.json by the validators of their makers and of others, which need npm and an environment.
+check-listings: mcpb $(VALIDATORS)/.listings
+	$(VALIDATORS)/node_modules/.bin/mcpb validate packages/memos-as-mcpb/manifest.json
+	$(VALIDATORS)/bin/python tests/distributions/check_server_json.py server.json
+
+$(VALIDATORS)/.listings: tests/distributions/package.json tests/distributions/listings.txt $(VALIDATORS)/.installed
+	cp tests/distributions/package.json tests/interop/.npmrc $(VALIDATORS)
+	cd $(VALIDATORS) && npm install --loglevel=error
+	$(VALIDATORS)/bin/python -m pip install -q -r tests/distributions/listings.txt
+	@touch $@
 
 demo: install
 	$(BIN)/memos-as demo

@@ -7,18 +7,24 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from base64 import b64decode
 from email.parser import Parser
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from memos_mcp import __version__
+from memos_mcp.settings import Settings
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 MINILM = ROOT / "packages" / "memos-as-minilm"
+BUNDLE = ROOT / "packages" / "memos-as-mcpb"
 WEIGHTS = "packages/memos-as-minilm/weights.lock"
 BUILT_HERE = "memos-as-minilm"
 UNWANTED = {"torch", "sentence-transformers", "transformers", "triton"}
@@ -130,6 +136,54 @@ def test_mcp_json_starts_the_command_that_make_installs() -> None:
     assert command.name in PROJECT["project"]["scripts"]
     assert entry["args"] == []
     assert all(isinstance(value, str) for value in entry["env"].values())
+
+
+def test_server_json_and_the_bundle_name_this_version_and_settings_that_exist() -> None:
+    server = json.loads((ROOT / "server.json").read_text())
+    (package,) = server["packages"]
+    bundle = json.loads((BUNDLE / "manifest.json").read_text())
+    environment = tomllib.loads((BUNDLE / "pyproject.toml").read_text())["project"]
+    versions = {server["version"], package["version"], bundle["version"], environment["version"]}
+    assert versions == {__version__}
+    assert environment["dependencies"] == [f"memos-as=={__version__}"]
+    assert environment["requires-python"] == PROJECT["project"]["requires-python"]
+    assert len(server["description"]) <= 100
+    named = {entry["name"]: entry.get("isSecret", False) for entry in package["environmentVariables"]}
+    named |= dict.fromkeys(bundle["server"]["mcp_config"]["env"], False)
+    for variable, is_secret in named.items():
+        field = Settings.model_fields[variable.removeprefix("MEMOS_").lower()]
+        assert ("SecretStr" in str(field.annotation)) == is_secret, variable
+
+
+def test_the_readme_names_the_entry_of_the_registry_and_links_that_launch_the_package() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert f"mcp-name: {json.loads((ROOT / 'server.json').read_text())['name']}" in text
+    configs = {
+        urlsplit(url).hostname: parse_qs(urlsplit(url).query) for url in re.findall(r"\((\S+mcp\S+&\S+)\)", text)
+    }
+    assert {name for config in configs.values() for name in config["name"]} == {"memos"}
+    cursor, vscode = (configs[host]["config"][0] for host in ("cursor.com", "vscode.dev"))
+    assert (
+        json.loads(b64decode(cursor)) == json.loads(vscode) == {"command": "uvx", "args": [PROJECT["project"]["name"]]}
+    )
+
+
+def test_the_bundle_is_the_same_each_time_and_starts_the_server(tmp_path: Path) -> None:
+    built = [
+        subprocess.run(
+            [sys.executable, BUNDLE / "build_bundle.py", tmp_path / folder], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        for folder in "ab"
+    ]
+    one, other = (Path(path).read_bytes() for path in built)
+    assert one == other
+    with ZipFile(built[0]) as bundle:
+        assert bundle.namelist() == ["manifest.json", "pyproject.toml", "server.py"]
+        entry_point = json.loads(bundle.read("manifest.json"))["server"]["entry_point"]
+        (tmp_path / entry_point).write_bytes(bundle.read(entry_point))
+    command = [sys.executable, tmp_path / entry_point, "--version"]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert shown.strip() == f"memos-as {__version__}"
 
 
 def pins(lock: str) -> dict[str, set[str]]:
