@@ -59,7 +59,10 @@ WORDS: Final = (
     Retired(
         r"told|tell|tells|telling",
         "payload, RESULT_FIELDS, log, report",
-        allowed={r"they may have told you": "the instructions to a model: what its user has said"},
+        allowed={
+            r"they may have told you": "the instructions to a model: what its user has said",
+            r"as i told you": "words of users, in the description of `query_memory`",
+        },
     ),
     Retired(r"said", "payload, reported"),
     Retired(r"hear|hears|heard", "read"),

@@ -244,8 +244,8 @@ BUILD_LOADOUT: Final = ToolDefinition(
     right="read",
     title="Build a loadout",
     description=(
-        "Before a task: get its memories and tools in one pack within token budgets. "
-        "uncovered: needs that are near nothing here, null if unknown; left_out: what had no room."
+        "At the start of a task: its memories and tools in one pack within token budgets. "
+        "uncovered: needs with nothing near, null if unknown; left_out: what had no room."
     ),
     arguments=BuildLoadout,
     result=BuiltLoadout,

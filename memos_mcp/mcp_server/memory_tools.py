@@ -65,10 +65,10 @@ class StoreMemory(StrictArguments):
     tags: Strings = Field(default_factory=list)
     metadata: dict[str, Any] = Field(default_factory=dict)
     importance: Unit = DEFAULT_IMPORTANCE
-    session_id: Annotated[str | None, Field(description="The conversation it belongs to.")] = None
+    session_id: Annotated[str | None, Field(description="Its conversation.")] = None
     occurred_at: Annotated[Time | None, Field(description="When it happened; default now.")] = None
     expires_at: Annotated[Time | None, Field(description="Hidden after this time.")] = None
-    supersedes: Annotated[MemoryId | None, Field(description="The one that this replaces.")] = None
+    supersedes: Annotated[MemoryId | None, Field(description="What it replaces.")] = None
 
     def new_memory(self) -> NewMemory:
         """Return the memory with what was given."""
@@ -202,8 +202,8 @@ STORE_MEMORY: Final = ToolDefinition(
     right="write",
     title="Store a memory",
     description=(
-        "Remember something across conversations: a decision, preference, fact, result or way of doing things. "
-        "The same content is stored once, with all labels merged. "
+        "Keep what later conversations will need: a decision and why, a preference, fact, result or method. "
+        "The same content is stored once, labels merged. "
         "indexed: false: safe, searchable soon. similar: near-duplicates; update or forget outdated ones."
     ),
     arguments=StoreMemory,
@@ -217,8 +217,9 @@ QUERY_MEMORY: Final = ToolDefinition(
     right="read",
     title="Query the memory",
     description=(
-        "Find memories by meaning and words, best first, or list them. A long one comes as an excerpt. "
-        "confident: false: nothing is near the question; null: unknown. degraded: the search was incomplete."
+        "Search before you answer what earlier work may have settled ('as I told you', 'have we done this before'), "
+        "or ask the user again; not for general knowledge. Best first; long ones as excerpts. "
+        "confident: false: nothing is near; null: unknown. degraded: the search was incomplete."
     ),
     arguments=QueryMemory,
     result=FoundMemories,

@@ -19,7 +19,7 @@ from memos_mcp.mcp_server.tool_definition import READS, Effects, StrictArguments
 class RegisterTool(StrictArguments):
     """The arguments of `register_tool`."""
 
-    tool_id: Annotated[str, Field(description="Unique; registering it again updates the tool.")]
+    tool_id: Annotated[str, Field(description="Unique; registering again updates it.")]
     name: str
     description: Annotated[str, Field(description="What it does and when to use it: this is searched.")]
     endpoint_url: Annotated[str, Field(description="URL without secrets; {name} is filled in.")]
@@ -174,7 +174,7 @@ UNREGISTER_TOOL: Final = ToolDefinition(
     name="unregister_tool",
     right="tools",
     title="Unregister a tool",
-    description="Remove a tool from the toolbox for all agents here.",
+    description="Remove a tool for all agents here.",
     arguments=UnregisterTool,
     result=UnregisteredTool,
     effects=Effects(destructive=True, idempotent=True),
@@ -186,7 +186,7 @@ DISCOVER_TOOLS: Final = ToolDefinition(
     right="read",
     title="Discover tools",
     description=(
-        "Find tools for a need, best first. confident true: the first fits; null: read what they do before use. "
+        "Find a tool for what you cannot do, best first. confident true: the first fits; null: read before use. "
         "For its schemas, ask again with the tool_id as query and detail full."
     ),
     arguments=DiscoverTools,

@@ -14,7 +14,7 @@ from memos_mcp.postgres.connection import UNAVAILABLE, Connection, Contended, Ro
 from memos_mcp.postgres.memory_events import author, former, record
 
 _TAGS: Final = 3
-"""The place of the tags among the values that a client gives."""
+"""The position of the tags among the values that a client gives."""
 
 _Once: TypeAlias = tuple[str | None, bytes]
 """Session and content hash: unique within a scope."""
