@@ -20,6 +20,13 @@ from memos_mcp.client.server_connection import Result, ServerConnection, Shape, 
 
 SECONDS: Final = 20.0
 
+_REFUSALS: Final = {
+    401: "does not accept the token (HTTP 401)",
+    403: "does not accept the request (HTTP 403)",
+    404: "is not at this URL (HTTP 404), which ends with /mcp",
+    503: "takes no more clients right now (HTTP 503)",
+}
+
 logger = logging.getLogger(__name__)
 
 
@@ -113,7 +120,7 @@ class ReconnectingClient:
         """Hold one connection until it is lost. It has its own task, as the task that opens a client must close it."""
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + self._timeout) as scope:
-                async with self._client() as client:
+                async with self._client(connection) as client:
                     scope.deadline = float("inf")
                     connection.client = client
                     connection.settled.set()
@@ -128,14 +135,22 @@ class ReconnectingClient:
             connection.settled.set()
 
     @asynccontextmanager
-    async def _client(self) -> AsyncIterator[Client]:
+    async def _client(self, connection: ServerConnection) -> AsyncIterator[Client]:
+        async def note_refusal(response: httpx2.Response) -> None:  # the SDK's error does not say why
+            connection.reason = _REFUSALS.get(response.status_code, connection.reason)
+
         if isinstance(self._server, Launch):
             async with Client(_stdio(self._server)) as client:
                 yield client
             return
         headers = {"authorization": f"Bearer {self._token.get_secret_value()}"} if self._token else {}
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=self._timeout, trust_env=False) as http,
+            httpx2.AsyncClient(
+                headers=headers,
+                timeout=self._timeout,
+                trust_env=False,
+                event_hooks={"response": [note_refusal]},
+            ) as http,
             Client(streamable_http_client(self._server, http_client=http)) as client,
         ):
             yield client

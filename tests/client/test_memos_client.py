@@ -164,6 +164,9 @@ async def test_a_token_is_sent_and_never_shown() -> None:
         async with MemosClient(f"http://{host}/mcp", token="s3cret") as memos:
             assert (await memos.query_memory("anything")).total == 0
             assert "s3cret" not in repr(vars(memos))
+        async with MemosClient(f"http://{host}/mcp", token="wrong") as memos:
+            with pytest.raises(ServerUnavailable, match=r"it does not accept the token \(HTTP 401\)"):
+                await memos.query_memory("anything")
 
 
 ANSWER = {"memories": [], "total": 0, "next_cursor": None, "confident": None, "degraded": None}
