@@ -136,9 +136,10 @@ check: install
 	$(BIN)/lint-imports
 	@$(BIN)/python tests/architecture.py
 
-# The files in deploy/ by the schemas of Compose and Kubernetes, whose packages are too large for every environment, and
-# by HAProxy if it is installed.
+# The Dockerfile by hadolint, and the files in deploy/ by the schemas of Compose and Kubernetes, whose packages are too
+# large for every environment, and by HAProxy if it is installed.
 check-deploy: $(VALIDATORS)/.installed
+	$(VALIDATORS)/bin/hadolint Dockerfile
 	$(VALIDATORS)/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml deploy/compose/compose.yaml
 	$(VALIDATORS)/bin/kubernetes-validate --strict \
 		$(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml deploy/kubernetes/*/*.yaml))

@@ -35,6 +35,12 @@ def test_every_service_has_limits_and_no_privileges(name: str) -> None:
     assert service["restart"] == "unless-stopped"
 
 
+def test_nothing_is_written_to_the_root_file_system_of_an_engine() -> None:
+    alone = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["memos"]
+    for service in [alone, *(SERVICES[name] for name in ENGINES)]:
+        assert (service["read_only"], service["tmpfs"]) == (True, ["/tmp"])
+
+
 def test_every_image_is_pinned_to_a_release() -> None:
     for service in SERVICES.values():
         name, _, tag = service["image"].partition(":")
