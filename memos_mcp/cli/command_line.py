@@ -5,7 +5,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -24,7 +25,7 @@ from memos_mcp.cli.credential_commands import add_credential_commands
 from memos_mcp.cli.hook_command import add_hook_command
 from memos_mcp.cli.ingest_command import add_ingest_command
 from memos_mcp.cli.memory_commands import Command, Subparsers, add_memory_commands
-from memos_mcp.cli.output import run_and_flush
+from memos_mcp.cli.output import notice, run_and_flush
 from memos_mcp.cli.quota_commands import add_quota_commands
 from memos_mcp.cli.record_commands import add_record_commands
 from memos_mcp.cli.service_commands import add_service_commands
@@ -56,12 +57,23 @@ def _run(argv: Sequence[str] | None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         command: Command = arguments.choose(arguments)
-        return anyio.run(command, settings)
+        with _naming_new_data(settings):
+            return anyio.run(command, settings)
     except MemosError as error:
         print(f"memos-as: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+@contextmanager
+def _naming_new_data(settings: Settings) -> Iterator[None]:
+    """Print where a command has made a data folder, if there was none before."""
+    record = settings.home / "postgres"
+    was_there = record.exists()
+    yield
+    if not was_there and record.exists():
+        notice(f"Made a new data folder with a PostgreSQL of its own: {settings.home}")
 
 
 def parser() -> argparse.ArgumentParser:

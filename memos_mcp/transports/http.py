@@ -74,7 +74,8 @@ class HttpServer:
     async def serve(self) -> None:
         """Serve until closed."""
         with self._listener:
-            sys.stderr.write(f"memos-as serves {self.url}/mcp (and, deprecated, /sse)\n{self._how_to_connect()}")
+            served = f"memos-as serves {self.url}/mcp (and, deprecated, /sse), with its data in {self._settings.home}"
+            sys.stderr.write(f"{served}\n{self._how_to_connect()}")
             await self._server.serve()
 
     def drain(self) -> None:
