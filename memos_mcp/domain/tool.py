@@ -9,7 +9,6 @@ from uuid import UUID
 
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.index import Match
-from memos_mcp.domain.json_schema import check_schema
 from memos_mcp.domain.limits import check_characters, check_labels, check_name, check_text
 from memos_mcp.domain.request_locations import METHODS, Method, method_of
 from memos_mcp.domain.tool_request import check_no_secret, check_references, check_request
@@ -60,6 +59,8 @@ class NewTool:
 
     def check(self) -> None:
         """Raise `Invalid` when any part cannot be stored exactly. Nothing is fetched."""
+        from memos_mcp.domain.schema_dialects import check_schema  # its library takes long to import
+
         check_name("tool_id", self.tool_id)
         check_name("name", self.name)
         check_text("description", self.description, max_chars=MAX_DESCRIPTION_CHARS)

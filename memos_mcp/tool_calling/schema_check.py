@@ -10,7 +10,8 @@ from jsonschema.protocols import Validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from memos_mcp.domain.json_schema import NAMED_SCHEMAS, VALUES, dialects, schema_problem
+from memos_mcp.domain.json_schema import NAMED_SCHEMAS, VALUES
+from memos_mcp.domain.schema_dialects import dialects, schema_problem
 
 SHOWN_CHARS: Final = 200
 

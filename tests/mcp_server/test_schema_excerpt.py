@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memos_mcp.domain.json_schema import check_schema
+from memos_mcp.domain.schema_dialects import check_schema
 from memos_mcp.mcp_server import schema_excerpt
 from memos_mcp.mcp_server.response_budget import compact
 from memos_mcp.mcp_server.schema_excerpt import SHOWN_CHARS, shortened

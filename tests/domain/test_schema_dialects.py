@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memos_mcp.domain.errors import Invalid
-from memos_mcp.domain.json_schema import check_schema, dialects, schema_problem
+from memos_mcp.domain.schema_dialects import check_schema, dialects, schema_problem
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
