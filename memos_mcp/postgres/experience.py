@@ -50,11 +50,13 @@ _ADD: Final = """
     )
     SELECT task_id, task_id IN (SELECT id FROM new) AS new FROM known
 """
-# OFFSET 0 makes the planner read rows by id: before the first ANALYZE it would read the whole namespace.
+# OFFSET 0 makes the planner read rows by id: before the first ANALYZE it would read the whole namespace. PostgreSQL 15
+# does so for a list of ids, but not for one after the other.
 _REPORTS: Final = """
     SELECT task_id, point_id AS tool, agent_id, tool.version - tool_version AS behind, count(*) AS outcomes,
            count(*) FILTER (WHERE worked) AS worked, max(at) AS newest
-      FROM (SELECT * FROM tool_outcomes WHERE task_id = ANY ($2::uuid[]) OFFSET 0) AS outcome
+      FROM (SELECT DISTINCT unnest($2::uuid[]) AS id) AS asked
+     CROSS JOIN LATERAL (SELECT * FROM tool_outcomes WHERE task_id = asked.id OFFSET 0) AS outcome
      CROSS JOIN LATERAL (
         SELECT point_id, version
           FROM registered_tools
