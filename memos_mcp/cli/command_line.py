@@ -5,8 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -19,13 +18,14 @@ from memos_mcp import __version__
 from memos_mcp.cli.audit_command import add_audit_command
 from memos_mcp.cli.client_commands import add_client_commands
 from memos_mcp.cli.command_examples import add_examples
+from memos_mcp.cli.command_parser import CommandParser
 from memos_mcp.cli.completion_command import add_completion_command
 from memos_mcp.cli.console import INTERRUPTED
 from memos_mcp.cli.credential_commands import add_credential_commands
 from memos_mcp.cli.hook_command import add_hook_command
 from memos_mcp.cli.ingest_command import add_ingest_command
 from memos_mcp.cli.memory_commands import Command, Subparsers, add_memory_commands
-from memos_mcp.cli.output import notice, run_and_flush
+from memos_mcp.cli.output import naming_new_data, run_and_flush
 from memos_mcp.cli.quota_commands import add_quota_commands
 from memos_mcp.cli.record_commands import add_record_commands
 from memos_mcp.cli.service_commands import add_service_commands
@@ -57,7 +57,7 @@ def _run(argv: Sequence[str] | None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         command: Command = arguments.choose(arguments)
-        with _naming_new_data(settings):
+        with naming_new_data(settings.home):
             return anyio.run(command, settings)
     except MemosError as error:
         print(f"memos-as: {error}", file=sys.stderr)
@@ -66,19 +66,9 @@ def _run(argv: Sequence[str] | None) -> int:
         return INTERRUPTED
 
 
-@contextmanager
-def _naming_new_data(settings: Settings) -> Iterator[None]:
-    """Print where a command has made a data folder, if there was none before."""
-    record = settings.home / "postgres"
-    was_there = record.exists()
-    yield
-    if not was_there and record.exists():
-        notice(f"Made a new data folder with a PostgreSQL of its own: {settings.home}")
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    whole = argparse.ArgumentParser(
+    whole: argparse.ArgumentParser = CommandParser(
         prog="memos-as",
         description="A memory and a toolbox for LLM agents, served over MCP. Without a command: serve stdio.",
         epilog="Settings are read from MEMOS_* environment variables; docs/configuration.md lists them.",

@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 from pydantic import SecretStr
 
+from memos_mcp.cli.command_parser import CommandParser
 from memos_mcp.cli.console import printable
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.settings import Settings
@@ -21,7 +22,7 @@ NEVER_AN_ARGUMENT: Final = (
 )
 
 
-class _SecretsAsideParser(argparse.ArgumentParser):
+class _SecretsAsideParser(CommandParser):
     """Reports surplus arguments without repeating them: they may be a secret."""
 
     def parse_known_args(  # type: ignore[override]  # its overloads differ in the namespace, which is argparse's own

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from memos_mcp.domain.errors import Unavailable
@@ -40,6 +41,16 @@ def notice(message: str) -> None:
     """Print a message beside the answer."""
     if sys.stderr is not None:  # print() would take stdout instead
         print(f"memos-as: {message}", file=sys.stderr)
+
+
+@contextmanager
+def naming_new_data(home: Path) -> Iterator[None]:
+    """Print where a command has made a data folder, if there was none before."""
+    record = home / "postgres"
+    was_there = record.exists()
+    yield
+    if not was_there and record.exists():
+        notice(f"Made a new data folder with a PostgreSQL of its own: {home}")
 
 
 @contextmanager

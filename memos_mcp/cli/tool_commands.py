@@ -6,13 +6,14 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from memos_mcp.cli import argument_types as types
+from memos_mcp.cli.command_parser import CommandParser
 from memos_mcp.settings import Settings
 
 Command = Callable[[Settings], Awaitable[int]]
 ToolSubparsers: TypeAlias = "argparse._SubParsersAction[ParserWithCommand]"  # noqa: SLF001 - it has no public name
 
 
-class ParserWithCommand(argparse.ArgumentParser):
+class ParserWithCommand(CommandParser):
     """Takes what follows `--` as a command with its arguments."""
 
     def parse_known_args(  # type: ignore[override]  # its overloads differ in the namespace, which is argparse's own

@@ -1,6 +1,7 @@
 """`memos-as forget`, `restore-memory` and `history`: the real program, with its question on a terminal."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def test_forgetting_takes_either_ids_or_a_filter(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit) as exited:
         main(["forget", *arguments])
     assert exited.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: memos-as forget")
+    assert re.fullmatch(r"memos-as forget: [^\n]+; see memos-as forget --help\n", capsys.readouterr().err)
 
 
 async def test_earlier_versions_are_counted_shown_and_forgotten_with_their_memory(user: dict[str, str]) -> None:

@@ -248,7 +248,7 @@ def test_wrong_arguments_exit_with_2_and_a_reason(capsys: pytest.CaptureFixture[
         main(arguments)
     printed = capsys.readouterr()
     assert (exited.value.code, printed.out) == (2, "")
-    assert printed.err.startswith("usage: memos-as ")
+    assert re.fullmatch(r"(memos-as [\w ]+): [^\n]+; see \1 --help\n", printed.err)
     assert "\x1b" not in printed.err
 
 
