@@ -174,6 +174,7 @@ $(PEERS)/.installed: benchmarks/peers/package.json tests/interop/.npmrc benchmar
 	@touch $@
 
 # Keeps every pin that still fits; `make lock UPGRADE=--upgrade` moves all to the newest. The data package is built here.
+# Extras of development tools are written, without which pip finds no hash for them.
 COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate $(UPGRADE)
 
@@ -181,7 +182,7 @@ lock:
 	$(PYTHON) -m venv build/uv
 	build/uv/bin/python -m pip install -q uv==0.13.9
 	echo memos-as-minilm | $(COMPILE) --excludes - pyproject.toml -o requirements.lock
-	$(COMPILE) requirements-dev.in --constraints requirements.lock -o requirements-dev.lock
+	$(COMPILE) --no-strip-extras requirements-dev.in --constraints requirements.lock -o requirements-dev.lock
 	$(COMPILE) --no-deps $(MINILM)/weights.in -o $(MINILM)/weights.lock
 
 clean:

@@ -115,7 +115,7 @@ def test_every_locked_package_has_hashes_and_no_url(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert "://" not in text
     assert "index-url" not in text
-    entry = r"[a-z0-9-]+==[\w.]+( ; [^\\\n]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n"
+    entry = r"[a-z0-9-]+(\[[a-z, ]+\])?==[\w.]+( ; [^\\\n]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n"
     assert re.fullmatch(f"({entry})+", text), "run `make lock`"
 
 
@@ -189,6 +189,6 @@ def test_the_bundle_is_the_same_each_time_and_starts_the_server(tmp_path: Path) 
 def pins(lock: str) -> dict[str, set[str]]:
     """Return the versions of each locked package; there are several where they depend on the Python version."""
     found: dict[str, set[str]] = {}
-    for name, version in re.findall(r"^([a-z0-9-]+)==([\w.]+)", (ROOT / lock).read_text(), re.MULTILINE):
+    for name, version in re.findall(r"^([a-z0-9-]+)(?:\[[a-z, ]+\])?==([\w.]+)", (ROOT / lock).read_text(), re.MULTILINE):
         found.setdefault(canonicalize_name(name), set()).add(version)
     return found
