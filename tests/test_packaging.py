@@ -189,6 +189,8 @@ def test_the_bundle_is_the_same_each_time_and_starts_the_server(tmp_path: Path) 
 def pins(lock: str) -> dict[str, set[str]]:
     """Return the versions of each locked package; there are several where they depend on the Python version."""
     found: dict[str, set[str]] = {}
-    for name, version in re.findall(r"^([a-z0-9-]+)(?:\[[a-z, ]+\])?==([\w.]+)", (ROOT / lock).read_text(), re.MULTILINE):
+    for name, version in re.findall(
+        r"^([a-z0-9-]+)(?:\[[a-z, ]+\])?==([\w.]+)", (ROOT / lock).read_text(), re.MULTILINE
+    ):
         found.setdefault(canonicalize_name(name), set()).add(version)
     return found
