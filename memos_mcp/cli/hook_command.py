@@ -20,7 +20,7 @@ def add_hook_command(commands: "argparse._SubParsersAction[argparse.ArgumentPars
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    hook.add_argument("event", metavar="EVENT", choices=RULES, help=f"one of {', '.join(RULES)}")
+    hook.add_argument("event", metavar="EVENT", choices=tuple(RULES), help=f"one of {', '.join(RULES)}")
     hook.add_argument("--capture", action="store_true", help="also store prompts and answers, as episodic memories")
     hook.add_argument("--loadout", metavar="NAME", help="start sessions with this loadout")
     hook.add_argument("--namespace", metavar="NAME", help="instead of MEMOS_NAMESPACE")

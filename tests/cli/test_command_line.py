@@ -267,3 +267,9 @@ def running_on(home: Path) -> list[str]:
         if not running or time.monotonic() > deadline:
             return running
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_the_completions_of_a_shell_name_the_commands(memos: Memos, shell: str) -> None:
+    assert memos("completion", shell) == 0
+    assert all(command in memos.out for command in ("restore-memory", "add-openapi", "UserPromptSubmit"))
