@@ -56,7 +56,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "quota list": "memos-as quota list",
     "quota unset": "memos-as quota unset --namespace team",
     "audit": "memos-as audit --since 2026-05-01 --outcome refused",
-    "hook": 'echo \'{"session_id": "1", "prompt": "..."}\' | memos-as hook UserPromptSubmit',
+    "hook": "memos-as hook UserPromptSubmit --capture",
     "demo": "memos-as demo",
 }
 

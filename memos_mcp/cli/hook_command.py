@@ -7,9 +7,6 @@ from memos_mcp.hooks.events import RULES
 from memos_mcp.hooks.hook_options import ANSWER_MILLISECONDS, DEFAULT_TOKENS
 from memos_mcp.settings import Settings
 
-EXAMPLE = """example, as the command of a hook of Claude Code:
-  memos-as hook UserPromptSubmit --capture"""
-
 
 def add_hook_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the command line."""
@@ -17,8 +14,6 @@ def add_hook_command(commands: "argparse._SubParsersAction[argparse.ArgumentPars
         "hook",
         help="answer an event of a client's hooks with what the memory has",
         description="Reads the event as JSON from stdin, and prints the answer, or nothing. Exits with 0 in any case.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     hook.add_argument("event", metavar="EVENT", choices=tuple(RULES), help=f"one of {', '.join(RULES)}")
     hook.add_argument("--capture", action="store_true", help="also store prompts and answers, as episodic memories")
