@@ -19,7 +19,7 @@ from memos_mcp.app import open_app
 from memos_mcp.cli.console import cancelled_by_signals, printable
 from memos_mcp.cli.importing import BATCH_BYTES, BATCH_LINES, ImportProgress, finish, store_batch
 from memos_mcp.domain.memory import NewMemory
-from memos_mcp.engine.admission import scope_of
+from memos_mcp.engine.admission import own_scope
 from memos_mcp.foreign_formats.entries import ForeignMemory, NotImported
 from memos_mcp.foreign_formats.foreign_export import ForeignExport
 from memos_mcp.settings import Settings
@@ -65,7 +65,7 @@ async def import_foreign(settings: Settings, *, path: Path, system: str, list_sk
         async with open_app(settings) as app:
             with tqdm(total=export.size, unit="B", unit_scale=True, desc="stored") as bar:
                 for batch in _batches(export, report):
-                    await store_batch(app, scope_of(settings.namespace, settings.agent_id), batch, progress.counts)
+                    await store_batch(app, own_scope(settings), batch, progress.counts)
                     bar.update(export.bytes_read - bar.n)
             await finish(app, progress, report.summary, wait=wait)
         return progress.exit_code

@@ -22,7 +22,7 @@ from memos_mcp.domain.errors import Invalid, MemosError, NotFound
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool
-from memos_mcp.engine.admission import scope_of
+from memos_mcp.engine.admission import own_scope
 from memos_mcp.mcp_server.memory_tools import STORE_MEMORY
 from memos_mcp.mcp_server.toolbox_tools import REGISTER_TOOL
 from memos_mcp.settings import Settings
@@ -77,7 +77,7 @@ async def import_file(settings: Settings, file: BinaryIO, *, wait: bool) -> int:
     progress = ImportProgress()
     with anyio.CancelScope() as stop, cancelled_by_signals(stop):
         async with open_app(settings) as app:
-            await _store_lines(app, scope_of(settings.namespace, settings.agent_id), file, progress.counts)
+            await _store_lines(app, own_scope(settings), file, progress.counts)
             await finish(app, progress, wait=wait)
         return progress.exit_code
     return progress.stopped()

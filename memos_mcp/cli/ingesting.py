@@ -24,7 +24,7 @@ from memos_mcp.domain.errors import Invalid, MemosError, SourceUnavailable, Unav
 from memos_mcp.domain.limits import check_file_name
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.source import Skipped, SourceFile, StoredFile
-from memos_mcp.engine.admission import scope_of
+from memos_mcp.engine.admission import own_scope
 from memos_mcp.ingest.chunker import chunks
 from memos_mcp.ingest.files.file_stamps import FileStamps
 from memos_mcp.ingest.files.selection import FileSelection
@@ -163,7 +163,7 @@ async def ingest(
         raise Invalid("--since limits which commits are ingested. Give --history too, or leave it out.")
     output = ReportOutput(list_skipped, as_json)
     try:
-        root, scope_ = _folder(path), scope_of(settings.namespace, settings.agent_id)
+        root, scope_ = _folder(path), own_scope(settings)
         source = _source_name(root, name)
         open_run = partial(history_run, root, scope_, source, since, output, confirmed=confirmed)
         commits = await run_sync(open_run) if history else None

@@ -22,7 +22,7 @@ from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.limits import check_name
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, check_endpoint
-from memos_mcp.engine.admission import scope_of
+from memos_mcp.engine.admission import own_scope
 from memos_mcp.openapi.api_tools import ApiTools, Choices, tools_of
 from memos_mcp.openapi.findings import Finding
 from memos_mcp.openapi.security import EVERY_SCHEME
@@ -71,8 +71,8 @@ async def add_openapi(settings: Settings, *, wanted: OpenApiImport) -> int:
             _report(api, changes, wanted)
             return 1 if changes.taken else 0
         async with open_app(settings) as app:
-            changes = await _changes(app, scope_of(settings.namespace, settings.agent_id), api)
-            await _store(app, scope_of(settings.namespace, settings.agent_id), changes)
+            changes = await _changes(app, own_scope(settings), api)
+            await _store(app, own_scope(settings), changes)
             _report(api, changes, wanted)
             if wanted.wait and (changes.added or changes.updated) and not wanted.as_json:
                 await show_indexing(app)

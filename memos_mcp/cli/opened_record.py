@@ -8,7 +8,7 @@ from typing import Final
 from memos_mcp import __version__
 from memos_mcp.app import App, assemble
 from memos_mcp.domain.scope import Client, Scope
-from memos_mcp.engine.admission import scope_of as named_scope
+from memos_mcp.engine.admission import own_scope
 from memos_mcp.settings import Settings
 
 CLIENT: Final = Client("memos-as", __version__, "command line")
@@ -18,7 +18,7 @@ CLIENT: Final = Client("memos-as", __version__, "command line")
 @asynccontextmanager
 async def opened_record(settings: Settings) -> AsyncIterator[tuple[App, Scope]]:
     """Yield the services, which connect to what they use, and the scope of the settings."""
-    scope = replace(named_scope(settings.namespace, settings.agent_id), client=CLIENT)
+    scope = replace(own_scope(settings), client=CLIENT)
     app = assemble(settings)
     try:
         yield app, scope

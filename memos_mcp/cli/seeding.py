@@ -18,7 +18,7 @@ from memos_mcp.domain.errors import Invalid, MemosError, NotFound
 from memos_mcp.domain.memory import NewMemory
 from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import NewTool, check_endpoint
-from memos_mcp.engine.admission import scope_of
+from memos_mcp.engine.admission import own_scope
 from memos_mcp.mcp_server.tool_definition import unknown
 from memos_mcp.settings import Settings
 
@@ -43,7 +43,7 @@ async def seed(settings: Settings, *, path: Path | None, wait: bool) -> int:
     async with open_app(settings) as app:
         for label, new in valid.items():
             try:
-                outcome = await _store(app, scope_of(settings.namespace, settings.agent_id), new)
+                outcome = await _store(app, own_scope(settings), new)
             except NotFound as error:
                 _reject(label, error, counts)
             else:

@@ -8,6 +8,7 @@ from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.limits import check_name
 from memos_mcp.domain.scope import Scope
 from memos_mcp.ipc.handshake import is_newer
+from memos_mcp.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,11 @@ def scope_of(namespace: object, agent_id: object) -> Scope:
     check_name("MEMOS_NAMESPACE", namespace)
     check_name("MEMOS_AGENT_ID", agent_id)
     return Scope(namespace, agent_id)
+
+
+def own_scope(settings: Settings) -> Scope:
+    """Return the scope of the settings; raise `Invalid` for names that cannot be stored."""
+    return scope_of(settings.namespace, settings.agent_id)
 
 
 def _refusal(names: str, *, foreground: bool) -> str:

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from memos_mcp import __version__
 from memos_mcp.app import assemble, running
 from memos_mcp.domain.errors import Invalid, MemosError
-from memos_mcp.engine.admission import scope_of
+from memos_mcp.engine.admission import own_scope
 from memos_mcp.engine.client_connection import handle_connection
 from memos_mcp.engine.clients import ClientRegistry
 from memos_mcp.ipc.run_dir import SOCKET, RunDir
@@ -52,7 +52,7 @@ def _http_server(clients: ClientRegistry) -> HttpServer | None:
     if not clients.foreground and not settings.http:
         return None
     try:
-        scope = scope_of(settings.namespace, settings.agent_id)
+        scope = own_scope(settings)
         http = HttpServer(clients.app, scope, settings, clients.track_client)
     except Invalid as error:
         if clients.foreground:
