@@ -249,8 +249,12 @@ def is_bridge(command: str) -> bool:
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
-    """Return this process's environment with these settings of the server only."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
+    """Return this process's environment with these settings of the server only.
+
+    The server may keep compiled modules, as it does where it is installed.
+    """
+    dropped = "PYTHONDONTWRITEBYTECODE"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_") and name != dropped}
     return {**kept, "MEMOS_HOME": str(home), **{f"MEMOS_{name.upper()}": value for name, value in settings.items()}}
 
 

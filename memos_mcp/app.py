@@ -129,9 +129,12 @@ class App:
             await self.database.close()
 
 
-def open_app(settings: Settings) -> AbstractAsyncContextManager[App]:
-    """Return a context with an app whose parts start in the background; it is closed at the end."""
-    return running(assemble(settings))
+def open_app(settings: Settings, *, indexing: anyio.Event | None = None) -> AbstractAsyncContextManager[App]:
+    """Return a context with an app whose parts start in the background; it is closed at the end.
+
+    With `indexing`, the indexer, which loads the model, only starts when that is set.
+    """
+    return running(assemble(settings), indexing)
 
 
 def assemble(settings: Settings) -> App:
@@ -217,8 +220,8 @@ def _projector(
 
 
 @asynccontextmanager
-async def running(app: App) -> AsyncIterator[App]:
-    """Connect and index in the background while the context is open."""
+async def running(app: App, indexing: anyio.Event | None = None) -> AsyncIterator[App]:
+    """Connect and index in the background while the context is open; the latter once `indexing` is set, if given."""
     failure: MemosError | None = None
     try:
         async with (
@@ -227,7 +230,7 @@ async def running(app: App) -> AsyncIterator[App]:
             app.tool_servers or nullcontext(),
         ):
             tasks.start_soon(_warm, app.database)
-            tasks.start_soon(app.indexer.run)
+            tasks.start_soon(_index, app, indexing)
             tasks.start_soon(app.token_authenticator.record_uses)
             tasks.start_soon(app.quotas.keep)
             tasks.start_soon(app.audit.run)
@@ -250,6 +253,12 @@ async def running(app: App) -> AsyncIterator[App]:
         await app.close()
     if failure is not None:
         raise failure
+
+
+async def _index(app: App, begin: anyio.Event | None) -> None:
+    if begin is not None:
+        await begin.wait()
+    await app.indexer.run()
 
 
 async def _warm(database: Database) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, TextIO, TypeAlias
 
+from anyio import Event
 from tqdm import tqdm
 
 from memos_mcp.cli.console import printable
@@ -93,9 +94,11 @@ class ReportOutput:
         return lines
 
 
-def advance(bar: "tqdm[Any]", report: IngestReport) -> None:
-    """Move a progress bar to what a report has counted so far."""
+def advance(bar: "tqdm[Any]", stored: Event, report: IngestReport) -> None:
+    """Move a progress bar to what a report has counted so far; set `stored` if anything was."""
     bar.update(report.new + report.changed + report.unchanged + len(report.omitted) - bar.n)
+    if report.wrote:
+        stored.set()
 
 
 def _counts(report: IngestReport) -> dict[str, int]:

@@ -58,6 +58,9 @@ class IngestRun:
     output: ReportOutput
     confirmed: bool
     stamps: FileStamps
+    stored: anyio.Event
+    """Set once something was stored. Without that, the run needs no index and no model, which take long to load."""
+
     history: HistoryRun | None = None
 
     async def execute(
@@ -75,7 +78,7 @@ class IngestRun:
                 self.scope,
                 self.source,
                 _until_replaced(found, walked),
-                partial(advance, bar),
+                partial(advance, bar, self.stored),
                 write=write,
                 confirmed=self.confirmed,
                 within=within,
@@ -165,11 +168,12 @@ async def ingest(
     try:
         root, scope_ = _folder(path), own_scope(settings)
         source = _source_name(root, name)
-        open_run = partial(history_run, root, scope_, source, since, output, confirmed=confirmed)
+        stored = anyio.Event()
+        open_run = partial(history_run, root, scope_, source, since, output, stored, confirmed=confirmed)
         commits = await run_sync(open_run) if history else None
         stamps = await run_sync(FileStamps.of_folder, settings.home, root, CHUNKER_VERSION.decode())
         selection = FileSelection.of(patterns, settings.ingest_max_bytes)
-        run = IngestRun(root, scope_, source, selection, output, confirmed, stamps, commits)
+        run = IngestRun(root, scope_, source, selection, output, confirmed, stamps, stored, commits)
         # JSON on stdout is for programs; what else is printed is for people.
         messages = redirect_stdout(sys.stderr) if as_json else nullcontext()
         with messages, anyio.CancelScope() as scope, cancelled_by_signals(scope):
@@ -182,12 +186,15 @@ async def ingest(
 
 
 async def _ingest(run: IngestRun, settings: Settings, *, watch: bool, wait: bool) -> int:
-    async with open_app(settings) as app:
+    async with open_app(settings, indexing=run.stored) as app:
         if watch:
+            run.stored.set()
             await _watch(run, app)
         report = await run.execute(app)
-        indexed = await show_indexing(app) if wait and await _count_queued(app) else 0
-        return indexed or _exit_code(report)
+        if not wait or not await _count_queued(app):
+            return _exit_code(report)
+        run.stored.set()
+        return await show_indexing(app) or _exit_code(report)
 
 
 async def _count_queued(app: App) -> int:

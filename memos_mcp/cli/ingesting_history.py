@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from anyio import Event
 from anyio.to_thread import run_sync
 from tqdm import tqdm
 
@@ -54,6 +55,7 @@ class HistoryRun:
     source: str
     since: datetime | str | None
     output: ReportOutput
+    stored: Event
     confirmed: bool
     _done: str | None = field(default=None, init=False)
     """The commit that was checked out in the last run."""
@@ -96,7 +98,7 @@ class HistoryRun:
                 self.scope,
                 self.source,
                 self._files(found),
-                partial(advance, bar),
+                partial(advance, bar, self.stored),
                 write=write,
                 confirmed=self.confirmed,
             )
@@ -125,12 +127,12 @@ class HistoryRun:
 
 
 def history_run(
-    root: Path, scope: Scope, source: str, since: str | None, output: ReportOutput, *, confirmed: bool
+    root: Path, scope: Scope, source: str, since: str | None, output: ReportOutput, stored: Event, *, confirmed: bool
 ) -> HistoryRun:
     """Return the run for a folder; raise `Invalid` when it has no history, or `since` is neither time nor commit."""
     history = open_history(root)
     oldest = None if since is None else _since(history, since)
-    return HistoryRun(history, scope, source, oldest, output, confirmed)
+    return HistoryRun(history, scope, source, oldest, output, stored, confirmed)
 
 
 def _since(history: GitHistory, text: str) -> datetime | str:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from memos_mcp.app import assemble
@@ -89,6 +90,16 @@ def test_a_folder_is_ingested_and_updated_with_a_report(ingest: Ingest, code: Pa
     (code / "readme.md").unlink()
     reported = figures(ingest(code)[1])
     assert (reported["changed"], reported["unchanged"], reported["removed"]) == (1, 1, 1)
+
+
+@pytest.mark.usefixtures("ingest")
+def test_a_run_that_stores_nothing_loads_no_model(code: Path) -> None:
+    def loads() -> str:
+        program = "from memos_mcp.cli.command_line import main; main(); print('fastembed' in sys.modules)"
+        command = [sys.executable, "-c", f"import sys; {program}", "ingest", str(code)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+
+    assert [loads(), loads()] == ["True", "False"]
 
 
 def test_every_skipped_file_is_listed_on_request(ingest: Ingest, code: Path) -> None:
@@ -265,7 +276,7 @@ async def test_a_run_within_changed_paths_lists_and_opens_nothing_else(
     (code / "fish" / "trout.py").write_text(PART)
     scope, stamps = Scope(tmp_path.name, "default"), FileStamps(tmp_path / "stamps", "1")
     output = ReportOutput(list_skipped=False, as_json=False)
-    run = IngestRun(code, scope, "small", WITHOUT_PATTERNS, output, False, stamps)
+    run = IngestRun(code, scope, "small", WITHOUT_PATTERNS, output, False, stamps, anyio.Event())
     app = assemble(Settings())
     try:
         await run.execute(app)

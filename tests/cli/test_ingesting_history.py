@@ -47,9 +47,8 @@ def repository(tmp_path: Path) -> Repository:
 
 
 def run(repository: Repository, since: str | None = None, source: str = "shop") -> HistoryRun:
-    return history_run(
-        repository.folder, ANN, source, since, ReportOutput(list_skipped=False, as_json=False), confirmed=False
-    )
+    output = ReportOutput(list_skipped=False, as_json=False)
+    return history_run(repository.folder, ANN, source, since, output, anyio.Event(), confirmed=False)
 
 
 async def ingest(app: App, repository: Repository, since: str | None = None, source: str = "shop") -> IngestReport:
@@ -218,7 +217,9 @@ async def test_a_new_commit_without_changed_paths_is_ingested_and_no_folder_is_w
     repository.commit("One", docs__a_py="1")
     stamps = FileStamps(tmp_path / "stamps", "1")
     output = ReportOutput(list_skipped=False, as_json=False)
-    both = IngestRun(repository.folder, ANN, "shop", WITHOUT_PATTERNS, output, False, stamps, run(repository))
+    both = IngestRun(
+        repository.folder, ANN, "shop", WITHOUT_PATTERNS, output, False, stamps, anyio.Event(), run(repository)
+    )
     await both.execute(app, quiet=True)
     repository.commit("Two", day=2, docs__a_py="2")
     listed: list[str] = []
