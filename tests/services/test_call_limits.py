@@ -141,8 +141,7 @@ async def test_a_flood_waits_in_its_own_queue_while_others_call() -> None:
             assert len(other.served) == 2
             flood.ended.set()
     assert len(flood.served) == 3 * SHARE
-    assert not shares._served
-    assert not shares._waiting
+    assert not shares._calls
 
 
 async def test_a_flood_waits_for_as_long_as_a_call_of_another_namespace_is_served() -> None:
@@ -165,6 +164,50 @@ async def test_a_flood_waits_for_as_long_as_a_call_of_another_namespace_is_serve
             tasks.start_soon(flood.call, "flood")
             await settle()
             assert len(flood.served) > SHARE
+            flood.ended.set()
+
+
+async def test_a_flood_gives_way_to_a_call_that_is_served_but_only_for_so_long() -> None:
+    clock = Clock()
+    shares = FairShares(SHARE, clock)
+    flood, other = Calls(shares), Calls(shares)
+    many = SHARE + fair_shares.FLOOD + 1
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(other.call, "other")
+            await settle()
+            for _ in range(many):
+                tasks.start_soon(flood.call, "flood")
+            await settle()
+            assert len(flood.served) == SHARE
+            flood.ended.set()
+            await settle()
+            assert len(flood.served) == SHARE
+            clock.now = fair_shares.YIELD_SECONDS
+            while len(flood.served) < many:
+                await anyio.lowlevel.checkpoint()
+            assert other.served == ["other"]
+            other.ended.set()
+    assert not shares._calls
+
+
+async def test_a_flood_continues_when_the_call_that_it_gave_way_to_has_ended() -> None:
+    shares = FairShares(1, Clock())
+    flood, other = Calls(shares), Calls(shares)
+    with anyio.fail_after(10):
+        with await shares.enter("other"):
+            pass
+        async with anyio.create_task_group() as tasks:
+            with await shares.enter("flood"):
+                for _ in range(fair_shares.FLOOD + 1):
+                    tasks.start_soon(flood.call, "flood")
+                tasks.start_soon(other.call, "other")
+                await settle()
+            await settle()
+            assert (flood.served, other.served) == ([], ["other"])
+            other.ended.set()
+            await settle()
+            assert flood.served == ["flood"]
             flood.ended.set()
 
 
@@ -203,7 +246,7 @@ async def test_a_call_that_only_waits_gives_its_share_to_another() -> None:
                 await settle()
                 assert len(calls.served) == SHARE
             calls.ended.set()
-    assert not shares._served
+    assert not shares._calls
 
 
 async def test_a_cancelled_call_leaves_the_queue() -> None:
@@ -218,7 +261,7 @@ async def test_a_cancelled_call_leaves_the_queue() -> None:
             await settle()
             tasks.cancel_scope.cancel()
     assert len(calls.served) == SHARE
-    assert not shares._served
+    assert not shares._calls
     with await shares.enter("team"):
         pass
-    assert not shares._waiting
+    assert not shares._calls
