@@ -15,7 +15,7 @@ from memos_mcp.domain.errors import Invalid
 from memos_mcp.domain.scope import Right
 from memos_mcp.oidc.claims import ClaimRules, scope_name
 from memos_mcp.settings import Settings
-from memos_mcp.transports.http_url import base_url, is_loopback
+from memos_mcp.transports.http_url import base_url, is_loopback, scheme_of
 
 _WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 
@@ -53,7 +53,7 @@ def protected_resource(settings: Settings) -> ProtectedResource | None:
         return None
     url = settings.resource_url
     if url is None and is_loopback(settings.host) and settings.port != 0:
-        url = f"{base_url('http', settings.host, settings.port)}/mcp"
+        url = f"{base_url(scheme_of(settings), settings.host, settings.port)}/mcp"
     if url is None:
         raise Invalid(
             "MEMOS_OIDC_ISSUER needs MEMOS_RESOURCE_URL, the URL by which clients reach this server, such as "

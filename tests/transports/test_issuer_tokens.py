@@ -271,3 +271,10 @@ def test_the_libraries_of_tokens_are_imported_only_with_an_issuer() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60)
     assert json.loads(done.stdout) == [False, True]
+
+
+def test_a_server_with_a_certificate_has_a_url_of_https(oidc: dict[str, Any], tmp_path: Path) -> None:
+    settings = Settings(**oidc, tls_cert=tmp_path / "cert.pem", tls_key=tmp_path / "key.pem")
+    resource = protected_resource(settings)
+    assert resource is not None
+    assert resource.url == "https://127.0.0.1:8766/mcp"
