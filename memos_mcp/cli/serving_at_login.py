@@ -6,18 +6,23 @@ import subprocess
 from collections.abc import Sequence
 from typing import Final
 
+import anyio
+
 from memos_mcp.cli.installing import apply, system_of
 from memos_mcp.cli.output import notice
 from memos_mcp.clients.changes import Change
 from memos_mcp.clients.config_files import read_text
 from memos_mcp.clients.launch_command import launch_command
 from memos_mcp.clients.login_service import LoginService, login_service
-from memos_mcp.domain.errors import Unavailable
+from memos_mcp.domain.errors import Invalid, Unavailable
 from memos_mcp.settings import Settings
 from memos_mcp.transports.http_url import base_url, scheme_of
 
 SECONDS: Final = 60
 """Until a system manager has started or stopped the server."""
+
+STOP_SECONDS: Final = 3
+"""Until a server that was stopped has closed its port: launchd does not wait for that."""
 
 
 async def install_service(settings: Settings, *, start: bool, dry_run: bool) -> int:
@@ -33,6 +38,7 @@ async def install_service(settings: Settings, *, start: bool, dry_run: bool) -> 
     if start:
         if change.before is not None:
             _run(service.stop, required=False)
+        await _check_port(settings)
         _run(service.start, required=True)
         notice(
             f"It serves {base_url(scheme_of(settings), settings.host, settings.port)}/mcp, now and from each login on."
@@ -57,6 +63,26 @@ async def uninstall_service(settings: Settings, *, dry_run: bool) -> int:
         _run(service.forget, required=False)
         notice(f"The service is stopped, and {service.path} was deleted. The data stays in {settings.home}.")
     return 0
+
+
+async def _check_port(settings: Settings) -> None:
+    """Raise `Unavailable` when another program listens where the service would: its manager would only retry."""
+    from memos_mcp.transports.http_address import listen
+
+    problem: Invalid | None = None
+    with anyio.move_on_after(STOP_SECONDS):
+        while True:
+            try:
+                listen(settings.host, settings.port).close()
+            except Invalid as error:
+                problem = error
+                await anyio.sleep(0.1)
+            else:
+                return
+    raise Unavailable(
+        f"The service is written, but not started: port {settings.port} of {settings.host} is in use. "
+        "End the program that uses it, or set MEMOS_PORT to another one, and repeat the command."
+    ) from problem
 
 
 def _service(settings: Settings) -> LoginService:

@@ -1,10 +1,13 @@
 """`memos-as service`: the file that it writes, and what it asks the system manager for."""
 
+import os
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
+from memos_mcp.cli import serving_at_login
 from memos_mcp.cli.command_line import main
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the manager here is not systemd")
@@ -22,6 +25,8 @@ def user(tmp_path: Path, nothing_set: pytest.MonkeyPatch) -> Path:
     )
     (programs / "systemctl").chmod(0o755)
     nothing_set.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nothing_set.setenv("MEMOS_PORT", str(free.getsockname()[1]))
     return tmp_path
 
 
@@ -38,14 +43,14 @@ def test_a_service_is_written_started_and_removed(
     user: Path, nothing_set: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nothing_set.setenv("MEMOS_HOME", str(user / "data"))
-    nothing_set.setenv("MEMOS_PORT", "9000")
+    port = os.environ["MEMOS_PORT"]
     assert main(["service", "install"]) == 0
     shown = capsys.readouterr()
     assert f"+++ {user / UNIT}" in shown.out
-    assert "It serves http://127.0.0.1:9000/mcp" in shown.err
+    assert f"It serves http://127.0.0.1:{port}/mcp" in shown.err
     text = (user / UNIT).read_text()
     assert f'Environment="MEMOS_HOME={user / "data"}"' in text
-    assert '"serve" "--host" "127.0.0.1" "--port" "9000"' in text
+    assert f'"serve" "--host" "127.0.0.1" "--port" "{port}"' in text
     assert (user / UNIT).stat().st_mode & 0o777 == 0o600
     assert asked(user) == ["--user daemon-reload", "--user enable memos-as.service", "--user restart memos-as.service"]
     assert main(["service", "install"]) == 0
@@ -85,3 +90,15 @@ def test_a_manager_that_fails_is_reported_with_its_reason(user: Path, capsys: py
     assert main(["service", "install"]) == 1
     assert "is written, but not started: systemctl --user daemon-reload: No bus" in capsys.readouterr().err
     assert (user / UNIT).exists()
+
+
+def test_a_port_that_another_program_uses_is_reported_and_the_service_not_started(
+    user: Path, nothing_set: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing_set.setattr(serving_at_login, "STOP_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        nothing_set.setenv("MEMOS_PORT", str(port))
+        assert main(["service", "install"]) == 1
+    assert f"is written, but not started: port {port} of 127.0.0.1 is in use. End the" in capsys.readouterr().err
+    assert asked(user) == []
