@@ -82,11 +82,17 @@ async def read_resource(
     call: ToolCaller, context: ServerRequestContext[Any], params: types.ReadResourceRequestParams
 ) -> types.ReadResourceResult:
     """Return a resource as JSON; raise `MCPError` when there is none of this URI."""
-    part, _, name = params.uri.removeprefix(SCHEME).partition("/")
-    kind = KINDS.get(part) if params.uri.startswith(SCHEME) else None
-    found = await kind.read(call, context, unquote(name)) if kind is not None and name else None
-    if found is None:
-        forms = ", ".join(template.uri_template for template in TEMPLATES.resource_templates)
-        raise MCPError(types.INVALID_PARAMS, f"There is no such resource. URIs: {forms}.", {"uri": params.uri})
+    _, found = await find(call, context, params.uri)
     content = types.TextResourceContents(uri=params.uri, mime_type=JSON, text=compact(found))
     return types.ReadResourceResult(contents=[content])
+
+
+async def find(call: ToolCaller, context: ServerRequestContext[Any], uri: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the name of a resource's kind and what it holds; raise `MCPError` when there is none of this URI."""
+    part, _, name = uri.removeprefix(SCHEME).partition("/")
+    kind = KINDS.get(part) if uri.startswith(SCHEME) else None
+    found = await kind.read(call, context, unquote(name)) if kind is not None and name else None
+    if kind is None or found is None:
+        forms = ", ".join(template.uri_template for template in TEMPLATES.resource_templates)
+        raise MCPError(types.INVALID_PARAMS, f"There is no such resource. URIs: {forms}.", {"uri": uri})
+    return kind.name, found

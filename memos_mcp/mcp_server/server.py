@@ -26,6 +26,7 @@ from memos_mcp.mcp_server.memory_change_tools import FORGET_MEMORY, UPDATE_MEMOR
 from memos_mcp.mcp_server.memory_tools import QUERY_MEMORY, STORE_MEMORY
 from memos_mcp.mcp_server.outcome_tool import REPORT_OUTCOME
 from memos_mcp.mcp_server.response_budget import compact
+from memos_mcp.mcp_server.subscriptions import Subscriptions, notifying
 from memos_mcp.mcp_server.tool_definition import ToolDefinition, unknown
 from memos_mcp.mcp_server.toolbox_tools import DISCOVER_TOOLS, REGISTER_TOOL, UNREGISTER_TOOL
 from memos_mcp.mcp_server.touched_items import touched
@@ -81,7 +82,8 @@ def build_server(app: App, scope: Scope) -> Server[Any]:
     """
     tools = {tool.name: tool for tool in offered(app.settings)}
     call = partial(_call_tool, app, scope, tools)
-    server: Server[Any] = Server(
+    subscriptions = Subscriptions(app, scope, call)
+    server = _FixedLists(
         "memos-as",
         version=__version__,
         title="memOS.as",
@@ -94,11 +96,26 @@ def build_server(app: App, scope: Scope) -> Server[Any]:
         on_list_resources=partial(_list_resources, app, scope),
         on_list_resource_templates=_list_resource_templates,
         on_read_resource=partial(resources.read_resource, call),
+        on_subscribe_resource=subscriptions.subscribe,
+        on_unsubscribe_resource=subscriptions.unsubscribe,
+        on_subscriptions_listen=subscriptions.listen,
+        lifespan=notifying,
     )
     server.add_request_handler("tools/call", types.CallToolRequestParams, call)
     server.middleware.clear()  # the SDK's spans have names that clients choose; app.telemetry makes others
     server.middleware += [_identify_request, _name_malformed_parameters]
     return server
+
+
+class _FixedLists(Server[Any]):
+    """The SDK's server, which declares that its lists change wherever it serves streams. Those of this one do not."""
+
+    def get_capabilities(self, *arguments: Any, **options: Any) -> types.ServerCapabilities:
+        declared = super().get_capabilities(*arguments, **options)
+        for part in (declared.tools, declared.prompts, declared.resources):
+            if part is not None:
+                part.list_changed = False
+        return declared
 
 
 def offered(settings: Settings) -> Sequence[ToolDefinition[Any]]:

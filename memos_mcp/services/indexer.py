@@ -58,9 +58,9 @@ class Indexer:
         self._projector = projector
         self._telemetry = telemetry
         self._state = IndexerState()
-        self._indexed_versions = IndexedVersions()
-        queue.subscribe(self._indexed_versions.record)
-        self._batches = Batches(index, queue, projector, self._indexed_versions, EmbeddingBudget(quotas, telemetry))
+        self.indexed_versions = IndexedVersions()
+        queue.subscribe(self.indexed_versions.record)
+        self._batches = Batches(index, queue, projector, self.indexed_versions, EmbeddingBudget(quotas, telemetry))
         self._build_clock = BuildClock()
         self._opened = anyio.Event()
         self._became_idle = anyio.Event()
@@ -116,7 +116,7 @@ class Indexer:
             with self._telemetry.stage("index_wait"), anyio.move_on_after(seconds):
                 await self._opened.wait()
                 if self._state.serving and not self._index.outdated:
-                    await self._indexed_versions.wait(kind, item_id, version)
+                    await self.indexed_versions.wait(kind, item_id, version)
                     return True
         indexed = item_id not in await self._queue.queued_ids(kind, [item_id])
         if not indexed:
@@ -129,7 +129,7 @@ class Indexer:
         self._state = self._state.enqueued()
         with self._telemetry.stage("index_wait"), anyio.move_on_after(seconds):
             while await self._queue.queued_ids(kind, item_ids):
-                await self._indexed_versions.change()
+                await self.indexed_versions.change()
             return True
         return False
 

@@ -1,0 +1,161 @@
+"""Notifies clients of changes of memories and tools: on a stream, or in the session of a client of an older version."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+from mcp import MCPError, types
+from mcp.server import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated, ServerEvent
+
+from memos_mcp.app import App
+from memos_mcp.domain.index import ItemKind
+from memos_mcp.domain.scope import Scope
+from memos_mcp.mcp_server.calling_client import scope_of
+from memos_mcp.mcp_server.resources import find
+from memos_mcp.mcp_server.tool_caller import ToolCaller
+from memos_mcp.services.indexed_versions import IndexedVersions
+
+logger = logging.getLogger(__name__)
+
+MAX_SUBSCRIPTIONS: Final = 100
+"""Of one stream, or of the session of an older client: each is a task, or an entry, for as long as that lasts."""
+
+_SCOPES: Final = "memos.subscriptions"
+
+
+class _Item(NamedTuple):
+    kind: ItemKind
+    item_id: UUID
+
+
+@asynccontextmanager
+async def notifying(_server: Server[Any]) -> AsyncIterator[TaskGroup]:
+    """Run the tasks that notify older clients, until the server ends: the lifespan of a server."""
+    async with anyio.create_task_group() as tasks:
+        yield tasks
+        tasks.cancel_scope.cancel()
+
+
+class Subscriptions:
+    """Answers the requests that begin and end subscriptions. What cannot be read cannot be subscribed to."""
+
+    def __init__(self, app: App, of_connection: Scope, call: ToolCaller) -> None:
+        self._app = app
+        self._of_connection = of_connection
+        self._call = call
+
+    async def listen(
+        self, context: ServerRequestContext[Any], params: types.SubscriptionsListenRequestParams
+    ) -> types.SubscriptionsListenResult:
+        """Serve a stream of notifications; its first one names the resources that it is about."""
+        items = {}
+        for uri in (params.notifications.resource_subscriptions or [])[:MAX_SUBSCRIPTIONS]:
+            try:
+                items[uri] = await self._item(context, uri)
+            except MCPError as error:
+                logger.debug("not subscribed: %s", error.error.message)
+        accepted = types.SubscriptionFilter(resource_subscriptions=list(items))
+        handler = ListenHandler(_ItemEvents(self._app.indexer.indexed_versions, items))
+        return await handler(context, params.model_copy(update={"notifications": accepted}))
+
+    async def subscribe(
+        self, context: ServerRequestContext[TaskGroup], params: types.SubscribeRequestParams
+    ) -> types.EmptyResult:
+        """Notify this session of every change of a resource."""
+        item = await self._item(context, params.uri)
+        scopes = _scopes(context)
+        if params.uri in scopes:
+            return types.EmptyResult()
+        if len(scopes) >= MAX_SUBSCRIPTIONS:
+            raise MCPError(
+                types.INVALID_PARAMS,
+                f"This session has {MAX_SUBSCRIPTIONS} subscriptions, the most that it can. Unsubscribe from one.",
+            )
+        scope = scopes[params.uri] = anyio.CancelScope()
+        await context.lifespan_context.start(self._notify, context, item, params.uri, scope)
+        return types.EmptyResult()
+
+    async def unsubscribe(
+        self, context: ServerRequestContext[Any], params: types.UnsubscribeRequestParams
+    ) -> types.EmptyResult:
+        """End a subscription of this session, if there is one."""
+        scope = _scopes(context).pop(params.uri, None)
+        if scope is not None:
+            scope.cancel()
+        return types.EmptyResult()
+
+    async def _item(self, context: ServerRequestContext[Any], uri: str) -> _Item:
+        """Return what a URI names; raise `MCPError` when it cannot be read or does not change."""
+        kind, found = await find(self._call, context, uri)
+        if kind == "memory":
+            return _Item("memory", UUID(found["memory_id"]))
+        if kind == "tool":
+            tools = await self._app.tools.get(scope_of(context, self._of_connection), [found["tool_id"]])
+            return _Item("tool", tools[found["tool_id"]].id)
+        raise MCPError(types.INVALID_PARAMS, "Only memories and tools can be subscribed to.", {"uri": uri})
+
+    async def _notify(
+        self,
+        context: ServerRequestContext[Any],
+        item: _Item,
+        uri: str,
+        scope: anyio.CancelScope,
+        *,
+        task_status: TaskStatus[None],
+    ) -> None:
+        changed = anyio.Event()
+
+        def record() -> None:
+            changed.set()
+
+        end = self._app.indexer.indexed_versions.watch(*item, record)
+        task_status.started()
+        try:
+            with scope:
+                while True:
+                    await changed.wait()
+                    changed = anyio.Event()
+                    await context.session.send_resource_updated(uri)
+        except Exception:  # a session that cannot be written to must not end those of others
+            logger.debug("a subscription ended", exc_info=True)
+        finally:
+            end()
+
+
+class _ItemEvents(InMemorySubscriptionBus):
+    """The events of one stream: those of its items, by the URIs that the client gave."""
+
+    def __init__(self, versions: IndexedVersions, items: Mapping[str, _Item]) -> None:
+        super().__init__()
+        self._versions = versions
+        self._items = items
+
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        """Call the listener with every change; return what ends that."""
+        with ExitStack() as stack:
+            for uri, item in self._items.items():
+                stack.callback(self._versions.watch(*item, partial(listener, ResourceUpdated(uri))))
+            stack.callback(super().subscribe(listener))
+            return stack.pop_all().close
+
+
+def _scopes(context: ServerRequestContext[Any]) -> dict[str, anyio.CancelScope]:
+    """Return the subscriptions of a session by URI; they end with it."""
+    connection = context.session._connection  # noqa: SLF001 - the SDK passes it to handlers in no other way
+    if _SCOPES not in connection.state:
+        connection.state[_SCOPES] = {}
+        connection.exit_stack.callback(_cancel, connection.state[_SCOPES])
+    scopes: dict[str, anyio.CancelScope] = connection.state[_SCOPES]
+    return scopes
+
+
+def _cancel(scopes: Mapping[str, anyio.CancelScope]) -> None:
+    for scope in scopes.values():
+        scope.cancel()
