@@ -55,9 +55,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart() -> None:
-    """Let the tests interrupt processes: a run in the background of a script ignores SIGINT, and so do its children."""
+    """Let the tests signal processes: what a run in the background or under nohup ignores, its children ignore too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # A handler is not inherited by a new program, unlike SIG_IGN; this run goes on when its terminal closes.
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture(scope="session")
