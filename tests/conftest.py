@@ -59,7 +59,7 @@ def pytest_sessionstart() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        # A handler is not inherited by a new program, unlike SIG_IGN; this run goes on when its terminal closes.
+        # A handler, unlike SIG_IGN, is not inherited by a new program, and does not end this run with its terminal.
         signal.signal(signal.SIGHUP, lambda *_: None)
 
 

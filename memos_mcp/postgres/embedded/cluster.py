@@ -15,10 +15,12 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from tempfile import gettempdir
+from shutil import rmtree
+from tempfile import gettempdir, mkdtemp
 from types import ModuleType
 from typing import Final
 from urllib.parse import quote
@@ -35,6 +37,8 @@ _PLAIN_PATH: Final = re.compile(r"[\w/ .+@=-]+")
 """A path that neither Postgres, which reads a list of folders, nor its clients, which read a URL, could misread."""
 
 _SOCKET_LOCK: Final = ".s.PGSQL.5432.lock"
+
+_INCOMPLETE: Final = ".incomplete-"
 
 # The lines of postmaster.pid.
 _PORT, _SOCKETS, _HOST, _STATUS = 3, 4, 5, 7
@@ -79,8 +83,7 @@ class Cluster:
             info = self._running()
             if info is None:
                 self._prepare()
-                self._run_server()
-                info = self._running()
+                info = self._started()
         except subprocess.SubprocessError as error:
             raise OSError(f"the embedded PostgreSQL did not start; its log is {self.data / 'log'}") from error
         if info is None:
@@ -111,6 +114,17 @@ class Cluster:
             self._run("pg_ctl", "-w", "-t", str(STOP_SECONDS), "-m", "fast", "-D", str(self.data), "stop")
         except subprocess.SubprocessError as error:
             raise OSError("the embedded PostgreSQL did not stop") from error
+
+    def _started(self) -> tuple[str, int] | None:
+        try:
+            self._run_server()
+        except subprocess.SubprocessError:
+            # A process that was killed leaves its pg_ctl, whose server may have come first: then it is used.
+            info = self._running()
+            if info is None:
+                raise
+            return info
+        return self._running()
 
     def _run_server(self) -> None:
         # pg_ctl puts its arguments into a shell command between double quotes, and escapes nothing. So it gets the path
@@ -144,11 +158,11 @@ class Cluster:
         raise TimeoutError("the embedded PostgreSQL is still starting or stopping")
 
     def _prepare(self) -> None:
-        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _grant_to_server(self.data)
+        for leftover in self.data.parent.glob(f"{self.data.name}{_INCOMPLETE}*"):
+            rmtree(leftover, ignore_errors=True)  # an initdb that still writes to it fails
         if not (self.data / "PG_VERSION").exists():
-            # A cluster with locale C needs no system locale; the database in it has its own.
-            self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(self.data))
+            self._create()
+        _grant_to_server(self.data)
         windows = sys.platform == "win32"
         sockets = self._socket_folder()
         text = self.extra + _SETTINGS.format(
@@ -163,6 +177,18 @@ class Cluster:
         if _INCLUDE not in main.read_text(encoding="utf-8"):
             with main.open("a", encoding="utf-8") as file:
                 file.write(_INCLUDE)
+
+    def _create(self) -> None:
+        """Create the data folder under another name, so that what a crash makes incomplete is never used."""
+        self.data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            self.data.rmdir()
+        new = Path(mkdtemp(prefix=f"{self.data.name}{_INCOMPLETE}", dir=self.data.parent))
+        _grant_to_server(new)
+        # A cluster with locale C needs no system locale; the database in it has its own.
+        self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(new))
+        new.rename(self.data)
+        sync_folder(self.data.parent)
 
     def _socket_folder(self) -> Path:
         """Return the data folder, or a temporary one if its path is too long or unusual; postmaster.pid records which.
@@ -188,6 +214,17 @@ class Cluster:
 
         user = {"user": _system_user(), "group": _system_user(), "extra_groups": []} if _is_root() else {}
         pgexec(program, arguments, bin_path=programs, cwd=cwd, env=env, **user)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk, in their order."""
+    if sys.platform == "win32":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def bundled_version() -> int:

@@ -4,8 +4,6 @@ A new folder is built beside the old one. It becomes the next one by being renam
 it the name of the data folder, and the former one a name that says what it is.
 """
 
-import os
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,7 +14,7 @@ from typing import TypeAlias
 import anyio
 from anyio.to_thread import run_sync
 
-from memos_mcp.postgres.embedded.cluster import Cluster
+from memos_mcp.postgres.embedded.cluster import Cluster, sync_folder
 from memos_mcp.postgres.embedded.own_database import create_database
 
 Fill: TypeAlias = Callable[[str], Awaitable[None]]
@@ -46,7 +44,7 @@ async def build_next(data: Path, settings: str, fill: Fill) -> None:
         raise
     await run_sync(new.stop)
     new.data.rename(_next(data))
-    _sync(data.parent)
+    sync_folder(data.parent)
 
 
 def finish_replacement(data: Path) -> Path | None:
@@ -60,9 +58,9 @@ def finish_replacement(data: Path) -> Path | None:
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         kept = data.with_name(f"data-postgresql-{major_version(data)}-{moment}")
         data.rename(kept)
-        _sync(data.parent)
+        sync_folder(data.parent)
     following.rename(data)
-    _sync(data.parent)
+    sync_folder(data.parent)
     return kept
 
 
@@ -80,14 +78,3 @@ def _remove(new: Cluster) -> None:
     if new.data.exists():
         new.stop()
         rmtree(new.data)
-
-
-def _sync(folder: Path) -> None:
-    """Write the names in a folder to the disk, in their order."""
-    if sys.platform == "win32":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

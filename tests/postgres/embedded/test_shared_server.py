@@ -16,6 +16,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded import shared_server
+from memos_mcp.postgres.embedded.cluster import Cluster
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from tests.prepared_home import copy_home
 
@@ -115,6 +116,48 @@ async def test_a_user_that_is_killed_neither_stops_the_server_nor_keeps_it(folde
     assert runs(folder)
     database = Database(EmbeddedPostgres(folder))
     await database.server_version()
+    await database.close()
+    assert not runs(folder)
+
+
+@pytest.mark.parametrize("everything", [False, True])
+async def test_a_first_start_that_is_killed_leaves_a_folder_in_which_the_next_one_works(
+    home: Path, everything: bool
+) -> None:
+    folder = home / "postgres"
+    async with user(folder) as killed:
+        assert killed.process.stdin is not None
+        await killed.process.stdin.send(b"ask\n")
+        with anyio.fail_after(30):
+            while not list(folder.glob("data*/PG_VERSION")):
+                await anyio.lowlevel.checkpoint()
+        programs = psutil.Process(killed.process.pid).children(recursive=True)
+        killed.process.kill()
+        for program in programs if everything else ():
+            program.kill()
+    database = Database(EmbeddedPostgres(folder))
+    for _ in range(2):
+        await database.server_version()
+        await database.close()
+    with anyio.fail_after(30):
+        await anyio.to_thread.run_sync(psutil.wait_procs, programs)
+    await database.server_version()
+    await database.close()
+    assert [path.name for path in folder.iterdir()] == ["data"]
+
+
+async def test_a_server_that_another_pg_ctl_starts_at_the_same_moment_is_used(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_server = Cluster._run_server
+
+    def run_two(cluster: Cluster) -> None:
+        run_server(cluster)
+        run_server(cluster)
+
+    monkeypatch.setattr(Cluster, "_run_server", run_two)
+    database = Database(EmbeddedPostgres(folder))
+    assert await database.server_version()
     await database.close()
     assert not runs(folder)
 
