@@ -25,6 +25,8 @@ from struct import Struct
 from tempfile import TemporaryFile, mkdtemp
 from typing import Any, NoReturn
 
+from tests.server_environment import server_environment
+
 ROOT = Path(__file__).parents[1]
 FILES = 3
 """stdin, stdout and stderr."""
@@ -117,11 +119,10 @@ def address() -> str:
     """Return the path of the socket of a process that starts commands until this one ends."""
     folder = mkdtemp(prefix="memos-test-")
     atexit.register(rmtree, folder)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.preloaded", f"{folder}/socket"],
         cwd=ROOT,
-        env=kept,
+        env=server_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for the tests

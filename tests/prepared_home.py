@@ -1,16 +1,16 @@
 """A home that is ready for use, which tests copy. A new one takes seconds: a cluster and an index."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.server_environment import server_environment
+
 
 def prepare_home(home: Path) -> Path:
     """Create the record without rows and an empty index; no process runs at the end."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
     command = [sys.executable, "-m", "memos_mcp", "reindex"]
-    subprocess.run(command, env={**kept, "MEMOS_HOME": str(home)}, check=True, capture_output=True)
+    subprocess.run(command, env=server_environment(MEMOS_HOME=home), check=True, capture_output=True)
     return home
 
 

@@ -1,7 +1,6 @@
 """Acknowledged data survives a crash, a lost index, a manual change and a second process."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from tests import preloaded
 from tests.acceptance.raw_clients import StdioRawClient, call_params, message, until
 from tests.acceptance.servers import Server
 from tests.prepared_home import copy_home
+from tests.server_environment import server_environment
 
 pytestmark = pytest.mark.anyio
 
@@ -240,8 +240,7 @@ def doctor(home: Path) -> dict[str, Any]:
 
 def memos(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the command line on this home."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
-    return preloaded.run(arguments, {**environment, "MEMOS_HOME": str(home)}, timeout=60)
+    return preloaded.run(arguments, server_environment(MEMOS_HOME=home), timeout=60)
 
 
 def store_line(number: int, content: str) -> bytes:

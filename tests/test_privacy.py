@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.raw_clients import StdioRawClient
 from tests.acceptance.servers import Server
+from tests.server_environment import server_environment
 
 READ_BY_OTHERS = 0o044
 WRITTEN_BY_OTHERS = 0o022
@@ -25,10 +26,9 @@ def permissive_umask() -> Iterator[None]:
 
 def test_no_other_user_can_read_or_write_in_the_home(home: Path) -> None:
     home /= "new"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
     subprocess.run(
         [sys.executable, "-m", "memos_mcp", "doctor"],
-        env={**inherited, "MEMOS_HOME": str(home)},
+        env=server_environment(MEMOS_HOME=home),
         check=True,
         timeout=60,
     )

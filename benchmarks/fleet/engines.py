@@ -1,6 +1,5 @@
 """A fleet as processes: engines that serve over HTTP on one PostgreSQL and one index server, and a newer build."""
 
-import os
 import re
 import shutil
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 import anyio
 import httpx
 from latency_homes import ROOT
+from line_client import environment
 
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 
@@ -77,19 +77,12 @@ class Engine:
 
     def start(self) -> None:
         """Start the engine; it is ready later."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
-        variables = {
-            "MEMOS_HOME": str(self.home),
-            "MEMOS_PORT": str(self.port),
-            "MEMOS_AUTH_TOKEN": TOKEN,
-            "MEMOS_DRAIN_SECONDS": DRAIN_SECONDS,
-            "PYTHONPATH": str(self.build),
-        }
+        own = environment(self.home, port=str(self.port), auth_token=TOKEN, drain_seconds=DRAIN_SECONDS)
         with self.home.with_suffix(".log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "memos_mcp", "serve"],
                 cwd=self.build,
-                env={**kept, **variables, **self.settings},
+                env={**own, "PYTHONPATH": str(self.build), **self.settings},
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )

@@ -5,25 +5,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from memos_mcp import __version__
+from memos_mcp.ipc.client_messages import call_line, handshake
 from memos_mcp.ipc.handshake import decode, request_line
 from memos_mcp.ipc.run_dir import RunDir, home_of, settings_in
 
-PROTOCOL: Final = "2025-06-18"
 CHUNK_BYTES: Final = 64 * 1024
-
-_HELLO: Final = (
-    {
-        "id": 1,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": PROTOCOL,
-            "capabilities": {},
-            "clientInfo": {"name": "memos-as hook", "version": __version__},
-        },
-    },
-    {"method": "notifications/initialized"},
-)
+NUMBER: Final = 1
 
 
 def call(
@@ -41,16 +28,14 @@ def call(
         connection.sendall(request_line("serve", settings_in(environment)))
         if (decode(lines.readline()) or {}).get("answer") != "welcome":
             return None
-        asked = {"id": 2, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
-        messages = [json.dumps({"jsonrpc": "2.0", **message}).encode() for message in (*_HELLO, asked)]
-        connection.sendall(b"\n".join([*messages, b""]))
+        connection.sendall(handshake("memos-as hook") + call_line(NUMBER, tool, arguments))
         while True:
             connection.settimeout(_remaining(deadline))
             line = lines.readline()
             if not line:
                 return None
             message = json.loads(line)
-            if message.get("id") == asked["id"]:
+            if message.get("id") == NUMBER:
                 result = message.get("result") or {"isError": True}
                 return None if result.get("isError") else result["structuredContent"]
 

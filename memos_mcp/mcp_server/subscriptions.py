@@ -79,7 +79,11 @@ class Subscriptions:
                 f"This session has {MAX_SUBSCRIPTIONS} subscriptions, the most that it can. Unsubscribe from one.",
             )
         scope = scopes[params.uri] = anyio.CancelScope()
-        await context.lifespan_context.start(self._notify, context, item, params.uri, scope)
+        try:
+            await context.lifespan_context.start(self._notify, context, item, params.uri, scope)
+        except BaseException:
+            _forget(scopes, params.uri, scope)
+            raise
         return types.EmptyResult()
 
     async def unsubscribe(
@@ -127,6 +131,7 @@ class Subscriptions:
             logger.debug("a subscription ended", exc_info=True)
         finally:
             end()
+            _forget(_scopes(context), uri, scope)
 
 
 class _ItemEvents(InMemorySubscriptionBus):
@@ -154,6 +159,12 @@ def _scopes(context: ServerRequestContext[Any]) -> dict[str, anyio.CancelScope]:
         connection.exit_stack.callback(_cancel, connection.state[_SCOPES])
     scopes: dict[str, anyio.CancelScope] = connection.state[_SCOPES]
     return scopes
+
+
+def _forget(scopes: dict[str, anyio.CancelScope], uri: str, scope: anyio.CancelScope) -> None:
+    """Remove a subscription that has ended, so that the client can begin it again, unless it has done so."""
+    if scopes.get(uri) is scope:
+        del scopes[uri]
 
 
 def _cancel(scopes: Mapping[str, anyio.CancelScope]) -> None:

@@ -116,6 +116,7 @@ class FairShares:
         while not admitted.is_set():
             with anyio.move_on_after(YIELD_SECONDS):
                 await admitted.wait()
+                return
             self._admit()
 
     def _admit(self) -> None:

@@ -24,6 +24,7 @@ from tests import preloaded
 from tests.cli.user_terminal import SECONDS
 from tests.conftest import SETTINGS
 from tests.postgres.record_rows import record_rows
+from tests.server_environment import server_environment
 
 COMMAND = Path(sys.executable).with_name("memos-as")
 LINES = [
@@ -41,7 +42,7 @@ def source() -> Iterator[Path]:
         lines = Path(folder) / "lines.jsonl"
         lines.write_text("".join(json.dumps(line) + "\n" for line in LINES))
         for command in (["import", "--no-wait", str(lines)], ["seed", "--no-wait"]):
-            preloaded.run(command, environment(home), timeout=SECONDS).check_returncode()
+            preloaded.run(command, server_environment(MEMOS_HOME=home), timeout=SECONDS).check_returncode()
         (home / "loadouts").mkdir()
         (home / "loadouts" / "writer.toml").write_text(LOADOUT)
         yield home
@@ -50,7 +51,7 @@ def source() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def backup(source: Path) -> Path:
     path = source.parent / "home.backup"
-    preloaded.run(["backup", path], environment(source), timeout=SECONDS).check_returncode()
+    preloaded.run(["backup", path], server_environment(MEMOS_HOME=source), timeout=SECONDS).check_returncode()
     return path
 
 
@@ -66,11 +67,6 @@ def tmp_home() -> Iterator[Path]:
     """A folder of each test's own, which other users can enter."""
     with TemporaryDirectory(prefix="memos-test-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
-
-
-def environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
-    return {**kept, "MEMOS_HOME": str(home)}
 
 
 def rows_of(home: Path) -> dict[str, list[str]]:
@@ -147,7 +143,7 @@ def test_a_home_with_an_engine_is_not_restored_into(
 ) -> None:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as log:
-        engine = preloaded.start(["serve", "--port", "0"], environment(empty), [writer] * 3)
+        engine = preloaded.start(["serve", "--port", "0"], server_environment(MEMOS_HOME=empty), [writer] * 3)
         os.close(writer)
         try:
             assert any(b"http://" in line for line in log)
@@ -181,7 +177,11 @@ def test_a_backup_to_stdout_can_be_restored(source: Path, backup: Path, tmp_path
     piped = tmp_path / "piped"
     with piped.open("wb") as file:
         subprocess.run(
-            [COMMAND, "backup", "-"], env=environment(source), stdout=file, stderr=subprocess.PIPE, check=True
+            [COMMAND, "backup", "-"],
+            env=server_environment(MEMOS_HOME=source),
+            stdout=file,
+            stderr=subprocess.PIPE,
+            check=True,
         )
     with ZipFile(piped) as one, ZipFile(backup) as other:
         assert one.read("tables/agent_memories.copy") == other.read("tables/agent_memories.copy")
@@ -191,7 +191,7 @@ def test_a_backup_to_stdout_can_be_restored(source: Path, backup: Path, tmp_path
 async def test_a_database_of_a_server_is_backed_up_and_restored(
     database_url: str, tmp_path: Path, backup: Path
 ) -> None:
-    variables = {**environment(tmp_path / "home"), "MEMOS_DATABASE_URL": database_url}
+    variables = server_environment(MEMOS_HOME=tmp_path / "home", MEMOS_DATABASE_URL=database_url)
 
     def run(*command: str) -> tuple[int, str]:
         done = preloaded.run(command, variables, timeout=SECONDS)
@@ -208,10 +208,18 @@ async def test_a_database_of_a_server_is_backed_up_and_restored(
             assert sorted(one.read(name).splitlines()) == sorted(other.read(name).splitlines())
 
 
+def run(home: Path, *command: str | Path) -> None:
+    """Run a command to its end, in a process of its own."""
+    subprocess.run([COMMAND, *command], env=server_environment(MEMOS_HOME=home), check=True, capture_output=True)
+
+
 def killed_after(seconds: float, home: Path, *command: str | Path) -> None:
     """Start a command and kill it after this time, unless it has ended."""
     process = subprocess.Popen(
-        [COMMAND, *command], env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [COMMAND, *command],
+        env=server_environment(MEMOS_HOME=home),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         process.wait(seconds)
@@ -227,23 +235,21 @@ def test_a_restore_that_is_killed_has_restored_all_or_nothing(
 ) -> None:
     expected, chance = rows_of(source), Random(replace)
     began = time.monotonic()
-    subprocess.run([COMMAND, "restore", backup], env=environment(tmp_home / "timed"), check=True, capture_output=True)
+    run(tmp_home / "timed", "restore", backup)
     longest = time.monotonic() - began
     outcomes = set[bool]()
     for number in range(6):
         target = tmp_home / f"killed {replace} {number}"
         arguments = ["--replace"] if replace else []
         if replace:
-            subprocess.run([COMMAND, "seed", "--no-wait"], env=environment(target), check=True, capture_output=True)
+            run(target, "seed", "--no-wait")
         before = rows_of(target) if replace else {table: [] for table in expected}
         killed_after(chance.uniform(0.3, 1.1) * longest, target, "restore", *arguments, backup)
         found = rows_of(target)
         assert found in (before, expected)
         outcomes.add(found == expected)
         if found == before:
-            subprocess.run(
-                [COMMAND, "restore", *arguments, backup], env=environment(target), check=True, capture_output=True
-            )
+            run(target, "restore", *arguments, backup)
             assert rows_of(target) == expected
     assert len(outcomes) == 2, "no round was killed early, or none late"
 
@@ -261,17 +267,17 @@ def test_a_backup_that_is_killed_keeps_the_one_before(source: Path, backup: Path
 @pytest.mark.slow
 def test_an_import_of_an_export_that_is_killed_is_completed_by_repeating_it(source: Path, tmp_home: Path) -> None:
     path, chance = tmp_home / "all.jsonl", Random(5)
-    subprocess.run([COMMAND, "export", path], env=environment(source), check=True, capture_output=True)
+    run(source, "export", path)
     command = ("import", "--no-wait", path)
     began = time.monotonic()
-    subprocess.run([COMMAND, *command], env=environment(tmp_home / "timed"), check=True, capture_output=True)
+    run(tmp_home / "timed", *command)
     longest = time.monotonic() - began
     for number in range(6):
         target = tmp_home / f"killed {number}"
         killed_after(chance.uniform(0.3, 1.0) * longest, target, *command)
-        subprocess.run([COMMAND, *command], env=environment(target), check=True, capture_output=True)
+        run(target, *command)
         again = target / "again.jsonl"
-        subprocess.run([COMMAND, "export", again], env=environment(target), check=True, capture_output=True)
+        run(target, "export", again)
         assert unnumbered(again) == unnumbered(path)
 
 

@@ -32,6 +32,7 @@ from memos_mcp.postgres.sources import PostgresSources
 from memos_mcp.settings import Settings
 from tests import preloaded
 from tests.postgres.record_rows import populate, record_rows
+from tests.server_environment import server_environment
 
 pytestmark = pytest.mark.anyio
 
@@ -307,8 +308,7 @@ async def test_a_value_that_cannot_be_stored_names_its_lines(
 
 
 async def test_an_export_is_piped_and_imported_by_the_command(source: str, database_url: str, tmp_path: Path) -> None:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
-    variables = {**kept, "MEMOS_HOME": str(tmp_path / "home"), "MEMOS_NAMESPACE": "office"}
+    variables = server_environment(MEMOS_HOME=tmp_path / "home", MEMOS_NAMESPACE="office")
     path = tmp_path / "piped.jsonl"
     done = preloaded.run(["export"], {**variables, "MEMOS_DATABASE_URL": source}, timeout=60)
     path.write_text(done.stdout)
@@ -326,8 +326,7 @@ async def test_all_namespaces_are_those_of_an_export(tmp_path: Path, database_ur
 
 
 async def test_a_pipe_that_is_closed_early_ends_the_export_quietly(source: str, tmp_path: Path) -> None:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
-    variables = {**kept, "MEMOS_HOME": str(tmp_path / "home"), "MEMOS_DATABASE_URL": source}
+    variables = server_environment(MEMOS_HOME=tmp_path / "home", MEMOS_DATABASE_URL=source)
     reading, writing = os.pipe()
     os.close(reading)
     with anyio.fail_after(60), os.fdopen(writing, "wb") as closed:

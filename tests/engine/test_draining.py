@@ -1,6 +1,5 @@
 """An engine behind a proxy that gets SIGTERM, as a process: it says so, continues to serve, and stops."""
 
-import os
 import re
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import httpx
 import pytest
 
 from tests.prepared_home import copy_home
+from tests.server_environment import server_environment
 from tests.transports.test_http import HEADERS, call
 
 SECONDS = 20.0
@@ -29,10 +29,9 @@ def home(home_template: Path) -> Iterator[Path]:
 @contextmanager
 def serving(home: Path, drain_seconds: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     """Serve over HTTP until the end of the context; yield the process and a client of it."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
-    settings = {"MEMOS_HOME": str(home), "MEMOS_AUTH_TOKEN": "s3cret", "MEMOS_DRAIN_SECONDS": drain_seconds}
+    variables = server_environment(MEMOS_HOME=home, MEMOS_AUTH_TOKEN="s3cret", MEMOS_DRAIN_SECONDS=drain_seconds)
     command = [sys.executable, "-m", "memos_mcp", "serve", "--port", "0"]
-    with subprocess.Popen(command, env=kept | settings, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
             url = re.search(r"http://127\.0\.0\.1:\d+", process.stderr.readline())

@@ -1,7 +1,6 @@
 """Each agent of the examples, with a scripted model: what one process stores, the next one recalls."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from tests import preloaded
 from tests.examples.conftest import EXAMPLES
 from tests.orchestrator.services import Model, calling, serving
 from tests.prepared_home import copy_home
+from tests.server_environment import server_environment
 
 FACT = "Mara reads answers on her phone and wants them short."
 QUESTION = "How should I write to Mara?"
@@ -25,10 +25,9 @@ Line = dict[str, Any] | Callable[[dict[str, Any]], dict[str, Any]]
 def environment(tmp_path_factory: pytest.TempPathFactory, home_template: Path) -> Iterator[dict[str, str]]:
     """The environment of a home, whose engine is stopped at the end."""
     home = copy_home(home_template, tmp_path_factory.mktemp("agents") / "home")
-    settings = {"MEMOS_HOME": str(home), "MEMOS_INDEX_WAIT_SECONDS": "30"}
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
-    yield {**kept, **settings}
-    preloaded.run(["stop"], {**kept, **settings}, timeout=60).check_returncode()
+    variables = server_environment(MEMOS_HOME=home, MEMOS_INDEX_WAIT_SECONDS=30)
+    yield variables
+    preloaded.run(["stop"], variables, timeout=60).check_returncode()
 
 
 def answered(program: str, task: str, lines: list[Line], environment: dict[str, str]) -> tuple[str, Model]:

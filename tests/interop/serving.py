@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.server_environment import server_environment
+
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 CACHE = ROOT / "build/interop"
@@ -157,7 +159,7 @@ def run(
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of this process without settings of the server, with Node.js from the cache first."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
+    ours = server_environment()
     path = os.pathsep.join([str(CACHE / "node_modules/.bin"), ours.get("PATH", os.defpath)])
     return {**ours, "PATH": path, **extra}
 

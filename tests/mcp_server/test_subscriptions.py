@@ -8,6 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from mcp import Client, MCPError, types
+from mcp.server.session import ServerSession
 
 from memos_mcp.app import App, compose, running
 from memos_mcp.domain.scope import Scope
@@ -15,6 +16,7 @@ from memos_mcp.mcp_server import subscriptions
 from memos_mcp.mcp_server.server import build_server
 from memos_mcp.postgres.database import Database
 from memos_mcp.qdrant.edge.index import EdgeIndex
+from memos_mcp.services.indexed_versions import IndexedVersions
 from memos_mcp.settings import Settings
 from tests.fakes import HashEmbedder
 
@@ -108,6 +110,47 @@ async def test_a_session_of_an_older_client_is_notified_of_changes_until_it_unsu
         await called(client, "update_memory", memory_id=heron, tags=["tall"])
         assert await session.updated() == of_heron
     assert not app.indexer.indexed_versions._watches
+
+
+async def test_a_subscription_that_could_not_notify_its_session_can_be_made_again(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = anyio.Event()
+
+    async def fail(_session: ServerSession, _uri: str) -> None:
+        failed.set()
+        raise anyio.ClosedResourceError
+
+    session = Session(app, ANN)
+    async with session.client as client:
+        heron = await store(client, "The heron nests.")
+        uri = f"memos://memories/{heron}"
+        with monkeypatch.context() as patch:
+            patch.setattr(ServerSession, "send_resource_updated", fail)
+            await client.session.subscribe_resource(uri)
+            await called(client, "update_memory", memory_id=heron, tags=["bird"])
+            with anyio.fail_after(SECONDS):
+                await failed.wait()
+        await client.session.subscribe_resource(uri)
+        await called(client, "update_memory", memory_id=heron, tags=["tall"])
+        assert await session.updated() == uri
+
+
+async def test_a_subscription_that_failed_to_begin_can_be_made_again(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_versions: IndexedVersions, *_item: object) -> None:
+        raise MCPError(types.INTERNAL_ERROR, "no")
+
+    session = Session(app, ANN)
+    async with session.client as client:
+        heron = await store(client, "The heron nests.")
+        uri = f"memos://memories/{heron}"
+        with monkeypatch.context() as patch:
+            patch.setattr(IndexedVersions, "watch", fail)
+            with pytest.raises(MCPError):
+                await client.session.subscribe_resource(uri)
+        await client.session.subscribe_resource(uri)
+        await called(client, "update_memory", memory_id=heron, tags=["bird"])
+        assert await session.updated() == uri
 
 
 async def test_a_memory_of_another_namespace_cannot_be_subscribed_to(app: App) -> None:

@@ -1,6 +1,5 @@
 """Clients that send what no library would: bytes on a socket, to a server process of their own."""
 
-import os
 import re
 import socket
 import ssl
@@ -19,6 +18,7 @@ from sse_starlette.sse import AppStatus
 
 from memos_mcp.settings import Settings
 from memos_mcp.transports.http import HttpServer
+from tests.server_environment import server_environment
 from tests.stand_in import SCOPE, StandInApp, stand_in
 
 ROOT = Path(__file__).parents[2]
@@ -65,9 +65,8 @@ class ServerProcess:
 @contextmanager
 def server_process(**settings: str) -> Iterator[ServerProcess]:
     """Serve with this token and these settings until the end of the context."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMOS_")}
-    environment = kept | {"MEMOS_AUTH_TOKEN": TOKEN} | settings
-    with subprocess.Popen(COMMAND, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    variables = server_environment(MEMOS_AUTH_TOKEN=TOKEN) | settings
+    with subprocess.Popen(COMMAND, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
             printed = process.stderr.readline()
