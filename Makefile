@@ -11,6 +11,9 @@ VALIDATORS := build/validators
 ISSUER := build/issuer
 POSTGRES ?= /usr/lib/postgresql/15/bin
 
+# Tests and benchmarks start hundreds of processes, each of which would otherwise compile the whole package.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := install
 .DELETE_ON_ERROR:
 .PHONY: install dist dist-check mcpb check-listings demo demo-loop demo-tools test test-slow test-postgres test-pooler test-walls test-issuer coverage interop interop-clients conformance check check-deploy fmt bench bench-peers bench-tenants lock clean

@@ -121,6 +121,11 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
 
     @property
+    def postgres_folder(self) -> Path:
+        """The folder of the bundled PostgreSQL."""
+        return self.home / "postgres"
+
+    @property
     def calls_tools(self) -> bool:
         """Whether the operator has named hosts that `call_tool` may call."""
         return bool(self.tool_hosts or self.tool_private_hosts)

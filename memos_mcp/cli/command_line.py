@@ -57,7 +57,7 @@ def _run(argv: Sequence[str] | None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         command: Command = arguments.choose(arguments)
-        with naming_new_data(settings.home):
+        with naming_new_data(settings):
             return anyio.run(command, settings)
     except MemosError as error:
         print(f"memos-as: {error}", file=sys.stderr)

@@ -190,7 +190,7 @@ async def _clean_up(settings: Settings, run_dir: RunDir) -> None:
             run_dir.remove_socket()
             os.close(lock)
     if settings.database_url is None:
-        await EmbeddedPostgres(settings.home / "postgres").clear_up()
+        await EmbeddedPostgres(settings.postgres_folder).clear_up()
 
 
 def _status_lines(payload: Mapping[str, Any]) -> list[str]:

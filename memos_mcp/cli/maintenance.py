@@ -141,7 +141,7 @@ def _former_data(settings: Settings) -> list[str]:
     return [
         f"{path} is the data folder before an upgrade or a restore, and has what was erased since. Delete it when you "
         "are sure."
-        for path in former_folders(settings.home / "postgres")
+        for path in former_folders(settings.postgres_folder)
     ]
 
 

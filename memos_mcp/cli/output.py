@@ -6,10 +6,10 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 from memos_mcp.domain.errors import Unavailable
+from memos_mcp.settings import Settings
 
 CLOSED_PIPE: Final = 141
 """The exit code that shells report for a program that SIGPIPE ended."""
@@ -44,13 +44,12 @@ def notice(message: str) -> None:
 
 
 @contextmanager
-def naming_new_data(home: Path) -> Iterator[None]:
+def naming_new_data(settings: Settings) -> Iterator[None]:
     """Print where a command has made a data folder, if there was none before."""
-    record = home / "postgres"
-    was_there = record.exists()
+    was_there = settings.postgres_folder.exists()
     yield
-    if not was_there and record.exists():
-        notice(f"Made a new data folder with a PostgreSQL of its own: {home}")
+    if not was_there and settings.postgres_folder.exists():
+        notice(f"Made a new data folder with a PostgreSQL of its own: {settings.home}")
 
 
 @contextmanager

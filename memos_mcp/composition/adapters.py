@@ -30,7 +30,7 @@ def database_of(settings: Settings, telemetry: Telemetry) -> Database:
 
 def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
     """Return the bundled server of the data folder."""
-    return EmbeddedPostgres(settings.home / "postgres", old_programs=settings.old_postgres)
+    return EmbeddedPostgres(settings.postgres_folder, old_programs=settings.old_postgres)
 
 
 def vector_index_of(settings: Settings) -> VectorIndex:
