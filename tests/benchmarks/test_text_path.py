@@ -27,4 +27,4 @@ def test_the_architecture_describes_the_traced_paths() -> None:
     stored, queried = json.loads(traced)
     assert sorted(described("The path of a memory and of a query")) == sorted(stored)
     assert sorted(described("The text of a query passes")) == sorted(queried)
-    assert (len(stored), len(queried)) == (27, 19)
+    assert (len(stored), len(queried)) == (27, 20)
