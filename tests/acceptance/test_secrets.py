@@ -34,7 +34,7 @@ async def main():
             print(answer)
         print(await servers.call(CalledTool("text", "mcp://web/text"), {}))
     print(*(child.cmdline() for child in psutil.Process().children(recursive=True)))
-_log_to_stderr("debug")
+_log_to_stderr(Settings(log_level="debug"))
 anyio.run(main)
 """
 
