@@ -26,6 +26,10 @@ def add_client_commands(commands: Subparsers) -> None:
         "--http", nargs="?", const=OWN_SERVER, metavar="URL", help="connect over HTTP: to this URL, or memos-as serve"
     )
     install.add_argument("--no-token", action="store_true", help="with --http: the client signs in with an issuer")
+    install.add_argument("--hooks", action="store_true", help="also write its hooks, which recall at each prompt")
+    install.add_argument(
+        "--capture", action="store_true", help="with --hooks: keep the messages, without tokens and keys"
+    )
     install.add_argument("--json", action="store_true", help="without a client: print the list as JSON")
     install.set_defaults(choose=_install)
 
@@ -46,11 +50,15 @@ def _install(arguments: argparse.Namespace) -> Command:
     from memos_mcp.cli.installing import install_client, list_clients
 
     if arguments.client is None:
-        if arguments.scope or arguments.namespace or arguments.http is not None or arguments.dry_run:
+        if any((arguments.scope, arguments.namespace, arguments.hooks, arguments.dry_run, arguments.http is not None)):
             raise Invalid("Name the client to connect: memos-as install CLIENT. Without options, they are listed.")
         return partial(list_clients, as_json=arguments.json)
     if arguments.http is None and arguments.no_token:
         raise Invalid("--no-token is for --http.")
+    if arguments.capture and not arguments.hooks:
+        raise Invalid("--capture is for --hooks.")
+    if arguments.http and arguments.hooks:
+        raise Invalid("Hooks ask an engine of this machine, not a server at a URL. Leave out --hooks.")
     if arguments.http is not None and arguments.namespace:
         raise Invalid(
             "Over HTTP the namespace is that of the token: memos-as token create --namespace NAMESPACE makes one."
@@ -62,6 +70,8 @@ def _install(arguments: argparse.Namespace) -> Command:
         namespace=arguments.namespace,
         url=arguments.http,
         sends_token=not arguments.no_token,
+        hooks=arguments.hooks,
+        captures=arguments.capture,
         dry_run=arguments.dry_run,
     )
 

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from memos_mcp.cli.output import notice, print_json, print_lines
 from memos_mcp.cli.printable import lines
-from memos_mcp.clients.changes import Change, FoundClient, found_client, installation, removal
+from memos_mcp.clients.changes import Change
 from memos_mcp.clients.config_files import backup_of
-from memos_mcp.clients.known_clients import CLIENTS, KnownClient, Scope
+from memos_mcp.clients.hook_entries import HookProgram
+from memos_mcp.clients.installation import FoundClient, Installation, found_client, installation, removal
+from memos_mcp.clients.known_clients import CLIENTS, KnownClient
 from memos_mcp.clients.launch_command import COMMAND, launch_command
 from memos_mcp.clients.server_entry import TOKEN_VARIABLE, LaunchedServer, RemoteServer, Server, reads_variable
-from memos_mcp.clients.system import System
+from memos_mcp.clients.system import Scope, System
 from memos_mcp.domain.errors import Invalid
 from memos_mcp.settings import Settings
 
@@ -27,31 +29,36 @@ async def install_client(
     namespace: str | None,
     url: str | None,
     sends_token: bool,
+    hooks: bool,
+    captures: bool,
     dry_run: bool,
 ) -> int:
-    """Connect a client, after printing the change of its file; return 0, also when it is connected already."""
+    """Connect a client, after printing the changes of its files; return 0, also when it is connected already."""
     client = _client(name)
     server = _launched(settings, scope, namespace) if url is None else _remote(settings, scope, url, token=sends_token)
-    change = installation(client, scope, system_of(settings), server)
-    if not change.is_needed:
-        notice(f"{client.title} is connected already: {change.path}")
+    program = _hook_program(settings, scope, captures=captures) if hooks else None
+    changes = installation(client, scope, system_of(settings), server, program)
+    if not changes.needed:
+        notice(f"{client.title} is connected already: {changes.files[0].path}")
         return 0
-    apply(change, dry_run=dry_run)
+    _apply_all(changes, dry_run=dry_run)
     if not dry_run:
-        for step in _next_steps(client, change, server, scope):
+        for step in _next_steps(client, changes, server, scope):
             notice(step)
+        if program is not None and client.hooks is not None and client.hooks.note:
+            notice(client.hooks.note)
     return 0
 
 
 async def uninstall_client(settings: Settings, *, name: str, scope: Scope, dry_run: bool) -> int:
-    """Disconnect a client, after printing the change of its file; return 0, also when it is not connected."""
+    """Disconnect a client, after printing the changes of its files; return 0, also when it is not connected."""
     client = _client(name)
-    change = removal(client, scope, system_of(settings))
-    if not change.is_needed:
-        notice(f"{client.title} is not connected: {change.path}")
+    changes = removal(client, scope, system_of(settings))
+    if not changes.needed:
+        notice(f"{client.title} is not connected: {changes.files[0].path}")
         return 0
-    apply(change, dry_run=dry_run)
-    if not dry_run:
+    _apply_all(changes, dry_run=dry_run)
+    for change in () if dry_run else changes.needed:
         done = "was deleted: it had nothing else" if change.after is None else "was changed"
         notice(f"{change.path} {done}.")
     return 0
@@ -106,6 +113,14 @@ def _launched(settings: Settings, scope: Scope, namespace: str | None) -> Launch
     return LaunchedServer(command, tuple(args), env)
 
 
+def _hook_program(settings: Settings, scope: Scope, *, captures: bool) -> HookProgram:
+    if sys.platform == "win32":
+        raise Invalid("Hooks ask an engine, which Windows does not have. Leave out --hooks.")
+    given = {"home": settings.home, "namespace": settings.namespace, "agent_id": settings.agent_id}
+    chosen = {f"MEMOS_{name.upper()}": str(value) for name, value in given.items() if name in settings.model_fields_set}
+    return HookProgram(tuple(launch_command(scope)), chosen if scope == "user" else {}, captures)
+
+
 def _remote(settings: Settings, scope: Scope, url: str, *, token: bool) -> RemoteServer:
     if url:
         if not url.startswith(("http://", "https://")):
@@ -126,9 +141,14 @@ def apply(change: Change, *, dry_run: bool) -> None:
         change.write()
 
 
-def _next_steps(client: KnownClient, change: Change, server: Server, scope: Scope) -> list[str]:
-    backup = f" The text before is in {backup_of(change.path).name} beside it." if change.backup is not None else ""
-    steps = [f"{change.path} was written.{backup} {client.note}"]
+def _apply_all(changes: Installation, *, dry_run: bool) -> None:
+    for change in changes.needed:
+        apply(change, dry_run=dry_run)
+
+
+def _next_steps(client: KnownClient, changes: Installation, server: Server, scope: Scope) -> list[str]:
+    steps = [f"{change.path} was written.{_backup_note(change)}" for change in changes.needed]
+    steps[-1] += f" {client.note}"
     if isinstance(server, LaunchedServer):
         if scope == "project" and which(server.command) is None:
             steps.append(
@@ -138,6 +158,10 @@ def _next_steps(client: KnownClient, change: Change, server: Server, scope: Scop
         source = f"the text of {server.token_file}" if server.token_file else f"a token of {COMMAND} token create"
         steps.append(f"Set {TOKEN_VARIABLE} in {client.secrets} to {source}.")
     return steps
+
+
+def _backup_note(change: Change) -> str:
+    return "" if change.backup is None else f" The text before is in {backup_of(change.path).name} beside it."
 
 
 def _row(item: FoundClient) -> dict[str, Any]:

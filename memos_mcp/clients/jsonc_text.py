@@ -1,7 +1,7 @@
 """Changes one member of a JSON text, which may have comments and trailing commas. Pure.
 
-A new member is appended to its object in the style of the text: its indentation, its line ends, and a comma after the
-last member where the text has one there.
+A new member is appended to its object or list in the style of the text: its indentation, its line ends, and a comma
+after the last member where the text has one there.
 """
 
 import json
@@ -9,12 +9,15 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
-from memos_mcp.clients.config_text import Keys, UnsupportedText, newline_of
-from memos_mcp.clients.jsonc_tree import BOM, Node, ObjectMember, parse
+from memos_mcp.clients.config_text import UnsupportedText, newline_of
+from memos_mcp.clients.jsonc_tree import BOM, JsonMember, Node, parse
 
 DEFAULT_INDENT: Final = "  "
 _REST_OF_LINE: Final = re.compile(r"[ \t]*(?://[^\r\n]*|/\*[^\r\n]*?\*/(?=[ \t]*\r?\n))")
 _SPACE: Final = " \t\r\n"
+
+Key: TypeAlias = str | int
+"""The name of a member of an object, or the position of one of a list, from 0."""
 
 Edit: TypeAlias = tuple[int, int, str]
 """The characters from the first position up to the second are replaced."""
@@ -28,8 +31,8 @@ class JsoncText:
         value: dict[str, Any] = parse(text).value
         return value
 
-    def with_entry(self, text: str, keys: Keys, value: dict[str, Any]) -> str:
-        """Return the text with this entry."""
+    def with_entry(self, text: str, keys: tuple[Key, ...], value: Any) -> str:
+        """Return the text with this entry. The position after the last one of a list adds to it."""
         path = _path(parse(text), keys)
         node = path[-1][1].node if path else parse(text)
         added = keys[len(path) :]
@@ -38,14 +41,15 @@ class JsoncText:
             multiline = "\n" in text[node.start : node.end]
             rendered = _render(text, value, _line_indent(text, node.start), unit) if multiline else _inline(value)
             return _edited(text, [(node.start, node.end, rendered)])
-        if not isinstance(node.value, dict):
-            raise UnsupportedText(f"{'.'.join(keys[: len(path)])} is no object")
+        if not isinstance(node.value, list if isinstance(added[0], int) else dict):
+            kind = "list" if isinstance(added[0], int) else "object"
+            raise UnsupportedText(f"{'.'.join(map(str, keys[: len(path)]))} is no {kind}")
         for key in reversed(added[1:]):
-            value = {key: value}
+            value = [value] if isinstance(key, int) else {key: value}
         return _edited(text, _appended(text, node, added[0], value, unit))
 
-    def without_entry(self, text: str, keys: Keys) -> str:
-        """Return the text without this entry, and without the objects that only contained it."""
+    def without_entry(self, text: str, keys: tuple[Key, ...]) -> str:
+        """Return the text without this entry, and without the objects and lists that only contained it."""
         path = _path(parse(text), keys)
         if len(path) < len(keys):
             return text
@@ -55,12 +59,14 @@ class JsoncText:
         return _edited(text, _removed(text, *path[depth]))
 
 
-def _path(root: Node, keys: Keys) -> list[tuple[Node, ObjectMember]]:
-    """Return the objects on the way to an entry, each with its member that leads on, as far as they exist."""
-    path: list[tuple[Node, ObjectMember]] = []
+def _path(root: Node, keys: tuple[Key, ...]) -> list[tuple[Node, JsonMember]]:
+    """Return the objects and lists on the way to an entry, each with its member that leads on, as far as they exist."""
+    path: list[tuple[Node, JsonMember]] = []
     node = root
     for key in keys:
-        members = [member for member in node.members if member.key == key]
+        members = [
+            member for at, member in enumerate(node.members) if key == (at if member.key is None else member.key)
+        ]
         if len(members) > 1:
             raise UnsupportedText(f"it has {key} twice")
         if not members:
@@ -70,7 +76,7 @@ def _path(root: Node, keys: Keys) -> list[tuple[Node, ObjectMember]]:
     return path
 
 
-def _appended(text: str, node: Node, key: str, value: Any, unit: str) -> list[Edit]:
+def _appended(text: str, node: Node, key: Key, value: Any, unit: str) -> list[Edit]:
     if not node.members:
         return [_first_member(text, node, key, value, unit)]
     last = node.members[-1]
@@ -85,7 +91,7 @@ def _appended(text: str, node: Node, key: str, value: Any, unit: str) -> list[Ed
     return [(at, at, f"{member},")]
 
 
-def _first_member(text: str, node: Node, key: str, value: Any, unit: str) -> Edit:
+def _first_member(text: str, node: Node, key: Key, value: Any, unit: str) -> Edit:
     """Return the edit for an object without members, which may have comments."""
     newline, outer = newline_of(text), _line_indent(text, node.start)
     inside = text[node.start + 1 : node.end - 1]
@@ -98,13 +104,13 @@ def _first_member(text: str, node: Node, key: str, value: Any, unit: str) -> Edi
     return at, at, member if "\n" in text[at : node.end] else f"{member}{newline}{outer}"
 
 
-def _holds_more(text: str, node: Node, member: ObjectMember) -> bool:
+def _holds_more(text: str, node: Node, member: JsonMember) -> bool:
     """Return whether an object holds other members than this one, or comments."""
     around = text[node.start + 1 : member.start] + text[member.end : node.end - 1]
     return len(node.members) > 1 or bool(around.strip(_SPACE))
 
 
-def _removed(text: str, node: Node, member: ObjectMember) -> list[Edit]:
+def _removed(text: str, node: Node, member: JsonMember) -> list[Edit]:
     if not _holds_more(text, node, member):
         return [(node.start + 1, node.end - 1, "")]
     start = len(text[: member.start].rstrip(_SPACE))
@@ -138,16 +144,17 @@ def _indent_unit(text: str) -> str:
     return found[1] if found else DEFAULT_INDENT
 
 
-def _inline_member(key: str, value: Any) -> str:
-    return f"{_inline(key)}: {_inline(value)}"
+def _inline_member(key: Key, value: Any) -> str:
+    return _inline(value) if isinstance(key, int) else f"{_inline(key)}: {_inline(value)}"
 
 
 def _inline(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _render_member(text: str, key: str, value: Any, indent: str, unit: str) -> str:
-    return f"{_inline(key)}: {_render(text, value, indent, unit)}"
+def _render_member(text: str, key: Key, value: Any, indent: str, unit: str) -> str:
+    rendered = _render(text, value, indent, unit)
+    return rendered if isinstance(key, int) else f"{_inline(key)}: {rendered}"
 
 
 def _render(text: str, value: Any, indent: str, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads JSON with comments and trailing commas, and reports where each member of an object stands. Pure."""
+"""Reads JSON with comments and trailing commas, and reports where each member stands. Pure."""
 
 import json
 import re
@@ -14,20 +14,23 @@ _MAX_DEPTH: Final = 200
 
 @dataclass(slots=True)
 class Node:
-    """A value, from its first character to the one after its last; an object also has its members."""
+    """A value, from its first character to the one after its last; an object or a list also has its members."""
 
     start: int
     end: int
     value: Any
-    members: "list[ObjectMember]" = field(default_factory=list)
+    members: "list[JsonMember]" = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class ObjectMember:
-    """A member of an object: where its key starts, its value, and where the comma after it is, if there is one."""
+class JsonMember:
+    """A member of an object, or one of a list, which has no key.
+
+    It has the position where it starts, its value, and that of the comma after it, if there is one.
+    """
 
     start: int
-    key: str
+    key: str | None
     node: Node
     comma: int | None = None
 
@@ -88,40 +91,42 @@ class _Reader:
         node = Node(at, at, {})
         position = self.after_skipped(at + 1)
         while not self._text.startswith("}", position):
-            if node.members and node.members[-1].comma is None:
-                self.fail("expected , or }", position)
+            self._check_comma(node, position, "}")
             if not self._text.startswith('"', position):
                 self.fail("expected a name in quotes", position)
-            member = self._member(position, depth)
+            member = self._object_member(position, depth)
             node.value[member.key] = member.node.value
             node.members.append(member)
             position = self.after_skipped(member.end)
         node.end = position + 1
         return node
 
-    def _member(self, at: int, depth: int) -> ObjectMember:
+    def _array(self, at: int, depth: int) -> Node:
+        node = Node(at, at, [])
+        position = self.after_skipped(at + 1)
+        while not self._text.startswith("]", position):
+            self._check_comma(node, position, "]")
+            member = self._member(position, None, self.value(position, depth + 1))
+            node.value.append(member.node.value)
+            node.members.append(member)
+            position = self.after_skipped(member.end)
+        node.end = position + 1
+        return node
+
+    def _check_comma(self, node: Node, position: int, end: str) -> None:
+        if node.members and node.members[-1].comma is None:
+            self.fail(f"expected , or {end}", position)
+
+    def _object_member(self, at: int, depth: int) -> JsonMember:
         key = self._scalar(at)
         colon = self.after_skipped(key.end)
         if not self._text.startswith(":", colon):
             self.fail("expected :", colon)
-        member = ObjectMember(at, key.value, self.value(self.after_skipped(colon + 1), depth + 1))
-        comma = self.after_skipped(member.node.end)
-        member.comma = comma if self._text.startswith(",", comma) else None
-        return member
+        return self._member(at, key.value, self.value(self.after_skipped(colon + 1), depth + 1))
 
-    def _array(self, at: int, depth: int) -> Node:
-        items: list[Any] = []
-        position = self.after_skipped(at + 1)
-        separated = True
-        while not self._text.startswith("]", position):
-            if not separated:
-                self.fail("expected , or ]", position)
-            item = self.value(position, depth + 1)
-            items.append(item.value)
-            position = self.after_skipped(item.end)
-            if separated := self._text.startswith(",", position):
-                position = self.after_skipped(position + 1)
-        return Node(at, position + 1, items)
+    def _member(self, at: int, key: str | None, node: Node) -> JsonMember:
+        comma = self.after_skipped(node.end)
+        return JsonMember(at, key, node, comma if self._text.startswith(",", comma) else None)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -6,40 +6,17 @@ Each client names the page of its documentation that has this, as of November 20
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
+from memos_mcp.clients import known_hooks
 from memos_mcp.clients import server_entry as entries
 from memos_mcp.clients.config_text import Keys, TextEditor
+from memos_mcp.clients.hook_entries import ClientHooks
 from memos_mcp.clients.jsonc_text import JsoncText
 from memos_mcp.clients.server_entry import Entry, LaunchedServer, RemoteServer
-from memos_mcp.clients.system import Folder, System
+from memos_mcp.clients.system import ConfigFile, Folder, Scope, System
 from memos_mcp.clients.toml_text import TomlText
 from memos_mcp.clients.yaml_text import YamlText
-
-Scope: TypeAlias = Literal["user", "project"]
-
-_EMPTY_OBJECT: Final = "{}\n"
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigFile:
-    """A file of one scope: the first of its names that exists, else the first name.
-
-    Args:
-        folder: the folder that the names are relative to.
-        names: relative paths.
-        empty: what a new file has besides the entry.
-
-    """
-
-    folder: Folder
-    names: tuple[str, ...]
-    empty: str = _EMPTY_OBJECT
-
-    def path(self, system: System) -> Path:
-        """Return its path, which need not exist."""
-        paths = [system.folder(self.folder) / name for name in self.names]
-        return next((path for path in paths if path.exists()), paths[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +36,7 @@ class KnownClient:
         note: what else it needs before it connects.
         secrets: where it reads the variable of the token.
         path_variable: a variable that names the file itself.
+        hooks: its hooks, or None for a client that has none for this program.
 
     """
 
@@ -75,6 +53,7 @@ class KnownClient:
     note: str = "Restart it to connect."
     secrets: str = "its environment"
     path_variable: str | None = None
+    hooks: ClientHooks | None = None
 
     def file(self, scope: Scope) -> ConfigFile | None:
         """Return the file of a scope, or None where the client has none."""
@@ -105,6 +84,7 @@ CLIENTS: Final = (
         project=ConfigFile("project", (".mcp.json",)),
         marker=("home", ".claude"),
         note="New sessions connect; servers of a project are approved at its next start.",
+        hooks=known_hooks.CLAUDE_CODE,
     ),
     KnownClient(
         name="claude-desktop",
@@ -129,6 +109,7 @@ CLIENTS: Final = (
         user=ConfigFile("home", (".cursor/mcp.json",)),
         project=ConfigFile("project", (".cursor/mcp.json",)),
         marker=("home", ".cursor"),
+        hooks=known_hooks.CURSOR,
     ),
     KnownClient(
         name="vscode",
@@ -155,6 +136,7 @@ CLIENTS: Final = (
         project=ConfigFile("project", (".codex/config.toml",), empty=""),
         marker=("codex", "."),
         note="New sessions connect; the file of a project is read once Codex trusts the project.",
+        hooks=known_hooks.CODEX,
     ),
     KnownClient(
         name="gemini",
@@ -168,6 +150,7 @@ CLIENTS: Final = (
         project=ConfigFile("project", (".gemini/settings.json",)),
         marker=("gemini", "."),
         note="New sessions connect, in folders that Gemini CLI trusts.",
+        hooks=known_hooks.GEMINI,
     ),
     KnownClient(
         name="zed",

@@ -7,7 +7,7 @@ from pathlib import Path
 from shutil import which
 from typing import Final
 
-from memos_mcp.clients.known_clients import Scope
+from memos_mcp.clients.system import Scope
 
 COMMAND: Final = "memos-as"
 _PACKAGE: Final = "memos_mcp"

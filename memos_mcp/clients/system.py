@@ -4,11 +4,25 @@ import ntpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 Folder: TypeAlias = Literal[
-    "home", "project", "config", "application_data", "claude", "codex", "gemini", "cline", "zed", "goose"
+    "home",
+    "project",
+    "config",
+    "application_data",
+    "claude",
+    "claude_settings",
+    "codex",
+    "gemini",
+    "cline",
+    "zed",
+    "goose",
 ]
+
+Scope: TypeAlias = Literal["user", "project"]
+
+_EMPTY_OBJECT: Final = "{}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,7 @@ class System:
             "config": config,
             "application_data": application_data,
             "claude": self._named("CLAUDE_CONFIG_DIR", self.home),
+            "claude_settings": self._named("CLAUDE_CONFIG_DIR", self.home / ".claude"),
             "codex": self._named("CODEX_HOME", self.home / ".codex"),
             "gemini": self._named("GEMINI_CLI_HOME", self.home) / ".gemini",
             "cline": self._named("CLINE_DATA_DIR", self._named("CLINE_DIR", self.home / ".cline") / "data"),
@@ -63,3 +78,24 @@ class System:
         """Return the folder that a variable names; the XDG rules have a relative one ignored."""
         value = self.environment.get(variable, "")
         return Path(value) if Path(value).is_absolute() or ntpath.isabs(value) else default
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A file of one scope: the first of its names that exists, else the first name.
+
+    Args:
+        folder: the folder that the names are relative to.
+        names: relative paths.
+        empty: what a new file has besides the entry.
+
+    """
+
+    folder: Folder
+    names: tuple[str, ...]
+    empty: str = _EMPTY_OBJECT
+
+    def path(self, system: System) -> Path:
+        """Return its path, which need not exist."""
+        paths = [system.folder(self.folder) / name for name in self.names]
+        return next((path for path in paths if path.exists()), paths[0])

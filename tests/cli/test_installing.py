@@ -48,6 +48,42 @@ def test_install_prints_the_change_writes_it_and_does_it_once(user: Path, capsys
     assert "not connected" in capsys.readouterr().err
 
 
+def test_hooks_are_written_with_the_server_in_its_scope_and_removed_with_it(
+    user: Path, nothing_set: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing_set.setenv("MEMOS_HOME", str(user / "memory"))
+    hooks = user / ".codex/hooks.json"
+    given = ("install", "codex", "--hooks", "--capture", "--namespace", "work")
+    assert run(*given, "--dry-run") == 0
+    assert f"+++ {hooks}" in capsys.readouterr().out
+    assert not hooks.exists()
+    assert run(*given) == 0
+    shown = capsys.readouterr()
+    assert f"+++ {user}/.codex/config.toml" in shown.out
+    assert f"+++ {hooks}" in shown.out
+    assert f"{hooks} was written." in shown.err
+    assert "Codex runs none that you have not trusted." in shown.err
+    (group,) = read(hooks)["hooks"]["UserPromptSubmit"]
+    command = group["hooks"][0]["command"]
+    assert f"; env MEMOS_HOME={user}/memory MEMOS_NAMESPACE=work " in command
+    assert command.endswith(" hook UserPromptSubmit --capture")
+    assert run(*given) == 0
+    assert "connected already" in capsys.readouterr().err
+    assert run("install", "codex", "--scope", "project", "--hooks") == 0
+    assert str(user) not in (user / "shop/.codex/hooks.json").read_text()
+    assert run("uninstall", "codex") == 0
+    assert not hooks.exists()
+
+
+def test_hooks_beside_a_server_over_http_ask_in_the_namespace_of_the_settings(
+    user: Path, nothing_set: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing_set.setenv("MEMOS_NAMESPACE", "work")
+    assert run("install", "gemini", "--http", "--hooks") == 0
+    assert "env MEMOS_NAMESPACE=work " in (user / ".gemini/settings.json").read_text()
+    assert capsys.readouterr().err.count("was written") == 1
+
+
 def test_a_dry_run_prints_the_change_and_writes_nothing(user: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("install", "codex", "--dry-run") == 0
     assert "+[mcp_servers.memos]" in capsys.readouterr().out
@@ -110,6 +146,10 @@ def test_a_server_over_http_is_that_of_the_settings_or_of_a_url(
         (("install", "nope"), "'nope' is no client that is known here."),
         (("install", "--namespace", "work"), "Name the client to connect"),
         (("install", "cursor", "--no-token"), "--no-token is for --http."),
+        (("install", "cursor", "--capture"), "--capture is for --hooks."),
+        (("install", "--hooks"), "Name the client to connect"),
+        (("install", "windsurf", "--hooks"), "Leave out --hooks."),
+        (("install", "codex", "--hooks", "--http", "https://memos.example.com/mcp"), "Leave out --hooks."),
         (("install", "cursor", "--http", "--namespace", "work"), "the namespace is that of the token"),
         (("install", "cursor", "--http", "memos.example.com"), "'memos.example.com' is no URL"),
         (("install", "zed", "--http"), "Leave out --http"),

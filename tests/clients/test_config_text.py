@@ -35,6 +35,24 @@ def test_the_entry_of_a_json_text_is_added_and_removed_without_any_other_change(
     assert editor.without_entry(changed, KEYS) == text
 
 
+@given(
+    json_objects,
+    st.lists(json_values, min_size=1, max_size=4),
+    st.sampled_from([None, 2, 4, "\t"]),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_a_member_of_a_json_list_is_added_and_removed_without_any_other_change(
+    data: dict[str, Any], others: list[Any], indent: int | str | None, newline: str
+) -> None:
+    text = json.dumps({**data, "hooks": {"Stop": others}}, indent=indent).replace("\n", newline)
+    editor, keys = JsoncText(), ("hooks", "Stop", len(others))
+    changed = editor.with_entry(text, keys, ENTRY)
+    assert editor.read(changed) == {**data, "hooks": {"Stop": [*others, ENTRY]}}
+    assert editor.without_entry(changed, keys) == text
+    replaced = editor.with_entry(changed, ("hooks", "Stop", 0), ENTRY)
+    assert editor.read(replaced)["hooks"]["Stop"] == [ENTRY, *others[1:], ENTRY]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from memos_mcp.clients.changes import found_client, installation, removal
 from memos_mcp.clients.config_files import backup_of
+from memos_mcp.clients.installation import found_client, installation, removal
 from memos_mcp.clients.known_clients import CLIENTS
 from memos_mcp.clients.server_entry import LaunchedServer
 from memos_mcp.clients.system import System
