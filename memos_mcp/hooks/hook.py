@@ -84,7 +84,7 @@ def _recall(
         if event.text:
             answer = call(environment, "query_memory", question_for(event.text, options.tokens), deadline)
             if answer is not None:
-                return near_memories(answer, event.session, shown.read(), options.tokens)
+                return near_memories(answer, event.session, event.text, shown.read(), options.tokens)
     return None
 
 

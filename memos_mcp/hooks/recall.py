@@ -27,17 +27,21 @@ def question_for(prompt: str, tokens: int) -> dict[str, Any]:
     return {"query": prompt[:MAX_QUERY_CHARS], "limit": MAX_HITS, "max_tokens": max(2 * tokens, 200)}
 
 
-def near_memories(answer: Mapping[str, Any], session: str, shown: Collection[str], tokens: int) -> Recalled | None:
-    """Return the memories of an answer that are near enough, new to the session and not of it, within the budget."""
-    return _fitted(
-        [HEADER],
-        (
-            memory
-            for memory in answer["memories"]
-            if memory["memory_id"] not in shown and memory.get("session_id") != session and _is_near(memory)
-        ),
-        tokens,
+def near_memories(
+    answer: Mapping[str, Any], session: str, prompt: str, shown: Collection[str], tokens: int
+) -> Recalled | None:
+    """Return the memories of an answer that are near enough and new to the session, within the budget.
+
+    A question that was kept in an earlier session is near whenever it is asked again: what the prompt itself says is
+    not shown.
+    """
+    prompted = _words(prompt)
+    near = (
+        memory
+        for memory in answer["memories"]
+        if memory["memory_id"] not in shown and memory.get("session_id") != session and _is_near(memory)
     )
+    return _fitted([HEADER], (memory for memory in near if _words(memory["content"]) not in prompted), tokens)
 
 
 def loadout_for(folder: str, name: str | None, tokens: int) -> dict[str, Any] | None:
@@ -63,6 +67,10 @@ def starting_memories(answer: Mapping[str, Any], tokens: int) -> Recalled | None
 
 def _is_near(memory: Mapping[str, Any]) -> bool:
     return bool(memory.get("signals", {}).get("dense", 0.0) >= MIN_COSINE)
+
+
+def _words(text: str) -> str:
+    return f" {' '.join(text.casefold().split())} "
 
 
 def _fitted(lines: list[str], memories: Iterable[Mapping[str, Any]], tokens: int) -> Recalled | None:
