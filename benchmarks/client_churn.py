@@ -175,10 +175,12 @@ def wait_until_exited(number: int) -> float:
     """Wait until no process of this client runs; return the seconds. Kill the processes that do not exit in time."""
     began = time.monotonic()
     while processes := processes_of_client(number):
-        while any(command_line(process) for process in processes):
+        # A bridge that starts an engine is forked, and its child has this command line until it runs the engine's.
+        while running := [process for process in processes if is_of_client(command_line(process))]:
             if time.monotonic() - began > GIVE_UP_SECONDS:
-                for process in processes:
-                    os.kill(process, signal.SIGKILL)
+                for process in running:
+                    with suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
             time.sleep(0.005)
     return time.monotonic() - began
 
@@ -199,11 +201,15 @@ def processes_of_client(number: int) -> list[int]:
     wanted, found = f"{MARK}={mark(number)}\0".encode(), list[int]()
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            command = command_line(int(folder.name))
-            own = is_bridge(command) or "--be-client" in command or command.startswith("/bin/sh")
+            own = is_of_client(command_line(int(folder.name)))
             if own and wanted in (folder / "environ").read_bytes():
                 found.append(int(folder.name))
     return found
+
+
+def is_of_client(command: str) -> bool:
+    """Return whether a command line may be one of a client's processes."""
+    return is_bridge(command) or "--be-client" in command or command.startswith("/bin/sh")
 
 
 def mark(number: int) -> str:

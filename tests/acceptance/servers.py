@@ -106,7 +106,8 @@ class Server:
             with suppress(psutil.NoSuchProcess):
                 process.terminate()
         for process in psutil.wait_procs(remaining, STOP_SECONDS)[1]:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     async def rows(self, query: str, *values: object) -> list[Any]:
         """Query the database of the server directly."""

@@ -75,7 +75,8 @@ def fresh_home() -> Iterator[Home]:
         yield home
     finally:
         for process in home.processes():
-            os.kill(process, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         home.settle(STOP_SECONDS)
         shutil.rmtree(home.path, ignore_errors=True)
 
