@@ -112,7 +112,7 @@ interop: install $(INTEROP)/.installed
 
 # Four real clients read what `memos-as install` writes, and connect; they take 1.2 GB.
 interop-clients: install $(CLIENTS)/.installed
-	MEMOS_TEST_CLIENTS=$(CURDIR)/$(CLIENTS)/node_modules/.bin $(BIN)/python -m pytest tests/clients/test_real_clients.py
+	MEMOS_TEST_CLIENTS=$(CURDIR)/$(CLIENTS)/node_modules/.bin $(BIN)/python -m pytest tests/clients/test_real_clients.py tests/clients/test_real_hooks.py
 
 $(CLIENTS)/.installed: tests/clients/package.json tests/interop/.npmrc
 	mkdir -p $(CLIENTS)
