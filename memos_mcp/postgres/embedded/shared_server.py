@@ -23,7 +23,8 @@ import anyio.to_thread
 from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.ipc.file_lock import try_lock
 from memos_mcp.postgres.connection import DISK_FULL, UNAVAILABLE
-from memos_mcp.postgres.embedded.cluster import START_SECONDS, Cluster, bundled_version
+from memos_mcp.postgres.embedded.bundled_programs import bundled_version
+from memos_mcp.postgres.embedded.cluster import START_SECONDS, Cluster
 from memos_mcp.postgres.embedded.data_folder import Fill, build_next, finish_replacement, major_version
 from memos_mcp.postgres.embedded.older_programs import find_programs
 from memos_mcp.postgres.embedded.own_database import DATABASE, create_database

@@ -17,7 +17,8 @@ from memos_mcp.domain.errors import StoreUnavailable
 from memos_mcp.postgres.connection import connect
 from memos_mcp.postgres.database import Database
 from memos_mcp.postgres.embedded import older_programs
-from memos_mcp.postgres.embedded.cluster import Cluster, bundled_programs, bundled_version
+from memos_mcp.postgres.embedded.bundled_programs import bundled_programs, bundled_version
+from memos_mcp.postgres.embedded.cluster import Cluster
 from memos_mcp.postgres.embedded.data_folder import build_next, finish_replacement, major_version
 from memos_mcp.postgres.embedded.shared_server import EmbeddedPostgres
 from tests.conftest import SETTINGS
