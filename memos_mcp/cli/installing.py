@@ -169,6 +169,7 @@ def _row(item: FoundClient) -> dict[str, Any]:
         "client": item.client.name,
         "scope": item.scope,
         "state": item.state,
+        "hooks": item.hooks,
         "file": str(item.path),
         "problem": item.problem,
     }

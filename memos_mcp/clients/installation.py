@@ -1,5 +1,6 @@
 """What connects a client and disconnects it, and whether it is connected."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import which
@@ -47,13 +48,14 @@ class Installation:
 
 @dataclass(frozen=True, slots=True)
 class FoundClient:
-    """What the file of a client has now; `problem` says why one is broken."""
+    """What the file of a client has now; `problem` says why one is broken, `hooks` whether it has hooks of ours."""
 
     client: KnownClient
     scope: Scope
     path: Path
     state: State
     problem: str | None = None
+    hooks: bool = False
 
 
 def installation(
@@ -90,15 +92,21 @@ def found_client(client: KnownClient, scope: Scope, system: System) -> FoundClie
     if path is None or not (client.is_found(system) if scope == "user" else path.exists()):
         return None
     try:
-        entry = _server_file(client, scope, system).found()[0]
+        entry, *hooks = _server_file(client, scope, system).found()
     except Invalid as error:
         return FoundClient(client, scope, path, "broken", str(error))
+    with suppress(Invalid):  # a file that has hooks only does not keep the client from connecting
+        if (file := _hooks_file(client, scope, system)) is not None:
+            hooks.extend(file.found())
+    return FoundClient(client, scope, path, _state_of(entry), hooks=any(hooks))
+
+
+def _state_of(entry: Entry | None) -> State:
     if entry is None:
-        return FoundClient(client, scope, path, "not connected")
+        return "not connected"
     command = entry.get("command", entry.get("cmd"))
     program = command[0] if isinstance(command, list) and command else command
-    missing = isinstance(program, str) and which(program) is None
-    return FoundClient(client, scope, path, "program missing" if missing else "connected")
+    return "program missing" if isinstance(program, str) and which(program) is None else "connected"
 
 
 def _server_file(client: KnownClient, scope: Scope, system: System) -> ClientFile:

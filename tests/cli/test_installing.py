@@ -170,20 +170,22 @@ def test_install_without_a_client_lists_those_that_were_found(user: Path, capsys
     (user / ".gemini").mkdir()
     (user / ".cursor").mkdir()
     (user / ".cursor/mcp.json").write_text("{,}")
-    assert run("install", "codex") == 0
+    assert run("install", "codex", "--hooks") == 0
     capsys.readouterr()
     assert run("install") == 0
     shown = capsys.readouterr()
     assert shown.out.splitlines() == [
-        f"cursor\tuser\tbroken\t{user}/.cursor/mcp.json",
-        f"codex\tuser\tconnected\t{user}/.codex/config.toml",
-        f"gemini\tuser\tnot connected\t{user}/.gemini/settings.json",
+        f"cursor\tuser\tbroken\tno\t{user}/.cursor/mcp.json",
+        f"codex\tuser\tconnected\tyes\t{user}/.codex/config.toml",
+        f"gemini\tuser\tnot connected\tno\t{user}/.gemini/settings.json",
     ]
     assert f"{user}/.cursor/mcp.json:1:2: expected a name in quotes." in shown.err
     assert "Not found: claude-code, claude-desktop, vscode, zed," in shown.err
+    (user / ".codex/hooks.json").write_text("{,}")
     assert run("install", "--json") == 0
-    assert [row["state"] for row in json.loads(capsys.readouterr().out)["clients"]] == [
-        "broken", "connected", "not connected"
+    rows = json.loads(capsys.readouterr().out)["clients"]
+    assert [(row["state"], row["hooks"]) for row in rows] == [
+        ("broken", False), ("connected", False), ("not connected", False)
     ]  # fmt: skip
 
 
