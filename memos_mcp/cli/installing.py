@@ -43,10 +43,8 @@ async def install_client(
         return 0
     _apply_all(changes, dry_run=dry_run)
     if not dry_run:
-        for step in _next_steps(client, changes, server, scope):
+        for step in (*_next_steps(client, changes, server, scope), *_hook_steps(client, written=hooks)):
             notice(step)
-        if program is not None and client.hooks is not None and client.hooks.note:
-            notice(client.hooks.note)
     return 0
 
 
@@ -158,6 +156,13 @@ def _next_steps(client: KnownClient, changes: Installation, server: Server, scop
         source = f"the text of {server.token_file}" if server.token_file else f"a token of {COMMAND} token create"
         steps.append(f"Set {TOKEN_VARIABLE} in {client.secrets} to {source}.")
     return steps
+
+
+def _hook_steps(client: KnownClient, *, written: bool) -> list[str]:
+    if client.hooks is None:
+        return []
+    note = client.hooks.note if written else "With --hooks, it also recalls memories without being asked."
+    return [note] if note else []
 
 
 def _backup_note(change: Change) -> str:

@@ -35,6 +35,7 @@ def test_install_prints_the_change_writes_it_and_does_it_once(user: Path, capsys
     assert "+++ " + str(user / ".cursor/mcp.json") in shown.out
     assert '+        "MEMOS_NAMESPACE": "work"' in shown.out
     assert "was written" in shown.err
+    assert "With --hooks, it also recalls" in shown.err
     entry = read(user / ".cursor/mcp.json")["mcpServers"]["memos"]
     assert Path(entry["command"]).is_absolute()
     assert entry["env"] == {"MEMOS_NAMESPACE": "work"}
