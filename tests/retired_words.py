@@ -51,6 +51,7 @@ WORDS: Final = (
             r"\bturns? (on|off)\b": "to switch a feature",
             r"each gets its turn": "the description of `queries`",
             r"[\"`]turns[\"`]": "a key of public datasets",
+            r"\bend[_ ]turn\b": "a value of a model's API",
         },
     ),
     Retired(

@@ -57,9 +57,9 @@ async def test_a_client_recalls_near_the_prompt_and_keeps_what_was_written(
             break
     assert any(re.search(rf"From memOS\.as.*{re.escape(FACT)}", request) for request in model.requests)
     user.variables["MEMOS_NAMESPACE"] = client
-    turn = {("user", QUESTION), ("assistant", ANSWER)}
+    exchanged = {("user", QUESTION), ("assistant", ANSWER)}
     with anyio.fail_after(SECONDS):  # messages are stored in the background
-        while not turn <= messages(user):
+        while not exchanged <= messages(user):
             await anyio.lowlevel.checkpoint()
 
 
