@@ -6,7 +6,6 @@ from uuid import uuid4
 import pytest
 
 from tests.acceptance.raw_clients import RawClient, tool_arguments, until
-from tests.acceptance.servers import Server
 
 pytestmark = pytest.mark.anyio
 
@@ -19,8 +18,18 @@ RECORDS = """
 """
 
 
-async def last(server: Server) -> int:
-    (row,) = await server.rows("SELECT coalesce(max(sequence), 0) AS number FROM audit_records")
+WRITTEN = "SELECT sequence FROM audit_records WHERE item_ids = ARRAY[$1]"
+
+
+async def last(client: RawClient) -> int:
+    """Return the number of the newest record, once the calls of other tests are recorded: records are written late."""
+    stored = (await client.call("store_memory", {"content": f"The newest of {uuid4()}."})).data["memory_id"]
+
+    async def written() -> bool:
+        return bool(await client.server.rows(WRITTEN, stored))
+
+    await until(written)
+    (row,) = await client.server.rows("SELECT max(sequence) AS number FROM audit_records")
     return int(row["number"])
 
 
@@ -31,7 +40,7 @@ async def test_calls_that_change_something_are_recorded_with_their_ids_and_witho
     clients: Mapping[str, RawClient], transport: str, name: str, token: str | None
 ) -> None:
     client, secret = clients[transport], f"private{uuid4().hex}"
-    before = await last(client.server)
+    before = await last(client)
     stored = (await client.call("store_memory", {"content": secret})).data["memory_id"]
     await client.call("query_memory", {"query": secret})
     await client.call("update_memory", {"memory_id": stored, "tags": [secret]})
