@@ -47,6 +47,8 @@ class _Server(uvicorn.Server):
 def serving(app: ASGIApp, port: int = 0, **options: Any) -> Iterator[str]:
     """Serve on a port of 127.0.0.1, a free one by default, in a thread; yield `host:port`."""
     listener = socket.create_server(("127.0.0.1", port))
+    # For connections too, which inherit it: an answer is written in two parts, and would wait 40 ms between them.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = _Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1, **options))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
