@@ -69,9 +69,9 @@ demo-loop: install
 demo-tools: install
 	$(BIN)/python examples/loop/run_tools.py
 
-# The tests mostly wait, so two run at a time, even on one core. A file's tests stay together and the files in order:
-# what they share, such as the servers of tests/acceptance, is set up once for each of the two.
-PYTEST := -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder
+# A third of the time tests wait, so three run at a time on two cores. A file's tests stay together, the files in order:
+# what they share, such as the servers of tests/acceptance, is set up once for each of the three.
+PYTEST := -m pytest -m 'not slow' -n 3 --dist loadfile --no-loadscope-reorder
 
 test: install
 	$(BIN)/python $(if $(COVERAGE),tests/measure_coverage.py) $(PYTEST)
