@@ -16,7 +16,7 @@ CODEX: Final = ClientHooks(
     source="https://developers.openai.com/codex/hooks",
     user=ConfigFile("codex", ("hooks.json",)),
     project=ConfigFile("project", (".codex/hooks.json",)),
-    recall=("SessionStart", "UserPromptSubmit", "PreCompact"),
+    recall=("SessionStart", "UserPromptSubmit", "PreCompact", "SessionEnd"),
     messages=("UserPromptSubmit", "Stop"),
     note="Review its hooks with /hooks: Codex runs none that you have not trusted.",
 )
