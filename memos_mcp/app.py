@@ -233,6 +233,7 @@ async def running(app: App, indexing: anyio.Event | None = None) -> AsyncIterato
             tasks.start_soon(_index, app, indexing)
             tasks.start_soon(app.token_authenticator.record_uses)
             tasks.start_soon(app.quotas.keep)
+            tasks.start_soon(app.loadouts.watches.run)
             tasks.start_soon(app.audit.run)
             if app.settings.audit_days is not None:
                 tasks.start_soon(app.audit.keep, timedelta(days=app.settings.audit_days))

@@ -1,10 +1,10 @@
-"""Notifies clients of changes of memories and tools: on a stream, or in the session of a client of an older version."""
+"""Notifies clients of changes of resources: on a stream, or in the session of a client of an older version."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import anyio
@@ -15,12 +15,10 @@ from mcp.server.lowlevel import Server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated, ServerEvent
 
 from memos_mcp.app import App
-from memos_mcp.domain.index import ItemKind
 from memos_mcp.domain.scope import Scope
 from memos_mcp.mcp_server.calling_client import scope_of
 from memos_mcp.mcp_server.resources import find
 from memos_mcp.mcp_server.tool_caller import ToolCaller
-from memos_mcp.services.indexed_versions import IndexedVersions
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +28,8 @@ MAX_SUBSCRIPTIONS: Final = 100
 _SCOPES: Final = "memos.subscriptions"
 
 
-class _Item(NamedTuple):
-    kind: ItemKind
-    item_id: UUID
+_Watch: TypeAlias = Callable[[Callable[[], None]], Callable[[], None]]
+"""Begins to watch a resource: takes what to call upon a change, and returns what ends that."""
 
 
 @asynccontextmanager
@@ -55,21 +52,21 @@ class Subscriptions:
         self, context: ServerRequestContext[Any], params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
         """Serve a stream of notifications; its first one names the resources that it is about."""
-        items = {}
+        watches = {}
         for uri in (params.notifications.resource_subscriptions or [])[:MAX_SUBSCRIPTIONS]:
             try:
-                items[uri] = await self._item(context, uri)
+                watches[uri] = await self._watch(context, uri)
             except MCPError as error:
                 logger.debug("not subscribed: %s", error.error.message)
-        accepted = types.SubscriptionFilter(resource_subscriptions=list(items))
-        handler = ListenHandler(_ItemEvents(self._app.indexer.indexed_versions, items))
+        accepted = types.SubscriptionFilter(resource_subscriptions=list(watches))
+        handler = ListenHandler(_ResourceEvents(watches))
         return await handler(context, params.model_copy(update={"notifications": accepted}))
 
     async def subscribe(
         self, context: ServerRequestContext[TaskGroup], params: types.SubscribeRequestParams
     ) -> types.EmptyResult:
         """Notify this session of every change of a resource."""
-        item = await self._item(context, params.uri)
+        watch = await self._watch(context, params.uri)
         scopes = _scopes(context)
         if params.uri in scopes:
             return types.EmptyResult()
@@ -80,7 +77,7 @@ class Subscriptions:
             )
         scope = scopes[params.uri] = anyio.CancelScope()
         try:
-            await context.lifespan_context.start(self._notify, context, item, params.uri, scope)
+            await context.lifespan_context.start(self._notify, context, watch, params.uri, scope)
         except BaseException:
             _forget(scopes, params.uri, scope)
             raise
@@ -95,20 +92,23 @@ class Subscriptions:
             scope.cancel()
         return types.EmptyResult()
 
-    async def _item(self, context: ServerRequestContext[Any], uri: str) -> _Item:
-        """Return what a URI names; raise `MCPError` when it cannot be read or does not change."""
+    async def _watch(self, context: ServerRequestContext[Any], uri: str) -> _Watch:
+        """Return what watches a resource; raise `MCPError` when it cannot be read."""
         kind, found = await find(self._call, context, uri)
-        if kind == "memory":
-            return _Item("memory", UUID(found["memory_id"]))
-        if kind == "tool":
-            tools = await self._app.tools.get(scope_of(context, self._of_connection), [found["tool_id"]])
-            return _Item("tool", tools[found["tool_id"]].id)
-        raise MCPError(types.INVALID_PARAMS, "Only memories and tools can be subscribed to.", {"uri": uri})
+        versions, scope = self._app.indexer.indexed_versions, scope_of(context, self._of_connection)
+        match kind:
+            case "memory":
+                return partial(versions.watch, "memory", UUID(found["memory_id"]))
+            case "tool":
+                tools = await self._app.tools.get(scope, [found["tool_id"]])
+                return partial(versions.watch, "tool", tools[found["tool_id"]].id)
+            case _:
+                return await self._app.loadouts.watches.watch(found["name"], scope.namespace)
 
     async def _notify(
         self,
         context: ServerRequestContext[Any],
-        item: _Item,
+        watch: _Watch,
         uri: str,
         scope: anyio.CancelScope,
         *,
@@ -119,7 +119,7 @@ class Subscriptions:
         def record() -> None:
             changed.set()
 
-        end = self._app.indexer.indexed_versions.watch(*item, record)
+        end = watch(record)
         task_status.started()
         try:
             with scope:
@@ -134,19 +134,18 @@ class Subscriptions:
             _forget(_scopes(context), uri, scope)
 
 
-class _ItemEvents(InMemorySubscriptionBus):
-    """The events of one stream: those of its items, by the URIs that the client gave."""
+class _ResourceEvents(InMemorySubscriptionBus):
+    """The events of one stream: those of its resources, by the URIs that the client gave."""
 
-    def __init__(self, versions: IndexedVersions, items: Mapping[str, _Item]) -> None:
+    def __init__(self, watches: Mapping[str, _Watch]) -> None:
         super().__init__()
-        self._versions = versions
-        self._items = items
+        self._watches = watches
 
     def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
         """Call the listener with every change; return what ends that."""
         with ExitStack() as stack:
-            for uri, item in self._items.items():
-                stack.callback(self._versions.watch(*item, partial(listener, ResourceUpdated(uri))))
+            for uri, watch in self._watches.items():
+                stack.callback(watch(partial(listener, ResourceUpdated(uri))))
             stack.callback(super().subscribe(listener))
             return stack.pop_all().close
 

@@ -20,6 +20,7 @@ from memos_mcp.domain.scope import Scope
 from memos_mcp.domain.tool import ToolFilter, ToolHit, ToolQuery
 from memos_mcp.retrieval.packing import PackCandidate, PackQuery
 from memos_mcp.services.concurrency import gather
+from memos_mcp.services.loadout_watches import LoadoutWatches
 from memos_mcp.services.memories import Memories
 from memos_mcp.services.projections import tool_text
 from memos_mcp.services.tools import Tools
@@ -83,12 +84,13 @@ class Gathered:
 
 
 class Loadouts:
-    """Queries memories and tools concurrently for a loadout and a task."""
+    """Queries memories and tools concurrently for a loadout and a task. `watches` are those of their definitions."""
 
     def __init__(self, memories: Memories, tools: Tools, store: LoadoutStore) -> None:
         self._memories = memories
         self._tools = tools
         self._store = store
+        self.watches = LoadoutWatches(store)
 
     async def names(self, scope: Scope) -> Sequence[str]:
         """Return the names of the loadouts that a connection may use, in order."""

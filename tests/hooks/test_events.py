@@ -42,7 +42,7 @@ RECORDED: list[tuple[str, dict[str, Any], str, str]] = [
     ("SessionStart", {**CODEX, "source": "resume"}, "start", ""),
     ("UserPromptSubmit", {**CODEX, "prompt": " Which port? \n"}, "prompt", "Which port?"),
     ("Stop", {**CODEX, "stop_hook_active": False, "last_assistant_message": None}, "answer", ""),
-    ("PreCompact", {**CODEX, "turn_id": "1", "trigger": "manual"}, "forget", ""),
+    ("PreCompact", {**CODEX, "trigger": "manual"}, "forget", ""),
     ("SessionEnd", {"session_id": CODEX["session_id"], "cwd": "/home/ada/shop", "reason": "other"}, "forget", ""),
     ("SessionStart", {**GEMINI, "source": "startup"}, "start", ""),
     ("BeforeAgent", {**GEMINI, "prompt": "Which port?"}, "prompt", "Which port?"),

@@ -1,4 +1,4 @@
-"""Subscriptions to memories and tools, on a real record and index, in both eras of the protocol."""
+"""Subscriptions to resources, on a real record and index, in both eras of the protocol."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +16,7 @@ from memos_mcp.mcp_server import subscriptions
 from memos_mcp.mcp_server.server import build_server
 from memos_mcp.postgres.database import Database
 from memos_mcp.qdrant.edge.index import EdgeIndex
+from memos_mcp.services import loadout_watches
 from memos_mcp.services.indexed_versions import IndexedVersions
 from memos_mcp.settings import Settings
 from tests.fakes import HashEmbedder
@@ -173,16 +174,61 @@ async def test_subscriptions_are_declared_and_changes_of_lists_are_not(app: App,
     assert declared.tools.list_changed is declared.prompts.list_changed is False  # type: ignore[union-attr]  # fails the test
 
 
-async def test_what_does_not_change_and_more_than_the_most_are_refused(
-    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "loadouts").mkdir()
-    (tmp_path / "loadouts" / "staging.toml").write_text("role = 'x'")
+async def test_more_subscriptions_than_the_most_are_refused(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscriptions, "MAX_SUBSCRIPTIONS", 1)
     async with Session(app, ANN).client as client:
         heron, otter = await store(client, "The heron nests."), await store(client, "The otter swims.")
-        with pytest.raises(MCPError, match="Only memories and tools can be subscribed to"):
-            await client.session.subscribe_resource("memos://loadouts/staging")
         await client.session.subscribe_resource(f"memos://memories/{heron}")
         with pytest.raises(MCPError, match=r"1 subscriptions, the most that it can\. Unsubscribe from one"):
             await client.session.subscribe_resource(f"memos://memories/{otter}")
+
+
+def write(app: App, name: str, text: str) -> str:
+    """Replace the file of a loadout in one step, as it may be read at any moment; return the loadout's URI."""
+    folder = app.settings.loadouts
+    folder.mkdir(exist_ok=True)
+    new = folder / "new"
+    new.write_text(text)
+    new.replace(folder / f"{name}.toml")
+    return f"memos://loadouts/{name}"
+
+
+async def test_a_stream_has_the_changes_of_a_loadout(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loadout_watches, "POLL_SECONDS", 0.01)
+    uri = write(app, "staging", "role = 'Deploys.'")
+    async with Client(build_server(app, ANN)) as client:
+        with anyio.fail_after(SECONDS):
+            async with client.listen(resource_subscriptions=[uri]) as stream:
+                assert stream.honored.resource_subscriptions == [uri]
+                write(app, "staging", "role = 'Deploys with care.'")
+                assert (await anext(stream)).uri == uri  # type: ignore[union-attr]  # the only kind of event
+    assert not app.loadouts.watches._watches
+
+
+async def test_a_session_is_notified_when_a_loadout_changes_breaks_and_comes_back_but_not_of_comments(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loadout_watches, "POLL_SECONDS", 0.01)
+    session, other = Session(app, ANN), write(app, "other", "role = 'Waits.'")
+    uri = write(app, "staging", "role = 'Deploys.'")
+    async with session.client as client:
+        for each in (uri, other):  # in this order they are compared
+            await client.session.subscribe_resource(each)
+        for text in ("role = 'Deploys with care.'", "role =", "role = 'Deploys.'"):
+            write(app, "staging", text)
+            assert await session.updated() == uri
+        write(app, "staging", "# the same\nrole = 'Deploys.'")
+        write(app, "other", "role = 'Works.'")
+        assert await session.updated() == other
+        await client.session.unsubscribe_resource(uri)
+        write(app, "staging", "role = 'Rests.'")
+        write(app, "other", "role = 'Rests.'")
+        assert await session.updated() == other
+    assert not app.loadouts.watches._watches
+
+
+async def test_a_loadout_for_another_namespace_cannot_be_subscribed_to(app: App) -> None:
+    uri = write(app, "staging", "for = ['ann']")
+    async with Session(app, BOB).client as client:
+        with pytest.raises(MCPError, match="No loadout 'staging' is for namespace 'bob'"):
+            await client.session.subscribe_resource(uri)
