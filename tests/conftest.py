@@ -208,13 +208,18 @@ def walled_settings(request: pytest.FixtureRequest) -> Iterator[Callable[[], dic
 
 
 @pytest.fixture
-async def database(database_url: str, walls: str | None, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
-    """The database; through a pooler as well as directly when MEMOS_TEST_POOLER is set."""
+def new_database(database_url: str, walls: str | None, request: pytest.FixtureRequest) -> Callable[[], Database]:
+    """Returns the database anew; through a pooler as well as directly when MEMOS_TEST_POOLER is set."""
     if os.environ.get("MEMOS_TEST_POOLER"):
         url = _renamed(request.getfixturevalue("pooler_url"), urlsplit(database_url).path[1:])
-        database = Database(url, prepared_statements=False, direct_url=database_url, callers_role=walls)
-    else:
-        database = Database(database_url, callers_role=walls)
+        return partial(Database, url, prepared_statements=False, direct_url=database_url, callers_role=walls)
+    return partial(Database, database_url, callers_role=walls)
+
+
+@pytest.fixture
+async def database(new_database: Callable[[], Database]) -> AsyncIterator[Database]:
+    """The database."""
+    database = new_database()
     yield database
     await database.close()
 

@@ -166,7 +166,7 @@ async def test_an_unknown_notification_is_accepted_over_http(http: HttpRawClient
 async def test_an_incomplete_last_message_is_refused_and_the_bridge_exits_cleanly(
     stdio: StdioRawClient,
 ) -> None:
-    leaving = Server(stdio.server.home)
+    leaving = Server(stdio.server.home, settings=stdio.server.settings)
     try:
         client = await StdioRawClient(leaving).open()
         await client.write(good(client)[:-20])

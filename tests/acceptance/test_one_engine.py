@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 async def test_two_stdio_clients_share_the_engine_and_see_each_others_writes_at_once(
     client: RawClient,
 ) -> None:
-    guest = Server(client.server.home)
+    guest = Server(client.server.home, settings=client.server.settings)
     try:
         other = await StdioRawClient(guest).open()
         for writer, reader in ((client, other), (other, client)):
@@ -32,7 +32,7 @@ async def test_two_stdio_clients_share_the_engine_and_see_each_others_writes_at_
 async def test_an_http_server_also_serves_the_stdio_clients_of_its_home(clients: Mapping[str, RawClient]) -> None:
     http = clients["http"]
     assert http.server.engine == http.server.process.pid
-    guest = Server(http.server.home, settings={"MEMOS_AGENT_ID": "guest"})
+    guest = Server(http.server.home, settings={**http.server.settings, "MEMOS_AGENT_ID": "guest"})
     try:
         other = await StdioRawClient(guest).open()
         assert (await other.call("store_memory", {"content": f"{uuid4()}"})).data["agent_id"] == "guest"

@@ -61,6 +61,7 @@ async def test_the_first_use_migrates(empty_url: str) -> None:
     await database.close()
 
 
+@pytest.mark.skipif("MEMOS_TEST_POOLER" in os.environ, reason="through a pooler no statement is prepared")
 async def test_only_a_lookup_plans_a_statement_once_for_all_parameters(database: Database) -> None:
     for lend, mode in (
         (database.everything.lookup, "force_generic_plan"),

@@ -1,12 +1,12 @@
 """Each point is made of its row and of its present neighbours in the record, whatever happened in between."""
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -43,6 +43,9 @@ CHANGES = (
 )
 
 
+Databases: TypeAlias = Callable[[], Database]
+
+
 def make_app(folder: Path, database: Database) -> App:
     settings = Settings(home=folder, index_wait_seconds=0)
     return compose(settings, database, EdgeIndex(folder / "index", 1_000), HashEmbedder())
@@ -50,7 +53,8 @@ def make_app(folder: Path, database: Database) -> App:
 
 @asynccontextmanager
 async def served(folder: Path, database: Database) -> AsyncIterator[App]:
-    async with running(make_app(folder, Database(database._source))) as app:
+    """Serve with this database, which is closed at the end."""
+    async with running(make_app(folder, database)) as app:
         yield app
 
 
@@ -60,15 +64,15 @@ async def states(app: App, database: Database) -> tuple[dict[Any, ItemState], di
 
 
 async def test_a_restored_folder_is_named_by_the_doctor_and_healed_at_the_start(
-    tmp_path: Path, database: Database
+    tmp_path: Path, database: Database, new_database: Databases
 ) -> None:
     first = NewMemory("We take the ferry to Bergen", session_id="talk", occurred_at=NOON)
     second = NewMemory("Bring an umbrella", session_id="talk", occurred_at=NOON + timedelta(minutes=1))
-    async with served(tmp_path, database) as app:
+    async with served(tmp_path, new_database()) as app:
         await app.memories.store(SCOPE, first)
         await caught_up(app)
     shutil.copytree(tmp_path / "index", tmp_path / "copy")
-    async with served(tmp_path, database) as app:
+    async with served(tmp_path, new_database()) as app:
         await app.memories.store(SCOPE, second)
         await caught_up(app)
     shutil.rmtree(tmp_path / "index")
@@ -80,15 +84,17 @@ async def test_a_restored_folder_is_named_by_the_doctor_and_healed_at_the_start(
     assert diagnosis.out_of_sync == 2
     assert diagnosis.problems == ("2 items are out of sync with the index and not queued. Run: memos-as reindex",)
 
-    async with served(tmp_path, database) as app:
+    async with served(tmp_path, new_database()) as app:
         await caught_up(app)
         page = await app.memories.query(SCOPE, MemoryQuery("umbrella"))
         assert {hit.memory.content for hit in page.hits if "bm25" in hit.signals} == {first.content, second.content}
         assert (await app.doctor.diagnose()).problems == ()
 
 
-async def test_a_neighbour_is_queued_before_its_cause_counts_as_indexed(tmp_path: Path, database: Database) -> None:
-    async with served(tmp_path, database) as app:
+async def test_a_neighbour_is_queued_before_its_cause_counts_as_indexed(
+    tmp_path: Path, database: Database, new_database: Databases
+) -> None:
+    async with served(tmp_path, new_database()) as app:
         await app.memories.store(SCOPE, NewMemory("first", session_id="s", occurred_at=NOON))
         await caught_up(app)
         finish, seen = app.queue.finish, []
@@ -132,13 +138,17 @@ async def change(app: App, database: Database, dice: Random) -> None:
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 8))])
 async def test_every_point_has_the_context_of_the_record_after_random_changes_and_crashes(
-    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, seed: int
+    tmp_path: Path,
+    database: Database,
+    new_database: Databases,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
 ) -> None:
     monkeypatch.setattr(batches, "BATCH", 5)
     monkeypatch.setattr(reconciliation, "PAGE_ITEMS", 7)
     dice = Random(seed)
     for _ in range(4):
-        async with served(tmp_path, database) as app:
+        async with served(tmp_path, new_database()) as app:
             await caught_up(app)
             held, expected = await states(app, database)
             assert held == expected
