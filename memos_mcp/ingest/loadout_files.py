@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -36,7 +36,10 @@ class LoadoutFiles:
 
     def _get(self, name: str, namespace: str) -> Loadout:
         path = self._folder / (name + SUFFIX)
-        loadout = read_loadout(name, path) if path.is_file() else None
+        try:
+            loadout = read_loadout(name, path) if path.is_file() else None
+        except OSError as error:  # of a folder that may not be entered
+            raise Invalid(f"{name}{SUFFIX} cannot be read: {error.strerror}.") from error
         if loadout is None or not loadout.admits(namespace):
             raise NotFound(f"No loadout '{name}' is for namespace '{namespace}'. {self._choices(namespace)}")
         return loadout
@@ -52,14 +55,20 @@ class LoadoutFiles:
     def _names(self, namespace: str) -> Sequence[str]:
         return sorted(islice(self._admitting(namespace), MAX_LISTED))
 
-    def _admitting(self, namespace: str) -> Any:
-        for path in self._folder.glob("*" + SUFFIX):
+    def _admitting(self, namespace: str) -> Iterator[str]:
+        for path in self._paths():
             try:
                 check_loadout_name(path.stem)
                 if path.is_file() and read_loadout(path.stem, path).admits(namespace):
                     yield path.stem
-            except MemosError:
+            except (MemosError, OSError):
                 continue  # a request for this loadout gets the error
+
+    def _paths(self) -> list[Path]:
+        try:
+            return list(self._folder.glob("*" + SUFFIX))
+        except OSError:
+            return []  # likewise
 
 
 def read_loadout(name: str, path: Path) -> Loadout:

@@ -152,3 +152,10 @@ async def test_the_error_for_an_unreadable_file_names_the_reason(tmp_path: Path)
     (tmp_path / "x.toml").chmod(0)
     with pytest.raises(Invalid, match=r"x.toml: It cannot be read: Permission denied\."):
         await LoadoutFiles(tmp_path).get("x", "team")
+
+
+async def test_a_folder_that_the_system_refuses_is_an_error_of_the_request_and_lists_nothing(tmp_path: Path) -> None:
+    files = LoadoutFiles(tmp_path / ("x" * 300))  # longer than a name may be, which root may not either
+    with pytest.raises(Invalid, match=r"x\.toml cannot be read: File name too long\."):
+        await files.get("x", "team")
+    assert await files.names("team") == []

@@ -193,16 +193,20 @@ def write(app: App, name: str, text: str) -> str:
     return f"memos://loadouts/{name}"
 
 
-async def test_a_stream_has_the_changes_of_a_loadout(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_streams_have_the_changes_of_a_loadout_that_they_share(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loadout_watches, "POLL_SECONDS", 0.01)
     uri = write(app, "staging", "role = 'Deploys.'")
-    async with Client(build_server(app, ANN)) as client:
+    async with Client(build_server(app, ANN)) as ann, Client(build_server(app, ANN)) as ben:
         with anyio.fail_after(SECONDS):
-            async with client.listen(resource_subscriptions=[uri]) as stream:
-                assert stream.honored.resource_subscriptions == [uri]
-                write(app, "staging", "role = 'Deploys with care.'")
-                assert (await anext(stream)).uri == uri  # type: ignore[union-attr]  # the only kind of event
-    assert not app.loadouts.watches._watches
+            async with ann.listen(resource_subscriptions=[uri]) as of_ann:
+                assert of_ann.honored.resource_subscriptions == [uri]
+                async with ben.listen(resource_subscriptions=[uri]) as of_ben:
+                    write(app, "staging", "role = 'Deploys with care.'")
+                    assert (await anext(of_ben)).uri == uri  # type: ignore[union-attr]  # the only kind of event
+                    assert (await anext(of_ann)).uri == uri  # type: ignore[union-attr]  # the only kind of event
+                write(app, "staging", "role = 'Rests.'")
+                assert (await anext(of_ann)).uri == uri  # type: ignore[union-attr]  # the only kind of event
+    assert not app.loadouts.watches._watched
 
 
 async def test_a_session_is_notified_when_a_loadout_changes_breaks_and_comes_back_but_not_of_comments(
@@ -224,7 +228,7 @@ async def test_a_session_is_notified_when_a_loadout_changes_breaks_and_comes_bac
         write(app, "staging", "role = 'Rests.'")
         write(app, "other", "role = 'Rests.'")
         assert await session.updated() == other
-    assert not app.loadouts.watches._watches
+    assert not app.loadouts.watches._watched
 
 
 async def test_a_loadout_for_another_namespace_cannot_be_subscribed_to(app: App) -> None:
