@@ -161,9 +161,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="A scripted endpoint that speaks the OpenAI protocol.")
     parser.add_argument("--port", type=int, default=11435, help="port on 127.0.0.1, 0 for any free one (11435)")
     with socket.create_server(("127.0.0.1", parser.parse_args().port)) as listener:
-        listener.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )  # else each answer waits 40 ms between two writes
+        # For connections too, which inherit it: an answer is written in two parts, and would wait 40 ms between them.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         print(f"Cortex: http://127.0.0.1:{listener.getsockname()[1]}/v1", flush=True)
         uvicorn.Server(uvicorn.Config(build(), log_level="warning")).run([listener])
     return 0

@@ -61,9 +61,8 @@ def serve(app: Starlette, *, name: str, port: int, path: str) -> int:
         print(f"port {port} cannot be used: {error.strerror}", file=sys.stderr)
         return 1
     with listener:
-        listener.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )  # else each answer waits 40 ms between two writes
+        # For connections too, which inherit it: an answer is written in two parts, and would wait 40 ms between them.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         print(f"{name}: http://127.0.0.1:{listener.getsockname()[1]}{path}", flush=True)
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run([listener])
     return 0

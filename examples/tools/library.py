@@ -10,13 +10,12 @@ import argparse
 import hmac
 import json
 import os
-import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
-import uvicorn
+from exchange import serve
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -174,13 +173,7 @@ def main() -> int:
     if not key:
         print("LIBRARY_KEY is not set: it is the key that clients must send.", file=sys.stderr)
         return 1
-    with socket.create_server(("127.0.0.1", arguments.port)) as listener:
-        listener.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )  # else each answer waits 40 ms between two writes
-        print(f"Library: http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-        uvicorn.Server(uvicorn.Config(build(key), log_level="warning")).run([listener])
-    return 0
+    return serve(build(key), name="Library", port=arguments.port, path="")
 
 
 if __name__ == "__main__":

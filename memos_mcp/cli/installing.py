@@ -41,7 +41,7 @@ async def install_client(
     if not changes.needed:
         notice(f"{client.title} is connected already: {changes.files[0].path}")
         return 0
-    _apply_all(changes, dry_run=dry_run)
+    apply(changes, dry_run=dry_run)
     if not dry_run:
         for step in (*_next_steps(client, changes, server, scope), *_hook_steps(client, written=hooks)):
             notice(step)
@@ -55,7 +55,7 @@ async def uninstall_client(settings: Settings, *, name: str, scope: Scope, dry_r
     if not changes.needed:
         notice(f"{client.title} is not connected: {changes.files[0].path}")
         return 0
-    _apply_all(changes, dry_run=dry_run)
+    apply(changes, dry_run=dry_run)
     for change in () if dry_run else changes.needed:
         done = "was deleted: it had nothing else" if change.after is None else "was changed"
         notice(f"{change.path} {done}.")
@@ -132,16 +132,11 @@ def _remote(settings: Settings, scope: Scope, url: str, *, token: bool) -> Remot
     return RemoteServer(f"{address}/mcp", token and settings.auth == "token", file)
 
 
-def apply(change: Change, *, dry_run: bool) -> None:
-    """Print a change, and write it unless it is a dry run."""
+def apply(change: Change | Installation, *, dry_run: bool) -> None:
+    """Print what changes, and write it unless it is a dry run."""
     print_lines(map(lines, change.diff()))
     if not dry_run:
         change.write()
-
-
-def _apply_all(changes: Installation, *, dry_run: bool) -> None:
-    for change in changes.needed:
-        apply(change, dry_run=dry_run)
 
 
 def _next_steps(client: KnownClient, changes: Installation, server: Server, scope: Scope) -> list[str]:

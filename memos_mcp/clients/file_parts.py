@@ -37,21 +37,22 @@ class ServerPart:
 
     def found(self, text: str) -> Entry | None:
         """Return the entry, or None."""
-        return entry_at(self.editor.read(text), self._keys(text))
+        data = self.editor.read(text)
+        return entry_at(data, self._keys(data))
 
     def rest(self, text: str) -> Any:
         """Return the value of a text without the entry."""
-        return data_without_entry(self.editor.read(text), self._keys(text))
+        data = self.editor.read(text)
+        return data_without_entry(data, self._keys(data))
 
     def put(self, text: str, value: Entry) -> str:
         """Return the text with this entry."""
-        return self.editor.with_entry(text, self._keys(text), value)
+        return self.editor.with_entry(text, self._keys(self.editor.read(text)), value)
 
     def taken_out(self, text: str) -> str:
         """Return the text without the entry."""
-        return self.editor.without_entry(text, self._keys(text))
+        return self.editor.without_entry(text, self._keys(self.editor.read(text)))
 
-    def _keys(self, text: str) -> Keys:
-        data = self.editor.read(text)
+    def _keys(self, data: Any) -> Keys:
         found = (keys for keys in self.lists if entry_at(data, keys) is not None)
         return (*next(found, self.lists[-1]), SERVER_NAME)

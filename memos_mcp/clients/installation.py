@@ -1,5 +1,6 @@
 """What connects a client and disconnects it, and whether it is connected."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,11 @@ class Installation:
     def needed(self) -> tuple[Change, ...]:
         """The changes of files that are to be written."""
         return tuple(change for change in self.files if change.is_needed)
+
+    def diff(self) -> Iterator[str]:
+        """Yield the lines of the unified diffs, without line ends."""
+        for change in self.needed:
+            yield from change.diff()
 
     def write(self) -> None:
         """Write the files; raise `Conflict` or `Invalid` when one was not changed, and then none after it."""

@@ -5,6 +5,8 @@ from typing import Final
 from memos_mcp.clients.hook_entries import ClientHooks
 from memos_mcp.clients.system import ConfigFile
 
+_VERSION_1: Final = '{\n  "version": 1\n}\n'
+
 CLAUDE_CODE: Final = ClientHooks(
     source="https://code.claude.com/docs/en/hooks",
     user=ConfigFile("claude_settings", ("settings.json",)),
@@ -29,8 +31,8 @@ GEMINI: Final = ClientHooks(
 )
 CURSOR: Final = ClientHooks(
     source="https://cursor.com/docs/hooks",
-    user=ConfigFile("home", (".cursor/hooks.json",), empty='{\n  "version": 1\n}\n'),
-    project=ConfigFile("project", (".cursor/hooks.json",), empty='{\n  "version": 1\n}\n'),
+    user=ConfigFile("home", (".cursor/hooks.json",), empty=_VERSION_1),
+    project=ConfigFile("project", (".cursor/hooks.json",), empty=_VERSION_1),
     recall=("sessionStart", "preCompact", "sessionEnd"),
     messages=("beforeSubmitPrompt", "afterAgentResponse"),
     grouped=False,
